@@ -1,0 +1,47 @@
+"""netaug: make tiny neural networks more accurate at no inference cost, by Network Augmentation.
+
+supernet = netaug.augment(model, example_input)      # the model is also the first channels of wider networks
+for step, (images, labels) in enumerate(loader):
+    optimizer.zero_grad()
+    for pass_ in supernet.passes(step, progress):     # the base network, then one wider network
+        x, y = pass_.take(images, labels)
+        (pass_.weight * criterion(supernet(x), y)).backward()
+    optimizer.step()
+model = supernet.extract()                            # the plain network back, better
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netaug.elastic.settings import AugmentConfig
+from netaug.errors import NetaugError
+
+if TYPE_CHECKING:
+    from netaug.elastic.supernet import Pass, Supernet, augment
+    from netaug.models import create_model, list_models
+
+__version__ = "0.1.0"
+__all__ = [
+    "AugmentConfig",
+    "NetaugError",
+    "Pass",
+    "Supernet",
+    "__version__",
+    "augment",
+    "create_model",
+    "list_models",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch at its first use, so that `netaug --help` answers at once."""
+    if name in ("augment", "Supernet", "Pass"):
+        from netaug.elastic import supernet
+
+        return getattr(supernet, name)
+    if name in ("create_model", "list_models"):
+        from netaug import models
+
+        return getattr(models, name)
+    raise AttributeError(f"module 'netaug' has no attribute '{name}'")

@@ -1,0 +1,178 @@
+"""The settings of one run: frozen dataclasses, checked in one place, printed and saved with the run.
+
+A recipe is a YAML file with these keys; the command line overrides them as ``--group.key value``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from netaug.elastic.settings import AugmentConfig
+from netaug.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network is trained.
+
+    Args:
+        name: A name of `netaug models`, `timm:NAME`, or a factory `package.module:function`.
+        num_classes: Number of logits; null counts the classes of the data.
+        in_chans: Image channels; null takes those of the data (1 grey, 3 colour).
+        options: Further keyword arguments of the model's factory.
+        init: `model` keeps the factory's own initialisation; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
+            choice for NetAug; `he` is he-normal by fan-out, the paper's choice for its baseline.
+    """
+
+    name: str = "mobilenetv2-tiny"
+    num_classes: int | None = None
+    in_chans: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    init: Literal["model", "uniform", "he"] = "model"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images are trained on and how they are fed.
+
+    Args:
+        name: `digits` (built in), `folder`, `cifar10` or `fashion_mnist`.
+        root: Folder of the dataset on disk; `digits` needs none.
+        image_size: Height and width in pixels of the network's input; null keeps the images' own size.
+        augment: `imagenet` = random resized crop, flip, colour jitter; `small` = pad, crop, flip; `none`.
+        pad: Pixels of zero padding around the image before the random crop of `small`.
+        flip: Whether training images are mirrored at random (off for digits and letters).
+        batch_size: Images per training step.
+        eval_batch_size: Images per evaluation step.
+        workers: Loader processes; 0 loads in the training process. The data does not depend on it.
+        cache: `ram` holds the decoded images in memory, `none` decodes each time, `auto` chooses by size.
+        download: Whether a torchvision dataset that is not on disk may be downloaded into `root`.
+        limit: Use only this many training images, chosen by the seed 0, the same for every run.
+        holdout: Share in [0, 1) of the training images held out and used in place of the validation split; for
+            tuning, so that settings are not chosen on the images they are judged by.
+        on_error: `raise` stops at an image that cannot be decoded and names it; `skip` leaves it out and counts.
+    """
+
+    name: str = "digits"
+    root: str | None = None
+    image_size: int | None = None
+    augment: Literal["imagenet", "small", "none"] = "small"
+    pad: int = 1
+    flip: bool = True
+    batch_size: int = 128
+    eval_batch_size: int = 256
+    workers: int = 0
+    cache: Literal["auto", "ram", "none"] = "auto"
+    download: bool = False
+    limit: int | None = None
+    holdout: float = 0.0
+    on_error: Literal["raise", "skip"] = "raise"
+
+
+@dataclass(frozen=True)
+class NetAugConfig:
+    """Network Augmentation during training; see `netaug.AugmentConfig` for the paper's terms.
+
+    Args:
+        enabled: false trains the plain network: the baseline.
+        width: Multipliers on the base channels of `width` groups.
+        expand: Multipliers on the expand ratio of `expand` groups.
+        alpha: Weight of the augmented pass's loss beside the base pass's 1.
+        batch_share: Share of each batch that the augmented pass sees, in (0, 1].
+        width_until: Progress in [0, 1] up to which `width` groups are augmented.
+        expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
+        keep: Glob patterns of groups or modules that stay at base width.
+        sort: Whether hidden channels are sorted by importance at epoch starts while progress < width_until.
+    """
+
+    enabled: bool = True
+    width: tuple[float, ...] = (1.0, 1.8, 2.6)
+    expand: tuple[float, ...] = (1.0, 1.6, 2.2, 2.8)
+    alpha: float = 1.0
+    batch_share: float = 1.0
+    width_until: float = 0.5
+    expand_until: float = 1.0
+    keep: tuple[str, ...] = ()
+    sort: bool = True
+
+    def __post_init__(self) -> None:
+        self.augment_config(seed=0)  # its checks are those of these settings
+
+    def augment_config(self, seed: int) -> AugmentConfig:
+        """The same settings for :func:`netaug.augment`."""
+        return AugmentConfig(
+            width=tuple(self.width),
+            expand=tuple(self.expand),
+            alpha=self.alpha,
+            batch_share=self.batch_share,
+            width_until=self.width_until,
+            expand_until=self.expand_until,
+            seed=seed,
+            keep=tuple(self.keep),
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the network is optimised: SGD with Nesterov momentum, warmup, per-step cosine to zero.
+
+    Args:
+        epochs: Passes over the training images, warmup included.
+        lr: Peak learning rate for `data.batch_size` images a step (used as given, not scaled).
+        warmup_epochs: Epochs in which the rate rises linearly, step by step, to `lr`.
+        momentum: Nesterov momentum.
+        weight_decay: L2 factor on weights; biases and norms get none.
+        label_smoothing: Probability mass spread over all classes, in [0, 1).
+        seed: Keys initialisation, data order, image augmentation and drawn widths.
+        device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
+        threads: CPU threads of torch; null leaves torch's choice.
+        channels_last: Whether tensors use the channels_last memory format.
+        eval_every: Epochs between evaluations on the validation split; the last epoch always is.
+        checkpoint_every: Epochs between checkpoints; the last epoch always is.
+    """
+
+    epochs: int = 10
+    lr: float = 0.1
+    warmup_epochs: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 4e-5
+    label_smoothing: float = 0.1
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    channels_last: bool = True
+    eval_every: int = 1
+    checkpoint_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "eval_every", "checkpoint_every"):
+            self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
+        self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
+        self._require("lr", 0 < self.lr < math.inf, "a number above 0")
+        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")
+        for name in ("momentum", "label_smoothing"):
+            self._require(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
+        self._require(
+            "warmup_epochs",
+            0 <= self.warmup_epochs <= self.epochs,
+            f"a number in [0, train.epochs] = [0, {self.epochs}]",
+            fix=f"--train.warmup_epochs {self.epochs / 10:g}",
+        )
+
+    def _require(self, name: str, holds: bool, allowed: str, fix: str | None = None) -> None:
+        if not holds:
+            raise ConfigError(
+                f"train.{name} is out of range.", got=getattr(self, name), allowed=allowed, fix=fix
+            )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that determines a run's result, except machine and versions."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    netaug: NetAugConfig = field(default_factory=NetAugConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

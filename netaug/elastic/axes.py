@@ -1,0 +1,173 @@
+"""How a tensor that can widen is stored and put together.
+
+The base tensor keeps its own shape and name; the channels that NetAug adds live in further tensors, one per
+elastic dimension. Along an elastic dimension the stored order is "all base channels, then all added ones";
+a network of some width reads, per group, the base channels and then the first of the added ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Piece(NamedTuple):
+    """A run of elements along one dimension: of the added tensor if ``added``, else of the base tensor."""
+
+    added: bool
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """The room that one width group takes along an axis.
+
+    Args:
+        group: Name of the width group.
+        repeat: Consecutive elements per channel (more than 1 after a flatten).
+        base: Channels of the group in the base network.
+        most: Channels of the group in the widest network.
+    """
+
+    group: str
+    repeat: int
+    base: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One elastic dimension: the spans of its groups, in the order in which the network reads them."""
+
+    spans: tuple[Span, ...]
+
+    @property
+    def base_size(self) -> int:
+        """Elements in the base network."""
+        return sum(span.base * span.repeat for span in self.spans)
+
+    @property
+    def added_size(self) -> int:
+        """Elements that the widest network has beyond the base."""
+        return sum((span.most - span.base) * span.repeat for span in self.spans)
+
+    def pieces(self, widths: Mapping[str, int]) -> tuple[Piece, ...]:
+        """What a network of these widths reads, in order; neighbouring base pieces are merged.
+
+        Pieces of added elements are kept even if empty, so that every added tensor takes part in every
+        augmented pass (with a zero gradient).
+        """
+        pieces: list[Piece] = []
+        base_start = added_start = 0
+        for span in self.spans:
+            base_stop = base_start + span.base * span.repeat
+            if pieces and not pieces[-1].added:
+                pieces[-1] = Piece(False, pieces[-1].start, base_stop)
+            else:
+                pieces.append(Piece(False, base_start, base_stop))
+            if span.most > span.base:
+                added = (widths[span.group] - span.base) * span.repeat
+                pieces.append(Piece(True, added_start, added_start + added))
+            base_start = base_stop
+            added_start += (span.most - span.base) * span.repeat
+        return tuple(pieces)
+
+    def positions(self, group: str) -> Tensor:
+        """Stored positions of a group's channels, base first, shape ``[most, spans of the group x repeat]``."""
+        columns = []
+        base_start, added_start = 0, self.base_size
+        for span in self.spans:
+            if span.group == group:
+                base = torch.arange(span.base * span.repeat) + base_start
+                added = torch.arange((span.most - span.base) * span.repeat) + added_start
+                columns.append(torch.cat([base, added]).view(span.most, span.repeat))
+            base_start += span.base * span.repeat
+            added_start += (span.most - span.base) * span.repeat
+        return torch.cat(columns, dim=1)
+
+
+Axes = Mapping[int, Axis]
+"""The elastic dimensions of one tensor."""
+
+
+def added_shape(base_shape: tuple[int, ...], axes: Axes, dim: int) -> tuple[int, ...]:
+    """The shape of the tensor that holds what is added along ``dim``: full in later dimensions, base in earlier."""
+    shape = list(base_shape)
+    for other, axis in axes.items():
+        if other > dim:
+            shape[other] += axis.added_size
+    shape[dim] = axes[dim].added_size
+    return tuple(shape)
+
+
+def added_dims(axes: Axes) -> tuple[int, ...]:
+    """The dimensions along which something is added."""
+    return tuple(sorted(dim for dim, axis in axes.items() if axis.added_size > 0))
+
+
+def assemble(
+    base: Tensor, added: Mapping[int, Tensor], pieces: Mapping[int, tuple[Piece, ...]], base_shape: torch.Size
+) -> Tensor:
+    """Put the tensor of one width together from its base and the added parts; differentiable in both.
+
+    Args:
+        base: The base tensor.
+        added: Per elastic dimension, the tensor of shape :func:`added_shape`.
+        pieces: Per elastic dimension with something added, :meth:`Axis.pieces` of the wanted widths.
+        base_shape: Shape of the base tensor.
+    """
+    result = base
+    for dim in sorted(pieces, reverse=True):
+        more = added[dim]
+        for later in sorted(pieces):
+            if later > dim:
+                stored = [
+                    Piece(False, piece.start + base_shape[later], piece.stop + base_shape[later])
+                    if piece.added
+                    else piece
+                    for piece in pieces[later]
+                ]
+                more = _take(more, later, stored)
+        parts = [_narrow(more if piece.added else result, dim, piece) for piece in pieces[dim]]
+        result = torch.cat(parts, dim)
+    return result
+
+
+def join(base: Tensor, added: Mapping[int, Tensor]) -> Tensor:
+    """The whole widest tensor in stored order (base first, then added, along every dimension)."""
+    for dim in sorted(added, reverse=True):
+        base = torch.cat([base, added[dim]], dim)
+    return base
+
+
+def split(whole: Tensor, base_shape: torch.Size, dims: tuple[int, ...]) -> tuple[Tensor, dict[int, Tensor]]:
+    """Undo :func:`join`."""
+    added = {}
+    for dim in sorted(dims):
+        added[dim] = whole.narrow(dim, base_shape[dim], whole.shape[dim] - base_shape[dim])
+        whole = whole.narrow(dim, 0, base_shape[dim])
+    return whole, added
+
+
+def _narrow(tensor: Tensor, dim: int, piece: Piece) -> Tensor:
+    if piece.start == 0 and piece.stop == tensor.shape[dim]:
+        return tensor
+    return tensor.narrow(dim, piece.start, piece.stop - piece.start)
+
+
+def _take(tensor: Tensor, dim: int, pieces: list[Piece]) -> Tensor:
+    merged: list[Piece] = []
+    for piece in pieces:
+        if piece.start == piece.stop:
+            continue
+        if merged and merged[-1].stop == piece.start:
+            merged[-1] = Piece(False, merged[-1].start, piece.stop)
+        else:
+            merged.append(piece)
+    parts = [_narrow(tensor, dim, piece) for piece in merged]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

@@ -1,0 +1,64 @@
+"""A plain network out of a supernet: the caller's class, no trace of augmentation."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+if TYPE_CHECKING:
+    from netaug.elastic.supernet import Supernet
+
+
+def extract(supernet: Supernet) -> nn.Module:
+    """Copy the network of the supernet's present widths into plain modules."""
+    network = copy.deepcopy(supernet.base)
+    if supernet.widths == supernet.plan.base_widths:
+        return network
+    modules: dict[str, nn.Module] = {}
+    for name in supernet.plan.axes:
+        owners = supernet.plan.owners[name]
+        value = _wide_value(supernet, name)
+        for module_name, attribute in owners:
+            module = modules[module_name] = network.get_submodule(module_name)
+            if attribute in module._parameters:
+                module._parameters[attribute] = value  # type: ignore[assignment]
+            else:
+                module._buffers[attribute] = value
+    for name, module in modules.items():
+        _adapt_sizes(module, depthwise=name in supernet.plan.depthwise)
+    return network
+
+
+def _wide_value(supernet: Supernet, name: str) -> Tensor:
+    """The parameter at the present widths; a running statistic of an added channel is that of no data."""
+    axes = supernet.plan.axes[name]
+    if name in dict(supernet.base.named_parameters()):
+        base = supernet.base.get_parameter(name)
+        value = supernet.wide_tensor(name).detach()
+        return nn.Parameter(
+            value.clone(memory_format=torch.preserve_format), requires_grad=base.requires_grad
+        )
+    buffer = supernet.base.get_buffer(name)
+    fill = 1.0 if name.endswith("running_var") else 0.0
+    added = buffer.new_full((axes[0].added_size,), fill)
+    pieces = axes[0].pieces(supernet.widths)
+    return torch.cat([(added if piece.added else buffer)[piece.start : piece.stop] for piece in pieces])
+
+
+def _adapt_sizes(module: nn.Module, *, depthwise: bool) -> None:
+    """Let a module's own record of its sizes agree with its weights."""
+    if isinstance(module, _ConvNd):
+        module.groups = module.weight.shape[0] if depthwise else module.groups
+        module.out_channels = module.weight.shape[0]
+        module.in_channels = module.weight.shape[1] * module.groups
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, _NormBase):
+        sized = module.weight if module.weight is not None else module.running_mean
+        if sized is not None:
+            module.num_features = sized.shape[0]

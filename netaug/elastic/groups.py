@@ -1,0 +1,212 @@
+"""The plan of a supernet: named width groups, and which dimension of which tensor belongs to which group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from torch import Tensor, nn
+
+from netaug.elastic.analysis import Analysis, Parts
+from netaug.elastic.axes import Axis, Span
+from netaug.elastic.roles import assign_roles
+from netaug.elastic.rules import apply_rules
+from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.trace import Trace, trace
+from netaug.elastic.widths import resolve
+from netaug.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that always have the same width.
+
+    Args:
+        name: The module that produces them first.
+        role: ``width`` and ``expand`` are drawn, ``follow`` goes with its source, ``frozen`` stays.
+        base: Channels in the base network.
+        most: Channels in the widest network.
+        ratios: What is drawn from: multipliers on ``base``, or for ``expand`` on the expand ratio.
+        source: For ``expand`` and ``follow``: the groups whose width it follows, with their repeats.
+        members: Parameters with an axis in this group, as ``name[dim]``.
+        reason: Why it is frozen, else empty.
+    """
+
+    name: str
+    role: Literal["width", "expand", "follow", "frozen"]
+    base: int
+    most: int
+    ratios: tuple[float, ...] = (1.0,)
+    source: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear call, for counting and for sorting.
+
+    Args:
+        weight: Name of its weight.
+        positions: Multiply-accumulates per weight element for one example.
+        source: Groups along its input channels.
+        target: Groups along its output channels.
+        depthwise: Whether each channel is filtered by itself.
+    """
+
+    weight: str
+    positions: int
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    depthwise: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a supernet needs to know about a model.
+
+    Args:
+        groups: By name, sources before those that follow them.
+        axes: Elastic dimensions of parameters and buffers, by tensor name.
+        layers: Convolution and linear calls in order.
+        depthwise: Modules whose ``groups`` attribute follows an axis.
+        statistics: Batch norms with elastic channels.
+        owners: Every (module, attribute) that holds a tensor.
+        batch_size: Examples in the example input.
+    """
+
+    groups: dict[str, Group]
+    axes: dict[str, dict[int, Axis]]
+    layers: tuple[Layer, ...]
+    depthwise: dict[str, Axis]
+    statistics: frozenset[str]
+    owners: dict[str, tuple[tuple[str, str], ...]]
+    batch_size: int
+
+    @property
+    def base_widths(self) -> dict[str, int]:
+        """Channels per group in the base network, of the groups that can widen."""
+        return {group.name: group.base for group in self.groups.values() if group.role != "frozen"}
+
+    @property
+    def widest(self) -> dict[str, int]:
+        """Channels per group in the widest network, of the groups that can widen."""
+        return {group.name: group.most for group in self.groups.values() if group.role != "frozen"}
+
+
+class Planner:
+    """One walk over a model's graph; plans with further groups frozen can be made from it at once."""
+
+    def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
+        self.trace: Trace = trace(model, example)
+        self.config = config
+        self.analysis = Analysis(self.trace, model)
+        apply_rules(self.analysis)
+        self._names = self._unique_names()
+        self._members = self._collect_members()
+
+    def plan(self, frozen: Mapping[str, str] | None = None) -> Plan:
+        """Name the groups, give them roles and widths.
+
+        Args:
+            frozen: Group names that stay at base width, with the reason, besides those found in the graph.
+        """
+        reasons = {**self._kept(), **(frozen or {})}
+        groups = self._sized(self._with_roles(reasons))
+        axes = {
+            name: {dim: self._axis(parts, groups) for dim, parts in layout.items()}
+            for name, layout in self.analysis.axes.items()
+        }
+        return Plan(
+            groups=groups,
+            axes=axes,
+            layers=tuple(
+                Layer(
+                    u.weight,
+                    u.positions,
+                    self._group_names(u.source),
+                    self._group_names(u.target),
+                    u.depthwise,
+                )
+                for u in self.analysis.uses
+            ),
+            depthwise={name: self._axis(parts, groups) for name, parts in self.analysis.depthwise.items()},
+            statistics=frozenset(self.analysis.statistics),
+            owners=self.trace.owners,
+            batch_size=self.trace.batch_size,
+        )
+
+    def _unique_names(self) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for root in self.analysis.roots():
+            name, count = self.analysis.name(root), 2
+            while name in names.values():
+                name, count = f"{self.analysis.name(root)}#{count}", count + 1
+            names[root] = name
+        return names
+
+    def _collect_members(self) -> dict[str, tuple[str, ...]]:
+        members: dict[str, list[str]] = {name: [] for name in self._names.values()}
+        for tensor, layout in self.analysis.axes.items():
+            if tensor not in self.trace.parameters:
+                continue
+            for dim, parts in layout.items():
+                for name in dict.fromkeys(self._group_names(parts)):
+                    members[name].append(f"{tensor}[{dim}]")
+        return {name: tuple(found) for name, found in members.items()}
+
+    def _group_names(self, parts: Parts) -> tuple[str, ...]:
+        return tuple(self._names[self.analysis.find(part.group)] for part in parts)
+
+    def _kept(self) -> dict[str, str]:
+        """A pattern means the groups of that name; if there are none, all groups of the modules it matches."""
+        kept: dict[str, str] = {}
+        for pattern in self.config.keep:
+            found = [name for name in self._names.values() if fnmatchcase(name, pattern)] or [
+                name
+                for name, members in self._members.items()
+                if any(_matches(member.partition("[")[0], pattern) for member in members)
+            ]
+            if not found:
+                raise ConfigError(
+                    f"keep='{pattern}' matches no width group and no module with one.",
+                    allowed=", ".join(self._names.values()),
+                )
+            kept.update(dict.fromkeys(found, f"kept by '{pattern}'"))
+        return kept
+
+    def _with_roles(self, reasons: Mapping[str, str]) -> list[Group]:
+        found = []
+        for root, assignment in assign_roles(self.analysis).items():
+            name = self._names[root]
+            reason = self.analysis.reason(root) or reasons.get(name, "")
+            base = self.analysis.size(root)
+            group = Group(name, assignment.role, base, base, members=self._members[name], reason=reason)
+            if reason:
+                found.append(replace(group, role="frozen"))
+            else:
+                ratios = {"width": self.config.width, "expand": self.config.expand}.get(
+                    assignment.role, (1.0,)
+                )
+                source = self._group_names(assignment.source)
+                found.append(replace(group, ratios=tuple(ratios), source=source))
+        order = {"frozen": 0, "width": 1, "expand": 2, "follow": 3}
+        return sorted(found, key=lambda group: order[group.role])
+
+    def _sized(self, groups: list[Group]) -> dict[str, Group]:
+        widest = resolve(groups, {group.name: max(group.ratios) for group in groups})
+        return {group.name: replace(group, most=widest[group.name]) for group in groups}
+
+    def _axis(self, parts: Parts, groups: Mapping[str, Group]) -> Axis:
+        spans = []
+        for part, name in zip(parts, self._group_names(parts), strict=True):
+            spans.append(Span(name, part.repeat, groups[name].base, groups[name].most))
+        return Axis(tuple(spans))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a glob matches a name or any of the modules around it."""
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[: n + 1]), pattern) for n in range(len(parts)))

@@ -1,0 +1,141 @@
+"""What can widen in a network and what cannot, for people: groups, counts, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor, nn
+
+from netaug.elastic.groups import Group as WidthGroup
+from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.supernet import Supernet, augment
+
+DRAWS = 500
+"""Networks drawn for the mean counts; the standard error of the paper's networks is then about 1 %."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Size of one network, or the mean over drawn ones.
+
+    Args:
+        parameters: Weights, biases and norm affines.
+        macs: Multiply-accumulates of convolutions and linear layers for one example.
+    """
+
+    parameters: float
+    macs: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The groups of a supernet and how large it gets.
+
+    Args:
+        groups: By name, frozen ones first.
+        base: The network given.
+        widest: The widest network.
+        drawn: Mean over draws while every kind of group is augmented.
+        drawn_late: Mean over draws after ``width_until``.
+        config: The settings it was made with.
+    """
+
+    groups: Mapping[str, WidthGroup]
+    base: Counts
+    widest: Counts
+    drawn: Counts
+    drawn_late: Counts
+    config: AugmentConfig
+
+    def render(self, *, members: bool = False) -> Group:
+        """Tables for a terminal.
+
+        Args:
+            members: List the parameters of every group.
+        """
+        return Group(self._counts_table(), Text(), self._groups_table(members), *self._frozen_lines())
+
+    def __str__(self) -> str:
+        console = Console(width=140, no_color=True)
+        with console.capture() as captured:
+            console.print(self.render())
+        return captured.get()
+
+    def _counts_table(self) -> Table:
+        table = Table(title="size of the network", title_justify="left", box=None, pad_edge=False)
+        table.add_column("network")
+        for column in ("parameters", "MACs", "x base"):
+            table.add_column(column, justify="right")
+        until = f"{self.config.width_until:.0%}"
+        rows = [
+            ("base (what you ship)", self.base),
+            (f"drawn, mean until {until} of training", self.drawn),
+            (f"drawn, mean after {until}", self.drawn_late),
+            ("widest", self.widest),
+        ]
+        for name, counts in rows:
+            ratio = counts.macs / self.base.macs if self.base.macs else 1.0
+            table.add_row(name, _short(counts.parameters), _short(counts.macs), f"{ratio:.2f}")
+        return table
+
+    def _groups_table(self, members: bool) -> Table:
+        table = Table(title="groups that widen", title_justify="left", box=None, pad_edge=False)
+        for column in ("group", "role", "channels", "most", "drawn from", "tensors"):
+            table.add_column(column, justify="right" if column in ("channels", "most", "tensors") else "left")
+        for group in self.groups.values():
+            if group.role == "frozen":
+                continue
+            factors = ", ".join(f"{ratio:g}" for ratio in group.ratios)
+            source = " + ".join(group.source)
+            rule = {"width": f"base x {factors}", "expand": f"ratio to '{source}' x {factors}"}.get(
+                group.role, f"follows '{source}'"
+            )
+            row = (group.name, group.role, str(group.base), str(group.most), rule, str(len(group.members)))
+            table.add_row(*row)
+            if members:
+                for member in group.members:
+                    table.add_row(f"  {member}")
+        return table
+
+    def _frozen_lines(self) -> list[Text]:
+        frozen = [group for group in self.groups.values() if group.role == "frozen"]
+        lines = [Text(f"\n{len(frozen)} of {len(self.groups)} groups keep their width")] if frozen else []
+        return lines + [Text(f"  {group.name} ({group.base} channels): {group.reason}") for group in frozen]
+
+
+def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
+    """Measure a supernet: counts of base and widest, and means over ``draws`` drawn networks in each phase."""
+
+    def count(widths: Mapping[str, int]) -> Counts:
+        return Counts(supernet.num_parameters(widths), supernet.macs(widths))
+
+    def mean(progress: float) -> Counts:
+        found = [count(supernet.sample(step, progress)) for step in range(draws)]
+        return Counts(sum(c.parameters for c in found) / draws, sum(c.macs for c in found) / draws)
+
+    return Inspection(
+        groups=supernet.groups,
+        base=count({}),
+        widest=count(supernet.plan.widest),
+        drawn=mean(0.0),
+        drawn_late=mean(min(1.0, supernet.config.width_until)),
+        config=supernet.config,
+    )
+
+
+def describe(
+    model: nn.Module, example_input: Tensor | tuple[Tensor, ...], config: AugmentConfig | None = None
+) -> Inspection:
+    """Augment a model only to see what would widen; see :func:`netaug.augment` for arguments and errors."""
+    return inspect(augment(model, example_input, config))
+
+
+def _short(count: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit:
+            return f"{count / limit:.2f} {unit}"
+    return f"{count:.0f}"

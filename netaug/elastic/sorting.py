@@ -1,0 +1,166 @@
+"""Sort hidden channels by importance, so that the base network holds the important ones.
+
+The widest network computes the same before and after, and so does its next update: every optimizer state and
+every averaged copy is permuted along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from netaug.elastic.axes import added_dims, join, split
+
+if TYPE_CHECKING:
+    from netaug.elastic.supernet import Supernet
+
+
+@torch.no_grad()
+def sort_channels(
+    supernet: Supernet, optimizer: torch.optim.Optimizer | None = None, averages: Iterable[Supernet] = ()
+) -> dict[str, Tensor]:
+    """Reorder the hidden channels of every ``expand`` group, largest importance first.
+
+    Importance is the L1 norm of what the block's last dense layer reads from a channel.
+
+    Args:
+        supernet: Sorted in place.
+        optimizer: Its per-parameter states (momentum and the like) are permuted along.
+        averages: Averaged copies of the supernet (EMA), permuted along.
+
+    Returns:
+        Per group the new order: entry ``i`` is the old channel that now is channel ``i``.
+
+    Source:
+        Channel sorting of NetAug, arXiv:2110.08890; importance by L1 norm as in Once-for-All, arXiv:1908.09791.
+    """
+    orders: dict[str, Tensor] = {}
+    for group in supernet.plan.groups.values():
+        if group.role == "expand" and group.most > group.base:
+            importance = _importance(supernet, group.name)
+            if importance is not None:
+                orders[group.name] = torch.sort(importance, descending=True, stable=True).indices.cpu()
+    for name in supernet.plan.axes:
+        moves = _moves(supernet, name, orders)
+        if not moves:
+            continue
+        if name in supernet._axes:
+            for copy in (supernet, *averages):
+                _permute_parameter(copy, name, moves)
+            if optimizer is not None:
+                _permute_states(supernet, optimizer, name, moves)
+        elif name in dict(supernet.base.named_buffers()):
+            for copy in (supernet, *averages):
+                _permute_statistic(copy, name, moves)
+    return orders
+
+
+def _importance(supernet: Supernet, group: str) -> Tensor | None:
+    """L1 norm per channel over the dense layers that read the group, gates aside, shape ``[most]``."""
+    total: Tensor | None = None
+    gates = {g.name for g in supernet.plan.groups.values() if g.role == "follow"}
+    seen = set()
+    for layer in supernet.plan.layers:
+        is_reader = group in layer.source and not layer.depthwise and not set(layer.target) & gates
+        if not is_reader or layer.weight in seen:
+            continue
+        seen.add(layer.weight)
+        whole = _whole(supernet, layer.weight)
+        axis = supernet.plan.axes[layer.weight][1]
+        per_input = whole.abs().transpose(0, 1).flatten(1).sum(1)
+        norm = per_input[axis.positions(group).to(whole.device)].sum(1)
+        total = norm if total is None else total + norm
+    return total
+
+
+def _moves(supernet: Supernet, name: str, orders: dict[str, Tensor]) -> dict[int, Tensor]:
+    """Per dimension of a tensor, the stored position that each stored position is filled from."""
+    moves = {}
+    for dim, axis in supernet.plan.axes[name].items():
+        groups = {span.group for span in axis.spans} & orders.keys()
+        if groups:
+            index = torch.arange(axis.base_size + axis.added_size)
+            for group in groups:
+                positions = axis.positions(group)
+                index[positions] = positions[orders[group]]
+            moves[dim] = index
+    return moves
+
+
+def _reordered(whole: Tensor, moves: dict[int, Tensor]) -> Tensor:
+    for dim, index in moves.items():
+        whole = whole.index_select(dim, index.to(whole.device))
+    return whole
+
+
+def _whole(supernet: Supernet, name: str) -> Tensor:
+    axes = supernet.plan.axes[name]
+    base = supernet.base.get_parameter(name)
+    return join(base, {dim: _added(supernet, name, dim) for dim in added_dims(axes)})
+
+
+def _added(supernet: Supernet, name: str, dim: int) -> Tensor:
+    from netaug.elastic.supernet import added_key
+
+    added: Tensor = supernet.added[added_key(name, dim)]
+    return added
+
+
+def _permute_parameter(supernet: Supernet, name: str, moves: dict[int, Tensor]) -> None:
+    base = supernet.base.get_parameter(name)
+    dims = added_dims(supernet.plan.axes[name])
+    new_base, new_added = split(_reordered(_whole(supernet, name), moves), base.shape, dims)
+    base.copy_(new_base)
+    for dim in dims:
+        _added(supernet, name, dim).copy_(new_added[dim])
+
+
+def _permute_states(
+    supernet: Supernet, optimizer: torch.optim.Optimizer, name: str, moves: dict[int, Tensor]
+) -> None:
+    """Permute every state of a parameter's shape; a part without a state counts as one of zeros."""
+    base = supernet.base.get_parameter(name)
+    parts = {dim: _added(supernet, name, dim) for dim in added_dims(supernet.plan.axes[name])}
+    tensors = [base, *parts.values()]
+    states = [optimizer.state.get(tensor, {}) for tensor in tensors]
+    known = {
+        key
+        for tensor, state in zip(tensors, states, strict=True)
+        for key, value in state.items()
+        if isinstance(value, Tensor) and value.shape == tensor.shape and value.dim() > 0
+    }
+    for key in known:
+        _complete(optimizer, tensors, key)
+        values = [optimizer.state[tensor][key] for tensor in tensors]
+        whole = join(values[0], dict(zip(parts, values[1:], strict=True)))
+        new_base, new_added = split(_reordered(whole, moves), base.shape, tuple(parts))
+        for value, new in zip(values, (new_base, *new_added.values()), strict=True):
+            value.copy_(new)
+
+
+def _complete(optimizer: torch.optim.Optimizer, tensors: list[Tensor], key: str) -> None:
+    """Give every tensor the state ``key``: zeros, and counters as those of a tensor that has been updated."""
+    example: dict[str, Any] = next(s for t in tensors if key in (s := optimizer.state.get(t, {})))
+    for tensor in tensors:
+        state = optimizer.state[tensor]
+        for other, value in example.items():
+            if other not in state or state[other] is None:
+                per_element = isinstance(value, Tensor) and value.dim() > 0
+                state[other] = (
+                    torch.zeros_like(tensor)
+                    if per_element
+                    else value.clone()
+                    if isinstance(value, Tensor)
+                    else value
+                )
+
+
+def _permute_statistic(supernet: Supernet, name: str, moves: dict[int, Tensor]) -> None:
+    """Running statistics exist for base channels only; a channel that moves in gets their mean until re-learned."""
+    buffer = supernet.base.get_buffer(name)
+    axis = supernet.plan.axes[name][0]
+    whole = torch.cat([buffer, buffer.mean().expand(axis.added_size)])
+    buffer.copy_(_reordered(whole, moves)[: axis.base_size])

@@ -1,0 +1,388 @@
+"""A network that also works as the first channels of wider networks which share its weights.
+
+The caller's model is kept whole inside (``supernet.base``): a base pass *is* that model. For a wider pass the
+supernet puts the wide weights together and lays them over the modules' own for the length of one forward, so the
+model's ``forward`` runs unchanged, whatever it does with its parameters.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from netaug.elastic.axes import Axis, Piece, added_dims, added_shape, assemble
+from netaug.elastic.extract import extract
+from netaug.elastic.groups import Group, Plan, Planner
+from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.sorting import sort_channels
+from netaug.elastic.trace import first_line
+from netaug.elastic.widths import draw, is_augmented
+from netaug.errors import ShapeError, UnsupportedModelError
+from netaug.seeding import generator
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One of a step's forward-backward passes; the supernet is already set to its widths.
+
+    Args:
+        name: ``base`` or ``augmented``.
+        weight: Factor on this pass's loss.
+        widths: Channels per group.
+        share: Part of the batch that the pass sees, in (0, 1].
+    """
+
+    name: Literal["base", "augmented"]
+    weight: float
+    widths: Mapping[str, int]
+    share: float = 1.0
+
+    def take(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The first images and labels that this pass sees: all, or ``share`` of them but at least two."""
+        count = min(len(images), max(2, round(self.share * len(images))))
+        return (images, labels) if count == len(images) else (images[:count], labels[:count])
+
+
+def augment(
+    model: nn.Module,
+    example_input: Tensor | tuple[Tensor, ...],
+    config: AugmentConfig | None = None,
+) -> Supernet:
+    """Build the supernet of a model; the model itself is left untouched.
+
+    Args:
+        model: Any network whose operations ``torch.export`` can record.
+        example_input: A batch as in training (two examples or more), or a tuple for several inputs.
+        config: What to widen and how far; the paper's settings by default.
+
+    Raises:
+        ModelError: The model does not run on the example.
+        UnsupportedModelError: The model cannot be recorded, or nothing in it can be widened.
+
+    Source:
+        Cai et al. 2022, Network Augmentation for Tiny Deep Learning, arXiv:2110.08890.
+    """
+    config = config or AugmentConfig()
+    example = example_input if isinstance(example_input, tuple) else (example_input,)
+    planner = Planner(model, example, config)
+    frozen: dict[str, str] = {}
+    while True:
+        supernet = Supernet(copy.deepcopy(model), planner.plan(frozen), config)
+        broken = _broken_groups(supernet, example)
+        if not broken:
+            break
+        frozen.update(broken)
+    _refuse_if_nothing_widens(supernet, model)
+    return supernet
+
+
+class Supernet(nn.Module):
+    """A model with room to widen; made by :func:`augment`.
+
+    Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for
+    bit. Wider networks normalise with batch statistics, in training and evaluation mode alike, and never touch
+    the base network's running statistics.
+
+    Attributes:
+        base: The caller's model (a copy); its parameters keep their names and shapes.
+        added: What NetAug adds: for each parameter that can widen, its further channels.
+        config: The settings given to :func:`augment`.
+    """
+
+    def __init__(self, base: nn.Module, plan: Plan, config: AugmentConfig) -> None:
+        super().__init__()
+        self.base = base
+        self.config = config
+        self.plan = plan
+        self.added = nn.ParameterDict()
+        tensors = dict(base.named_parameters())
+        self._axes = {name: axes for name, axes in plan.axes.items() if name in tensors and added_dims(axes)}
+        for name, axes in self._axes.items():
+            for dim in added_dims(axes):
+                value = _continued(
+                    tensors[name], added_shape(tensors[name].shape, axes, dim), config.seed, name, dim
+                )
+                self.added[added_key(name, dim)] = nn.Parameter(
+                    value, requires_grad=tensors[name].requires_grad
+                )
+        self._widths = dict(plan.base_widths)
+        self._pieces: dict[str, dict[int, tuple[Piece, ...]]] | None = None
+        self._attributes: list[tuple[nn.Module, str, Any]] = []
+
+    # Widths
+
+    @property
+    def groups(self) -> dict[str, Group]:
+        """Every width group by name, the frozen ones with the reason."""
+        return dict(self.plan.groups)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Present channels per group, of the groups that can widen."""
+        return dict(self._widths)
+
+    def use_base(self) -> None:
+        """Be the base network: the caller's model."""
+        self._widths = dict(self.plan.base_widths)
+        self._pieces = None
+
+    def use_widest(self) -> None:
+        """Be the widest network."""
+        self.use(self.plan.widest)
+
+    def use(self, widths: Mapping[str, int]) -> None:
+        """Be the network of these widths until told otherwise.
+
+        Args:
+            widths: Channels per group; a group that is not named is at base.
+
+        Raises:
+            ShapeError: A group is unknown or frozen, or its channels are out of range.
+        """
+        checked = self._checked(widths)
+        if checked == self.plan.base_widths:
+            self.use_base()
+        else:
+            self._widen(checked)
+
+    def _widen(self, widths: dict[str, int]) -> None:
+        """Prepare wide passes; at base widths too, they then keep off the running statistics."""
+        self._widths = widths
+        self._pieces = {
+            name: {dim: axes[dim].pieces(self._widths) for dim in added_dims(axes)}
+            for name, axes in self._axes.items()
+        }
+        self._attributes = self._following_attributes()
+
+    def sample(self, step: int, progress: float = 0.0) -> dict[str, int]:
+        """Draw widths for a step, a function of ``config.seed``, ``step`` and the phase alone.
+
+        Args:
+            step: Number of the training step, from 0.
+            progress: Share of the training that is done, in [0, 1].
+        """
+        return draw(self.plan.groups.values(), self.config, step, progress)
+
+    def passes(self, step: int, progress: float) -> Iterator[Pass]:
+        """The passes of one training step: the base network, then one drawn wider network (weight alpha).
+
+        The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
+        In the phase in which nothing is augmented any more there is only the base pass.
+
+        Args:
+            step: Number of the training step, from 0.
+            progress: Share of the training that is done, in [0, 1].
+        """
+        try:
+            self.use_base()
+            yield Pass("base", 1.0, self.widths)
+            roles = {group.role for group in self.plan.groups.values()}
+            if any(is_augmented(role, self.config, progress) for role in roles):
+                self._widen(self.sample(step, progress))
+                yield Pass("augmented", self.config.alpha, self.widths, self.config.batch_share)
+        finally:
+            self.use_base()
+
+    # Running
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the network of the present widths on the inputs of the caller's model."""
+        if self._pieces is None:
+            return self.base(*inputs)
+        with self._laid_over(self._pieces):
+            return self.base(*inputs)
+
+    def wide_tensor(self, name: str) -> Tensor:
+        """The value of a parameter at the present widths."""
+        tensor = self.base.get_parameter(name)
+        if self._pieces is None or name not in self._pieces:
+            return tensor
+        added = {dim: self.added[added_key(name, dim)] for dim in self._pieces[name]}
+        return assemble(tensor, added, self._pieces[name], tensor.shape)
+
+    @contextmanager
+    def _laid_over(self, pieces: Iterable[str]) -> Iterator[None]:
+        """For one forward, let modules see the wide weights and the sizes that go with them."""
+        undo: list[tuple[dict[str, Any], str, Any]] = []
+        try:
+            for name in pieces:
+                value = self.wide_tensor(name)
+                for module_name, attribute in self.plan.owners[name]:
+                    _lay(self.base.get_submodule(module_name), attribute, value, undo)
+            for module, attribute, value in self._attributes:
+                _lay(module, attribute, value, undo)
+            yield
+        finally:
+            for place, attribute, value in reversed(undo):
+                if value is _ABSENT:
+                    del place[attribute]
+                else:
+                    place[attribute] = value
+
+    def _following_attributes(self) -> list[tuple[nn.Module, str, Any]]:
+        found: list[tuple[nn.Module, str, Any]] = []
+        for name, axis in self.plan.depthwise.items():
+            found.append((self.base.get_submodule(name), "groups", axis_size(axis, self._widths)))
+        for name in self.plan.statistics:
+            module = self.base.get_submodule(name)
+            found += [(module, key, None) for key in ("running_mean", "running_var", "num_batches_tracked")]
+            found.append((module, "track_running_stats", False))
+        return found
+
+    # Results
+
+    def extract(self, widths: Mapping[str, int] | None = None) -> nn.Module:
+        """A plain network of the caller's class that owes nothing to the supernet.
+
+        Args:
+            widths: Channels per group; None gives the base network with the caller's ``state_dict`` keys.
+
+        Returns:
+            A copy. A wider one has no running statistics for added channels (mean 0, variance 1): recalibrate
+            its batch norms, e.g. with ``torch.optim.swa_utils.update_bn``, before evaluating it.
+        """
+        with self.at(widths or {}):
+            return extract(self)
+
+    def macs(self, widths: Mapping[str, int] | None = None) -> int:
+        """Multiply-accumulates of convolutions and linear layers for one example; present widths by default."""
+        wanted = self._widths if widths is None else self._checked(widths)
+        total = 0
+        for layer in self.plan.layers:
+            total += layer.positions * self._elements(layer.weight, wanted)
+        return total
+
+    def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
+        """Number of parameters of the network of these widths; present widths by default."""
+        wanted = self._widths if widths is None else self._checked(widths)
+        return sum(self._elements(name, wanted) for name, _ in self.base.named_parameters())
+
+    def sort_channels(
+        self, optimizer: torch.optim.Optimizer | None = None, averages: Iterable[Supernet] = ()
+    ) -> dict[str, Tensor]:
+        """Sort the hidden channels of every block by importance; see :func:`netaug.elastic.sorting.sort_channels`."""
+        return sort_channels(self, optimizer, averages)
+
+    @contextmanager
+    def at(self, widths: Mapping[str, int]) -> Iterator[None]:
+        """Be the network of these widths inside a ``with`` block, then what it was before."""
+        before = self._widths, self._pieces, self._attributes
+        self.use(widths)
+        try:
+            yield
+        finally:
+            self._widths, self._pieces, self._attributes = before
+
+    def _elements(self, name: str, widths: Mapping[str, int]) -> int:
+        shape = list(self.base.get_parameter(name).shape)
+        for dim, axis in self.plan.axes.get(name, {}).items():
+            shape[dim] = axis_size(axis, widths)
+        return int(torch.Size(shape).numel())
+
+    def _checked(self, widths: Mapping[str, int]) -> dict[str, int]:
+        base, most = self.plan.base_widths, self.plan.widest
+        for name, channels in widths.items():
+            if name not in base:
+                group = self.plan.groups.get(name)
+                raise ShapeError(
+                    f"'{name}' is not a width group that can widen.",
+                    got=f"frozen: {group.reason}" if group else "no such group",
+                    allowed=", ".join(base),
+                )
+            if not base[name] <= channels <= most[name]:
+                raise ShapeError(
+                    f"group '{name}' cannot have this width.",
+                    got=channels,
+                    allowed=f"{base[name]} to {most[name]} channels",
+                )
+        return {**base, **widths}
+
+
+_ABSENT = object()
+
+
+def _lay(module: nn.Module, attribute: str, value: Any, undo: list[tuple[dict[str, Any], str, Any]]) -> None:
+    """Set an instance attribute; it hides a parameter or buffer of the same name until it is removed."""
+    undo.append((module.__dict__, attribute, module.__dict__.get(attribute, _ABSENT)))
+    module.__dict__[attribute] = value
+
+
+def added_key(name: str, dim: int) -> str:
+    """Where ``Supernet.added`` keeps what a parameter gains along a dimension (keys may hold no dots)."""
+    return f"{name.replace('.', '/')}[{dim}]"
+
+
+def axis_size(axis: Axis, widths: Mapping[str, int]) -> int:
+    """Elements of an axis at these widths."""
+    return sum(widths.get(span.group, span.base) * span.repeat for span in axis.spans)
+
+
+def _continued(base: Tensor, shape: tuple[int, ...], seed: int, name: str, dim: int) -> Tensor:
+    """Values for added channels: uniform, with the mean and standard deviation of the base tensor's own."""
+    values = base.detach().double()
+    mean, spread = float(values.mean()), float(values.std(correction=0)) * 3**0.5
+    drawn = torch.empty(shape).uniform_(-1.0, 1.0, generator=generator(seed, "init", name, dim))
+    return drawn.mul_(spread).add_(mean).to(dtype=base.dtype, device=base.device)
+
+
+def _broken_groups(supernet: Supernet, example: tuple[Tensor, ...]) -> dict[str, str]:
+    """Run the widest network; if it fails, find the groups that make it fail, each with the error."""
+    error = _trial(supernet, supernet.plan.widest, example)
+    if error is None:
+        return {}
+    base, most = supernet.plan.base_widths, supernet.plan.widest
+    broken = {}
+    for name in most:
+        alone = _trial(supernet, {**base, name: most[name]}, example)
+        if alone is not None:
+            broken[name] = f"the network fails when it widens: {alone}"
+    return broken or dict.fromkeys(most, f"the network fails when everything widens: {error}")
+
+
+def _trial(supernet: Supernet, widths: Mapping[str, int], example: tuple[Tensor, ...]) -> str | None:
+    """Run these widths in training mode; the error's first line, or None if all is well."""
+    inputs = tuple(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor for tensor in example)
+    modes = {module: module.training for module in supernet.modules()}
+    try:
+        with torch.no_grad(), torch.random.fork_rng(), supernet.at(widths):
+            supernet.train()
+            shapes = _shapes(supernet(*inputs))
+            supernet.base.eval()
+            supernet.use_base()
+            expected = _shapes(supernet(*inputs))
+            if shapes != expected:
+                return f"the output's shape changes from {expected} to {shapes}"
+    except Exception as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return None
+
+
+def _shapes(outputs: Any) -> list[tuple[int, ...]]:
+    leaves = torch.utils._pytree.tree_leaves(outputs)
+    return [tuple(leaf.shape) for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def _refuse_if_nothing_widens(supernet: Supernet, model: nn.Module) -> None:
+    groups = supernet.plan.groups.values()
+    if any(group.most > group.base for group in groups):
+        return
+    free = [group.name for group in groups if group.role != "frozen"]
+    if free:
+        got = f"the multipliers leave every width as it is, in all {len(free)} groups that could widen"
+    else:
+        reasons = [f"'{group.name}': {group.reason}" for group in groups] or ["there are no dense layers"]
+        got = f"all {len(groups)} width groups are frozen, first reason: {reasons[0]}"
+    raise UnsupportedModelError(
+        f"nothing in '{type(model).__name__}' can be widened.",
+        got=got,
+        fix="see every reason with `netaug inspect`; check `keep` and the lists of multipliers",
+    )

@@ -1,0 +1,183 @@
+"""A model's graph of tensor operations, from ``torch.export``, with the names of its parameters and buffers."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+from torch.nn.parameter import is_lazy
+
+from netaug.errors import ModelError, UnsupportedModelError
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The operations of one forward pass, in order.
+
+    Args:
+        operations: Calls of ATen operators.
+        outputs: Nodes that the network returns.
+        inputs: Nodes of the example inputs.
+        tensors: Canonical name of the parameter or buffer behind a node.
+        parameters: Which of these names are parameters.
+        batch_size: Number of examples in the example input.
+    """
+
+    operations: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    inputs: tuple[Node, ...]
+    tensors: dict[Node, str]
+    parameters: frozenset[str]
+    batch_size: int
+    owners: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+
+def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
+    """Record the operations of ``model`` on ``example`` in evaluation mode; the model is not touched.
+
+    Raises:
+        ModelError: The model or the example cannot be used at all.
+        UnsupportedModelError: The model's control flow cannot be recorded.
+    """
+    check_usable(model, example)
+    frozen_copy = copy.deepcopy(model).eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            frozen_copy(*example)
+    except Exception as error:
+        raise ModelError(
+            f"'{type(model).__name__}' does not run on the example input.",
+            got=f"{describe(example)}: {type(error).__name__}: {first_line(error)}",
+            fix="give an example of the shape, type and device the network is trained with; several inputs go "
+            "in as a tuple",
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(frozen_copy, example, strict=False)
+    except Exception as error:
+        raise UnsupportedModelError(
+            f"the operations of '{type(model).__name__}' cannot be recorded by torch.export.",
+            got=f"{type(error).__name__}: {first_line(error)}",
+            fix="remove control flow that depends on the data from forward, or augment only the part without it",
+        ) from error
+    return _read(program, frozen_copy, example)
+
+
+def check_usable(model: nn.Module, example: tuple[Tensor, ...]) -> None:
+    """Refuse models and examples that nothing can be done with, naming the module."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    for name, tensor in named:
+        if is_lazy(tensor):
+            raise ModelError(
+                f"parameter '{name}' is not built yet.", fix="run the model once before augmenting it"
+            )
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ModelError(f"'{name}' holds values that are not finite.", fix="load or initialise it again")
+    devices = {tensor.device for _, tensor in named}
+    for tensor in example:
+        if not isinstance(tensor, Tensor):
+            raise ModelError(
+                "an example input is not a tensor.", got=type(tensor).__name__, allowed="a tensor, or a tuple"
+            )
+        if devices and tensor.device not in devices:
+            raise ModelError(
+                "the example input is on another device than the model.",
+                got=f"input on {tensor.device}, model on {', '.join(map(str, devices))}",
+                fix="move one of them with .to(device)",
+            )
+
+
+def describe(example: tuple[Tensor, ...]) -> str:
+    """Type and shape of the inputs, for messages."""
+    return ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in example)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """An operator call's arguments by name, defaults filled in."""
+    schema = node.target._schema  # type: ignore[union-attr]
+    values = {argument.name: argument.default_value for argument in schema.arguments}
+    values.update(zip((argument.name for argument in schema.arguments), node.args, strict=False))
+    values.update(node.kwargs)
+    return values
+
+
+def operator_name(node: Node) -> str:
+    """The ATen name without namespace, overload and the underscore of in-place forms, e.g. ``relu``."""
+    schema = getattr(node.target, "_schema", None)
+    name = str(schema.name) if schema is not None else getattr(node.target, "__name__", str(node.target))
+    return name.rpartition("::")[2].rstrip("_")
+
+
+def shape_of(node: Node) -> tuple[int, ...]:
+    """The shape of a node's (first) result."""
+    value = node.meta["val"]
+    return tuple(int(size) for size in (value[0] if isinstance(value, (tuple, list)) else value).shape)
+
+
+def module_of(node: Node) -> str:
+    """The name of the innermost module that made this call, for messages and group names."""
+    stack = node.meta.get("nn_module_stack") or {}
+    names = [entry[0] for entry in stack.values()]
+    return str(names[-1]) if names else ""
+
+
+def tensor_inputs(node: Node) -> list[Node]:
+    """All nodes that a call takes, also those inside lists."""
+    return list(node.all_input_nodes)
+
+
+def _read(program: Any, model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
+    canonical, owners = _owners(model)
+    signature = program.graph_signature
+    by_placeholder = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    user_inputs = set(signature.user_inputs)
+    tensors, inputs, operations, outputs = {}, [], [], []
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            if node.name in by_placeholder:
+                name = by_placeholder[node.name]
+                tensors[node] = canonical.get(name, name)
+            elif node.name in user_inputs:
+                inputs.append(node)
+        elif node.op == "call_function":
+            operations.append(node)
+        elif node.op == "output":
+            outputs = tensor_inputs(node)
+    return Trace(
+        operations=tuple(operations),
+        outputs=tuple(outputs),
+        inputs=tuple(inputs),
+        tensors=tensors,
+        parameters=frozenset(name for name, _ in model.named_parameters()),
+        batch_size=example[0].shape[0] if example[0].dim() else 1,
+        owners=owners,
+    )
+
+
+def _owners(model: nn.Module) -> tuple[dict[str, str], dict[str, tuple[tuple[str, str], ...]]]:
+    """Map every name of a tensor to its first name, and that to all (module, attribute) places that hold it."""
+    first: dict[int, str] = {}
+    canonical: dict[str, str] = {}
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for module_name, module in model.named_modules(remove_duplicate=False):
+        for attribute, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is None:
+                continue
+            name = f"{module_name}.{attribute}" if module_name else attribute
+            canonical[name] = first.setdefault(id(tensor), name)
+            places = owners.setdefault(canonical[name], [])
+            if all(model.get_submodule(place) is not module for place, _ in places):
+                places.append((module_name, attribute))
+    return canonical, {name: tuple(places) for name, places in owners.items()}

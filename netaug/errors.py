@@ -1,0 +1,58 @@
+"""Messages a user can act on: where, what arrived, what is allowed, how to fix."""
+
+from __future__ import annotations
+
+
+class NetaugError(Exception):
+    """A mistake the user can mend; the command line prints it without a traceback and exits with 2.
+
+    Args:
+        where: What is wrong and where, one sentence.
+        got: What arrived.
+        allowed: What would have been accepted.
+        fix: The next action.
+    """
+
+    def __init__(
+        self, where: str, *, got: object = None, allowed: object = None, fix: str | None = None
+    ) -> None:
+        self.where, self.got, self.allowed, self.fix = where, got, allowed, fix
+        rows = [("got", got), ("allowed", allowed), ("fix", fix)]
+        lines = [where, *(f"  {name + ':':<9}{value}" for name, value in rows if value is not None)]
+        super().__init__("\n".join(lines))
+
+    def report(self) -> str:
+        """The message with its kind in front, as the command line prints it."""
+        return f"{type(self).__name__}: {self}"
+
+
+class ConfigError(NetaugError):
+    """A setting, recipe or command-line key is wrong."""
+
+
+class DataError(NetaugError):
+    """A dataset, folder or image cannot be used."""
+
+
+class ModelError(NetaugError):
+    """A model cannot be found, built or fed."""
+
+
+class UnsupportedModelError(ModelError):
+    """Nothing in a model can be widened, or it cannot be traced."""
+
+
+class ShapeError(NetaugError):
+    """Tensors or widths do not fit together."""
+
+
+class CheckpointError(NetaugError):
+    """A weights file or checkpoint is damaged, foreign or does not fit the model."""
+
+
+class RunFolderError(NetaugError):
+    """A run folder is missing, incomplete, or would be overwritten."""
+
+
+class TrainingError(NetaugError):
+    """Training cannot go on, for example because the loss is not finite."""

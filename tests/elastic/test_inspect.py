@@ -1,0 +1,43 @@
+"""What `inspect` says is what the supernet does."""
+
+from __future__ import annotations
+
+import pytest
+
+import netaug
+from netaug import AugmentConfig, augment
+from netaug.elastic.inspect import describe, inspect
+from tests import tiny
+
+PAPER = {
+    "mobilenetv2-tiny": (144, (1.0, 1.8, 2.6), 750, 23.50, 5.83, 334, 128, 40),
+    "mcunet": (176, (1.0, 1.6, 2.2), 737, 81.79, 7.27, 866, 374, 151),
+    "mobilenetv2-0.35": (160, (1.0, 1.8, 2.6), 1677, 30.87, 8.62, 412, 160, 50),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_counts_are_the_papers(name: str) -> None:
+    """Base and widest to the printed digits; means over draws within 5 % (they are random, also the paper's)."""
+    size, width, kilo_params, mega_macs, widest_mega_params, widest_mega_macs, drawn, drawn_late = PAPER[name]
+    found = describe(netaug.create_model(name), tiny.images(2, size), AugmentConfig(width=width))
+    assert round(found.base.parameters / 1e3) == kilo_params
+    assert round(found.base.macs / 1e6, 2) == mega_macs
+    assert round(found.widest.parameters / 1e6, 2) == widest_mega_params
+    assert round(found.widest.macs / 1e6) == widest_mega_macs
+    assert found.drawn.macs / 1e6 == pytest.approx(drawn, rel=0.06)
+    assert found.drawn_late.macs / 1e6 == pytest.approx(drawn_late, rel=0.03)
+
+
+def test_text_names_groups_roles_and_reasons() -> None:
+    text = str(describe(tiny.build("rigid"), tiny.images()))
+    assert "stem.0" in text
+    assert "heads (8 channels): 'forward' reshapes its channels" in text
+    assert "output of the network" in text
+
+
+def test_inspecting_changes_nothing() -> None:
+    supernet = augment(tiny.build("inverted"), tiny.images())
+    before = supernet.widths
+    inspect(supernet, draws=5)
+    assert supernet.widths == before

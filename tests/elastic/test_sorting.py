@@ -1,0 +1,138 @@
+"""Sorting permutes; it must not change what the widest network computes, nor its next update."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import netaug
+from netaug import AugmentConfig, Supernet, augment
+from tests import tiny
+
+OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.9),
+}
+
+
+def _supernet(name: str = "inverted") -> tuple[Supernet, Tensor]:
+    if name in tiny.NETWORKS:
+        network, images = tiny.build(name).double(), tiny.images().double()
+    else:
+        torch.manual_seed(0)
+        network, images = netaug.create_model(name, num_classes=5).double(), tiny.images(2, 64).double()
+    return augment(network, images, AugmentConfig(expand=(1.0, 2.0))), images
+
+
+def _step(
+    supernet: Supernet, optimizer: torch.optim.Optimizer, images: Tensor, *, widest: bool = False
+) -> None:
+    optimizer.zero_grad()
+    if widest:
+        supernet.use_widest()
+        F.cross_entropy(supernet(images), tiny.labels(len(images))).backward()
+    else:
+        for pass_ in supernet.passes(1, 0.0):
+            (pass_.weight * F.cross_entropy(supernet(images), tiny.labels(len(images)))).backward()
+    optimizer.step()
+
+
+def _widest_output(supernet: Supernet, images: Tensor) -> Tensor:
+    with torch.no_grad(), supernet.at(supernet.plan.widest):
+        return supernet(images)
+
+
+@pytest.mark.parametrize("name", ["inverted", "residual", "mobilenetv2-tiny", "mcunet"])
+def test_widest_network_computes_the_same(name: str) -> None:
+    supernet, images = _supernet(name)
+    expected = _widest_output(supernet, images)
+    orders = supernet.sort_channels()
+    assert any(not torch.equal(order, torch.arange(len(order))) for order in orders.values())
+    torch.testing.assert_close(_widest_output(supernet, images), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_next_update_is_the_same(kind: str) -> None:
+    """Train, sort, train: the widest network ends as without the sorting; momentum left behind would show."""
+    supernet, images = _supernet()
+    optimizer = OPTIMIZERS[kind](supernet.parameters())
+    for _ in range(3):
+        _step(supernet, optimizer, images)
+    unsorted = copy.deepcopy(supernet)
+    twin = OPTIMIZERS[kind](unsorted.parameters())
+    twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    supernet.sort_channels(optimizer)
+    for _ in range(2):
+        _step(supernet, optimizer, images, widest=True)
+        _step(unsorted, twin, images, widest=True)
+    torch.testing.assert_close(
+        _widest_output(supernet, images), _widest_output(unsorted, images), rtol=1e-9, atol=1e-9
+    )
+    forgetful = copy.deepcopy(supernet)
+    forgetful.sort_channels()
+
+
+def test_momentum_left_behind_would_be_seen() -> None:
+    """The check above can fail: sorting without the optimizer changes the next update."""
+    supernet, images = _supernet()
+    optimizer = OPTIMIZERS["nesterov"](supernet.parameters())
+    for _ in range(3):
+        _step(supernet, optimizer, images)
+    unsorted = copy.deepcopy(supernet)
+    twin = OPTIMIZERS["nesterov"](unsorted.parameters())
+    twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    supernet.sort_channels()
+    _step(supernet, optimizer, images, widest=True)
+    _step(unsorted, twin, images, widest=True)
+    assert not torch.allclose(_widest_output(supernet, images), _widest_output(unsorted, images), rtol=1e-9)
+
+
+def test_sorting_before_any_augmented_pass_completes_the_optimizer_state() -> None:
+    """A part without momentum counts as one with zero momentum; the update still works and is the same."""
+    supernet, images = _supernet()
+    optimizer = OPTIMIZERS["adamw"](supernet.base.parameters())
+    optimizer.add_param_group({"params": list(supernet.added.values())})
+    F.cross_entropy(supernet(images), tiny.labels()).backward()
+    optimizer.step()
+    supernet.sort_channels(optimizer)
+    _step(supernet, optimizer, images)
+
+
+def test_important_channels_come_first_in_the_base_network() -> None:
+    supernet, _ = _supernet()
+    reader = supernet.base.project[0].weight
+    with torch.no_grad():
+        supernet.added["project/0/weight[1]"].mul_(100)
+    supernet.sort_channels()
+    added = supernet.added["project/0/weight[1]"]
+    norms = torch.cat([reader, added[: len(reader)]], 1).abs().sum(0)
+    base_rows_only = reader.abs().sum(0)
+    assert base_rows_only.min() > added.abs()[: len(reader)].sum(0).median()
+    assert norms.isfinite().all()
+
+
+def test_averaged_copies_are_sorted_along() -> None:
+    supernet, images = _supernet()
+    average = copy.deepcopy(supernet)
+    with torch.no_grad():
+        for parameter in average.parameters():
+            parameter.mul_(0.9)
+    expected = _widest_output(average, images)
+    supernet.sort_channels(averages=[average])
+    torch.testing.assert_close(_widest_output(average, images), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_sorting_a_sorted_network_changes_nothing() -> None:
+    supernet, _ = _supernet()
+    supernet.sort_channels()
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    supernet.sort_channels()
+    for name, tensor in supernet.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
