@@ -1,0 +1,21 @@
+"""Networks by name: those written here, timm's, and anybody's own factory.
+
+A new architecture is a file of its own and one more line of imports below.
+"""
+
+from netaug.models import (
+    mcunet,  # noqa: F401
+    micronet,  # noqa: F401
+    mobilenetv2,  # noqa: F401
+)
+from netaug.models.init import initialize
+from netaug.models.registry import create_model, default_image_size, describe_models, list_models, register
+
+__all__ = [
+    "create_model",
+    "default_image_size",
+    "describe_models",
+    "initialize",
+    "list_models",
+    "register",
+]

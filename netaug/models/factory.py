@@ -1,0 +1,167 @@
+"""Calling a model factory, ours or the user's, so that every mistake becomes a message."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from types import ModuleType
+
+from torch import nn
+
+from netaug.errors import ModelError, NetaugError
+
+Factory = Callable[..., object]
+
+EXPECTED = "def build(*, num_classes: int, in_chans: int, **options) -> torch.nn.Module"
+
+
+def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
+    """A line for an error's ``fix``: up to three known names like ``name``, or None when nothing is near."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower)]
+    return f"did you mean {' or '.join(repr(prefix + match) for match in near)}?" if near else None
+
+
+def call(
+    factory: Factory, name: str, fixed: Mapping[str, object], options: Mapping[str, object]
+) -> nn.Module:
+    """Build a model with ``factory(**fixed, **options)``.
+
+    Args:
+        factory: The function or class to call.
+        name: How the user named the model, for messages.
+        fixed: Arguments that are not the user's options, such as ``num_classes`` and ``in_chans``.
+        options: The user's keyword arguments.
+
+    Raises:
+        ModelError: The factory does not accept the arguments, fails, or returns something else than a module.
+    """
+    _check_arguments(factory, name, fixed, options)
+    try:
+        model = factory(**fixed, **options)
+    except NetaugError:
+        raise
+    except Exception as error:
+        got = ", ".join(f"{key}={value!r}" for key, value in {**fixed, **options}.items())
+        # A factory that passes **options on may still refuse what every factory is given.
+        refused = isinstance(error, TypeError) and any(repr(key) in str(error) for key in fixed)
+        raise ModelError(
+            f"model {name!r} cannot be built: {describe(error)}",
+            got=got,
+            allowed=EXPECTED if refused else None,
+            fix="wrap it in a factory of that form" if refused else "check the model's options",
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"{name!r} did not return a model.", got=type(model).__name__, allowed="a torch.nn.Module"
+        )
+    return model
+
+
+def describe(error: Exception) -> str:
+    """Kind, text and place of an error in somebody else's code, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}{place}"
+
+
+def load(path: str) -> Factory:
+    """Import the factory named ``package.module:function``; modules of the working directory are found too.
+
+    Raises:
+        ModelError: The module cannot be imported, or has no such function.
+    """
+    module_name, _, attribute = path.partition(":")
+    # A console script's path starts at its own folder; append, so that nothing installed is hidden.
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    module = _import(module_name, path)
+    found = getattr(module, attribute, None)
+    if found is None or not callable(found):
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ModelError(
+            f"module {module_name!r} has no function {attribute!r}.",
+            got=repr(path),
+            allowed=f"package.module:function with {EXPECTED}",
+            fix=nearest(attribute, names, prefix=f"{module_name}:"),
+        )
+    factory: Factory = found
+    return factory
+
+
+def _import(module_name: str, path: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise _import_failed(module_name, path, error) from error
+        raise ModelError(
+            f"there is no module {error.name!r}.",
+            got=repr(path),
+            allowed="an importable package.module:function; the working directory is searched too",
+            fix=_nearest_module(error.name),
+        ) from error
+    except Exception as error:
+        raise _import_failed(module_name, path, error) from error
+
+
+def _import_failed(module_name: str, path: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"importing module {module_name!r} failed: {describe(error)}",
+        got=repr(path),
+        allowed="an importable package.module:function",
+    )
+
+
+def _nearest_module(missing: str) -> str | None:
+    parent, _, leaf = missing.rpartition(".")
+    folders = getattr(sys.modules.get(parent), "__path__", ()) if parent else None
+    siblings = [info.name for info in pkgutil.iter_modules(folders)]
+    return nearest(leaf, siblings, prefix=f"{parent}." if parent else "")
+
+
+def _check_arguments(
+    factory: Factory, name: str, fixed: Mapping[str, object], options: Mapping[str, object]
+) -> None:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some classes written in C have no signature to check
+        return
+    kinds = {parameter.kind for parameter in parameters.values()}
+    by_name = {key for key, value in parameters.items() if value.kind in _BY_NAME}
+    takes_any = inspect.Parameter.VAR_KEYWORD in kinds
+    missing = [key for key in fixed if key not in by_name and not takes_any]
+    required = [
+        key
+        for key, value in parameters.items()
+        if value.default is value.empty and value.kind not in _STARRED
+    ]
+    unfilled = [key for key in required if key not in fixed and key not in options]
+    if missing or unfilled:
+        what = f"does not accept {' and '.join(missing)}" if missing else f"also needs {', '.join(unfilled)}"
+        raise ModelError(
+            f"the factory {name!r} {what}.",
+            got=f"{getattr(factory, '__name__', name)}{inspect.signature(factory)}",
+            allowed=EXPECTED,
+            fix=None if missing else "give them as model options",
+        )
+    allowed = sorted(by_name - set(fixed))
+    for key in options:
+        if key in fixed or (key not in by_name and not takes_any):
+            raise ModelError(
+                f"model {name!r} has no option {key!r}.",
+                got=f"{key}={options[key]!r}",
+                allowed=", ".join(allowed) or "no options",
+                fix=nearest(key, allowed),
+            )
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -1,0 +1,71 @@
+"""Initial weights: what our own networks start from, and the two initialisations the paper compares.
+
+Every number is drawn from torch's global CPU generator, whatever the model's device, so one seed repeats it.
+"""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+
+import torch
+from torch import nn
+
+from netaug.errors import ModelError
+
+INITS = ("model", "uniform", "he")
+
+_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def init_default(model: nn.Module) -> None:
+    """Give a fresh model its first weights: he-normal convs, norms 1 and 0, linear normal(0, 0.01), no bias.
+
+    He-normal is by fan-out as torch counts it (kernel area x output channels, groups not divided out).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    initialize(model, "he")
+
+
+def initialize(model: nn.Module, how: str) -> None:
+    """Draw the weights of all conv and linear layers again, in place; biases and norms stay as they are.
+
+    Args:
+        model: Any module; layers are visited in the order of ``model.modules()``.
+        how: ``model`` changes nothing. ``uniform`` is kaiming_uniform(a=sqrt 5), that is uniform within
+            1 / sqrt(fan-in), for conv and linear. ``he`` is he-normal by fan-out for conv; linear layers get
+            normal(0, 0.01), because fan-out would make a head with few classes start with huge logits.
+
+    Raises:
+        ModelError: ``how`` is unknown, or there is no conv or linear layer to draw.
+
+    Source:
+        Cai et al. 2022, arXiv:2110.08890, released code: uniform with NetAug, he for the baseline.
+    """
+    if how not in INITS:
+        near = get_close_matches(str(how), INITS, n=1, cutoff=0.5)
+        fix = f"did you mean {near[0]!r}?" if near else None
+        raise ModelError("unknown initialisation.", got=repr(how), allowed=", ".join(INITS), fix=fix)
+    if how == "model":
+        return
+    layers = [module for module in model.modules() if isinstance(module, (*_CONVS, nn.Linear))]
+    if not layers:
+        raise ModelError(
+            f"initialisation {how!r} has no conv or linear layer to draw in {type(model).__name__}.",
+            fix="use init 'model', which keeps the model's own weights",
+        )
+    for layer in layers:
+        fresh = torch.empty(layer.weight.shape)
+        if how == "uniform":
+            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5))
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(fresh, 0.0, 0.01)
+        else:
+            nn.init.kaiming_normal_(fresh, mode="fan_out")
+        with torch.no_grad():
+            layer.weight.copy_(fresh)

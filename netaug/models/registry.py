@@ -1,0 +1,137 @@
+"""Every model by its name. A new architecture is one file with :func:`register`, and one import line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import nn
+
+from netaug.errors import ModelError
+from netaug.models.factory import Factory, call, load, nearest
+from netaug.models.zoo import FALLBACK_IMAGE_SIZE, create_timm_model, is_timm_model, timm_image_size
+
+F = TypeVar("F", bound=Factory)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    factory: Factory
+    about: str
+    image_size: int
+    any_width: bool
+
+
+_ENTRIES: dict[str, _Entry] = {}
+
+
+def register(name: str, *, about: str, image_size: int, any_width: bool = False) -> Callable[[F], F]:
+    """Make a factory known by a name; used as a decorator.
+
+    Args:
+        name: What users write. With ``any_width`` it ends in ``-NUMBER``, and any other positive number may
+            stand there; the factory gets it as ``width=``.
+        about: One line for lists of models.
+        image_size: Default height = width of the input in pixels.
+        any_width: Whether the name stands for a family of widths.
+    """
+
+    def add(factory: F) -> F:
+        assert name not in _ENTRIES, f"two models are named {name!r}"
+        _ENTRIES[name] = _Entry(factory, about, image_size, any_width)
+        return factory
+
+    return add
+
+
+def list_models() -> list[str]:
+    """Names of the models written here, sorted; a family of widths is listed once, by one of its members."""
+    return sorted(_ENTRIES)
+
+
+def describe_models() -> dict[str, str]:
+    """One line about each name of :func:`list_models`."""
+    return {
+        name: entry.about + (", by any number in the name" if entry.any_width else "")
+        for name, entry in sorted(_ENTRIES.items())
+    }
+
+
+def create_model(name: str, /, *, num_classes: int = 1000, in_chans: int = 3, **options: object) -> nn.Module:
+    """Build a network with fresh weights, drawn from torch's global CPU generator.
+
+    Args:
+        name: A name of :func:`list_models`; ``timm:NAME``; or ``package.module:function``, a factory of the
+            user's that is called with ``num_classes``, ``in_chans`` and the options.
+        num_classes: Number of logits, >= 1.
+        in_chans: Image channels, >= 1.
+        **options: Further keyword arguments of the model's factory. For timm, ``pretrained=True`` loads
+            weights.
+
+    Returns:
+        A module from images ``[N, in_chans, H, W]`` to logits ``[N, num_classes]``, in training mode.
+
+    Raises:
+        ModelError: The name, a number or an option is wrong, or the factory fails.
+    """
+    for key, value in (("num_classes", num_classes), ("in_chans", in_chans)):
+        if type(value) is not int or value < 1:
+            raise ModelError(
+                f"{key} of model {name!r} cannot be used.", got=repr(value), allowed="a whole number >= 1"
+            )
+    if name.startswith("timm:"):
+        timm_name = name.removeprefix("timm:")
+        return create_timm_model(timm_name, num_classes=num_classes, in_chans=in_chans, options=options)
+    fixed: dict[str, object] = {"num_classes": num_classes, "in_chans": in_chans}
+    if ":" in name:
+        return call(load(name), name, fixed, options)
+    entry, width = _find(name)
+    return call(entry.factory, name, fixed | width, options)
+
+
+def default_image_size(name: str, /) -> int:
+    """Height = width in pixels the model is meant for; 224 for a user's factory, which does not say.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    if name.startswith("timm:"):
+        return timm_image_size(name.removeprefix("timm:"))
+    if ":" in name:
+        load(name)
+        return FALLBACK_IMAGE_SIZE
+    return _find(name)[0].image_size
+
+
+def _find(name: str) -> tuple[_Entry, dict[str, object]]:
+    """The entry of a name, and the width in it as a keyword argument."""
+    for known, entry in _ENTRIES.items():
+        if not entry.any_width:
+            if name == known:
+                return entry, {}
+            continue
+        family, _, _ = known.rpartition("-")
+        match = re.fullmatch(re.escape(family) + r"-(\d*\.?\d+)", name, flags=re.ASCII)
+        if match:
+            width = float(match[1])
+            if not 0 < width < float("inf"):
+                raise ModelError(
+                    f"the width in {name!r} is not positive.", got=match[1], allowed="> 0, e.g. 0.35"
+                )
+            return entry, {"width": width}
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> ModelError:
+    fix = nearest(name, _ENTRIES)
+    if is_timm_model(name):
+        fix = f"it is a model of timm: write 'timm:{name}'"
+    names = [f"{known} (any width)" if entry.any_width else known for known, entry in _ENTRIES.items()]
+    return ModelError(
+        f"there is no model named {name!r}.",
+        got=repr(name),
+        allowed=", ".join([*sorted(names), "timm:NAME", "package.module:function"]),
+        fix=fix,
+    )

@@ -1,0 +1,58 @@
+"""Models of timm by their names there; timm is imported on first use only."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from netaug.errors import ModelError
+from netaug.models.factory import call, describe, nearest
+
+FALLBACK_IMAGE_SIZE = 224
+
+
+def create_timm_model(name: str, *, num_classes: int, in_chans: int, options: dict[str, object]) -> nn.Module:
+    """Create timm's model ``name``, with random weights unless ``options`` has ``pretrained: true``.
+
+    Raises:
+        ModelError: timm has no such model, or refuses the options.
+    """
+    timm = _timm_with(name)
+    fixed = {"num_classes": num_classes, "in_chans": in_chans}
+    return call(partial(timm.create_model, name), f"timm:{name}", fixed, options)
+
+
+def timm_image_size(name: str) -> int:
+    """Height = width in pixels of the images that timm's model was made for; 224 where timm does not say.
+
+    Raises:
+        ModelError: timm has no such model.
+    """
+    timm = _timm_with(name)
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ModelError(f"timm does not know {name!r}: {describe(error)}", got=f"timm:{name}") from error
+    return FALLBACK_IMAGE_SIZE if settings is None else int(settings.input_size[-1])
+
+
+def is_timm_model(name: str) -> bool:
+    """Whether timm has a model of this name."""
+    import timm
+
+    return bool(timm.is_model(name))
+
+
+def _timm_with(name: str) -> Any:
+    import timm
+
+    if not timm.is_model(name):
+        raise ModelError(
+            f"timm has no model named {name!r}.",
+            got=f"timm:{name}",
+            allowed=f"a name of timm.list_models(), {len(timm.list_models())} in timm {timm.__version__}",
+            fix=nearest(name, timm.list_models(), prefix="timm:"),
+        )
+    return timm
