@@ -1,0 +1,89 @@
+"""What loaders hand to the training loop: typed batches of uint8 images, and the facts about a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClassificationBatch:
+    """N images with their labels.
+
+    Args:
+        images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalisation happens on the device.
+        labels_N: int64 class indices, shape ``[N]``.
+        indices_N: int64 positions in the split, shape ``[N]``; they name the samples in messages and logs.
+    """
+
+    images_NCHW: Tensor
+    labels_N: Tensor
+    indices_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def pin_memory(self) -> ClassificationBatch:
+        """The same batch in page-locked memory; called by the loader when the device is CUDA."""
+        return ClassificationBatch(
+            self.images_NCHW.pin_memory(), self.labels_N.pin_memory(), self.indices_N.pin_memory()
+        )
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a model and its user must know about a dataset.
+
+    Args:
+        name: The dataset's name in the configuration.
+        class_names: Names in label order; their number is ``num_classes``.
+        in_chans: Image channels.
+        image_size: Height = width in pixels of the batches.
+        mean: Per-channel mean of pixels scaled to [0, 1].
+        std: Per-channel standard deviation, same scale.
+        crop_ratio: Evaluation resizes to ``ceil(image_size / crop_ratio)`` and crops the centre; 1.0 only
+            resizes.
+        train_size: Number of training images.
+        val_size: Number of evaluation images.
+        val_split: Where the evaluation images come from: ``val``, ``test`` or ``holdout``.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    in_chans: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_ratio: float
+    train_size: int
+    val_size: int
+    val_split: str
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+class Normalizer:
+    """Turns uint8 images into the network's input on the device: ``(pixel / 255 - mean) / std``, float32."""
+
+    def __init__(
+        self, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device, channels_last: bool
+    ) -> None:
+        self.device = device
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        shape = (1, -1, 1, 1)
+        std_255 = torch.tensor(std, dtype=torch.float64) * 255
+        offset = torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
+        self._scale = (1 / std_255).float().view(shape).to(device)
+        self._offset = (-offset).float().view(shape).to(device)
+
+    def __call__(self, images_NCHW: Tensor) -> Tensor:
+        """Move and normalise images, uint8 ``[N, C, H, W]`` in, float32 of the same shape out."""
+        pixels = images_NCHW.to(self.device, non_blocking=True).to(
+            torch.float32, memory_format=self.memory_format
+        )
+        return torch.addcmul(self._offset, pixels, self._scale)

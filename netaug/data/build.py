@@ -1,0 +1,210 @@
+"""From a configuration to loaders: check, find, select, place in memory or leave on disk."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from netaug.config import DataConfig
+from netaug.data import sources as sources  # registers every dataset
+from netaug.data.batch import DataInfo
+from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
+from netaug.data.registry import Source, Split, load_source
+from netaug.data.store import FileImages, MemoryImages, common_side, decode_all
+from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
+from netaug.errors import DataError
+from netaug.seeding import key, uniforms
+
+_RAM_LIMIT = 512 * 2**20
+_SMALL_SIDE = 96  # pixels; up to here a decoded image is about as small as its file
+_PEEKED = 64
+
+_log = logging.getLogger("netaug")
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset ready for training.
+
+    Args:
+        info: Facts that a model and its user need.
+        train: Training batches, epoch by epoch.
+        val: Evaluation batches.
+    """
+
+    info: DataInfo
+    train: TrainLoader
+    val: EvalLoader
+
+
+def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Data:
+    """Find a dataset and make its loaders.
+
+    Args:
+        config: Which images, and how they are fed.
+        seed: Keys the order and the augmentation; splits and subsets do not depend on it.
+        pin_memory: Whether batches come in page-locked memory, for CUDA.
+
+    Returns:
+        The dataset's facts and its two loaders. Batches are bit for bit the same for any ``config.workers``.
+
+    Raises:
+        DataError: A setting is out of range, or the dataset is missing, incomplete or damaged.
+    """
+    check_settings(config)
+    source = load_source(config)
+    train, val, val_split = _select(source, config)
+    skip = config.on_error == "skip"
+    size = config.image_size or source.image_size or _own_size(train, skip_errors=skip)
+    in_memory = _belongs_in_memory(train, val, size, config)
+    crop_ratio = IMAGENET_CROP_RATIO if config.augment == "imagenet" and not in_memory else 1.0
+    fit = Fit(size, crop_ratio)
+    if in_memory:
+        train, val = _into_memory(train, fit, skip), _into_memory(val, fit, skip)
+    info = DataInfo(
+        name=config.name,
+        class_names=source.class_names,
+        in_chans=source.in_chans,
+        image_size=size,
+        mean=source.mean,
+        std=source.std,
+        crop_ratio=crop_ratio,
+        train_size=len(train),
+        val_size=len(val),
+        val_split=val_split,
+    )
+    evaluation = Steps(None if in_memory else fit)
+    training = _train_steps(evaluation, size, config, seed)
+    loading = Loading(config.workers, skip, pin_memory)
+    return Data(
+        info,
+        TrainLoader(train, training, batch_size=config.batch_size, seed=seed, loading=loading),
+        EvalLoader(val, evaluation, batch_size=config.eval_batch_size, loading=loading),
+    )
+
+
+def check_settings(config: DataConfig) -> None:
+    """Check every setting that does not depend on the images.
+
+    Raises:
+        DataError: A setting is out of range.
+    """
+    lowest = {"image_size": 1, "batch_size": 1, "eval_batch_size": 1, "limit": 1, "workers": 0, "pad": 0}
+    for name, low in lowest.items():
+        value = getattr(config, name)
+        if value is not None and value < low:
+            raise DataError(
+                f"data.{name} is out of range.", got=value, allowed=f"an integer of at least {low}"
+            )
+    if not 0.0 <= config.holdout < 1.0:
+        raise DataError(
+            "data.holdout is out of range.",
+            got=config.holdout,
+            allowed="a share of the training images in [0, 1)",
+            fix="--data.holdout 0.1",
+        )
+    choices = {
+        "augment": ("imagenet", "small", "none"),
+        "cache": ("auto", "ram", "none"),
+        "on_error": ("raise", "skip"),
+    }
+    for name, allowed in choices.items():
+        if getattr(config, name) not in allowed:
+            raise DataError(
+                f"data.{name} is unknown.", got=repr(getattr(config, name)), allowed=", ".join(allowed)
+            )
+
+
+def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:
+    """Training and evaluation images after ``holdout``, then ``limit``; the same for every run's seed."""
+    train, val, val_split = source.train, source.val, source.val_split
+    chosen = np.arange(len(train))
+    if config.holdout > 0:
+        held = round(len(train) * config.holdout)
+        if not 0 < held < len(train):
+            raise DataError(
+                "data.holdout leaves no images to train on or none to evaluate.",
+                got=f"{config.holdout} of {len(train)} training images",
+                allowed=f"at least {1 / len(train):.2g}, and less than 1",
+            )
+        order = _ranked(chosen, "holdout")
+        val, val_split = train.select(np.sort(order[:held])), "holdout"
+        chosen = np.sort(order[held:])
+    assert val is not None, "a source leaves out its evaluation split only when holdout is set"
+    if config.limit is not None:
+        if config.limit >= len(chosen):
+            _log.warning("data.limit %d changes nothing: there are %d images.", config.limit, len(chosen))
+        chosen = np.sort(_ranked(chosen, "limit")[: config.limit])
+    return train if len(chosen) == len(train) else train.select(chosen), val, val_split
+
+
+def _ranked(positions: np.ndarray, what: str) -> np.ndarray:
+    draws = uniforms(key(0, what), positions, 1)[:, 0]
+    ranked: np.ndarray = positions[np.argsort(draws)]
+    return ranked
+
+
+def _own_size(train: Split, *, skip_errors: bool) -> int:
+    assert isinstance(train.images, FileImages), "sources in memory know their size"
+    side = common_side(train.images, skip_errors=skip_errors)
+    if side is None:
+        raise DataError(
+            "data.image_size is not set, and the images have no common size.",
+            got="images of different sizes, or not square",
+            allowed="the side in pixels that images are brought to",
+            fix="--data.image_size 160",
+        )
+    return side
+
+
+def _belongs_in_memory(train: Split, val: Split, size: int, config: DataConfig) -> bool:
+    images = train.images
+    if isinstance(images, MemoryImages):
+        return True
+    if config.cache == "none":
+        return False
+    large = _largest_side(images) > max(size, _SMALL_SIDE)
+    if config.cache == "ram":
+        if large and config.augment == "imagenet":
+            _log.warning(
+                "data.cache ram holds images scaled to %d pixels: random crops come from these, coarser than "
+                "from the files.",
+                size,
+            )
+        return True
+    decoded = (len(train) + len(val)) * images.in_chans * size * size
+    return not large and decoded < _RAM_LIMIT
+
+
+def _largest_side(images: FileImages) -> int:
+    """The largest side in pixels among a few images, evenly spaced; broken files have none."""
+    sides = [0]
+    for index in np.linspace(0, len(images) - 1, min(_PEEKED, len(images)), dtype=int).tolist():
+        try:
+            sides.append(max(images.size(index)))
+        except DataError:
+            continue  # reading it for training says so, or leaves it out
+    return max(sides)
+
+
+def _into_memory(split: Split, fit: Fit, skip_errors: bool) -> Split:
+    if isinstance(split.images, MemoryImages):
+        return replace(split, images=split.images.fitted(fit.size))
+    images, kept, skipped = decode_all(split.images, fit, skip_errors=skip_errors)
+    if skipped:
+        warn_skipped(skipped)
+    if not len(kept):
+        raise DataError(
+            f"none of the images in '{split.images.folder}' decodes.", got=f"first: '{skipped[0]}'"
+        )
+    return Split(images, split.labels_N[kept])
+
+
+def _train_steps(evaluation: Steps, size: int, config: DataConfig, seed: int) -> Steps:
+    if config.augment == "imagenet":
+        return Steps(None, single=ImagenetAugment(seed, size, config.flip))
+    if config.augment == "small":
+        return replace(evaluation, whole=SmallAugment(seed, config.pad, config.flip))
+    return evaluation

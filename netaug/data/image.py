@@ -1,0 +1,147 @@
+"""Image files into uint8 tensors: JPEG and PNG through torchvision, all else through Pillow."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from netaug.data.transforms import Fit
+from netaug.errors import DataError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+
+try:
+    from torchvision.io import decode_image
+except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same pixels, slower
+    decode_image = None
+
+_FAST_STARTS = (b"\xff\xd8", b"\x89PNG")
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+class InputFormat(Protocol):
+    """What a network's input looks like; :class:`netaug.data.batch.DataInfo` is one."""
+
+    @property
+    def in_chans(self) -> int:
+        """Image channels: 1 grey, 3 colour."""
+
+    @property
+    def image_size(self) -> int:
+        """Height = width in pixels."""
+
+    @property
+    def crop_ratio(self) -> float:
+        """Share of the resized image that the centre crop keeps, in (0, 1]."""
+
+
+def load_image(path: str | os.PathLike[str], info_like: InputFormat) -> Tensor:
+    """Read one image file the way the evaluation split is read.
+
+    Args:
+        path: The image file.
+        info_like: The network's input: ``in_chans``, ``image_size`` in pixels, ``crop_ratio``.
+
+    Returns:
+        uint8 pixels, shape ``[1, C, H, W]``; a colour file becomes grey when C is 1.
+
+    Raises:
+        DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3.
+    """
+    image_CHW = decode_file(os.fspath(path), info_like.in_chans)
+    return Fit(info_like.image_size, info_like.crop_ratio)(image_CHW)[None]
+
+
+def decode_file(path: str, in_chans: int) -> Tensor:
+    """Decode one image file, turned upright by its EXIF orientation.
+
+    Args:
+        path: The image file.
+        in_chans: 1 for grey, 3 for colour; the file is converted to it.
+
+    Returns:
+        uint8 pixels, shape ``[C, H, W]``.
+
+    Raises:
+        DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3.
+    """
+    if in_chans not in (1, 3):
+        raise DataError(
+            f"'{path}' cannot be read with {in_chans} channels.",
+            got=in_chans,
+            allowed="1 (grey) or 3 (colour)",
+        )
+    content = _read(path)
+    if decode_image is not None and content.startswith(_FAST_STARTS):
+        mode = "GRAY" if in_chans == 1 else "RGB"
+        try:
+            image: Tensor = decode_image(torch.frombuffer(content, dtype=torch.uint8), mode, True)
+        except RuntimeError:
+            pass  # a kind of JPEG or PNG that torchvision lacks; a damaged one fails below as well
+        else:
+            return _eight_bits(image)
+    return _decode_with_pillow(path, content, in_chans)
+
+
+def read_size(path: str) -> tuple[int, int]:
+    """Read height and width in pixels from a file's header, without decoding it.
+
+    Raises:
+        DataError: The file is missing, or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except _PILLOW_ERRORS as error:
+        raise _undecodable(path, error) from None
+    return height, width
+
+
+def _read(path: str) -> bytearray:
+    try:
+        return bytearray(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no image file '{path}'.", fix="check the path; it is taken from the current folder"
+        ) from None
+    except OSError as error:
+        raise DataError(f"the image file '{path}' cannot be read.", got=error.strerror) from None
+
+
+def _eight_bits(image_CHW: Tensor) -> Tensor:
+    if image_CHW.dtype == torch.uint8:
+        return image_CHW
+    return (image_CHW.to(torch.int32) >> 8).to(torch.uint8)
+
+
+def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            image = ImageOps.exif_transpose(file).convert("L" if in_chans == 1 else "RGB")
+    except _PILLOW_ERRORS as error:
+        raise _undecodable(path, error) from None
+    pixels = np.array(image).reshape(image.height, image.width, in_chans)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _undecodable(path: str, error: Exception) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        reason = "the file does not exist any more"
+    elif isinstance(error, UnidentifiedImageError):  # its own text holds a memory address
+        reason = "an empty file" if os.path.getsize(path) == 0 else "not the content of an image file"
+    else:
+        reason = str(error)
+    return DataError(
+        f"the image '{path}' does not decode.",
+        got=reason,
+        allowed="a whole JPEG, PNG, BMP, WebP, GIF, TIFF or PPM file",
+        fix="repair or delete the file; `--data.on_error skip` leaves such files of a dataset out",
+    )

@@ -1,0 +1,240 @@
+"""Batches of images: made whole from a key, in this process or in loader processes, with the same bits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from netaug.data.batch import ClassificationBatch
+from netaug.data.registry import Split
+from netaug.data.sampler import BatchKey, OrderedBatches, ShuffledBatches
+from netaug.data.store import Indices, MemoryImages
+from netaug.data.transforms import Fit, ImagenetAugment, SmallAugment
+from netaug.errors import DataError
+
+_log = logging.getLogger("netaug")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to images on their way into a batch.
+
+    Args:
+        fit: Brings an image to the batch's size; None when ``single`` does.
+        single: Augments one image; None leaves it.
+        whole: Augments a whole batch; None leaves it.
+    """
+
+    fit: Fit | None
+    single: ImagenetAugment | None = None
+    whole: SmallAugment | None = None
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How batches are fetched; none of it changes the pixels.
+
+    Args:
+        workers: Loader processes; 0 loads in this process.
+        skip_errors: Leave out files that do not decode, and say how many; else they raise.
+        pin_memory: Whether batches come in page-locked memory.
+    """
+
+    workers: int = 0
+    skip_errors: bool = False
+    pin_memory: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What comes back for a key. An error is a value: a raised one would arrive as a worker's traceback.
+
+    Args:
+        batch: The images; None when there was an error.
+        skipped: Files left out because they do not decode.
+        error: Why there is no batch.
+    """
+
+    batch: ClassificationBatch | None
+    skipped: tuple[str, ...] = ()
+    error: DataError | None = None
+
+    def pin_memory(self) -> Loaded:
+        """The same with the batch in page-locked memory."""
+        return self if self.batch is None else Loaded(self.batch.pin_memory(), self.skipped)
+
+
+class BatchDataset(Dataset[Loaded]):
+    """Maps a batch key to a batch.
+
+    Args:
+        split: Images and labels.
+        steps: What is done to the images.
+        skip_errors: Leave out files that do not decode.
+    """
+
+    def __init__(self, split: Split, steps: Steps, *, skip_errors: bool) -> None:
+        self.split, self.steps, self.skip_errors = split, steps, skip_errors
+
+    def __getitem__(self, batch_key: BatchKey) -> Loaded:
+        epoch, indices_N = batch_key
+        try:
+            images_NCHW, kept_N, skipped = self._images(epoch, indices_N)
+        except DataError as error:
+            return Loaded(None, error=error)
+        if self.steps.whole is not None:
+            images_NCHW = self.steps.whole(images_NCHW, kept_N, epoch)
+        labels_N = torch.from_numpy(self.split.labels_N[kept_N])
+        return Loaded(ClassificationBatch(images_NCHW, labels_N, torch.from_numpy(kept_N)), skipped)
+
+    def _images(self, epoch: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
+        """The batch's images, their positions, and the files left out."""
+        images = self.split.images
+        if isinstance(images, MemoryImages):
+            if self.steps.single is None:
+                return images.pixels_NCHW[torch.from_numpy(indices_N)], indices_N, ()
+            single = [self._image(int(index), epoch) for index in indices_N]
+            return torch.stack(single), indices_N, ()
+        done: list[Tensor] = []
+        kept: list[int] = []
+        skipped: list[str] = []
+        for index in indices_N.tolist():
+            try:
+                done.append(self._image(index, epoch))
+                kept.append(index)
+            except DataError:
+                if not self.skip_errors:
+                    raise
+                skipped.append(images.path(index))
+        if not done:
+            raise DataError(
+                "none of a batch's images decodes.",
+                got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
+                fix="repair or delete the files, or use larger batches",
+            )
+        return torch.stack(done), np.array(kept, np.int64), tuple(skipped)
+
+    def _image(self, index: int, epoch: int) -> Tensor:
+        image_CHW = self.split.images.read(index)
+        if self.steps.single is not None:
+            return self.steps.single(image_CHW, index, epoch)
+        return image_CHW if self.steps.fit is None else self.steps.fit(image_CHW)
+
+
+class TrainLoader:
+    """Training batches, epoch by epoch; the same bits for any number of workers.
+
+    Args:
+        split: Training images, already selected.
+        steps: What is done to them.
+        batch_size: Images per step.
+        seed: Keys the order.
+        loading: How they are fetched.
+
+    Raises:
+        DataError: There are fewer images than one batch.
+    """
+
+    def __init__(self, split: Split, steps: Steps, *, batch_size: int, seed: int, loading: Loading) -> None:
+        if len(split) < batch_size:
+            raise DataError(
+                "the training images do not fill one batch.",
+                got=f"{len(split)} images, data.batch_size {batch_size}",
+                allowed="a batch size of at most the number of training images",
+                fix=f"--data.batch_size {max(1, min(32, len(split)))}",
+            )
+        dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
+        self._sampler = ShuffledBatches(len(split), batch_size, seed)
+        self._batches = _Batches(dataset, self._sampler, loading)
+
+    def __len__(self) -> int:
+        """Steps per epoch; the last incomplete batch is left out."""
+        return len(self._sampler)
+
+    def epoch(self, epoch: int) -> Iterator[ClassificationBatch]:
+        """The batches of one epoch, 0-based; one epoch at a time.
+
+        Raises:
+            DataError: An image does not decode.
+        """
+        self._sampler.epoch = epoch
+        yield from self._batches
+
+
+class EvalLoader:
+    """Evaluation batches: every image once, in order, the last batch as small as it comes.
+
+    Args:
+        split: Evaluation images, already selected.
+        steps: What is done to them.
+        batch_size: Images per step.
+        loading: How they are fetched.
+    """
+
+    def __init__(self, split: Split, steps: Steps, *, batch_size: int, loading: Loading) -> None:
+        if isinstance(split.images, MemoryImages):
+            loading = replace(loading, workers=0)  # nothing to compute: processes would only copy
+        dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
+        self._sampler = OrderedBatches(len(split), batch_size)
+        self._batches = _Batches(dataset, self._sampler, loading)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[ClassificationBatch]:
+        """The batches; raises :class:`DataError` when an image does not decode."""
+        return iter(self._batches)
+
+
+class _Batches:
+    """Runs a dataset over its sampler's keys and raises and counts what went wrong in this process."""
+
+    def __init__(self, dataset: BatchDataset, sampler: Sampler[BatchKey], loading: Loading) -> None:
+        self._skipped: set[str] = set()
+        self._loader = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=loading.workers,
+            persistent_workers=loading.workers > 0,
+            collate_fn=_unchanged,
+            worker_init_fn=_one_thread,
+            pin_memory=loading.pin_memory,
+            generator=torch.Generator(),  # else each epoch would draw from torch's global generator
+        )
+
+    def __iter__(self) -> Iterator[ClassificationBatch]:
+        before = len(self._skipped)
+        for loaded in self._loader:
+            if loaded.error is not None:
+                raise loaded.error
+            self._skipped.update(loaded.skipped)
+            yield loaded.batch
+        if len(self._skipped) > before:
+            warn_skipped(sorted(self._skipped))
+
+
+def warn_skipped(paths: list[str]) -> None:
+    """Log how many images are left out, with the first one's name."""
+    _log.warning(
+        "left out %d image%s that cannot be decoded, first: '%s'",
+        len(paths),
+        "s" * (len(paths) > 1),
+        paths[0],
+    )
+
+
+def _unchanged(loaded: Any) -> Any:
+    return loaded
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

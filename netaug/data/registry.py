@@ -1,0 +1,104 @@
+"""The datasets by name. A new one is a new file with a decorated function and a line in `sources.py`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from netaug.config import DataConfig
+from netaug.data.store import Images
+from netaug.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Args:
+        images: The N images.
+        labels_N: int64 class indices, shape ``[N]``.
+    """
+
+    images: Images
+    labels_N: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def select(self, indices: npt.NDArray[np.int64]) -> Split:
+        """The images at ``indices``, in that order."""
+        return Split(self.images.select(indices), self.labels_N[indices])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as its family of sources hands it over.
+
+    Args:
+        class_names: Names in label order.
+        in_chans: Image channels: 1 grey, 3 colour.
+        mean: Per-channel mean of pixels scaled to [0, 1].
+        std: Per-channel standard deviation, same scale.
+        train: The training split.
+        val: The evaluation split; None when ``holdout`` asks for a part of the training split instead.
+        val_split: Where ``val`` comes from: ``val`` or ``test``.
+        image_size: Side in pixels of the dataset's images; None when the files have to be asked.
+    """
+
+    class_names: tuple[str, ...]
+    in_chans: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train: Split
+    val: Split | None
+    val_split: str
+    image_size: int | None = None
+
+
+Loader = Callable[[DataConfig], Source]
+
+_LOADERS: dict[str, Loader] = {}
+_SUMMARIES: dict[str, str] = {}
+
+
+def dataset(name: str, summary: str) -> Callable[[Loader], Loader]:
+    """Register the function below under a dataset name, with one line that describes it."""
+
+    def register(load: Loader) -> Loader:
+        assert name not in _LOADERS, f"two datasets are called {name}"
+        _LOADERS[name], _SUMMARIES[name] = load, summary
+        return load
+
+    return register
+
+
+def list_datasets() -> dict[str, str]:
+    """The datasets by name, with one line each."""
+    return {name: _SUMMARIES[name] for name in sorted(_SUMMARIES)}
+
+
+def load_source(config: DataConfig) -> Source:
+    """Load the dataset ``config.name``.
+
+    Raises:
+        DataError: The name is unknown, or the dataset cannot be read.
+    """
+    if config.name not in _LOADERS:
+        nearest = difflib.get_close_matches(config.name, _LOADERS, n=1, cutoff=0.4)
+        hint = f"--data.name {nearest[0]}" if nearest else "--data.name folder reads any image folder"
+        raise DataError(
+            "there is no dataset of this name.",
+            got=config.name,
+            allowed=", ".join(sorted(_LOADERS)),
+            fix=hint,
+        )
+    try:
+        return _LOADERS[config.name](config)
+    except OSError as error:  # no permission, a disk that went away
+        raise DataError(
+            f"the dataset '{config.name}' cannot be read from data.root '{config.root}'.", got=error
+        ) from None

@@ -1,0 +1,58 @@
+"""The folder of a dataset: is it there, and what is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from netaug.config import DataConfig
+from netaug.errors import DataError
+
+_SHOWN = 8
+
+
+def require_root(config: DataConfig, *, create: bool = False) -> Path:
+    """The folder ``config.root``, which exists and holds something (or is made when ``create``).
+
+    Raises:
+        DataError: It is not given, missing, not a folder, or empty.
+    """
+    if not config.root:
+        raise DataError(
+            f"the dataset '{config.name}' needs a folder on disk.",
+            got="no data.root",
+            fix="--data.root FOLDER",
+        )
+    root = Path(config.root).expanduser()
+    if create and not root.exists():
+        return root
+    if not root.exists():
+        parent = root.parent
+        nearby = f"; in '{parent}' there is: {listing(parent)}" if parent.is_dir() else ""
+        raise DataError(
+            f"data.root '{root}' does not exist.",
+            got=f"nothing at '{root.resolve()}'{nearby}",
+            allowed="an existing folder",
+            fix="--data.root FOLDER",
+        )
+    if not root.is_dir():
+        raise DataError(
+            f"data.root '{root}' is not a folder.",
+            got="a file",
+            fix="unpack archives first, then --data.root FOLDER",
+        )
+    if not create and not any(root.iterdir()):
+        raise DataError(
+            f"data.root '{root}' is an empty folder.", got="nothing inside", fix="--data.root FOLDER"
+        )
+    return root
+
+
+def listing(folder: Path) -> str:
+    """What a folder holds, in one line: folders with a slash first, then files."""
+    if not folder.is_dir():
+        return "nothing"
+    entries = sorted(os.scandir(folder), key=lambda entry: (not entry.is_dir(), entry.name))
+    names = [entry.name + "/" * entry.is_dir() for entry in entries]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more if names else "nothing"

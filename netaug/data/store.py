@@ -1,0 +1,176 @@
+"""Where images live: one uint8 tensor in memory, or files that are decoded when asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from netaug.data.image import decode_file, read_size
+from netaug.data.transforms import Fit
+from netaug.errors import DataError
+
+Indices = npt.NDArray[np.int64]
+
+_CHUNK = 64
+_RESIZE_CHUNK = 1024
+_MAX_THREADS = 8
+
+Result = TypeVar("Result")
+
+
+class MemoryImages:
+    """Images of one size, decoded.
+
+    Args:
+        pixels_NCHW: uint8, shape ``[N, C, H, W]``.
+    """
+
+    def __init__(self, pixels_NCHW: Tensor) -> None:
+        self.pixels_NCHW = pixels_NCHW
+
+    def __len__(self) -> int:
+        return len(self.pixels_NCHW)
+
+    def read(self, index: int) -> Tensor:
+        """One image, uint8 ``[C, H, W]``."""
+        return self.pixels_NCHW[index]
+
+    def select(self, indices: Indices) -> MemoryImages:
+        """The images at ``indices``, in that order."""
+        return MemoryImages(self.pixels_NCHW[torch.from_numpy(indices)])
+
+    def fitted(self, size: int) -> MemoryImages:
+        """The images scaled to ``size`` x ``size`` pixels, antialiased."""
+        if tuple(self.pixels_NCHW.shape[-2:]) == (size, size):
+            return self
+        fit, starts = Fit(size), range(0, len(self), _RESIZE_CHUNK)
+        chunks = [fit(self.pixels_NCHW[start : start + _RESIZE_CHUNK]) for start in starts]
+        return MemoryImages(torch.cat(chunks))
+
+
+class FileImages:
+    """Images as files, decoded at each access.
+
+    The names are one array of bytes: a list of strings would be copied, page by page, into each worker.
+
+    Args:
+        folder: Folder that the names are relative to.
+        names: File names in order.
+        in_chans: Channels that the files are converted to: 1 or 3.
+    """
+
+    def __init__(self, folder: str, names: Sequence[str] | npt.NDArray[np.bytes_], in_chans: int) -> None:
+        self.folder, self.in_chans = folder, in_chans
+        self._names = (
+            names if isinstance(names, np.ndarray) else np.array([os.fsencode(n) for n in names], np.bytes_)
+        )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def path(self, index: int) -> str:
+        """The file of one image."""
+        return os.path.join(self.folder, os.fsdecode(bytes(self._names[index])))
+
+    def read(self, index: int) -> Tensor:
+        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming the file if it does not decode."""
+        return decode_file(self.path(index), self.in_chans)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels of one image, from its header."""
+        return read_size(self.path(index))
+
+    def select(self, indices: Indices) -> FileImages:
+        """The images at ``indices``, in that order."""
+        return FileImages(self.folder, self._names[indices], self.in_chans)
+
+
+Images = MemoryImages | FileImages
+
+
+def common_side(images: FileImages, *, skip_errors: bool) -> int | None:
+    """The side in pixels that all images share; None when they differ or are not square.
+
+    Raises:
+        DataError: A file is no image, unless ``skip_errors``.
+    """
+
+    def side(index: int) -> int | None:
+        try:
+            height, width = images.size(index)
+        except DataError:
+            if skip_errors:
+                return None
+            raise
+        return height if height == width else -1
+
+    found: set[int] = set()
+    for value in _each(side, len(images), "reading image sizes"):
+        if value is not None:
+            found.add(value)
+        if len(found) > 1 or -1 in found:
+            return None
+    return found.pop() if found else None
+
+
+def decode_all(images: FileImages, fit: Fit, *, skip_errors: bool) -> tuple[MemoryImages, Indices, list[str]]:
+    """Decode files into one tensor, in threads, with a progress bar on a terminal.
+
+    Args:
+        images: The files.
+        fit: Brings each image to the common size.
+        skip_errors: Leave files out that do not decode.
+
+    Returns:
+        The images, the positions in ``images`` they come from, and the files left out.
+
+    Raises:
+        DataError: A file does not decode, unless ``skip_errors``.
+    """
+    pixels_NCHW = torch.empty((len(images), images.in_chans, fit.size, fit.size), dtype=torch.uint8)
+
+    def place(index: int) -> bool:
+        try:
+            pixels_NCHW[index] = fit(images.read(index))
+        except DataError:
+            if skip_errors:
+                return False
+            raise
+        return True
+
+    good = np.fromiter(_each(place, len(images), "decoding images"), bool, len(images))
+    kept = np.flatnonzero(good)
+    memory = MemoryImages(pixels_NCHW)
+    if len(kept) < len(images):
+        memory = memory.select(kept)
+    return memory, kept, [images.path(int(index)) for index in np.flatnonzero(~good)]
+
+
+def _each(work: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
+    """Run ``work`` on 0..count-1 in threads; results in order, the first error ends it."""
+    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
+    try:
+        results = pool.map(lambda chunk: [work(index) for index in chunk], chunks)
+        for chunk in _shown(results, len(chunks), title):
+            yield from chunk
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _shown(items: Iterable[Result], count: int, title: str) -> Iterable[Result]:
+    """The same items, with a progress bar on standard error when that is a terminal."""
+    if not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, title, count, console=Console(stderr=True), transient=True)

@@ -1,0 +1,132 @@
+"""Fashion-MNIST and CIFAR-10 from their official files, downloaded only when asked, by torchvision."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from netaug.config import DataConfig
+from netaug.data.folder import scan_folder
+from netaug.data.registry import Source, Split, dataset
+from netaug.data.roots import listing, require_root
+from netaug.data.store import MemoryImages
+from netaug.errors import DataError
+
+# Over the pixels of the training split, the values in common use for these two datasets.
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+FASHION_MNIST_MEAN = (0.2860,)
+FASHION_MNIST_STD = (0.3530,)
+
+_CIFAR10_SIDE = 32
+_FASHION_MNIST_SIDE = 28
+_CIFAR10_FOLDER = "cifar-10-batches-py"
+_FASHION_MNIST_FOLDER = "FashionMNIST/raw"
+_FASHION_MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataset(
+    "cifar10", "60,000 photos of 10 kinds of things, 32x32 colour; official files or class folders in ROOT"
+)
+def load_cifar10(config: DataConfig) -> Source:
+    """Load CIFAR-10 from ``ROOT/cifar-10-batches-py``, else from class folders of images under ROOT."""
+    from torchvision.datasets import CIFAR10
+
+    root = require_root(config, create=config.download)
+    official = (root / _CIFAR10_FOLDER).is_dir()
+    if not official and (root / "train").is_dir():
+        source = scan_folder(root, with_val=config.holdout == 0)
+        return dataclasses.replace(source, mean=CIFAR10_MEAN, std=CIFAR10_STD, image_size=_CIFAR10_SIDE)
+    if not official and not config.download:
+        files = [
+            f"ROOT/{_CIFAR10_FOLDER}/data_batch_1 ...",
+            "ROOT/train/CLASS/*.jpg and ROOT/test/CLASS/*.jpg",
+        ]
+        raise _missing(config, root, _CIFAR10_FOLDER, files)
+    train, val = _read(CIFAR10, config, root, root / _CIFAR10_FOLDER)
+    return Source(
+        class_names=tuple(train.classes),
+        in_chans=3,
+        mean=CIFAR10_MEAN,
+        std=CIFAR10_STD,
+        train=_colour_split(train),
+        val=_colour_split(val),
+        val_split="test",
+        image_size=_CIFAR10_SIDE,
+    )
+
+
+@dataset(
+    "fashion_mnist",
+    "70,000 pictures of 10 kinds of clothes, 28x28 grey; official files in ROOT/FashionMNIST/raw",
+)
+def load_fashion_mnist(config: DataConfig) -> Source:
+    """Load Fashion-MNIST from ``ROOT/FashionMNIST/raw``."""
+    from torchvision.datasets import FashionMNIST
+
+    root = require_root(config, create=config.download)
+    folder = root / _FASHION_MNIST_FOLDER
+    if not config.download and not all((folder / name).is_file() for name in _FASHION_MNIST_FILES):
+        files = [f"ROOT/{_FASHION_MNIST_FOLDER}/{name}" for name in _FASHION_MNIST_FILES]
+        raise _missing(config, root, _FASHION_MNIST_FOLDER, files)
+    train, val = _read(FashionMNIST, config, root, folder)
+    return Source(
+        class_names=tuple(train.classes),
+        in_chans=1,
+        mean=FASHION_MNIST_MEAN,
+        std=FASHION_MNIST_STD,
+        train=_grey_split(train),
+        val=_grey_split(val),
+        val_split="test",
+        image_size=_FASHION_MNIST_SIDE,
+    )
+
+
+def _missing(config: DataConfig, root: Path, folder: str, expected: list[str]) -> DataError:
+    found = f"in ROOT there is: {listing(root)}"
+    if (root / folder).is_dir():
+        found += f"; in ROOT/{folder}: {listing(root / folder)}"
+    fix = "point --data.root at the folder that holds them, or fetch them with --data.download true"
+    if root.resolve().as_posix().endswith(folder):
+        fix = f"--data.root {root.resolve().parents[folder.count('/')]}"
+    return DataError(
+        f"the files of {config.name} are not in data.root '{root}'.",
+        got=found,
+        allowed="\n           ".join(expected),
+        fix=fix,
+    )
+
+
+def _read(factory: Any, config: DataConfig, root: Path, folder: Path) -> tuple[Any, Any]:
+    """Both splits as torchvision reads them; what it stumbles over is a damaged file or a failed download."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy 2.4 warns about the dtypes inside CIFAR's own pickles
+            return factory(root, train=True, download=config.download), factory(root, train=False)
+    except (OSError, RuntimeError, ValueError, TypeError, AssertionError, EOFError) as error:
+        downloading = " or could not be downloaded" if config.download else ""
+        raise DataError(
+            f"the files of {config.name} in '{folder}' are incomplete or damaged{downloading}.",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            allowed="the official files, unchanged (torchvision compares checksums)",
+            fix=f"delete '{folder}' and fetch it again with --data.download true",
+        ) from None
+
+
+def _colour_split(split: Any) -> Split:
+    pixels_NCHW = torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous()
+    return Split(MemoryImages(pixels_NCHW), np.array(split.targets, np.int64))
+
+
+def _grey_split(split: Any) -> Split:
+    return Split(MemoryImages(split.data[:, None].contiguous()), split.targets.numpy().astype(np.int64))
