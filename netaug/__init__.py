@@ -12,13 +12,14 @@ model = supernet.extract()                            # the plain network back, 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from netaug.elastic.settings import AugmentConfig
 from netaug.errors import NetaugError
 
 if TYPE_CHECKING:
-    from netaug.elastic.supernet import Pass, Supernet, augment
+    from netaug.elastic import Pass, Supernet, augment
     from netaug.models import create_model, list_models
 
 __version__ = "0.1.0"
@@ -32,16 +33,17 @@ __all__ = [
     "create_model",
     "list_models",
 ]
+_PLACES = {
+    "augment": "netaug.elastic",
+    "Supernet": "netaug.elastic",
+    "Pass": "netaug.elastic",
+    "create_model": "netaug.models",
+    "list_models": "netaug.models",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch at its first use, so that `netaug --help` answers at once."""
-    if name in ("augment", "Supernet", "Pass"):
-        from netaug.elastic import supernet
-
-        return getattr(supernet, name)
-    if name in ("create_model", "list_models"):
-        from netaug import models
-
-        return getattr(models, name)
-    raise AttributeError(f"module 'netaug' has no attribute '{name}'")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'netaug' has no attribute '{name}'")
+    return getattr(import_module(_PLACES[name]), name)

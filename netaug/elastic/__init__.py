@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from netaug.elastic.settings import AugmentConfig
 
 if TYPE_CHECKING:
+    from netaug.elastic.build import augment
     from netaug.elastic.groups import Group
-    from netaug.elastic.supernet import Pass, Supernet, augment
+    from netaug.elastic.supernet import Pass, Supernet
 
 __all__ = ["AugmentConfig", "Group", "Pass", "Supernet", "augment"]
+_PLACES = {"Group": "groups", "Pass": "supernet", "Supernet": "supernet", "augment": "build"}
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch at its first use, so that reading settings and help stays fast."""
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module 'netaug.elastic' has no attribute '{name}'")
-    from netaug.elastic import groups, supernet
-
-    return getattr(groups if name == "Group" else supernet, name)
+    return getattr(import_module(f"netaug.elastic.{_PLACES[name]}"), name)

@@ -56,6 +56,10 @@ class Axis:
         """Elements that the widest network has beyond the base."""
         return sum((span.most - span.base) * span.repeat for span in self.spans)
 
+    def size(self, widths: Mapping[str, int]) -> int:
+        """Elements in the network of these widths; a group that is not named is at base."""
+        return sum(widths.get(span.group, span.base) * span.repeat for span in self.spans)
+
     def pieces(self, widths: Mapping[str, int]) -> tuple[Piece, ...]:
         """What a network of these widths reads, in order; neighbouring base pieces are merged.
 
@@ -108,6 +112,20 @@ def added_shape(base_shape: tuple[int, ...], axes: Axes, dim: int) -> tuple[int,
 def added_dims(axes: Axes) -> tuple[int, ...]:
     """The dimensions along which something is added."""
     return tuple(sorted(dim for dim, axis in axes.items() if axis.added_size > 0))
+
+
+def added_key(name: str, dim: int) -> str:
+    """Under which name a supernet keeps what a tensor gains along a dimension (names may hold no dots)."""
+    return f"{name.replace('.', '/')}[{dim}]"
+
+
+def added_values(base: Tensor, axes: Axes, dim: int, seed: int) -> Tensor:
+    """First values of what is added: uniform, with the mean and standard deviation of the base tensor's own."""
+    values = base.detach().double()
+    mean, spread = float(values.mean()), float(values.std(correction=0)) * 3**0.5
+    drawn = torch.empty(added_shape(base.shape, axes, dim))
+    drawn.uniform_(-1.0, 1.0, generator=torch.Generator().manual_seed(seed))
+    return drawn.mul_(spread).add_(mean).to(dtype=base.dtype, device=base.device)
 
 
 def assemble(

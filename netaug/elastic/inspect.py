@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
+from netaug.elastic.build import augment
 from netaug.elastic.groups import Group as WidthGroup
 from netaug.elastic.settings import AugmentConfig
-from netaug.elastic.supernet import Supernet, augment
+from netaug.elastic.supernet import Supernet
 
 DRAWS = 500
 """Networks drawn for the mean counts; the standard error of the paper's networks is then about 1 %."""

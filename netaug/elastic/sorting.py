@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from netaug.elastic.axes import added_dims, join, split
+from netaug.elastic.axes import added_dims, added_key, join, split
 
 if TYPE_CHECKING:
     from netaug.elastic.supernet import Supernet
@@ -103,8 +103,6 @@ def _whole(supernet: Supernet, name: str) -> Tensor:
 
 
 def _added(supernet: Supernet, name: str, dim: int) -> Tensor:
-    from netaug.elastic.supernet import added_key
-
     added: Tensor = supernet.added[added_key(name, dim)]
     return added
 

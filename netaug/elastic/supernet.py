@@ -7,7 +7,6 @@ model's ``forward`` runs unchanged, whatever it does with its parameters.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +15,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from netaug.elastic.axes import Axis, Piece, added_dims, added_shape, assemble
+from netaug.elastic.axes import Piece, added_dims, added_key, added_values, assemble
 from netaug.elastic.extract import extract
-from netaug.elastic.groups import Group, Plan, Planner
+from netaug.elastic.groups import Group, Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
-from netaug.elastic.trace import first_line
 from netaug.elastic.widths import draw, is_augmented
-from netaug.errors import ShapeError, UnsupportedModelError
-from netaug.seeding import generator
+from netaug.errors import ShapeError
+from netaug.seeding import key
 
 
 @dataclass(frozen=True)
@@ -49,41 +47,8 @@ class Pass:
         return (images, labels) if count == len(images) else (images[:count], labels[:count])
 
 
-def augment(
-    model: nn.Module,
-    example_input: Tensor | tuple[Tensor, ...],
-    config: AugmentConfig | None = None,
-) -> Supernet:
-    """Build the supernet of a model; the model itself is left untouched.
-
-    Args:
-        model: Any network whose operations ``torch.export`` can record.
-        example_input: A batch as in training (two examples or more), or a tuple for several inputs.
-        config: What to widen and how far; the paper's settings by default.
-
-    Raises:
-        ModelError: The model does not run on the example.
-        UnsupportedModelError: The model cannot be recorded, or nothing in it can be widened.
-
-    Source:
-        Cai et al. 2022, Network Augmentation for Tiny Deep Learning, arXiv:2110.08890.
-    """
-    config = config or AugmentConfig()
-    example = example_input if isinstance(example_input, tuple) else (example_input,)
-    planner = Planner(model, example, config)
-    frozen: dict[str, str] = {}
-    while True:
-        supernet = Supernet(copy.deepcopy(model), planner.plan(frozen), config)
-        broken = _broken_groups(supernet, example)
-        if not broken:
-            break
-        frozen.update(broken)
-    _refuse_if_nothing_widens(supernet, model)
-    return supernet
-
-
 class Supernet(nn.Module):
-    """A model with room to widen; made by :func:`augment`.
+    """A model with room to widen; made by :func:`netaug.augment`.
 
     Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for
     bit. Wider networks normalise with batch statistics, in training and evaluation mode alike, and never touch
@@ -92,7 +57,7 @@ class Supernet(nn.Module):
     Attributes:
         base: The caller's model (a copy); its parameters keep their names and shapes.
         added: What NetAug adds: for each parameter that can widen, its further channels.
-        config: The settings given to :func:`augment`.
+        config: The settings given to :func:`netaug.augment`.
     """
 
     def __init__(self, base: nn.Module, plan: Plan, config: AugmentConfig) -> None:
@@ -105,9 +70,7 @@ class Supernet(nn.Module):
         self._axes = {name: axes for name, axes in plan.axes.items() if name in tensors and added_dims(axes)}
         for name, axes in self._axes.items():
             for dim in added_dims(axes):
-                value = _continued(
-                    tensors[name], added_shape(tensors[name].shape, axes, dim), config.seed, name, dim
-                )
+                value = added_values(tensors[name], axes, dim, key(config.seed, "init", name, dim))
                 self.added[added_key(name, dim)] = nn.Parameter(
                     value, requires_grad=tensors[name].requires_grad
                 )
@@ -228,7 +191,7 @@ class Supernet(nn.Module):
     def _following_attributes(self) -> list[tuple[nn.Module, str, Any]]:
         found: list[tuple[nn.Module, str, Any]] = []
         for name, axis in self.plan.depthwise.items():
-            found.append((self.base.get_submodule(name), "groups", axis_size(axis, self._widths)))
+            found.append((self.base.get_submodule(name), "groups", axis.size(self._widths)))
         for name in self.plan.statistics:
             module = self.base.get_submodule(name)
             found += [(module, key, None) for key in ("running_mean", "running_var", "num_batches_tracked")]
@@ -282,7 +245,7 @@ class Supernet(nn.Module):
     def _elements(self, name: str, widths: Mapping[str, int]) -> int:
         shape = list(self.base.get_parameter(name).shape)
         for dim, axis in self.plan.axes.get(name, {}).items():
-            shape[dim] = axis_size(axis, widths)
+            shape[dim] = axis.size(widths)
         return int(torch.Size(shape).numel())
 
     def _checked(self, widths: Mapping[str, int]) -> dict[str, int]:
@@ -311,78 +274,3 @@ def _lay(module: nn.Module, attribute: str, value: Any, undo: list[tuple[dict[st
     """Set an instance attribute; it hides a parameter or buffer of the same name until it is removed."""
     undo.append((module.__dict__, attribute, module.__dict__.get(attribute, _ABSENT)))
     module.__dict__[attribute] = value
-
-
-def added_key(name: str, dim: int) -> str:
-    """Where ``Supernet.added`` keeps what a parameter gains along a dimension (keys may hold no dots)."""
-    return f"{name.replace('.', '/')}[{dim}]"
-
-
-def axis_size(axis: Axis, widths: Mapping[str, int]) -> int:
-    """Elements of an axis at these widths."""
-    return sum(widths.get(span.group, span.base) * span.repeat for span in axis.spans)
-
-
-def _continued(base: Tensor, shape: tuple[int, ...], seed: int, name: str, dim: int) -> Tensor:
-    """Values for added channels: uniform, with the mean and standard deviation of the base tensor's own."""
-    values = base.detach().double()
-    mean, spread = float(values.mean()), float(values.std(correction=0)) * 3**0.5
-    drawn = torch.empty(shape).uniform_(-1.0, 1.0, generator=generator(seed, "init", name, dim))
-    return drawn.mul_(spread).add_(mean).to(dtype=base.dtype, device=base.device)
-
-
-def _broken_groups(supernet: Supernet, example: tuple[Tensor, ...]) -> dict[str, str]:
-    """Run the widest network; if it fails, find the groups that make it fail, each with the error."""
-    error = _trial(supernet, supernet.plan.widest, example)
-    if error is None:
-        return {}
-    base, most = supernet.plan.base_widths, supernet.plan.widest
-    broken = {}
-    for name in most:
-        alone = _trial(supernet, {**base, name: most[name]}, example)
-        if alone is not None:
-            broken[name] = f"the network fails when it widens: {alone}"
-    return broken or dict.fromkeys(most, f"the network fails when everything widens: {error}")
-
-
-def _trial(supernet: Supernet, widths: Mapping[str, int], example: tuple[Tensor, ...]) -> str | None:
-    """Run these widths in training mode; the error's first line, or None if all is well."""
-    inputs = tuple(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor for tensor in example)
-    modes = {module: module.training for module in supernet.modules()}
-    try:
-        with torch.no_grad(), torch.random.fork_rng(), supernet.at(widths):
-            supernet.train()
-            shapes = _shapes(supernet(*inputs))
-            supernet.base.eval()
-            supernet.use_base()
-            expected = _shapes(supernet(*inputs))
-            if shapes != expected:
-                return f"the output's shape changes from {expected} to {shapes}"
-    except Exception as error:
-        return f"{type(error).__name__}: {first_line(error)}"
-    finally:
-        for module, training in modes.items():
-            module.training = training
-    return None
-
-
-def _shapes(outputs: Any) -> list[tuple[int, ...]]:
-    leaves = torch.utils._pytree.tree_leaves(outputs)
-    return [tuple(leaf.shape) for leaf in leaves if isinstance(leaf, Tensor)]
-
-
-def _refuse_if_nothing_widens(supernet: Supernet, model: nn.Module) -> None:
-    groups = supernet.plan.groups.values()
-    if any(group.most > group.base for group in groups):
-        return
-    free = [group.name for group in groups if group.role != "frozen"]
-    if free:
-        got = f"the multipliers leave every width as it is, in all {len(free)} groups that could widen"
-    else:
-        reasons = [f"'{group.name}': {group.reason}" for group in groups] or ["there are no dense layers"]
-        got = f"all {len(groups)} width groups are frozen, first reason: {reasons[0]}"
-    raise UnsupportedModelError(
-        f"nothing in '{type(model).__name__}' can be widened.",
-        got=got,
-        fix="see every reason with `netaug inspect`; check `keep` and the lists of multipliers",
-    )

@@ -1,0 +1,89 @@
+"""The command line: finds the command, runs it, turns a user's mistake into a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import netaug
+from netaug.errors import ConfigError, NetaugError
+from netaug.recipes import nearest
+
+EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+
+COMMANDS = {
+    "train": "train a network with or without NetAug, into a run folder",
+    "eval": "measure the top-1 of a run's network, or of a weights file",
+    "predict": "name what is on pictures",
+    "compare": "train with and without NetAug, several seeds, and compare",
+    "inspect": "show what of a network widens, and what does not and why",
+    "recipes": "list the recipes, or show one",
+    "models": "list the networks",
+}
+
+_HELP = """\
+usage: netaug COMMAND [ARGUMENTS]
+
+Makes tiny neural networks more accurate at no inference cost, by Network Augmentation.
+
+commands:
+{commands}
+
+first steps:
+  netaug recipes
+  netaug train demo/digits --train.epochs 20
+  netaug predict runs/demo-digits-netaug-seed0 picture.png
+  netaug compare demo/digits --seeds 4 --jobs 2
+
+`netaug COMMAND --help` shows its arguments with an example. `netaug --version` shows the version."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after `netaug`; those of the process by default.
+
+    Returns:
+        Exit code: 0 done, 2 a mistake of the user's (message on stderr), 130 Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        return _dispatch(words)
+    except NetaugError as error:
+        print(error.report(), file=sys.stderr)
+        return EXIT_MISTAKE
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        rows = "\n".join(f"  {name:<9}{line}" for name, line in COMMANDS.items())
+        print(_HELP.format(commands=rows))
+        return EXIT_OK if words else EXIT_MISTAKE
+    if words[0] in ("-V", "--version"):
+        print(f"netaug {netaug.__version__}")
+        return EXIT_OK
+    if words[0] not in COMMANDS:
+        close = nearest(words[0], COMMANDS, count=1)
+        raise ConfigError(
+            f"there is no command {words[0]!r}.",
+            got=words[0],
+            allowed=", ".join(COMMANDS),
+            fix=f"did you mean `netaug {close[0]}`?" if close else "see `netaug --help`",
+        )
+    command = importlib.import_module(f"netaug.commands.{words[0]}")
+    try:
+        command.run(words[1:])
+    except SystemExit as leave:  # --help of a command
+        return int(leave.code or 0)
+    return EXIT_OK

@@ -1,0 +1,121 @@
+"""Parsing that the commands share: settings such as `--train.lr 0.1` apart from a command's own options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
+
+from netaug.errors import ConfigError
+from netaug.recipes import nearest
+from netaug.recipes.loader import pairs
+from netaug.recipes.settings import nearest_settings, settings, unknown_key
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of examples as they are written."""
+
+
+def new_parser(command: str, usage: str, about: str, example: str) -> ArgumentParser:
+    """A parser for a command's own arguments.
+
+    Args:
+        command: Its name.
+        usage: What follows the name in the usage line.
+        about: What the command does.
+        example: Command lines that work, one a line.
+    """
+    shown = "\n".join(f"  {line}" for line in example.strip().splitlines())
+    return ArgumentParser(
+        prog=f"netaug {command}",
+        usage=f"netaug {command} {usage}",
+        description=f"{about}\n\nexample:\n{shown}",
+        formatter_class=_HelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+        default_env=False,
+        print_config=None,
+    )
+
+
+def parse(
+    parser: ArgumentParser, words: Sequence[str], allowed: tuple[str, ...] = ()
+) -> tuple[Any, list[str]]:
+    """Parse a command's words.
+
+    Args:
+        parser: Knows the command's own arguments; settings in it are there for its help only.
+        words: All words after the command.
+        allowed: Settings the command takes: groups such as ``data``, or keys such as ``train.device``.
+
+    Returns:
+        The command's own arguments, and the settings as ``--group.key=value``.
+
+    Raises:
+        ConfigError: An option is unknown or not one of this command's, or a value is wrong.
+    """
+    own, given = _separate(words)
+    for key in (word[2:].split("=", 1)[0] for word in given):
+        _check_setting(key, allowed, parser.prog)
+    options = [name for action in parser._actions for name in action.option_strings]
+    for word in own:
+        name = word.split("=", 1)[0]
+        if name.startswith("-") and not _is_number(name) and name not in options:
+            raise _unknown_option(name, [name for name in options if "." not in name], parser.prog)
+    try:
+        return parser.parse_args(own), given
+    except ArgumentError as error:
+        text = " ".join(str(error).replace("Parser key ", "argument ").split())
+        raise ConfigError(
+            f"{parser.prog}: {text}",
+            allowed=parser.usage,
+            fix=f"`{parser.prog} --help` explains each argument",
+        ) from error
+
+
+def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command's own words, and the dotted options as ``--key=value``."""
+    own: list[str] = []
+    given: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not (word.startswith("--") and "." in word.split("=", 1)[0]):
+            own.append(word)
+            continue
+        value = [rest.pop(0)] if "=" not in word and rest and not rest[0].startswith("--") else []
+        given += [f"--{key}={value}" for key, value in pairs([word, *value])]
+    return own, given
+
+
+def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:
+    if key not in settings() and not key.startswith("model.options."):
+        raise unknown_key(key, "command line")
+    if key not in allowed and key.split(".")[0] not in allowed:
+        raise ConfigError(
+            f"'--{key}' has no effect on `{command}`.",
+            got=f"--{key}",
+            allowed=f"settings of {', '.join(allowed)}" if allowed else "no settings",
+        )
+
+
+def _unknown_option(name: str, options: list[str], command: str) -> ConfigError:
+    close = nearest(name, set(options) - {"-h", "--help"}, count=1) or [
+        f"--{key}" for key in nearest_settings(name)
+    ]
+    return ConfigError(
+        f"{name!r} is not an option of `{command}`.",
+        got=name,
+        allowed=", ".join([*options, "--group.key VALUE"]),
+        fix=f"did you mean {' or '.join(close)}?" if close else f"see `{command} --help`",
+    )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""`netaug train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.recipes import find_recipe
+from netaug.recipes.loader import load_config
+from netaug.recipes.settings import GROUPS, add_settings
+
+_EXAMPLE = """
+netaug train demo/digits --train.epochs 20
+netaug train demo/digits --netaug.enabled false --out runs/baseline
+netaug train imagenet/mcunet --data.root DIR --data.workers 8
+netaug train demo/digits --model.options.channels '[4, 6, 8]' --netaug.width 1,2,3"""
+
+
+def run(words: list[str]) -> None:
+    """Train one network and say where it is."""
+    parser = new_parser(
+        "train",
+        "RECIPE [--out DIR] [--group.key VALUE ...]",
+        "Trains a network and writes a run folder: settings, metrics of each epoch, and the plain network.",
+        _EXAMPLE,
+    )
+    parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="The run folder; must not exist. null is runs/RECIPE-ARM-seedN.",
+    )
+    add_settings(parser)
+    arguments, given = parse(parser, words, tuple(GROUPS))
+    name, _ = find_recipe(arguments.recipe)
+    config = load_config(arguments.recipe, given)
+
+    from netaug.train.run import train
+    from netaug.train.runlog import default_folder
+
+    result = train(config, Path(arguments.out) if arguments.out else default_folder(name, config))
+    summary, folder = result.summary, result.folder
+    print(
+        f"top-1 {summary['val_top1']:.2f} % on {summary['val_split']} after {summary['epochs']} epochs; "
+        f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
+        f"network: {folder.weights}\n"
+        f"next:    netaug eval {folder.path}; netaug predict {folder.path} IMAGE"
+    )

@@ -1,0 +1,160 @@
+"""A comparison's memory on disk: what was asked, which run folders are its own, what it decided."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from netaug.compare.request import CompareRequest
+from netaug.errors import RunFolderError
+
+FILE = "compare.json"
+OUTCOMES = ("compare.csv", "table.txt", "report.html")
+_RUN_FILES = ("config.yaml", "environment.json", "metrics.jsonl", "checkpoint.pt", "summary.json")
+
+
+class Ledger:
+    """Owner of a comparison's folder; removes nothing it has not recorded as its own before.
+
+    Args:
+        request: What is asked now.
+        settings: The resolved settings all runs share, nested; what makes two comparisons the same.
+
+    Raises:
+        RunFolderError: The folder holds something else, or a comparison with other settings and
+            ``overwrite`` is not set.
+    """
+
+    def __init__(self, request: CompareRequest, settings: Mapping[str, Any]) -> None:
+        self.out = request.out
+        self._request = _identity(request, settings)
+        self._command = request.command()
+        self._runs: list[str] = []
+        self._long_epochs: dict[str, int] = {}
+        old = self._read()
+        if old is not None:
+            self._runs, self._long_epochs = list(old["runs"]), dict(old["long_epochs"])
+            if request.overwrite:
+                self._remove_all()
+            elif old["request"] != self._request:
+                raise RunFolderError(
+                    f"the folder '{self.out}' holds a comparison with other settings.",
+                    got=_difference(old["request"], self._request),
+                    fix="give another --out, or --overwrite to remove that comparison's runs",
+                )
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def folder(self, name: str) -> Path:
+        """The run folder of that name; it need not exist."""
+        return self.out / name
+
+    def log(self, name: str) -> Path:
+        """The file beside the run folder that takes what the run prints."""
+        return self.out / f"{name}.log"
+
+    def long_epochs(self, phase: str, measured: int) -> int:
+        """The longer baseline's epochs in that phase, as first decided: added seeds must fit the earlier."""
+        decided = self._long_epochs.setdefault(phase, measured)
+        self._write()
+        return decided
+
+    def claim(self, name: str) -> Path:
+        """Make way for a run folder and its log, and record them as this comparison's own.
+
+        Raises:
+            RunFolderError: Something that this comparison has not made is in the way.
+        """
+        folder, log = self.folder(name), self.log(name)
+        if name in self._runs:
+            self._remove(name)
+        for path in (folder, log):
+            if path.exists() or path.is_symlink():
+                raise RunFolderError(
+                    f"'{path}' is in the way and was not made by this comparison.",
+                    fix="move it away, or give another --out",
+                )
+        if name not in self._runs:
+            self._runs.append(name)
+            self._write()
+        return folder
+
+    def discard(self) -> None:
+        """Undo the folder of a comparison that could not start; does nothing if any run has finished."""
+        if any((self.folder(name) / "summary.json").exists() for name in self._runs):
+            return
+        self._remove_all()
+        (self.out / FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: it holds something that is not ours
+            self.out.rmdir()
+
+    def _remove(self, name: str) -> None:
+        folder = self.folder(name)
+        if folder.is_dir() and not folder.is_symlink():
+            files = {entry.name for entry in folder.iterdir()}
+            if not files or files.intersection(_RUN_FILES):
+                shutil.rmtree(folder)
+        self.log(name).unlink(missing_ok=True)
+
+    def _remove_all(self) -> None:
+        for name in self._runs:
+            self._remove(name)
+        for name in OUTCOMES:
+            (self.out / name).unlink(missing_ok=True)
+        self._runs, self._long_epochs = [], {}
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.out.exists():
+            return None
+        if not self.out.is_dir():
+            raise RunFolderError(
+                f"--out '{self.out}' is a file.", fix="give a folder that does not exist yet"
+            )
+        path = self.out / FILE
+        if not path.exists():
+            if any(self.out.iterdir()):
+                raise RunFolderError(
+                    f"the folder '{self.out}' exists and holds something other than a comparison.",
+                    got=", ".join(sorted(entry.name for entry in self.out.iterdir())[:5]),
+                    fix="give another --out; --overwrite removes only what a comparison has made",
+                )
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            names, asked, decided = content["runs"], content["request"], content["long_epochs"]
+            sound = isinstance(asked, dict) and isinstance(decided, dict)
+            if not sound or not all(Path(name).name == name and name.strip(".") for name in names):
+                raise ValueError("not a record of a comparison")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"the record of the earlier comparison, '{path}', cannot be read.",
+                got=error,
+                fix="give another --out",
+            ) from error
+        return {"runs": names, "request": asked, "long_epochs": decided}
+
+    def _write(self) -> None:
+        content = {"command": self._command, "request": self._request}
+        content |= {"long_epochs": self._long_epochs, "runs": self._runs}
+        temporary = self.out / f"{FILE}.tmp"
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, self.out / FILE)
+
+
+def _identity(request: CompareRequest, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What two requests must share to be one comparison; the number of seeds may grow."""
+    flat = {f"{group}.{key}": value for group, values in settings.items() for key, value in values.items()}
+    flat |= {"recipe": request.recipe, "--lr": list(request.lrs)}
+    flat |= {"--jobs": request.jobs, "--threads": request.threads_per_run}
+    plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
+    return plain
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    return "; ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys)

@@ -1,0 +1,161 @@
+"""Says how far a comparison is: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from netaug.compare.numbers import rate, seconds
+from netaug.compare.plan import Arm, RunSpec
+from netaug.compare.records import RunRecord
+
+_GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
+
+
+def label(spec: RunSpec) -> str:
+    """How a run is called in progress and messages."""
+    words = ["tuning" if spec.phase == "tune" else "", spec.arm]
+    words += ["" if spec.lr is None else f"lr {rate(spec.lr)}", f"seed {spec.seed}"]
+    return " ".join(word for word in words if word)
+
+
+def seconds_left(
+    planned: Mapping[Arm, int], fractions: Mapping[RunSpec, float], costs: Mapping[Arm, float], jobs: int
+) -> float | None:
+    """Estimate the wall time a comparison still takes.
+
+    Args:
+        planned: Number of runs per arm, finished ones included.
+        fractions: How much of each started run is done, in [0, 1].
+        costs: Wall seconds of one run per arm, as far as known.
+        jobs: Runs at the same time.
+
+    Returns:
+        Seconds; None while no run's cost is known. The longer baseline is taken to cost what NetAug does.
+    """
+    if not costs:
+        return None
+    netaug = costs.get("netaug", costs.get("baseline-long", costs.get("baseline", 0.0) * _GUESSED_RATIO))
+    assumed: dict[Arm, float] = {
+        "netaug": netaug,
+        "baseline-long": costs.get("baseline-long", netaug),
+        "baseline": costs.get("baseline", netaug / _GUESSED_RATIO),
+    }
+    total = sum(assumed[arm] * number for arm, number in planned.items())
+    done = sum(assumed[spec.arm] * fraction for spec, fraction in fractions.items())
+    return max(0.0, total - done) / jobs
+
+
+class Board:
+    """What the user sees while the runs go on.
+
+    Args:
+        planned: Number of runs per arm, over all phases.
+        jobs: Runs at the same time.
+        console: Where to write; bars are drawn only if it is a terminal.
+        clock: Seconds, for elapsed time.
+    """
+
+    def __init__(
+        self,
+        planned: Mapping[Arm, int],
+        jobs: int,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._planned, self._jobs, self._console, self._clock = dict(planned), jobs, console, clock
+        self._started: dict[RunSpec, float] = {}
+        self._fractions: dict[RunSpec, float] = {}
+        self._costs: dict[Arm, float] = {}
+        self._tasks: dict[RunSpec, TaskID] = {}
+        self._ended = 0
+        columns: Sequence[TextColumn | BarColumn] = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}", markup=False, style="dim"),
+        )
+        self._bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self._total = self._bars.add_task("all runs", total=1.0, note="") if self._bars else TaskID(0)
+
+    def __enter__(self) -> Board:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Print one message above the bars."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def started(self, spec: RunSpec) -> None:
+        """A run begins."""
+        self._started[spec] = self._clock()
+        self._fractions[spec] = 0.0
+        if self._bars:
+            self._tasks[spec] = self._bars.add_task(label(spec), total=1.0, note="starting")
+            self._refresh()
+        else:
+            self.say(f"{self._count()} {label(spec)}: started")
+
+    def advanced(self, spec: RunSpec, fraction: float) -> None:
+        """A run has done that much, in [0, 1]."""
+        if fraction == self._fractions[spec]:
+            return
+        self._fractions[spec] = min(1.0, fraction)
+        self._costs[spec.arm] = (self._clock() - self._started[spec]) / fraction
+        if self._bars:
+            self._bars.update(self._tasks[spec], completed=fraction, note=f"{100 * fraction:.0f} %")
+            self._refresh()
+
+    def reused(self, record: RunRecord) -> None:
+        """A run was finished by an earlier start of the same comparison."""
+        self._ended += 1
+        self._fractions[record.spec] = 1.0
+        if record.summary:
+            self._costs.setdefault(record.spec.arm, record.summary.train_seconds)
+        self.say(f"{self._count()} {label(record.spec)}: finished before, kept")
+        self._refresh()
+
+    def finished(self, record: RunRecord, log: Path) -> None:
+        """A run ended, well or not."""
+        spec = record.spec
+        self._ended += 1
+        self._fractions[spec] = 1.0
+        elapsed = self._clock() - self._started[spec]
+        if self._bars:
+            self._bars.remove_task(self._tasks.pop(spec))
+        if record.summary is None:
+            lines = "\n".join(f"    {line}" for line in record.message.splitlines())
+            self.say(f"{self._count()} {label(spec)}: failed\n{lines}\n    all of it: {log}")
+        else:
+            self._costs[spec.arm] = elapsed
+            silent = self._bars or self._left() is None or self._ended == sum(self._planned.values())
+            left = "" if silent else f", about {seconds(self._left())} left"
+            top1 = record.summary.val_top1
+            self.say(f"{self._count()} {label(spec)}: top-1 {top1:.1f} % in {seconds(elapsed)}{left}")
+        self._refresh()
+
+    def _count(self) -> str:
+        total = sum(self._planned.values())
+        return f"[{self._ended:>{len(str(total))}}/{total}]"
+
+    def _left(self) -> float | None:
+        return seconds_left(self._planned, self._fractions, self._costs, self._jobs)
+
+    def _refresh(self) -> None:
+        if self._bars:
+            left = self._left()
+            note = "" if left is None else f"about {seconds(left)} left"
+            share = sum(self._fractions.values()) / max(1, sum(self._planned.values()))
+            text = f"all runs {self._count()}"
+            self._bars.update(self._total, completed=share, description=text, note=note)

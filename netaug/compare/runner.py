@@ -1,0 +1,187 @@
+"""Runs the planned trainings as child processes, a few at a time, reusing what is finished."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from netaug import errors
+from netaug.compare.ledger import Ledger
+from netaug.compare.plan import RunSpec
+from netaug.compare.progress import Board
+from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
+from netaug.compare.request import CompareRequest
+from netaug.errors import ConfigError, NetaugError
+
+_LAST_LINES = 12
+_PATIENCE_SECONDS = 15.0
+
+
+@dataclass
+class _Child:
+    spec: RunSpec
+    folder: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+    planned_epochs: int = 0
+
+
+class Runner:
+    """Turns run specifications into records.
+
+    Args:
+        request: Recipe, overrides and number of jobs.
+        ledger: Owner of the folders.
+        board: Is told what starts, how far it is and how it ends.
+        train_command: The command before the recipe.
+        poll_seconds: Time between two looks at the children.
+    """
+
+    def __init__(
+        self,
+        request: CompareRequest,
+        ledger: Ledger,
+        board: Board,
+        train_command: Sequence[str],
+        poll_seconds: float = 0.2,
+    ) -> None:
+        self._request, self._ledger, self._board = request, ledger, board
+        self._train_command, self._poll_seconds = list(train_command), poll_seconds
+        self._proven = False  # whether some run found its settings, data and network good
+
+    def run(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
+        """Train whatever of ``specs`` is not finished yet.
+
+        The first run goes alone until it has found data and network good, so that a broken recipe says so once.
+        On any exception, Ctrl-C included, the children are ended before it goes on; finished runs stay.
+
+        Returns:
+            One record per specification, in their order; failed runs have no summary.
+
+        Raises:
+            NetaugError: The first run refused to start; this is its own message.
+        """
+        records: dict[RunSpec, RunRecord] = {}
+        for spec in specs:
+            if is_finished(spec, self._ledger.folder(spec.name)):
+                records[spec] = read_record(spec, self._ledger.folder(spec.name))
+                self._board.reused(records[spec])
+                self._proven = True
+        waiting = deque(spec for spec in specs if spec not in records)
+        children: list[_Child] = []
+        with _sigterm_as_exit():
+            try:
+                while waiting or children:
+                    room = self._request.jobs if self._proven else 1
+                    while waiting and len(children) < room:
+                        children.append(self._start(waiting.popleft()))
+                    time.sleep(self._poll_seconds)
+                    for child in tuple(children):
+                        if child.process.poll() is None:
+                            self._watch(child)
+                        else:
+                            children.remove(child)
+                            records[child.spec] = self._finish(child)
+            finally:
+                _end(children)
+        return [records[spec] for spec in specs]
+
+    def _start(self, spec: RunSpec) -> _Child:
+        folder = self._ledger.claim(spec.name)
+        log = self._ledger.log(spec.name)
+        request = self._request
+        command = [*self._train_command, request.recipe, "--out", str(folder)]
+        command += [*request.overrides, *spec.arguments()]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        self._board.started(spec)
+        return _Child(spec, folder, log, process)
+
+    def _watch(self, child: _Child) -> None:
+        if not child.planned_epochs:
+            config = read_config(child.folder)  # written once training can begin
+            child.planned_epochs = (config.get("train") or {}).get("epochs", 0)
+        if child.planned_epochs:
+            self._proven = True
+            done = epochs_logged(child.folder)
+            if done:
+                self._board.advanced(child.spec, done / child.planned_epochs)
+
+    def _finish(self, child: _Child) -> RunRecord:
+        code = child.process.returncode
+        message = last_lines(child.log)
+        if code == 0 and is_finished(child.spec, child.folder):
+            self._proven = True
+            record = read_record(child.spec, child.folder)
+        elif code == 2 and not self._proven and not read_config(child.folder):
+            error = child_error(child.log)
+            self._ledger.discard()
+            raise error
+        else:
+            note = "ended without a summary of these settings" if code == 0 else f"exit code {code}"
+            message = f"{note}\n{message}".strip()
+            record = RunRecord(child.spec, child.folder, None, child.spec.lr, message=message)
+        self._board.finished(record, child.log)
+        return record
+
+
+def last_lines(log: Path) -> str:
+    """The last lines of what a run printed."""
+    lines = _clean(log).rstrip().splitlines()
+    return "\n".join(lines[-_LAST_LINES:])
+
+
+def child_error(log: Path) -> NetaugError:
+    """The error that ended a run, read back from what it printed, same kind, same words."""
+    text = _clean(log).rstrip()
+    found = list(re.finditer(r"^(\w+): (?=\S)", text, re.MULTILINE))
+    for match in reversed(found):
+        kind = getattr(errors, match[1], None)
+        if isinstance(kind, type) and issubclass(kind, NetaugError):
+            return kind(text[match.end() :])
+    return ConfigError("`netaug train` refused these arguments:\n" + last_lines(log))
+
+
+def _clean(log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def _end(children: Sequence[_Child]) -> None:
+    for child in children:
+        if child.process.poll() is None:
+            child.process.terminate()
+    for child in children:
+        try:
+            child.process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that no training is left behind without its parent."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signal handlers can be set in the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

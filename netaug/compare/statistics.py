@@ -1,0 +1,89 @@
+"""Means, spreads and paired differences with their uncertainty."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import stdtrit
+
+Effect = Literal["higher", "lower", "unclear", "unknown"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n - 1 in the denominator) of n values; one value has no deviation."""
+
+    n: int
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of paired differences by seed, in percentage points, with its 95 % t-interval.
+
+    Args:
+        by_seed: Each seed's own difference.
+        mean: Their mean.
+        low: Lower end of the interval; None if there is none: a single pair, or pairs that all differ by
+            exactly the same, which have no spread to judge by.
+        high: Upper end of the interval, likewise.
+    """
+
+    by_seed: Mapping[int, float]
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return len(self.by_seed)
+
+    @property
+    def effect(self) -> Effect:
+        """What the interval allows to say, and no more."""
+        if self.low is None or self.high is None:
+            return "unknown"
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "unclear"
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean and deviation of the values; None if there are none."""
+    if not values:
+        return None
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(len(values), statistics.fmean(values), deviation)
+
+
+def paired_difference(
+    values: Mapping[int, float], reference: Mapping[int, float], level: float = 0.95
+) -> Difference | None:
+    """Compare two arms seed by seed.
+
+    Args:
+        values: One arm's results by seed.
+        reference: The other arm's results by seed.
+        level: Confidence of the interval, in (0, 1).
+
+    Returns:
+        ``values - reference`` over the seeds both have; None if they share none.
+
+    Source:
+        Student 1908: mean ± t(n - 1) · sd / sqrt(n), as in ``scipy.stats.ttest_rel``.
+    """
+    by_seed = {seed: values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())}
+    summary = spread(list(by_seed.values()))
+    if summary is None:
+        return None
+    if summary.sd is None or summary.sd < 1e-9:  # below any step that accuracies can make: no spread
+        return Difference(by_seed, summary.mean, None, None)
+    n = summary.n
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * summary.sd / math.sqrt(n)
+    return Difference(by_seed, summary.mean, summary.mean - half, summary.mean + half)

@@ -1,0 +1,127 @@
+"""A comparison as a table for people and as CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from netaug.compare.numbers import NONE, interval, plus_minus, rate, seconds, si
+from netaug.compare.records import RunRecord
+from netaug.compare.results import ArmRow, Comparison
+
+CSV_COLUMNS = (
+    "arm",
+    "phase",
+    "seed",
+    "lr",
+    "epochs",
+    "val_top1",
+    "train_top1",
+    "val_loss",
+    "train_loss",
+    "train_seconds",
+    "train_macs",
+    "params",
+    "macs",
+    "val_split",
+    "status",
+)
+HEADERS = (
+    "arm",
+    "epochs",
+    "lr",
+    "n",
+    "top-1 %",
+    "train top-1 %",
+    "vs baseline",
+    "vs baseline-long",
+    "train time",
+    "train MACs",
+)
+_WIDE = 160
+
+
+def cells(row: ArmRow) -> tuple[str, ...]:
+    """One row of the table, a text for each of ``HEADERS``."""
+    counted = f"{row.n} ({row.failed} failed)" if row.failed else str(row.n)
+    return (
+        row.arm,
+        NONE if row.epochs is None else str(row.epochs),
+        rate(row.lr),
+        counted,
+        plus_minus(row.val_top1) if row.n else "failed",
+        plus_minus(row.train_top1),
+        interval(row.vs_baseline),
+        interval(row.vs_long),
+        seconds(row.train_seconds),
+        si(row.train_macs),
+    )
+
+
+def network(comparison: Comparison) -> str:
+    """Size of the final network, which all arms share."""
+    sizes = sorted({(row.params, row.macs) for row in comparison.rows if row.n})
+    return "; ".join(f"{si(params)} parameters, {si(macs)} MACs per image" for params, macs in sizes)
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print verdict and table."""
+    verdict = comparison.verdict
+    console.print(f"netaug compare: {comparison.request.recipe}", style="bold", markup=False, highlight=False)
+    console.print(_table(comparison, console))
+    console.print(f"The final network of every arm: {network(comparison)}", style="dim", highlight=False)
+    console.print()
+    console.print(verdict.headline, style="bold", markup=False, highlight=False)
+    for text in (*verdict.sentences, *verdict.hints):
+        console.print(text, markup=False, highlight=False)
+    console.print()
+    for text in verdict.caveats:
+        console.print(f"- {text}", style="dim", markup=False, highlight=False)
+
+
+def _table(comparison: Comparison, console: Console) -> Table:
+    """A row per arm, or a column per arm where the console is too narrow for that."""
+    lines = [HEADERS, *(cells(row) for row in comparison.rows)]
+    wide = _grid(lines)
+    if console.measure(wide, options=console.options.update(max_width=_WIDE)).maximum <= console.width:
+        return wide
+    return _grid(list(zip(*lines, strict=True)))
+
+
+def _grid(lines: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, header in enumerate(lines[0]):
+        table.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
+    for line in lines[1:]:
+        table.add_row(*line)
+    return table
+
+
+def as_text(comparison: Comparison) -> str:
+    """What :func:`show` prints, as plain text."""
+    buffer = io.StringIO()
+    show(comparison, Console(file=buffer, width=_WIDE, force_terminal=False, color_system=None))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Write one line per run, tuning and failed runs included; unknown values stay empty."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_csv_row(run) for run in comparison.runs)
+
+
+def _csv_row(run: RunRecord) -> dict[str, object]:
+    spec, summary = run.spec, run.summary
+    row: dict[str, object] = {"arm": spec.arm, "phase": spec.phase, "seed": spec.seed, "lr": run.lr}
+    row |= {"epochs": summary.epochs if summary else spec.epochs, "status": run.status}
+    if summary:
+        row |= {name: getattr(summary, name) for name in CSV_COLUMNS if hasattr(summary, name)}
+    return row

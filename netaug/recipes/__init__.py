@@ -1,0 +1,75 @@
+"""Packaged recipes: one YAML file is one run, its comments say what to expect of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from netaug.errors import ConfigError
+
+_FOLDER = Path(__file__).parent
+
+
+def nearest(name: str, allowed: Iterable[str], count: int = 2) -> list[str]:
+    """The names among ``allowed`` that ``name`` was most likely meant to be, best first."""
+    return difflib.get_close_matches(name, list(allowed), n=count, cutoff=0.6)
+
+
+def recipe_names() -> list[str]:
+    """Names of the packaged recipes, such as ``demo/digits``, sorted."""
+    return sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in _FOLDER.rglob("*.yaml"))
+
+
+def recipe_summaries() -> dict[str, str]:
+    """Recipe name to its one line: the first comment line of the file."""
+    return {name: summary(recipe_text(name)) for name in recipe_names()}
+
+
+def summary(text: str) -> str:
+    """The first comment line of a recipe's text, empty if the text does not start with a comment."""
+    first = text.lstrip().split("\n", 1)[0]
+    return first.lstrip("# ").rstrip() if first.startswith("#") else ""
+
+
+def find_recipe(recipe: str) -> tuple[str, Path]:
+    """Find a recipe by its packaged name or as a YAML file.
+
+    Args:
+        recipe: A name of :func:`recipe_names`, or a path to a YAML file. A packaged name wins.
+
+    Returns:
+        A short name for run folders, and the file.
+
+    Raises:
+        ConfigError: Neither a packaged recipe nor a file; names the nearest recipes.
+    """
+    names = recipe_names()
+    if recipe in names:
+        return recipe, _FOLDER / f"{recipe}.yaml"
+    path = Path(recipe)
+    if path.is_file():
+        return path.stem, path
+    close = nearest(recipe, names)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise ConfigError(
+        f"there is no recipe {recipe!r}.",
+        got=recipe,
+        allowed=f"{', '.join(names)}, or the path of a YAML file",
+        fix=f"{hint}`netaug recipes` lists them with one line each",
+    )
+
+
+def recipe_text(recipe: str) -> str:
+    """The text of a recipe, comments included.
+
+    Raises:
+        ConfigError: There is no such recipe, or its file is not UTF-8 text.
+    """
+    _, path = find_recipe(recipe)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(
+            f"the recipe {path} cannot be read.", got=error, allowed="a YAML file in UTF-8"
+        ) from error

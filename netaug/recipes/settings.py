@@ -1,0 +1,141 @@
+"""The keys of :class:`netaug.config.RunConfig` as `group.key`: their types, help and typed values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentError, ArgumentParser
+
+from netaug.config import DataConfig, ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.errors import ConfigError
+from netaug.recipes import nearest
+
+GROUPS: dict[str, Any] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "netaug": NetAugConfig,
+    "train": TrainConfig,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One key of a run: its type hint, default and the sentence that explains it."""
+
+    key: str
+    hint: Any
+    default: Any
+    help: str
+
+    @property
+    def expected(self) -> str:
+        """The type in words, for messages."""
+        parts = get_args(self.hint)
+        if get_origin(self.hint) is Literal:
+            return "one of " + ", ".join(map(str, parts))
+        if get_origin(self.hint) is tuple:
+            return f"a list of {parts[0].__name__}, such as [1.0, 1.8]"
+        if get_origin(self.hint) is dict:
+            return "a mapping of names to values"
+        if type(None) in parts:
+            return " or ".join("null" if part is type(None) else part.__name__ for part in parts)
+        return str(self.hint.__name__)
+
+
+@cache
+def settings() -> dict[str, Setting]:
+    """Every key of a run, `group.key`, in the order of the dataclasses."""
+    found = {}
+    for group, cls in GROUPS.items():
+        hints = get_type_hints(cls)
+        documented = {item.arg_name: item.description or "" for item in parse_docstring(cls.__doc__).params}
+        for field in dataclasses.fields(cls):
+            factory = field.default_factory
+            default = field.default if factory is dataclasses.MISSING else factory()
+            key = f"{group}.{field.name}"
+            found[key] = Setting(key, hints[field.name], default, documented[field.name].replace("\n", " "))
+    return found
+
+
+def add_settings(parser: ArgumentParser, groups: tuple[str, ...] = tuple(GROUPS)) -> None:
+    """Add the keys of these groups to a parser as typed options, with their docstrings as help."""
+    for group in groups:
+        title = parse_docstring(GROUPS[group].__doc__).short_description or group
+        section = parser.add_argument_group(title.rstrip("."))
+        for setting in settings().values():
+            if setting.key.startswith(f"{group}."):
+                text = setting.help.replace("%", "%%")
+                section.add_argument(
+                    f"--{setting.key}", type=setting.hint, default=setting.default, help=text
+                )
+
+
+def nearest_settings(name: str) -> list[str]:
+    """The settings that a wrong key or option most likely meant: same last part, else alike."""
+    wanted = name.lstrip("-").replace("-", "_")
+    by_leaf: dict[str, list[str]] = {}
+    for key in settings():
+        by_leaf.setdefault(key.split(".")[1], []).append(key)
+    leaf = wanted.split(".")[-1]
+    if leaf in by_leaf:
+        return by_leaf[leaf]
+    close = nearest(wanted, settings(), count=1) if "." in wanted else nearest(leaf, by_leaf, count=1)
+    return by_leaf.get(close[0], close) if close else []
+
+
+def unknown_key(key: str, where: str) -> ConfigError:
+    """The error for a key that is not a setting; names the nearest one."""
+    known = list(settings())
+    close = nearest_settings(key)
+    group = key.split(".")[0]
+    inside = [name.split(".")[1] for name in known if name.startswith(f"{group}.")]
+    return ConfigError(
+        f"{key!r} is not a setting ({where}).",
+        got=key,
+        allowed=f"in '{group}': {', '.join(inside)}" if inside else f"groups {', '.join(GROUPS)}",
+        fix=f"did you mean {' or '.join(map(repr, close))}?" if close else "see `netaug train --help`",
+    )
+
+
+@cache
+def _typed_parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, default_env=False)
+    add_settings(parser)
+    return parser
+
+
+def typed(key: str, value: object, where: str) -> Any:
+    """The value of one setting in its type; text from the command line is read as YAML.
+
+    Raises:
+        ConfigError: The value does not have the setting's type; names key, value and expected type.
+    """
+    setting = settings()[key]
+    if get_origin(setting.hint) is tuple and isinstance(value, str) and not value.lstrip().startswith("["):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    group, leaf = key.split(".")
+    try:
+        parsed = _typed_parser().parse_object({group: {leaf: value}})
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{key} has a value of the wrong type ({where}).",
+            got=f"{value!r} ({type(value).__name__})",
+            allowed=setting.expected,
+        ) from error
+    result = parsed[key]
+    return tuple(result) if get_origin(setting.hint) is tuple else result
+
+
+def build(values: Mapping[str, Any]) -> RunConfig:
+    """The run configuration with these settings, `group.key` to typed value; the rest are defaults."""
+    parts = {
+        group: cls(
+            **{key.split(".")[1]: value for key, value in values.items() if key.startswith(f"{group}.")}
+        )
+        for group, cls in GROUPS.items()
+    }
+    return RunConfig(**parts)

@@ -1,0 +1,1 @@
+"""How steps become a run: loop, optimizer, checkpoints, run folder."""

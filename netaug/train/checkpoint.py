@@ -1,0 +1,201 @@
+"""Weights with what is needed to rebuild their network, and checkpoints of a training; both untrusted input."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from netaug.errors import CheckpointError
+from netaug.models import create_model
+from netaug.seeding import seeded
+from netaug.train.files import write_atomic
+
+_METADATA_KEY = "netaug"
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a weights file says about its network: enough to build it again and to feed it.
+
+    Args:
+        name: As in `model.name`; a user's factory is imported again.
+        options: Keyword arguments of the factory.
+        num_classes: Number of logits.
+        in_chans: Image channels.
+        class_names: In label order.
+        image_size: Height = width of the input in pixels.
+        mean: Per-channel mean of pixels scaled to [0, 1] that the input is normalised with.
+        std: Per-channel standard deviation, same scale.
+        crop_ratio: Evaluation resizes to ``ceil(image_size / crop_ratio)`` and crops the centre.
+        top1: Validation top-1 in percent when saved; None if not evaluated.
+        val_split: What ``top1`` was measured on: ``val``, ``test`` or ``holdout``.
+        netaug_version: The version that wrote the file.
+    """
+
+    name: str
+    options: dict[str, Any]
+    num_classes: int
+    in_chans: int
+    class_names: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_ratio: float
+    top1: float | None
+    val_split: str
+    netaug_version: str
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> ModelCard:
+        """Read a card back.
+
+        Raises:
+            CheckpointError: It is damaged, or of another version.
+        """
+        try:
+            values = json.loads(text)
+            names = {field.name for field in fields(cls)}
+            if set(values) != names:
+                raise ValueError(f"fields that differ: {', '.join(sorted(set(values) ^ names))}")
+            for name in ("class_names", "mean", "std"):
+                values[name] = tuple(values[name])
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"the description in '{path}' cannot be read.", got=error) from error
+
+
+def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
+    """Write a plain network and its card as safetensors, whole or not at all."""
+    tensors = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    metadata = {_METADATA_KEY: json.dumps(asdict(card))}
+    write_atomic(path, safetensors.torch.save(tensors, metadata=metadata))
+
+
+def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
+    """Rebuild the network of a weights file.
+
+    Args:
+        path: Written by :func:`save_weights`. A card that names a user's factory makes this import it.
+
+    Returns:
+        The network on the CPU in evaluation mode, and its card.
+
+    Raises:
+        CheckpointError: The file is missing, truncated, foreign, or does not fit the network it names.
+        ModelError: The network cannot be built, e.g. a user's factory cannot be imported.
+    """
+    tensors, metadata = _read(path)
+    if _METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"'{path}' was not written by netaug.",
+            got=f"safetensors with {len(tensors)} tensors and no 'netaug' description",
+            allowed="model.safetensors of a run folder",
+        )
+    card = ModelCard.from_json(metadata[_METADATA_KEY], path)
+    options = {**card.options, "pretrained": False} if "pretrained" in card.options else card.options
+    with seeded(0, "load"):  # building draws weights that are replaced below
+        model = create_model(card.name, num_classes=card.num_classes, in_chans=card.in_chans, **options)
+    fill(model, tensors, path)
+    return model.eval(), card
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors into a network whose names and shapes are exactly theirs.
+
+    Raises:
+        CheckpointError: They differ; names the first tensors that do, with their shapes.
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    names = [*own, *sorted(set(given) - set(own))]
+    differing = [name for name in names if own.get(name) != given.get(name)]
+    if differing:
+        shown = [
+            f"{name}: file {given.get(name, 'none')}, network {own.get(name, 'none')}"
+            for name in differing[:_SHOWN]
+        ]
+        raise CheckpointError(
+            f"'{path}' does not fit {type(model).__name__}.",
+            got=f"{len(differing)} of {len(own)} tensors differ; {'; '.join(shown)}",
+            allowed="the same names and shapes",
+        )
+    model.load_state_dict(dict(tensors))
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, *, epoch: int, config: dict[str, Any]
+) -> None:
+    """Write all that a training consists of after an epoch, whole or not at all.
+
+    Args:
+        path: The file.
+        network: Supernet or baseline; its ``state_dict`` is kept.
+        optimizer: Its ``state_dict`` is kept.
+        epoch: Finished epochs. Randomness is keyed by step, so there is no generator state to keep.
+        config: The run's settings as nested plain values.
+    """
+    buffer = io.BytesIO()
+    content = {
+        "epoch": epoch,
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "config": config,
+    }
+    torch.save(content, buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU; only plain values and tensors are accepted, no code is run.
+
+    Returns:
+        ``epoch``, ``network``, ``optimizer`` and ``config``, see :func:`save_checkpoint`.
+
+    Raises:
+        CheckpointError: The file is missing, truncated or foreign.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are not torch's
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes from anywhere make the unpickler raise anything
+        raise _unreadable(path, error, "checkpoint.pt of a run folder") from error
+    expected = {"epoch", "network", "optimizer", "config"}
+    if not isinstance(content, dict) or set(content) != expected:
+        got = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(
+            f"'{path}' is not a checkpoint of netaug.", got=got, allowed=", ".join(sorted(expected))
+        )
+    return content
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _unreadable(path, error, "model.safetensors of a run folder") from error
+
+
+def _unreadable(path: Path, error: Exception, allowed: str) -> CheckpointError:
+    size = f"{path.stat().st_size} bytes; " if path.is_file() else ""
+    first = str(error).strip().split("\n")[0]
+    return CheckpointError(
+        f"'{path}' cannot be read: truncated, damaged, or another kind of file.",
+        got=f"{size}{type(error).__name__}: {first}",
+        allowed=allowed,
+    )

@@ -1,0 +1,100 @@
+"""What the user sees of a training, on stderr: a bar on a terminal, one plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from netaug.train.loop import EpochRecord, Tally
+
+_REFRESH_SECONDS = 0.25
+
+
+class TrainingConsole:
+    """Shows steps and epochs of one run; a context manager.
+
+    Args:
+        epochs: Epochs of the run.
+        steps: Steps of an epoch.
+        console: Where to write; stderr by default.
+    """
+
+    def __init__(self, epochs: int, steps: int, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._epochs, self._steps = epochs, steps
+        self._start = self._epoch_start = self._shown = time.perf_counter()
+        self._bar = (
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[facts]}"),
+                console=self._console,
+                transient=True,
+            )
+            if self._console.is_terminal
+            else None
+        )
+        if self._bar is not None:
+            self._task = self._bar.add_task("epoch 1", total=epochs * steps, facts="")
+
+    def __enter__(self) -> TrainingConsole:
+        if self._bar is not None:
+            self._bar.start()
+        self._start = self._epoch_start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line of plain text."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def step(self, epoch: int, done: int, tally: Tally) -> None:
+        """A step is done; redraws the bar a few times a second, because reading metrics waits for the device."""
+        now = time.perf_counter()
+        if self._bar is None or now - self._shown < _REFRESH_SECONDS:
+            return
+        self._shown = now
+        metrics = tally.metrics()
+        finished = epoch * self._steps + done
+        facts = (
+            f"loss {metrics['loss']:.3f}  top-1 {metrics['top1']:.1f} %  "
+            f"{tally.images / (now - self._epoch_start):.0f} img/s  ETA {self._eta(finished / self._steps)}"
+        )
+        description = f"epoch {epoch + 1}/{self._epochs}"
+        self._bar.update(self._task, completed=finished, description=description, facts=facts)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is done; writes its line."""
+        val = "" if record.val_top1 is None else f"  val top-1 {record.val_top1:5.2f} %"
+        self.say(
+            f"epoch {record.epoch + 1:>{len(str(self._epochs))}}/{self._epochs}  loss {record.train_loss:.4f}  "
+            f"top-1 {record.train_top1:5.2f} %{val}  lr {record.lr:.4g}  {record.images_per_second:.0f} img/s  "
+            f"ETA {self._eta(record.epoch + 1)}"
+        )
+        self._epoch_start = time.perf_counter()
+
+    def _eta(self, epochs_done: float) -> str:
+        passed = time.perf_counter() - self._start
+        return duration(passed / epochs_done * (self._epochs - epochs_done))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `45 s`, `3 min 05 s`, `2 h 14 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,47 @@
+"""Where a training runs, and how torch is set up for it."""
+
+from __future__ import annotations
+
+import torch
+
+from netaug.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` is CUDA where it is present, else the CPU.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"train.device {name!r} cannot be used.",
+            got=str(error).split("\n")[0],
+            allowed="auto, cpu, or a torch device of this machine such as cuda:1",
+        ) from error
+    if device.type == "meta":
+        raise ConfigError("train.device 'meta' computes nothing.", allowed="auto, cpu, cuda")
+    return device
+
+
+def set_up(device: torch.device, threads: int | None) -> None:
+    """Set the number of CPU threads, and flush denormals, which slow small networks many times on the CPU."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device.type == "cpu":
+        torch.set_flush_denormal(True)
+
+
+def seed_everything(device: torch.device, seed: int) -> None:
+    """Seed what layers such as dropout draw from on this device.
+
+    `torch.manual_seed` seeds every kind of device, and formats a stack trace each time where CUDA is not in use.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)

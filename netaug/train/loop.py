@@ -1,0 +1,204 @@
+"""The training loop: epochs of steps, each step the base network and then one wider network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from netaug.config import TrainConfig
+from netaug.data import Data
+from netaug.data.batch import ClassificationBatch, Normalizer
+from netaug.elastic import Pass
+from netaug.evaluate import evaluate
+from netaug.seeding import key
+from netaug.tasks.base import Task
+from netaug.train.device import seed_everything
+from netaug.train.guard import FiniteGuard
+from netaug.train.network import BaseOnly, Network
+from netaug.train.optim import learning_rate, make_optimizer, set_learning_rate
+
+_CUDA_CHECK_EVERY = 100
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``metrics.jsonl``.
+
+    Args:
+        epoch: 0-based.
+        train_loss: Mean loss in nats of the base pass over the epoch, label smoothing included.
+        train_top1: Percent right in the base pass, on augmented images, while the weights change.
+        val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
+        val_top1: Percent; None when not evaluated.
+        lr: Of the epoch's last step.
+        seconds: Time of the training part.
+        val_seconds: Time of the evaluation, 0 without one.
+        images_per_second: Training images over ``seconds``.
+        steps: Optimizer updates in the epoch.
+        train_macs: Multiply-accumulates of all forwards of all images and passes of the training part.
+        widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
+    """
+
+    epoch: int
+    train_loss: float
+    train_top1: float
+    val_loss: float | None
+    val_top1: float | None
+    lr: float
+    seconds: float
+    val_seconds: float
+    images_per_second: float
+    steps: int
+    train_macs: int
+    widths: dict[str, float]
+
+
+class Tally:
+    """What an epoch adds up; sums stay on the device until they are asked for."""
+
+    def __init__(self, task: Task, network: Network) -> None:
+        self._task, self._network = task, network
+        self._sums: Tensor | None = None
+        self._channels: dict[str, int] = {}
+        self._draws = 0
+        self.images = 0
+        self.macs = 0
+
+    def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
+        """Count one pass."""
+        self.macs += len(labels_N) * self._network.macs(pass_.widths)
+        if pass_.name == "base":
+            sums = self._task.sums(outputs, labels_N, loss)
+            self._sums = sums if self._sums is None else self._sums + sums
+            self.images += len(labels_N)
+        else:
+            self._draws += 1
+            for group, channels in pass_.widths.items():
+                self._channels[group] = self._channels.get(group, 0) + channels
+
+    def metrics(self) -> dict[str, float]:
+        """The task's metrics of the base passes so far; waits for the device."""
+        assert self._sums is not None, "asked before the first pass"
+        return self._task.metrics(self._sums)
+
+    def widths(self) -> dict[str, float]:
+        """Mean channels per group over the augmented passes."""
+        return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
+
+
+OnStep = Callable[[int, int, Tally], None]
+"""Called after each step with the epoch, the steps done in it, and what has been added up."""
+
+
+class Trainer:
+    """A network in training: the state that steps change.
+
+    Args:
+        network: On the normalizer's device.
+        data: Batches.
+        task: Loss and metrics.
+        normalizer: Moves and normalises images.
+        config: Epochs, rates, seed.
+        sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts; 0 never sorts.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        data: Data,
+        task: Task,
+        normalizer: Normalizer,
+        config: TrainConfig,
+        sort_until: float = 0.0,
+    ) -> None:
+        self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
+        self.config, self.sort_until = config, sort_until
+        self.optimizer = make_optimizer(
+            network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+        self.total_steps = config.epochs * len(data.train)
+        self._warmup_steps = round(config.warmup_epochs * len(data.train))
+        self._guard = FiniteGuard(1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY)
+
+    def fit(self, on_step: OnStep | None = None) -> Iterator[EpochRecord]:
+        """Train, and hand over a record after each epoch; the network is then at base widths.
+
+        Raises:
+            TrainingError: A loss is not finite.
+            DataError: An image does not decode.
+        """
+        for epoch in range(self.config.epochs):
+            self._sort(epoch)
+            start = time.perf_counter()
+            tally = self._train_epoch(epoch, on_step)
+            trained = tally.metrics()
+            seconds = time.perf_counter() - start
+            start = time.perf_counter()
+            validated = self._validate(epoch)
+            steps = len(self.data.train)
+            yield EpochRecord(
+                epoch=epoch,
+                train_loss=trained["loss"],
+                train_top1=trained["top1"],
+                val_loss=validated.get("loss"),
+                val_top1=validated.get("top1"),
+                lr=self.lr((epoch + 1) * steps - 1),
+                seconds=seconds,
+                val_seconds=time.perf_counter() - start if validated else 0.0,
+                images_per_second=tally.images / seconds,
+                steps=steps,
+                train_macs=tally.macs,
+                widths=tally.widths(),
+            )
+
+    def lr(self, step: int) -> float:
+        """The learning rate of a step."""
+        return learning_rate(step, self.total_steps, self._warmup_steps, self.config.lr)
+
+    def step(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:
+        """One update: the gradients of the base network and of one wider network add.
+
+        Source:
+            Cai et al. 2022, arXiv:2110.08890: L(W_t) + alpha * L([W_t, W_i]), one W_i drawn a step.
+        """
+        lr = self.lr(step)
+        set_learning_rate(self.optimizer, lr)
+        seed_everything(self.normalizer.device, key(self.config.seed, "step", step))  # dropout and the like
+        images_NCHW = self.normalizer(batch.images_NCHW)
+        labels_N = batch.labels_N.to(self.normalizer.device, non_blocking=True)
+
+        self.optimizer.zero_grad()
+        for pass_ in self.network.passes(step, step / self.total_steps):
+            x, y = pass_.take(images_NCHW, labels_N)
+            outputs = self.network(x)
+            loss = self.task.loss(outputs, y)
+            (pass_.weight * loss).backward()  # type: ignore[no-untyped-call]
+            tally.add(pass_, outputs, y, loss)
+            self._guard.add(loss, pass_.name, step, lr, batch.indices_N)
+        self.optimizer.step()
+
+    def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
+        self.network.train()
+        tally = Tally(self.task, self.network)
+        first = epoch * len(self.data.train)
+        for done, batch in enumerate(self.data.train.epoch(epoch)):
+            self.step(first + done, batch, tally)
+            if on_step is not None:
+                on_step(epoch, done + 1, tally)
+        self._guard.check()
+        return tally
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        last = epoch + 1 == self.config.epochs
+        if not last and (epoch + 1) % self.config.eval_every:
+            return {}
+        return evaluate(self.network.base, self.data.val, self.normalizer, self.task)
+
+    def _sort(self, epoch: int) -> None:
+        # Not before the first epoch: untrained channels have no importance yet, and both arms keep one init.
+        wanted = 0 < epoch / self.config.epochs < self.sort_until
+        if wanted and not isinstance(self.network, BaseOnly):
+            self.network.sort_channels(self.optimizer)

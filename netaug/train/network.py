@@ -1,0 +1,39 @@
+"""What the training loop trains: a supernet, or a plain network that looks like one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from netaug.elastic import Pass, Supernet
+
+
+class BaseOnly(nn.Module):
+    """A plain network with the supernet's interface and a single base pass a step: the baseline.
+
+    Args:
+        base: The network.
+        macs: Its multiply-accumulates for one image.
+    """
+
+    def __init__(self, base: nn.Module, macs: int) -> None:
+        super().__init__()
+        self.base = base
+        self._macs = macs
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the network."""
+        return self.base(*inputs)
+
+    def passes(self, step: int, progress: float) -> Iterator[Pass]:
+        """The one pass of a step; the same at every step."""
+        yield Pass("base", 1.0, {})
+
+    def macs(self, widths: Mapping[str, int] | None = None) -> int:
+        """Multiply-accumulates of the network for one image; it has one width only."""
+        return self._macs
+
+
+Network = Supernet | BaseOnly

@@ -1,0 +1,178 @@
+"""The run folder: what a training leaves behind, and where to find it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import netaug
+from netaug.config import RunConfig
+from netaug.errors import RunFolderError
+from netaug.recipes.loader import load_config, to_mapping, to_yaml
+from netaug.train.checkpoint import ModelCard, save_checkpoint, save_weights
+from netaug.train.files import append_line, write_atomic
+from netaug.train.loop import EpochRecord
+
+
+class RunFolder:
+    """The files of one run. ``summary.json`` is written last: it marks a finished run.
+
+    Args:
+        path: The folder; see :meth:`create` for a new one and :func:`find_weights` for an old one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoint = path / "checkpoint.pt"
+        self.weights = path / "model.safetensors"
+        self.summary = path / "summary.json"
+        self._epochs = 0
+        self._checkpointed = 0
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, device: torch.device) -> RunFolder:
+        """Make the folder of a new run, with its settings and its environment.
+
+        Raises:
+            RunFolderError: It exists and is not empty, or cannot be made.
+        """
+        refuse_existing(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"the run folder '{path}' cannot be made.", got=error) from None
+        run = cls(path)
+        write_atomic(run.config, to_yaml(config))
+        write_atomic(run.environment, json.dumps(environment(device), indent=2) + "\n")
+        return run
+
+    def log(self, record: EpochRecord) -> None:
+        """Append an epoch to ``metrics.jsonl``."""
+        append_line(self.metrics, json.dumps(asdict(record)))
+        self._epochs = record.epoch + 1
+
+    def save(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, card: ModelCard
+    ) -> None:
+        """Write the checkpoint, and the plain network as ``model.safetensors``.
+
+        Args:
+            network: With the plain network as ``.base``.
+            optimizer: Its state goes into the checkpoint.
+            config: The run's settings.
+            card: What describes the plain network.
+        """
+        save_checkpoint(self.checkpoint, network, optimizer, epoch=self._epochs, config=to_mapping(config))
+        save_weights(self.weights, network.get_submodule("base"), card)
+        self._checkpointed = self._epochs
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json``: the run is finished."""
+        write_atomic(self.summary, json.dumps(dict(summary), indent=2) + "\n")
+
+    def saved_so_far(self) -> str:
+        """What a stopped run leaves behind, in words."""
+        if not self._checkpointed:
+            kept = f"{self._epochs} epochs logged in {self.metrics}, no weights yet"
+            return (
+                f"stopped; {kept}" if self._epochs else f"stopped before the end of an epoch; see {self.path}"
+            )
+        return (
+            f"stopped; saved after {self._checkpointed} epochs: the network {self.weights}, everything else in "
+            f"{self.checkpoint}; {self._epochs} epochs logged in {self.metrics}"
+        )
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a run folder that holds something already; nothing is ever overwritten.
+
+    Raises:
+        RunFolderError: The path is a file, or a folder that is not empty.
+    """
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise RunFolderError(
+            f"the run folder '{path}' exists already.",
+            got="a finished run" if (path / "summary.json").exists() else "an unfinished run or other files",
+            allowed="a new or an empty folder",
+            fix="choose another with --out, or remove it yourself",
+        )
+
+
+def find_weights(place: str | Path) -> Path:
+    """The weights file of a run folder, or the weights file itself.
+
+    Raises:
+        RunFolderError: There is no such file or folder, or the folder holds no weights.
+    """
+    path = Path(place)
+    if path.is_dir():
+        weights = RunFolder(path).weights
+        if weights.is_file():
+            return weights
+        raise RunFolderError(
+            f"'{path}' holds no trained network.",
+            got=", ".join(sorted(entry.name for entry in path.iterdir())) or "an empty folder",
+            allowed="a folder that `netaug train` wrote, with model.safetensors",
+        )
+    if not path.is_file():
+        raise RunFolderError(f"there is no run folder or weights file '{path}'.", fix="check the path")
+    return path
+
+
+def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+    """The settings of a run folder, with overrides applied.
+
+    Raises:
+        RunFolderError: The folder has no ``config.yaml``.
+        ConfigError: A setting is wrong.
+    """
+    path = RunFolder(run).config
+    if not path.is_file():
+        raise RunFolderError(f"'{run}' is not a run folder.", got="no config.yaml")
+    return load_config(str(path), overrides)
+
+
+def default_folder(recipe: str, config: RunConfig) -> Path:
+    """Where a run goes that was not told: ``runs/NAME-ARM-seedN``."""
+    arm = "netaug" if config.netaug.enabled else "baseline"
+    return Path("runs") / f"{recipe.replace('/', '-')}-{arm}-seed{config.train.seed}"
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Machine, versions and command line, for ``environment.json``."""
+    return {
+        "command": sys.argv,
+        "netaug": netaug.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "torchvision", "numpy", "timm")},
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

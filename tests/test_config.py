@@ -1,0 +1,73 @@
+"""Settings are checked where they are made, and every one of them is explained."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from netaug import AugmentConfig
+from netaug.config import NetAugConfig, RunConfig, TrainConfig
+from netaug.errors import ConfigError
+from netaug.recipes.settings import GROUPS, settings
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", 0),
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("weight_decay", -1e-5),
+        ("momentum", 1.0),
+        ("label_smoothing", 1.0),
+        ("threads", 0),
+        ("eval_every", 0),
+        ("checkpoint_every", 0),
+        ("warmup_epochs", 11.0),
+    ],
+)
+def test_training_settings_out_of_range_are_refused_by_name(key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"train\.{key} is out of range") as caught:
+        TrainConfig(**{key: value})  # type: ignore[arg-type]
+    assert caught.value.got is value
+    assert caught.value.allowed
+
+
+@pytest.mark.parametrize(
+    "setting", [{"width": (0.5,)}, {"alpha": -1.0}, {"batch_share": 0.0}, {"width_until": 2.0}]
+)
+def test_netaug_settings_are_checked_even_if_it_is_off(setting: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        NetAugConfig(enabled=False, **setting)  # type: ignore[arg-type]
+
+
+def test_netaug_settings_become_those_of_augment() -> None:
+    """No field is forgotten on the way: each one that both have arrives."""
+    config = NetAugConfig(
+        width=(1.0, 3.0),
+        expand=(1.0, 5.0),
+        alpha=0.5,
+        batch_share=0.25,
+        width_until=0.1,
+        expand_until=0.2,
+        keep=("stem*",),
+    )
+    augment = config.augment_config(seed=7)
+    assert augment.seed == 7
+    for field in dataclasses.fields(AugmentConfig):
+        if field.name != "seed":
+            assert getattr(augment, field.name) == getattr(config, field.name)
+            assert getattr(augment, field.name) != getattr(AugmentConfig(), field.name)
+
+
+def test_every_setting_has_help_and_the_default_of_its_dataclass() -> None:
+    assert set(GROUPS) == {field.name for field in dataclasses.fields(RunConfig)}
+    config = RunConfig()
+    for key, setting in settings().items():
+        group, name = key.split(".")
+        assert setting.default == getattr(getattr(config, group), name)
+        assert setting.help.endswith(".")
+        assert setting.expected
+    assert len(settings()) == sum(len(dataclasses.fields(cls)) for cls in GROUPS.values())

@@ -1,0 +1,135 @@
+"""Recipes and overrides become one checked configuration; a typo never passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from netaug.config import RunConfig
+from netaug.data import DataInfo
+from netaug.errors import ConfigError
+from netaug.models import default_image_size
+from netaug.recipes import find_recipe, recipe_names, recipe_summaries, recipe_text
+from netaug.recipes.loader import default_config, load_config, to_mapping, to_yaml
+from netaug.train.build import build_model
+
+SIZES = {"cifar10": (3, 32), "digits": (1, 8), "fashion_mnist": (1, 28)}
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_packaged_recipes_load_explain_themselves_and_build(name: str) -> None:
+    text = recipe_text(name)
+    assert len(recipe_summaries()[name]) > 20
+    for word in ("# command:", f"netaug train {name}", "# hardware:", "# expected:"):
+        assert word in text
+    config = load_config(name)
+    chans, size = SIZES.get(config.data.name, (3, config.data.image_size))
+    assert size is not None
+    info = DataInfo("x", tuple("abcdefghij"), chans, size, (0.5,) * chans, (0.5,) * chans, 1.0, 1, 1, "val")
+    build_model(config.model, info, seed=0)  # also checks that the images are large enough
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2-tiny", "mobilenetv2-0.35", "mcunet"])
+def test_imagenet_recipes_are_the_papers(name: str) -> None:
+    """arXiv:2110.08890: 5 + 150 epochs, width until epoch 80, batch 2048, weight decay 4e-5."""
+    config = load_config(f"imagenet/{name}")
+    assert (config.train.epochs, config.train.warmup_epochs, config.data.batch_size) == (155, 5, 2048)
+    assert config.netaug.width_until * 155 == pytest.approx(80)
+    assert (config.train.lr, config.train.weight_decay, config.train.label_smoothing) == (0.4, 4e-5, 0.1)
+    assert config.data.image_size == default_image_size(name)
+    assert config.netaug.expand == (1, 1.6, 2.2, 2.8)
+    assert config.netaug.width == ((1, 1.6, 2.2) if name == "mcunet" else (1, 1.8, 2.6))
+
+
+def test_demo_digits_is_a_network_of_a_few_hundred_parameters() -> None:
+    config = load_config("demo/digits")
+    assert not config.data.flip
+    info = DataInfo("digits", tuple("0123456789"), 1, 8, (0.3,), (0.4,), 1.0, 1, 1, "test")
+    model = build_model(config.model, info, seed=0)
+    assert 100 < sum(p.numel() for p in model.parameters()) < 1000
+
+
+def test_overrides_win_over_the_recipe_and_the_last_one_wins() -> None:
+    config = load_config(
+        "demo/digits",
+        [
+            "--train.lr",
+            "0.5",
+            "--train.lr=0.25",
+            "--netaug.width",
+            "1,4",
+            "--data.limit=null",
+            "--model.options.stem",
+            "5",
+        ],
+    )
+    assert config.train.lr == 0.25
+    assert config.netaug.width == (1.0, 4.0)
+    assert config.model.options["stem"] == 5
+    assert config.model.options["channels"] == load_config("demo/digits").model.options["channels"]
+    assert load_config("demo/digits").train.lr != 0.25
+
+
+def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
+    config = default_config(["--netaug.keep", "a*,b", "--train.lr", "1e-3", "--model.options", "{a: [1, 2]}"])
+    assert config.netaug.keep == ("a*", "b")
+    path = write(tmp_path, to_yaml(config))
+    assert load_config(path) == config
+    assert yaml.safe_load(to_yaml(config)) == to_mapping(config)
+
+
+def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "# nothing\n")) == RunConfig()
+    assert load_config(write(tmp_path, "train:\n")) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("train: {lrr: 1}", [], r"'train\.lrr' is not a setting.*did you mean 'train\.lr'"),
+        ("trian: {lr: 1}", [], "'trian' is not a setting"),
+        ("train: 3", [], "'train' is a group of settings"),
+        ("train: {lr: fast}", [], r"train\.lr has a value of the wrong type.*'fast' \(str\).*float"),
+        ("train: {epochs: 1.5}", [], r"train\.epochs has a value of the wrong type.*1\.5 \(float\).*int"),
+        ("train: {lr: true}", [], r"train\.lr.*True \(bool\).*float"),
+        ("data: {augment: smal}", [], r"data\.augment.*'smal'.*one of imagenet, small, none"),
+        ("netaug: {width: wide}", [], r"netaug\.width.*a list of float"),
+        ("model: {options: 3}", [], r"model\.options.*a mapping"),
+        ("- 1", [], "does not hold settings"),
+        ("a: [", [], "is not YAML"),
+        ("", ["--train.epocs", "3"], r"did you mean 'train\.epochs'"),
+        ("", ["--data.lr", "3"], r"'data\.lr' is not a setting.*did you mean 'train\.lr'"),
+        ("", ["--train.epochs", "many"], r"train\.epochs.*'many' \(str\).*int"),
+        ("", ["--data.limit", "x"], r"data\.limit.*int or null"),
+        ("", ["--train.epochs"], r"--train\.epochs needs a value"),
+        ("", ["--train.epochs", "--train.lr"], r"--train\.epochs needs a value"),
+        ("", ["stray"], "'stray' is not a setting"),
+    ],
+)
+def test_a_mistake_is_named_with_what_would_be_right(
+    tmp_path: Path, text: str, words: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match="(?s)" + message):
+        load_config(write(tmp_path, text), words)
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean demo/digits"):
+        find_recipe("demo/digts")
+    with pytest.raises(ConfigError, match="imagenet/mcunet"):
+        find_recipe("mcunet.yaml")
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(str(path))

@@ -1,0 +1,90 @@
+"""Both arms start from the same weights; what does not fit is said before any time is spent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from netaug.config import ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.data import DataInfo
+from netaug.errors import ModelError
+from netaug.train.build import build_model, build_network, example_input, make_card
+from netaug.train.network import BaseOnly
+
+INFO = DataInfo("fake", tuple("abcde"), 1, 8, (0.5,), (0.25,), 1.0, 12, 4, "val")
+MICRO = ModelConfig(name="micronet", options={"stem": 3, "channels": [3], "blocks": [1], "strides": [1]})
+HERE = f"{__name__}:"
+
+
+@pytest.mark.parametrize("init", ["model", "uniform", "he"])
+def test_both_arms_start_from_the_same_weights(init: str) -> None:
+    model = replace(MICRO, init=init)  # type: ignore[arg-type]
+    arms = []
+    for enabled in (False, True):
+        config = RunConfig(model=model, netaug=NetAugConfig(enabled=enabled), train=TrainConfig(seed=4))
+        torch.manual_seed(int(enabled))  # what was drawn before must not matter
+        arms.append(build_network(build_model(model, INFO, 4), config, INFO))
+    baseline, supernet = arms
+    assert isinstance(baseline, BaseOnly)
+    for name, tensor in baseline.base.state_dict().items():
+        assert torch.equal(tensor, supernet.base.state_dict()[name])
+    assert baseline.macs() == supernet.macs({})
+    other = build_model(model, INFO, 5).state_dict()
+    assert any(not torch.equal(other[name], tensor) for name, tensor in baseline.base.state_dict().items())
+
+
+def test_building_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    build_model(MICRO, INFO, 4)
+    example_input(INFO)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_classes", 7), ("in_chans", 3)])
+def test_a_network_for_other_data_is_refused(name: str, value: int) -> None:
+    with pytest.raises(ModelError, match=rf"(?s)model\.{name} differs.*{value}.*leave model\.{name} out"):
+        build_model(replace(MICRO, **{name: value}), INFO, 0)  # type: ignore[arg-type]
+
+
+def test_images_too_small_for_the_strides_are_refused_with_a_size() -> None:
+    with pytest.raises(ModelError, match=r"8x8 pixels are too small for 'mobilenetv2-tiny'(?s:.*)144"):
+        build_model(ModelConfig(name="mobilenetv2-tiny"), INFO, 0)
+
+
+def unpadded(*, num_classes: int, in_chans: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(in_chans, 4, 11), nn.Flatten(), nn.Linear(4, num_classes))
+
+
+def headless(*, num_classes: int, in_chans: int) -> nn.Module:
+    return nn.Conv2d(in_chans, num_classes, 3)
+
+
+def test_a_forward_that_fails_is_a_message() -> None:
+    with pytest.raises(
+        ModelError, match=r"cannot run on images of 8x8 pixels(?s:.*)RuntimeError(?s:.*)data\.image_size"
+    ):
+        build_model(ModelConfig(name=HERE + "unpadded"), INFO, 0)
+
+
+def test_outputs_that_are_no_logits_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"one logit a class(?s:.*)\(2, 5, 6, 6\)"):
+        build_model(ModelConfig(name=HERE + "headless"), INFO, 0)
+
+
+def test_the_trial_leaves_statistics_and_mode_alone() -> None:
+    model = build_model(MICRO, INFO, 0)
+    assert all(module.training for module in model.modules())
+    counts = [tensor for name, tensor in model.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert not any(counts)
+
+
+def test_the_card_says_what_the_data_is() -> None:
+    card = make_card(MICRO, INFO, 12.5)
+    assert (card.class_names, card.in_chans, card.image_size, card.top1) == (INFO.class_names, 1, 8, 12.5)
+    assert (card.name, card.options, card.mean, card.std) == ("micronet", MICRO.options, INFO.mean, INFO.std)
