@@ -85,18 +85,17 @@ class Inspection:
 
     def _groups_table(self, members: bool) -> Table:
         table = Table(title="groups that widen", title_justify="left", box=None, pad_edge=False)
-        for column in ("group", "role", "channels", "most", "drawn from", "tensors"):
-            table.add_column(column, justify="right" if column in ("channels", "most", "tensors") else "left")
+        for column in ("group", "role", "base", "possible widths", "drawn from", "members"):
+            table.add_column(column, justify="right" if column == "base" else "left")
         for group in self.groups.values():
             if group.role == "frozen":
                 continue
-            factors = ", ".join(f"{ratio:g}" for ratio in group.ratios)
-            source = " + ".join(group.source)
-            rule = {"width": f"base x {factors}", "expand": f"ratio to '{source}' x {factors}"}.get(
-                group.role, f"follows '{source}'"
+            modules = list(
+                dict.fromkeys(member.partition("[")[0].rpartition(".")[0] for member in group.members)
             )
-            row = (group.name, group.role, str(group.base), str(group.most), rule, str(len(group.members)))
-            table.add_row(*row)
+            shown = ", ".join(modules[:2]) + (f", +{len(modules) - 2}" if len(modules) > 2 else "")
+            widths, rule = _possible(group), _rule(group)
+            table.add_row(group.name, group.role, str(group.base), widths, rule, "" if members else shown)
             if members:
                 for member in group.members:
                     table.add_row(f"  {member}")
@@ -133,6 +132,22 @@ def describe(
 ) -> Inspection:
     """Augment a model only to see what would widen; see :func:`netaug.augment` for arguments and errors."""
     return inspect(augment(model, example_input, config))
+
+
+def _possible(group: WidthGroup) -> str:
+    """The channels a group can have: all of them if they depend on nothing else, else the range."""
+    if group.role == "width":
+        channels = sorted({max(group.base, int(group.base * ratio + 0.5)) for ratio in group.ratios})
+        return ", ".join(map(str, channels))
+    return f"{group.base} to {group.most}"
+
+
+def _rule(group: WidthGroup) -> str:
+    factors = ", ".join(f"{ratio:g}" for ratio in group.ratios)
+    source = " + ".join(group.source)
+    return {"width": f"base x {factors}", "expand": f"ratio to {source} x {factors}"}.get(
+        group.role, f"goes with {source}"
+    )
 
 
 def _short(count: float) -> str:

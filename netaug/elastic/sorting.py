@@ -43,11 +43,12 @@ def sort_channels(
             importance = _importance(supernet, group.name)
             if importance is not None:
                 orders[group.name] = torch.sort(importance, descending=True, stable=True).indices.cpu()
+    parameters = dict(supernet.base.named_parameters())
     for name in supernet.plan.axes:
         moves = _moves(supernet, name, orders)
         if not moves:
             continue
-        if name in supernet._axes:
+        if added_dims(supernet.plan.axes[name]) and name in parameters:
             for copy in (supernet, *averages):
                 _permute_parameter(copy, name, moves)
             if optimizer is not None:

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from netaug.elastic.axes import Piece, added_dims, added_key, added_values, assemble
+from netaug.elastic.axes import Piece, added_dims, added_key, added_values
 from netaug.elastic.extract import extract
 from netaug.elastic.groups import Group, Plan
+from netaug.elastic.overlay import Setting, following_settings, overlaid, wide_tensors
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.widths import draw, is_augmented
@@ -66,17 +67,18 @@ class Supernet(nn.Module):
         self.config = config
         self.plan = plan
         self.added = nn.ParameterDict()
-        tensors = dict(base.named_parameters())
-        self._axes = {name: axes for name, axes in plan.axes.items() if name in tensors and added_dims(axes)}
-        for name, axes in self._axes.items():
+        names: dict[str, dict[int, str]] = {}
+        for name, parameter in base.named_parameters():
+            axes = plan.axes.get(name, {})
             for dim in added_dims(axes):
-                value = added_values(tensors[name], axes, dim, key(config.seed, "init", name, dim))
-                self.added[added_key(name, dim)] = nn.Parameter(
-                    value, requires_grad=tensors[name].requires_grad
-                )
+                value = added_values(parameter, axes, dim, key(config.seed, "init", name, dim))
+                names.setdefault(name, {})[dim] = added_key(name, dim)
+                self.added[added_key(name, dim)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
+        self._wide = wide_tensors(base, plan, self.added, names)
+        self._shapes = {name: tuple(parameter.shape) for name, parameter in base.named_parameters()}
         self._widths = dict(plan.base_widths)
         self._pieces: dict[str, dict[int, tuple[Piece, ...]]] | None = None
-        self._attributes: list[tuple[nn.Module, str, Any]] = []
+        self._switches: list[Setting] = []
 
     # Widths
 
@@ -117,11 +119,8 @@ class Supernet(nn.Module):
     def _widen(self, widths: dict[str, int]) -> None:
         """Prepare wide passes; at base widths too, they then keep off the running statistics."""
         self._widths = widths
-        self._pieces = {
-            name: {dim: axes[dim].pieces(self._widths) for dim in added_dims(axes)}
-            for name, axes in self._axes.items()
-        }
-        self._attributes = self._following_attributes()
+        self._pieces = {name: tensor.pieces(widths) for name, tensor in self._wide.items()}
+        self._switches = following_settings(self.base, self.plan, widths)
 
     def sample(self, step: int, progress: float = 0.0) -> dict[str, int]:
         """Draw widths for a step, a function of ``config.seed``, ``step`` and the phase alone.
@@ -158,45 +157,21 @@ class Supernet(nn.Module):
         """Run the network of the present widths on the inputs of the caller's model."""
         if self._pieces is None:
             return self.base(*inputs)
-        with self._laid_over(self._pieces):
+        with overlaid(self._settings(self._pieces)):
             return self.base(*inputs)
 
     def wide_tensor(self, name: str) -> Tensor:
         """The value of a parameter at the present widths."""
-        tensor = self.base.get_parameter(name)
         if self._pieces is None or name not in self._pieces:
-            return tensor
-        added = {dim: self.added[added_key(name, dim)] for dim in self._pieces[name]}
-        return assemble(tensor, added, self._pieces[name], tensor.shape)
+            return self.base.get_parameter(name)
+        return self._wide[name].value(self._pieces[name])
 
-    @contextmanager
-    def _laid_over(self, pieces: Iterable[str]) -> Iterator[None]:
-        """For one forward, let modules see the wide weights and the sizes that go with them."""
-        undo: list[tuple[dict[str, Any], str, Any]] = []
-        try:
-            for name in pieces:
-                value = self.wide_tensor(name)
-                for module_name, attribute in self.plan.owners[name]:
-                    _lay(self.base.get_submodule(module_name), attribute, value, undo)
-            for module, attribute, value in self._attributes:
-                _lay(module, attribute, value, undo)
-            yield
-        finally:
-            for place, attribute, value in reversed(undo):
-                if value is _ABSENT:
-                    del place[attribute]
-                else:
-                    place[attribute] = value
-
-    def _following_attributes(self) -> list[tuple[nn.Module, str, Any]]:
-        found: list[tuple[nn.Module, str, Any]] = []
-        for name, axis in self.plan.depthwise.items():
-            found.append((self.base.get_submodule(name), "groups", axis.size(self._widths)))
-        for name in self.plan.statistics:
-            module = self.base.get_submodule(name)
-            found += [(module, key, None) for key in ("running_mean", "running_var", "num_batches_tracked")]
-            found.append((module, "track_running_stats", False))
-        return found
+    def _settings(self, pieces: Mapping[str, dict[int, tuple[Piece, ...]]]) -> Iterator[Setting]:
+        yield from self._switches
+        for name, tensor in self._wide.items():
+            value = tensor.value(pieces[name])
+            for place in tensor.places:
+                yield Setting(place, value)
 
     # Results
 
@@ -224,7 +199,7 @@ class Supernet(nn.Module):
     def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
         """Number of parameters of the network of these widths; present widths by default."""
         wanted = self._widths if widths is None else self._checked(widths)
-        return sum(self._elements(name, wanted) for name, _ in self.base.named_parameters())
+        return sum(self._elements(name, wanted) for name in self._shapes)
 
     def sort_channels(
         self, optimizer: torch.optim.Optimizer | None = None, averages: Iterable[Supernet] = ()
@@ -235,18 +210,19 @@ class Supernet(nn.Module):
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
         """Be the network of these widths inside a ``with`` block, then what it was before."""
-        before = self._widths, self._pieces, self._attributes
+        before = self._widths, self._pieces, self._switches
         self.use(widths)
         try:
             yield
         finally:
-            self._widths, self._pieces, self._attributes = before
+            self._widths, self._pieces, self._switches = before
 
     def _elements(self, name: str, widths: Mapping[str, int]) -> int:
-        shape = list(self.base.get_parameter(name).shape)
-        for dim, axis in self.plan.axes.get(name, {}).items():
-            shape[dim] = axis.size(widths)
-        return int(torch.Size(shape).numel())
+        axes = self.plan.axes.get(name, {})
+        elements = 1
+        for dim, size in enumerate(self._shapes[name]):
+            elements *= axes[dim].size(widths) if dim in axes else size
+        return elements
 
     def _checked(self, widths: Mapping[str, int]) -> dict[str, int]:
         base, most = self.plan.base_widths, self.plan.widest
@@ -265,12 +241,3 @@ class Supernet(nn.Module):
                     allowed=f"{base[name]} to {most[name]} channels",
                 )
         return {**base, **widths}
-
-
-_ABSENT = object()
-
-
-def _lay(module: nn.Module, attribute: str, value: Any, undo: list[tuple[dict[str, Any], str, Any]]) -> None:
-    """Set an instance attribute; it hides a parameter or buffer of the same name until it is removed."""
-    undo.append((module.__dict__, attribute, module.__dict__.get(attribute, _ABSENT)))
-    module.__dict__[attribute] = value

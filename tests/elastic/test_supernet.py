@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import pytest
 import timm
@@ -27,10 +28,15 @@ def _network(name: str) -> tuple[nn.Module, Tensor]:
     return network or netaug.create_model(name, num_classes=5), tiny.images(2, 64)
 
 
+@functools.cache
+def _augmented(name: str) -> tuple[nn.Module, Supernet, Tensor]:
+    network, images = _network(name)
+    return network, augment(network, images, CONFIG), images
+
+
 @pytest.fixture(params=[*tiny.NETWORKS, *FULL_SIZE])
 def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, Supernet, Tensor]:
-    network, images = _network(request.param)
-    return network, augment(network, images, CONFIG), images
+    return copy.deepcopy(_augmented(request.param))
 
 
 def _loss_and_gradients(

@@ -1,0 +1,1 @@
+"""What is measured, each file runnable alone: `python benchmarks/NAME.py`."""

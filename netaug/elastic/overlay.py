@@ -1,0 +1,108 @@
+"""Let modules see other tensors and sizes than their own for the length of one forward.
+
+An instance attribute hides a parameter or buffer of the same name, so a module's own ``forward``, whatever its
+class, reads the wide weight where it names its own. Nothing is registered, and nothing stays behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from netaug.elastic.axes import Axes, Piece, assemble
+from netaug.elastic.groups import Plan
+
+_ABSENT = object()
+
+
+class Place(NamedTuple):
+    """An attribute of a module."""
+
+    module: nn.Module
+    attribute: str
+
+
+class Setting(NamedTuple):
+    """A value that a place shows while it is overlaid."""
+
+    place: Place
+    value: Any
+
+
+class WideTensor:
+    """A parameter that can widen: where modules hold it, and what is added to it along which dimensions.
+
+    Args:
+        places: Every module attribute that holds the base parameter.
+        axes: Its elastic dimensions.
+        added: The added part per dimension.
+    """
+
+    def __init__(self, places: tuple[Place, ...], axes: Axes, added: dict[int, Place]) -> None:
+        self.places, self.axes, self._added = places, axes, added
+
+    def pieces(self, widths: dict[str, int]) -> dict[int, tuple[Piece, ...]]:
+        """What a network of these widths reads, per dimension."""
+        return {dim: self.axes[dim].pieces(widths) for dim in self._added}
+
+    def value(self, pieces: dict[int, tuple[Piece, ...]]) -> Tensor:
+        """The tensor of some width, differentiable in the base parameter and all that is added."""
+        base: Tensor = getattr(*self.places[0])
+        added: dict[int, Tensor] = {dim: getattr(*place) for dim, place in self._added.items()}
+        return assemble(base, added, pieces, base.shape)
+
+
+def wide_tensors(
+    base: nn.Module, plan: Plan, added: nn.Module, names: dict[str, dict[int, str]]
+) -> dict[str, WideTensor]:
+    """Bind the plan to the modules of one network.
+
+    Args:
+        base: The network.
+        plan: Its plan.
+        added: The module that holds what is added.
+        names: Under which attribute, per parameter and dimension.
+    """
+    found = {}
+    for name, by_dim in names.items():
+        places = tuple(
+            Place(base.get_submodule(module), attribute) for module, attribute in plan.owners[name]
+        )
+        own = {dim: Place(added, attribute) for dim, attribute in by_dim.items()}
+        found[name] = WideTensor(places, plan.axes[name], own)
+    return found
+
+
+def following_settings(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Setting]:
+    """Sizes and switches that go with widths: groups of depthwise layers, no running statistics."""
+    found = [
+        Setting(Place(base.get_submodule(name), "groups"), axis.size(widths))
+        for name, axis in plan.depthwise.items()
+    ]
+    for name in plan.statistics:
+        module = base.get_submodule(name)
+        for attribute in ("running_mean", "running_var", "num_batches_tracked"):
+            found.append(Setting(Place(module, attribute), None))
+        found.append(Setting(Place(module, "track_running_stats"), False))
+    return found
+
+
+@contextmanager
+def overlaid(settings: Iterable[Setting]) -> Iterator[None]:
+    """Show the values at their places inside a ``with`` block, also if it ends with an error."""
+    undo: list[tuple[dict[str, Any], str, Any]] = []
+    try:
+        for (module, attribute), value in settings:
+            own = module.__dict__
+            undo.append((own, attribute, own.get(attribute, _ABSENT)))
+            own[attribute] = value
+        yield
+    finally:
+        for own, attribute, value in reversed(undo):
+            if value is _ABSENT:
+                del own[attribute]
+            else:
+                own[attribute] = value
