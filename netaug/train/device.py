@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
 
 from netaug.errors import ConfigError
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,11 +34,31 @@ def choose_device(name: str) -> torch.device:
 
 
 def set_up(device: torch.device, threads: int | None) -> None:
-    """Set the number of CPU threads, and flush denormals, which slow small networks many times on the CPU."""
+    """Set the number of CPU threads, and what makes training on a CPU faster without changing its results.
+
+    Denormals are flushed to zero: they slow small networks many times.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     if device.type == "cpu":
         torch.set_flush_denormal(True)
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep the memory of freed tensors for the next ones, instead of returning it each time.
+
+    Otherwise every activation above 32 MB is fetched from the kernel afresh and zeroed page by page, which costs
+    more than the arithmetic of batch norm or an activation on it.
+
+    Returns:
+        Whether it could be set; only glibc knows how.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    except (OSError, AttributeError):
+        return False
 
 
 def seed_everything(device: torch.device, seed: int) -> None:
