@@ -115,6 +115,36 @@ class Rigid(nn.Module):
         return self.classifier(self.after(x).mean((2, 3)))
 
 
+class Grouped(nn.Module):
+    """A convolution in two groups, with batch norm behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = unit(3, 6)
+        self.middle = unit(6, 8, groups=2)
+        self.last = unit(8, 7)
+        self.classifier = nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.last(self.middle(self.stem(x))).mean((2, 3)))
+
+
+class Counting(nn.Module):
+    """Keeps a count of its training forwards in a buffer, and its own scale per channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = unit(3, 6)
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, 6).view(6, 1, 1))
+        self.register_buffer("seen", torch.zeros(()))
+        self.classifier = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen += 1
+        return self.classifier((self.stem(x) * self.scale).mean((2, 3)))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "plain": Plain,
     "inverted": Inverted,
@@ -122,6 +152,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "residual": Residual,
     "shared": Shared,
     "rigid": Rigid,
+    "grouped": Grouped,
+    "counting": Counting,
 }
 
 

@@ -61,7 +61,6 @@ class Analysis:
         axes: Elastic dimensions of each parameter and buffer, by name.
         uses: Every call of a convolution or linear layer.
         depthwise: Modules whose ``groups`` follows the width of these channels.
-        statistics: Batch-norm modules whose channels are elastic.
     """
 
     trace: Trace
@@ -70,7 +69,6 @@ class Analysis:
     axes: dict[str, Layout] = field(default_factory=dict)
     uses: list[DenseUse] = field(default_factory=list)
     depthwise: dict[str, Parts] = field(default_factory=dict)
-    statistics: set[str] = field(default_factory=set)
     _parent: list[int] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
     _names: list[str] = field(default_factory=list)

@@ -46,6 +46,7 @@ def augment(
             break
         frozen.update(broken)
     _refuse_if_nothing_widens(supernet, model)
+    supernet.training = model.training
     return supernet
 
 
@@ -67,6 +68,7 @@ def _trial(supernet: Supernet, widths: Mapping[str, int], example: tuple[Tensor,
     """Run these widths in training mode; the error's first line, or None if all is well."""
     inputs = tuple(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor for tensor in example)
     modes = {module: module.training for module in supernet.modules()}
+    buffers = {name: buffer.clone() for name, buffer in supernet.named_buffers()}
     try:
         with torch.no_grad(), torch.random.fork_rng(), supernet.at(widths):
             supernet.train()
@@ -81,6 +83,8 @@ def _trial(supernet: Supernet, widths: Mapping[str, int], example: tuple[Tensor,
     finally:
         for module, training in modes.items():
             module.training = training
+        for name, buffer in buffers.items():
+            supernet.get_buffer(name).copy_(buffer)
     return None
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from netaug.elastic.analysis import Analysis, Parts
 from netaug.elastic.axes import Axis, Span
@@ -72,7 +73,7 @@ class Plan:
         axes: Elastic dimensions of parameters and buffers, by tensor name.
         layers: Convolution and linear calls in order.
         depthwise: Modules whose ``groups`` attribute follows an axis.
-        statistics: Batch norms with elastic channels.
+        statistics: Modules that keep running statistics, elastic or not: a wider network feeds them all others.
         owners: Every (module, attribute) that holds a tensor.
         batch_size: Examples in the example input.
     """
@@ -81,7 +82,7 @@ class Plan:
     axes: dict[str, dict[int, Axis]]
     layers: tuple[Layer, ...]
     depthwise: dict[str, Axis]
-    statistics: frozenset[str]
+    statistics: tuple[str, ...]
     owners: dict[str, tuple[tuple[str, str], ...]]
     batch_size: int
 
@@ -133,7 +134,7 @@ class Planner:
                 for u in self.analysis.uses
             ),
             depthwise={name: self._axis(parts, groups) for name, parts in self.analysis.depthwise.items()},
-            statistics=frozenset(self.analysis.statistics),
+            statistics=_with_statistics(self.analysis.model),
             owners=self.trace.owners,
             batch_size=self.trace.batch_size,
         )
@@ -204,6 +205,14 @@ class Planner:
         for part, name in zip(parts, self._group_names(parts), strict=True):
             spans.append(Span(name, part.repeat, groups[name].base, groups[name].most))
         return Axis(tuple(spans))
+
+
+def _with_statistics(model: nn.Module) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase) and module.track_running_stats
+    )
 
 
 def _matches(name: str, pattern: str) -> bool:

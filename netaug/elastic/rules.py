@@ -122,7 +122,6 @@ def _batch_norm(analysis: Analysis, node: Node) -> Layout:
         return analysis.give_up(node, f"'{where(node)}' is a batch norm outside a torch module")
     for tensor in tensors:
         analysis.set_axis(tensor, 0, source)
-    analysis.statistics.update(modules)
     return {1: source}
 
 
