@@ -1,7 +1,7 @@
 """Which channels of a network must have the same width: walk the graph, unify what has to agree.
 
 Every tensor's elastic dimensions are lists of parts, each the channels of one width group. Groups are numbers
-in a union-find forest here; :mod:`netaug.elastic.groups` gives them names and roles.
+in a union-find forest here; :mod:`netaug.elastic.planner` gives them names and roles.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netaug.elastic.groups import Planner
+from netaug.elastic.planner import Planner
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 from netaug.elastic.trace import first_line

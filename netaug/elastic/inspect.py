@@ -11,7 +11,7 @@ from rich.text import Text
 from torch import Tensor, nn
 
 from netaug.elastic.build import augment
-from netaug.elastic.groups import Group as WidthGroup
+from netaug.elastic.plan import Group as WidthGroup
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 

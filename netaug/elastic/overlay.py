@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from netaug.elastic.axes import Axes, Piece, assemble
-from netaug.elastic.groups import Plan
+from netaug.elastic.plan import Plan
 
 _ABSENT = object()
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from netaug.elastic.axes import Piece, added_dims, added_key, added_values
 from netaug.elastic.extract import extract
-from netaug.elastic.groups import Group, Plan
 from netaug.elastic.overlay import Setting, following_settings, overlaid, wide_tensors
+from netaug.elastic.plan import Group, Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.widths import draw, is_augmented

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 
+from netaug.elastic.plan import Group
 from netaug.elastic.settings import AugmentConfig
 from netaug.seeding import generator
-
-if TYPE_CHECKING:
-    from netaug.elastic.groups import Group
 
 
 def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, int]:

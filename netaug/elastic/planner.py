@@ -1,100 +1,23 @@
-"""The plan of a supernet: named width groups, and which dimension of which tensor belongs to which group."""
+"""Make the plan of a supernet from a model: name the groups found in its graph, give them roles and widths."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from netaug.elastic.analysis import Analysis, Parts
 from netaug.elastic.axes import Axis, Span
+from netaug.elastic.plan import Group, Layer, Plan
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.trace import Trace, trace
 from netaug.elastic.widths import resolve
 from netaug.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Group:
-    """Channels that always have the same width.
-
-    Args:
-        name: The module that produces them first.
-        role: ``width`` and ``expand`` are drawn, ``follow`` goes with its source, ``frozen`` stays.
-        base: Channels in the base network.
-        most: Channels in the widest network.
-        ratios: What is drawn from: multipliers on ``base``, or for ``expand`` on the expand ratio.
-        source: For ``expand`` and ``follow``: the groups whose width it follows, with their repeats.
-        members: Parameters with an axis in this group, as ``name[dim]``.
-        reason: Why it is frozen, else empty.
-    """
-
-    name: str
-    role: Literal["width", "expand", "follow", "frozen"]
-    base: int
-    most: int
-    ratios: tuple[float, ...] = (1.0,)
-    source: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A convolution or linear call, for counting and for sorting.
-
-    Args:
-        weight: Name of its weight.
-        positions: Multiply-accumulates per weight element for one example.
-        source: Groups along its input channels.
-        target: Groups along its output channels.
-        depthwise: Whether each channel is filtered by itself.
-    """
-
-    weight: str
-    positions: int
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    depthwise: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a supernet needs to know about a model.
-
-    Args:
-        groups: By name, sources before those that follow them.
-        axes: Elastic dimensions of parameters and buffers, by tensor name.
-        layers: Convolution and linear calls in order.
-        depthwise: Modules whose ``groups`` attribute follows an axis.
-        statistics: Modules that keep running statistics, elastic or not: a wider network feeds them all others.
-        owners: Every (module, attribute) that holds a tensor.
-        batch_size: Examples in the example input.
-    """
-
-    groups: dict[str, Group]
-    axes: dict[str, dict[int, Axis]]
-    layers: tuple[Layer, ...]
-    depthwise: dict[str, Axis]
-    statistics: tuple[str, ...]
-    owners: dict[str, tuple[tuple[str, str], ...]]
-    batch_size: int
-
-    @property
-    def base_widths(self) -> dict[str, int]:
-        """Channels per group in the base network, of the groups that can widen."""
-        return {group.name: group.base for group in self.groups.values() if group.role != "frozen"}
-
-    @property
-    def widest(self) -> dict[str, int]:
-        """Channels per group in the widest network, of the groups that can widen."""
-        return {group.name: group.most for group in self.groups.values() if group.role != "frozen"}
 
 
 class Planner:

@@ -1,0 +1,31 @@
+"""Devices that cannot be used are a message; CUDA is set up to be repeatable."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from netaug.errors import ConfigError
+from netaug.train.device import choose_device, set_up
+
+
+def test_a_device_without_float64_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics are added up in float64, which for example mps does not have."""
+    real = torch.empty
+
+    def empty(*size: int, dtype: torch.dtype = torch.float32, **options: object) -> torch.Tensor:
+        if dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return real(*size, dtype=dtype)
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(ConfigError, match=r"--device 'mps' cannot be used(?s:.*)float64"):
+        choose_device("mps", "--device")
+
+
+def test_cuda_convolutions_are_made_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    set_up(torch.device("cpu"), None)
+    assert not torch.backends.cudnn.deterministic
+    set_up(torch.device("cuda"), None)
+    assert torch.backends.cudnn.deterministic
