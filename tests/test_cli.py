@@ -151,6 +151,13 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["recipes", "show", "demo/digt"], "did you mean demo/digits"),
         (["models", "x"], "x"),
         (["inspect", "mcunett"], "ModelError(?s:.*)mcunet"),
+        (["inspect", "demo/digts"], "ConfigError: there is no recipe(?s:.*)demo/digits"),
+        (["inspect", "micronet", "--image-size", "0"], "--image-size is out of range"),
+        (["inspect", "micronet", "--in-chans", "-1"], "--in-chans is out of range"),
+        (["inspect", "micronet", "--data.pad", "1"], r"'--data\.pad' has no effect on `netaug inspect`"),
+        (["inspect", "mcunet", "--image-size", "8"], "8x8 pixels are too small for 'mcunet'"),
+        (["eval", "no/such/run", "--data.augment", "none"], r"'--data\.augment' has no effect"),
+        (["train", "demo/digits", "--model.name", "mcunet"], r"no option 'stem'(?s:.*)--model\.options"),
         (["compare", "demo/digits"], "required: seeds"),
         (["compare", "demo/digits", "--seeds", "two"], "seeds(?s:.*)two"),
         (["compare", "demo/digits", "--seeds", "2", "--train.lrr", "1"], r"did you mean 'train\.lr'"),
@@ -271,10 +278,36 @@ def test_predicting_what_is_no_picture_is_a_message(
 @pytest.mark.slow
 def test_inspect_shows_groups_of_a_recipe_and_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "demo/digits", "--netaug.width", "1,5"]) == 0
-    assert re.search(r"stem\.conv +width +3 +15 ", capsys.readouterr().out)
+    assert re.search(r"stem\.conv +width +3 +3, 15 ", capsys.readouterr().out)
     words = ["--image-size", "16", "--num-classes", "7", "--in-chans", "1", "--members"]
     assert main(["inspect", "micronet", *words]) == 0
     assert "classifier (7 channels)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_inspect_of_a_recipe_without_its_data_counts_what_the_recipe_trains(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["inspect", "demo/fashion_mnist"]) == 0
+    text = capsys.readouterr().out
+    assert "micronet for 10 classes and images of 1x28x28\n" in text
+    assert "classifier (10 channels)" in text
+
+
+@pytest.mark.slow
+def test_inspect_says_what_it_assumes(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data.name", "folder", "--image-size", "32"]
+    assert main(["inspect", "demo/cifar10", *words]) == 0
+    assert "for 1000 classes and images of 3x32x32; assumed" in capsys.readouterr().out
+
+
+def test_eval_help_shows_what_it_takes_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["eval", "--help"])
+    text = capsys.readouterr().out
+    for key in ("data.root", "data.eval_batch_size", "train.device", "train.threads"):
+        assert f"--{key} " in text
+    for key in ("data.augment", "data.batch_size", "data.limit", "train.lr"):
+        assert f"--{key} " not in text
 
 
 @pytest.mark.slow

@@ -20,7 +20,11 @@ _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
 netaug eval model.safetensors --data.name folder --data.root DIR"""
 
-_SETTINGS = ("data", "train.device", "train.threads", "train.label_smoothing")
+_SETTINGS = (
+    *(f"data.{key}" for key in ("name", "root", "image_size", "eval_batch_size", "workers", "cache")),
+    *(f"data.{key}" for key in ("download", "holdout", "on_error")),
+    *(f"train.{key}" for key in ("label_smoothing", "device", "threads")),
+)
 
 
 def run(words: list[str]) -> None:
@@ -32,7 +36,7 @@ def run(words: list[str]) -> None:
         _EXAMPLE,
     )
     parser.add_argument("run", type=str, help="A run folder, or a weights file (then give --data.name).")
-    add_settings(parser, ("data",))
+    add_settings(parser, _SETTINGS)
     arguments, given = parse(parser, words, _SETTINGS)
 
     from netaug.data import Normalizer, build_data

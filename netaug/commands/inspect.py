@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.config import RunConfig
-from netaug.recipes import recipe_names
+from netaug.errors import ConfigError
+from netaug.recipes import find_recipe, nearest, recipe_names
 from netaug.recipes.loader import default_config, load_config
 from netaug.recipes.settings import add_settings
 
@@ -20,6 +22,7 @@ netaug inspect demo/digits --netaug.width 1,2,3
 netaug inspect timm:resnet18 --image-size 160 --num-classes 10"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
+_SETTINGS = ("netaug", "model", "data.name", "data.root", "data.image_size", "data.on_error", "train.seed")
 
 
 def run(words: list[str]) -> None:
@@ -39,8 +42,9 @@ def run(words: list[str]) -> None:
         parser.add_argument(f"--{option}", type=int | None, default=None, help=about)
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
     add_settings(parser, ("netaug",))
-    arguments, given = parse(parser, words, ("netaug", "model", "data", "train.seed"))
-    is_recipe = arguments.model in recipe_names() or Path(arguments.model).is_file()
+    arguments, given = parse(parser, words, _SETTINGS)
+    _check_sizes(arguments)
+    is_recipe = _is_recipe(arguments.model)
     config = (
         load_config(arguments.model, given)
         if is_recipe
@@ -50,28 +54,82 @@ def run(words: list[str]) -> None:
     from rich.console import Console
 
     from netaug.elastic.inspect import describe
+    from netaug.train.build import check_fits
 
-    model, example = _network(config, arguments, is_recipe)
+    feed = _feed(config, arguments, is_recipe)
+    model, example = _network(config, feed)
+    check_fits(model, config.model.name, example, feed.num_classes)
     found = describe(model, example, config.netaug.augment_config(config.train.seed))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
+    console.print(f"{config.model.name} {feed}\n", markup=False)
     console.print(found.render(members=arguments.members))
 
 
-def _network(config: RunConfig, arguments: Any, is_recipe: bool) -> tuple[nn.Module, Tensor]:
-    """The network with two images of noise; what was not given is the data's if it is at hand, or usual."""
-    import torch
+@dataclass(frozen=True)
+class _Feed:
+    """What the network is built for; counts depend on it, so it is printed with them."""
 
-    from netaug.data import build_data
-    from netaug.models import create_model, default_image_size
+    num_classes: int
+    in_chans: int
+    side: int
+    assumed: bool
+
+    def __str__(self) -> str:
+        text = f"for {self.num_classes} classes and images of {self.in_chans}x{self.side}x{self.side}"
+        note = "; assumed in part, give data.root or --num-classes, --in-chans, --image-size"
+        return text + note * self.assumed
+
+
+def _check_sizes(arguments: Any) -> None:
+    for name in ("image_size", "num_classes", "in_chans"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} is out of range.", got=value, allowed="a whole number, at least 1")
+
+
+def _is_recipe(name: str) -> bool:
+    if name in recipe_names() or Path(name).is_file():
+        return True
+    if "/" in name and ":" not in name and nearest(name, recipe_names()):
+        find_recipe(name)  # says what is nearest
+    return False
+
+
+def _feed(config: RunConfig, arguments: Any, is_recipe: bool) -> _Feed:
+    """What was asked for, else what the recipe's data is if it is at hand, else the usual."""
+    from netaug.data import build_data, published_shape
+    from netaug.models import default_image_size
 
     at_hand = is_recipe and (config.data.name == "digits" or config.data.root is not None)
     info = build_data(config.data, seed=config.train.seed).info if at_hand else None
+    known = published_shape(config.data.name) if is_recipe and not at_hand else None
+    classes, chans, side = (
+        (info.num_classes, info.in_chans, info.image_size) if info else known or (None, None, None)
+    )
     wanted = config.model
-    size = arguments.image_size or config.data.image_size or (info.image_size if info else None)
-    classes = arguments.num_classes or wanted.num_classes or (info.num_classes if info else 1000)
-    chans = arguments.in_chans or wanted.in_chans or (info.in_chans if info else 3)
-    model = create_model(wanted.name, num_classes=classes, in_chans=chans, **wanted.options)
-    side = size or default_image_size(wanted.name)
-    return model, torch.randn(2, chans, side, side)
+    asked = (
+        arguments.num_classes or wanted.num_classes or classes,
+        arguments.in_chans or wanted.in_chans or chans,
+        arguments.image_size or config.data.image_size or side,
+    )
+    return _Feed(
+        asked[0] or 1000,
+        asked[1] or 3,
+        asked[2] or default_image_size(wanted.name),
+        assumed=is_recipe and None in asked,
+    )
+
+
+def _network(config: RunConfig, feed: _Feed) -> tuple[nn.Module, Tensor]:
+    """The network with two images of noise."""
+    import torch
+
+    from netaug.models import create_model
+
+    model = create_model(
+        config.model.name, num_classes=feed.num_classes, in_chans=feed.in_chans, **config.model.options
+    )
+    return model, torch.randn(2, feed.in_chans, feed.side, feed.side)

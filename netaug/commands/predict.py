@@ -40,7 +40,7 @@ def run(words: list[str]) -> None:
     from netaug.train.runlog import find_weights
 
     model, card = load_weights(find_weights(arguments.run))
-    device = choose_device(arguments.device)
+    device = choose_device(arguments.device, "--device")
     found = predict(model, card, arguments.images, top=arguments.top, device=device)
     print(as_json(found) if arguments.json else as_table(found))
 

@@ -40,6 +40,7 @@ def compare(request: CompareRequest) -> Comparison:
         ConfigError: The recipe or a setting is wrong, or whatever else `netaug train` says at once.
         RunFolderError: ``request.out`` holds something else.
         TrainingError: Every run failed.
+        KeyboardInterrupt: Ctrl-C; says what is kept.
     """
     config = load_config(request.recipe, request.overrides)
     if request.tunes and config.data.holdout > 0:
@@ -64,9 +65,12 @@ def run_comparison(
     planned: dict[Arm, int] = {"netaug": per_arm, "baseline": per_arm, "baseline-long": per_arm}
     with Board(planned, request.jobs, console) as board:
         runner = Runner(request, ledger, board, train_command, poll_seconds)
-        tuning = _tune(request, ledger, runner) if request.tunes else []
-        rates = best_rates(tuning) if request.tunes else _one_rate(request)
-        final = _train(request, ledger, runner, rates)
+        try:
+            tuning = _tune(request, ledger, runner) if request.tunes else []
+            rates = best_rates(tuning) if request.tunes else _one_rate(request)
+            final = _train(request, ledger, runner, rates)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(ledger.saved_so_far()) from None
     runs = [*tuning, *final]
     if not any(run.summary for run in final):
         raise TrainingError(

@@ -47,8 +47,13 @@ class Ledger:
                     got=_difference(old["request"], self._request),
                     fix="give another --out, or --overwrite to remove that comparison's runs",
                 )
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._write()
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._write()
+        except OSError as error:
+            raise RunFolderError(
+                f"the folder '{self.out}' cannot be made or written.", got=error, fix="give another --out"
+            ) from error
 
     def folder(self, name: str) -> Path:
         """The run folder of that name; it need not exist."""
@@ -83,6 +88,12 @@ class Ledger:
             self._runs.append(name)
             self._write()
         return folder
+
+    def saved_so_far(self) -> str:
+        """What a stopped comparison leaves behind, in words."""
+        finished = sum((self.folder(name) / "summary.json").exists() for name in self._runs)
+        runs = "1 finished run is" if finished == 1 else f"{finished} finished runs are"
+        return f"stopped; {runs} kept in {self.out}, the same command goes on from there"
 
     def discard(self) -> None:
         """Undo the folder of a comparison that could not start; does nothing if any run has finished."""

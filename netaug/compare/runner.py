@@ -17,7 +17,7 @@ from types import FrameType
 from netaug import errors
 from netaug.compare.ledger import Ledger
 from netaug.compare.plan import RunSpec
-from netaug.compare.progress import Board
+from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
 from netaug.errors import ConfigError, NetaugError
@@ -56,6 +56,7 @@ class Runner:
     ) -> None:
         self._request, self._ledger, self._board = request, ledger, board
         self._train_command, self._poll_seconds = list(train_command), poll_seconds
+        self._warned: set[str] = set()
         self._proven = False  # whether some run found its settings, data and network good
 
     def run(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
@@ -133,7 +134,15 @@ class Runner:
             message = f"{note}\n{message}".strip()
             record = RunRecord(child.spec, child.folder, None, child.spec.lr, message=message)
         self._board.finished(record, child.log)
+        self._pass_on_warnings(child)
         return record
+
+    def _pass_on_warnings(self, child: _Child) -> None:
+        """Show what a run warned of, which only its log has; once, as the runs mostly warn of the same."""
+        for line in re.findall(r"^WARNING: .*", _clean(child.log), re.MULTILINE):
+            if line not in self._warned:
+                self._warned.add(line)
+                self._board.say(f"{label(child.spec)}: {line}")
 
 
 def last_lines(log: Path) -> str:

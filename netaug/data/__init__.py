@@ -4,7 +4,7 @@ from netaug.data.batch import ClassificationBatch, DataInfo, Normalizer
 from netaug.data.build import Data, build_data
 from netaug.data.image import load_image
 from netaug.data.loading import EvalLoader, TrainLoader
-from netaug.data.registry import list_datasets
+from netaug.data.registry import list_datasets, published_shape
 
 __all__ = [
     "ClassificationBatch",
@@ -16,4 +16,5 @@ __all__ = [
     "build_data",
     "list_datasets",
     "load_image",
+    "published_shape",
 ]

@@ -54,6 +54,7 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Da
         DataError: A setting is out of range, or the dataset is missing, incomplete or damaged.
     """
     check_settings(config)
+    _warn_of_what_is_ignored(config)
     source = load_source(config)
     train, val, val_split = _select(source, config)
     skip = config.on_error == "skip"
@@ -115,6 +116,13 @@ def check_settings(config: DataConfig) -> None:
             raise DataError(
                 f"data.{name} is unknown.", got=repr(getattr(config, name)), allowed=", ".join(allowed)
             )
+
+
+def _warn_of_what_is_ignored(config: DataConfig) -> None:
+    if config.name == "digits" and (config.root is not None or config.download):
+        _log.warning("data.root and data.download change nothing: the dataset 'digits' is built in.")
+    if config.name == "folder" and config.download:
+        _log.warning("data.download changes nothing: the dataset 'folder' has no place to come from.")
 
 
 def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:

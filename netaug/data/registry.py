@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,18 +60,35 @@ class Source:
     image_size: int | None = None
 
 
+class Shape(NamedTuple):
+    """Number of classes, image channels, and height = width in pixels."""
+
+    num_classes: int
+    in_chans: int
+    image_size: int
+
+
 Loader = Callable[[DataConfig], Source]
 
 _LOADERS: dict[str, Loader] = {}
 _SUMMARIES: dict[str, str] = {}
+_SHAPES: dict[str, Shape] = {}
 
 
-def dataset(name: str, summary: str) -> Callable[[Loader], Loader]:
-    """Register the function below under a dataset name, with one line that describes it."""
+def dataset(name: str, summary: str, shape: Shape | None = None) -> Callable[[Loader], Loader]:
+    """Register the function below under a dataset name.
+
+    Args:
+        name: Its name in the configuration.
+        summary: One line that describes it.
+        shape: Classes, channels and side as published; None if that depends on the files.
+    """
 
     def register(load: Loader) -> Loader:
         assert name not in _LOADERS, f"two datasets are called {name}"
         _LOADERS[name], _SUMMARIES[name] = load, summary
+        if shape is not None:
+            _SHAPES[name] = shape
         return load
 
     return register
@@ -79,6 +97,11 @@ def dataset(name: str, summary: str) -> Callable[[Loader], Loader]:
 def list_datasets() -> dict[str, str]:
     """The datasets by name, with one line each."""
     return {name: _SUMMARIES[name] for name in sorted(_SUMMARIES)}
+
+
+def published_shape(name: str) -> Shape | None:
+    """What a dataset is like before its files are at hand; None if that depends on the files."""
+    return _SHAPES.get(name)
 
 
 def load_source(config: DataConfig) -> Source:

@@ -12,7 +12,7 @@ import torch
 
 from netaug.config import DataConfig
 from netaug.data.folder import scan_folder
-from netaug.data.registry import Source, Split, dataset
+from netaug.data.registry import Shape, Source, Split, dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import MemoryImages
 from netaug.errors import DataError
@@ -36,7 +36,9 @@ _FASHION_MNIST_FILES = (
 
 
 @dataset(
-    "cifar10", "60,000 photos of 10 kinds of things, 32x32 colour; official files or class folders in ROOT"
+    "cifar10",
+    "60,000 photos of 10 kinds of things, 32x32 colour; official files or class folders in ROOT",
+    Shape(10, 3, _CIFAR10_SIDE),
 )
 def load_cifar10(config: DataConfig) -> Source:
     """Load CIFAR-10 from ``ROOT/cifar-10-batches-py``, else from class folders of images under ROOT."""
@@ -69,6 +71,7 @@ def load_cifar10(config: DataConfig) -> Source:
 @dataset(
     "fashion_mnist",
     "70,000 pictures of 10 kinds of clothes, 28x28 grey; official files in ROOT/FashionMNIST/raw",
+    Shape(10, 1, _FASHION_MNIST_SIDE),
 )
 def load_fashion_mnist(config: DataConfig) -> Source:
     """Load Fashion-MNIST from ``ROOT/FashionMNIST/raw``."""

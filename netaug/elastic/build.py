@@ -35,6 +35,15 @@ def augment(
     Source:
         Cai et al. 2022, Network Augmentation for Tiny Deep Learning, arXiv:2110.08890.
     """
+    supernet = plan_supernet(model, example_input, config)
+    _refuse_if_nothing_widens(supernet, model)
+    return supernet
+
+
+def plan_supernet(
+    model: nn.Module, example_input: Tensor | tuple[Tensor, ...], config: AugmentConfig | None = None
+) -> Supernet:
+    """The same as :func:`augment`, also if nothing widens: its groups then say why."""
     config = config or AugmentConfig()
     example = example_input if isinstance(example_input, tuple) else (example_input,)
     planner = Planner(model, example, config)
@@ -45,7 +54,6 @@ def augment(
         if not broken:
             break
         frozen.update(broken)
-    _refuse_if_nothing_widens(supernet, model)
     supernet.training = model.training
     return supernet
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from netaug.elastic.build import augment
+from netaug.elastic.build import plan_supernet
 from netaug.elastic.plan import Group as WidthGroup
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
@@ -130,8 +130,8 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
 def describe(
     model: nn.Module, example_input: Tensor | tuple[Tensor, ...], config: AugmentConfig | None = None
 ) -> Inspection:
-    """Augment a model only to see what would widen; see :func:`netaug.augment` for arguments and errors."""
-    return inspect(augment(model, example_input, config))
+    """Augment a model only to see what would widen, also if nothing does; see :func:`netaug.augment`."""
+    return inspect(plan_supernet(model, example_input, config))
 
 
 def _possible(group: WidthGroup) -> str:

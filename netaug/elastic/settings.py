@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from netaug.errors import ConfigError
@@ -34,21 +35,18 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for name in ("width", "expand"):
             factors = getattr(self, name)
-            if not factors or min(factors) < 1.0:
+            if not factors or not all(1.0 <= factor < math.inf for factor in factors):
                 raise ConfigError(
                     f"the list of {name} multipliers cannot be used.",
                     got=factors,
                     allowed="one or more numbers, each at least 1.0",
                     fix=f"for example {name}=(1.0, 1.8, 2.6); (1.0,) switches this role off",
                 )
-        for name, low in (
-            ("alpha", 0.0),
-            ("batch_share", 0.0),
-            ("width_until", None),
-            ("expand_until", None),
+        for name, allowed, fits in (
+            ("alpha", "a number > 0", 0.0 < self.alpha < math.inf),
+            ("batch_share", "a number in (0, 1]", 0.0 < self.batch_share <= 1.0),
+            ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
+            ("expand_until", "a number in [0, 1]", 0.0 <= self.expand_until <= 1.0),
         ):
-            value = getattr(self, name)
-            high = float("inf") if name == "alpha" else 1.0
-            if not (value > low if low is not None else value >= 0.0) or not value <= high:
-                span = f"{'(' if low is not None else '['}0, {high:g}{']' if high == 1.0 else ')'}"
-                raise ConfigError(f"{name} is out of range.", got=value, allowed=f"a number in {span}")
+            if not fits:
+                raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)

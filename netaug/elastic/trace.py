@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +62,7 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
             "in as a tuple",
         ) from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             program = torch.export.export(frozen_copy, example, strict=False)
     except Exception as error:
         raise UnsupportedModelError(
@@ -68,6 +71,19 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
             fix="remove control flow that depends on the data from forward, or augment only the part without it",
         ) from error
     return _read(program, frozen_copy, example)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's own account of a failure, its whole graph, from the terminal: ours says what to do."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def check_usable(model: nn.Module, example: tuple[Tensor, ...]) -> None:

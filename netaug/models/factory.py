@@ -159,7 +159,8 @@ def _check_arguments(
                 f"model {name!r} has no option {key!r}.",
                 got=f"{key}={options[key]!r}",
                 allowed=", ".join(allowed) or "no options",
-                fix=nearest(key, allowed),
+                fix=nearest(key, allowed)
+                or "leave it out; --model.options '{}' drops all options of a recipe",
             )
 
 

@@ -61,13 +61,13 @@ def settings() -> dict[str, Setting]:
     return found
 
 
-def add_settings(parser: ArgumentParser, groups: tuple[str, ...] = tuple(GROUPS)) -> None:
-    """Add the keys of these groups to a parser as typed options, with their docstrings as help."""
-    for group in groups:
+def add_settings(parser: ArgumentParser, allowed: tuple[str, ...] = tuple(GROUPS)) -> None:
+    """Add these groups or single keys to a parser as typed options, with their docstrings as help."""
+    for group in dict.fromkeys(name.split(".")[0] for name in allowed):
         title = parse_docstring(GROUPS[group].__doc__).short_description or group
         section = parser.add_argument_group(title.rstrip("."))
         for setting in settings().values():
-            if setting.key.startswith(f"{group}."):
+            if setting.key.startswith(f"{group}.") and {group, setting.key} & set(allowed):
                 text = setting.help.replace("%", "%%")
                 section.add_argument(
                     f"--{setting.key}", type=setting.hint, default=setting.default, help=text

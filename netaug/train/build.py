@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 import netaug
 from netaug.config import ModelConfig, RunConfig
 from netaug.data.batch import DataInfo
-from netaug.elastic import augment
-from netaug.errors import ModelError
+from netaug.elastic import Supernet, augment
+from netaug.elastic.widths import is_augmented
+from netaug.errors import ConfigError, ModelError
 from netaug.models import create_model, default_image_size, initialize
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
@@ -50,11 +52,14 @@ def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Networ
 
     Raises:
         UnsupportedModelError: NetAug is on and nothing in the model can be widened.
+        ConfigError: NetAug is on and its schedule never widens anything.
     """
     seed = config.train.seed
     example = example_input(info, seed)
     if config.netaug.enabled:
-        return augment(model, example, config.netaug.augment_config(seed))
+        supernet = augment(model, example, config.netaug.augment_config(seed))
+        _refuse_if_never_drawn(supernet)
+        return supernet
     return BaseOnly(model, profile(model, example).macs)
 
 
@@ -90,21 +95,15 @@ def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: i
             ``[N, num_classes]``.
     """
     size = example_NCHW.shape[-1]
-    modes = [(module, module.training) for module in model.modules()]
     shrunk: list[str] = []
     try:
-        model.eval()
-        with torch.no_grad(), _strides_watched(model, shrunk):
-            outputs = model(example_NCHW)
-    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        outputs = _trial(model, example_NCHW, training=False, shrunk=shrunk)
+    except Exception as error:  # of somebody else's code
         raise ModelError(
             f"the network {name!r} cannot run on images of {size}x{size} pixels.",
-            got=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}",
+            got=_first_line(error),
             fix=f"raise data.image_size; this network is meant for {default_image_size(name)}",
         ) from error
-    finally:
-        for module, training in modes:
-            module.training = training
     if shrunk:
         raise ModelError(
             f"images of {size}x{size} pixels are too small for {name!r}.",
@@ -112,13 +111,59 @@ def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: i
             allowed=f"larger images; this network is meant for {default_image_size(name)}",
             fix="raise data.image_size, or take a network with fewer strides, such as micronet",
         )
-    if not isinstance(outputs, Tensor) or outputs.shape != (len(example_NCHW), num_classes):
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    _check_logits(outputs, name, (len(example_NCHW), num_classes))
+
+
+def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
+    """Run the network once as in training, on a copy; some networks or batch sizes work in evaluation only.
+
+    Raises:
+        ModelError: The forward fails, or the output is not ``[N, num_classes]``.
+    """
+    try:
+        outputs = _trial(model, example_NCHW, training=True, shrunk=[])
+    except Exception as error:  # of somebody else's code
         raise ModelError(
-            f"the network {name!r} does not return one logit a class.",
-            got=got,
-            allowed=f"a tensor of shape [N, {num_classes}]",
-        )
+            f"the network {name!r} cannot be trained on this batch.",
+            got=f"{_first_line(error)} on {len(example_NCHW)} images of {example_NCHW.shape[-1]} pixels",
+            fix="raise data.batch_size or data.image_size" if len(example_NCHW) == 1 else None,
+        ) from error
+    _check_logits(outputs, name, (len(example_NCHW), num_classes), when=" in training")
+
+
+def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: list[str]) -> object:
+    """The outputs of a copy, so that no statistics and no generator move."""
+    trial = copy.deepcopy(model).train(training)
+    with torch.no_grad(), seeded(0, "trial"), _strides_watched(trial, shrunk):
+        return trial(example_NCHW)
+
+
+def _check_logits(outputs: object, name: str, shape: tuple[int, int], when: str = "") -> None:
+    if isinstance(outputs, Tensor) and outputs.shape == shape:
+        return
+    raise ModelError(
+        f"the network {name!r} does not return one logit a class{when}.",
+        got=tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__,
+        allowed=f"a tensor of shape [N, {shape[1]}]",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _refuse_if_never_drawn(supernet: Supernet) -> None:
+    config = supernet.config
+    for group in supernet.groups.values():
+        if group.most > group.base and max(group.ratios) > 1 and is_augmented(group.role, config, 0.0):
+            return
+    raise ConfigError(
+        "NetAug is on, but no step would train a wider network.",
+        got=f"netaug.width_until {config.width_until:g}, netaug.expand_until {config.expand_until:g}",
+        allowed="above 0 for a kind of group that the network has and whose multipliers go above 1",
+        fix="raise one of them; --netaug.enabled false trains the baseline",
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -70,9 +71,37 @@ class ModelCard:
                 raise ValueError(f"fields that differ: {', '.join(sorted(set(values) ^ names))}")
             for name in ("class_names", "mean", "std"):
                 values[name] = tuple(values[name])
-            return cls(**values)
+            card = cls(**values)
+            card.check()
+            return card
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"the description in '{path}' cannot be read.", got=error) from error
+
+    def check(self) -> None:
+        """Check what a file says, before anything is built from it.
+
+        Raises:
+            ValueError: A field has a value that :func:`save_weights` does not write.
+        """
+        sound = {
+            "name": isinstance(self.name, str),
+            "options": isinstance(self.options, dict),
+            "num_classes": type(self.num_classes) is int and self.num_classes >= 1,
+            "in_chans": type(self.in_chans) is int and self.in_chans >= 1,
+            "class_names": len(self.class_names) == self.num_classes
+            and all(isinstance(name, str) for name in self.class_names),
+            "image_size": type(self.image_size) is int and self.image_size >= 1,
+            "mean": len(self.mean) == self.in_chans and all(map(_is_number, self.mean)),
+            "std": len(self.std) == self.in_chans and all(_is_number(x) and x > 0 for x in self.std),
+            "crop_ratio": _is_number(self.crop_ratio) and 0 < self.crop_ratio <= 1,
+        }
+        wrong = [f"{name} {getattr(self, name)!r}" for name, holds in sound.items() if not holds]
+        if wrong:
+            raise ValueError(f"values that cannot be: {', '.join(wrong)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:

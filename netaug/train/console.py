@@ -84,6 +84,9 @@ class TrainingConsole:
             f"ETA {self._eta(record.epoch + 1)}"
         )
         self._epoch_start = time.perf_counter()
+        if self._bar is not None:
+            facts = f"ETA {self._eta(record.epoch + 1)}"
+            self._bar.update(self._task, completed=(record.epoch + 1) * self._steps, facts=facts)
 
     def _eta(self, epochs_done: float) -> str:
         passed = time.perf_counter() - self._start

@@ -11,8 +11,12 @@ from netaug.errors import ConfigError
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, setting: str = "train.device") -> torch.device:
     """The device of this name; ``auto`` is CUDA where it is present, else the CPU.
+
+    Args:
+        name: As torch names it, or ``auto``.
+        setting: Where the name comes from, for messages.
 
     Raises:
         ConfigError: There is no such device.
@@ -21,28 +25,33 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.empty(
+            0, device=device, dtype=torch.float64
+        )  # metrics are added up in it; not all devices know it
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise ConfigError(
-            f"train.device {name!r} cannot be used.",
+            f"{setting} {name!r} cannot be used.",
             got=str(error).split("\n")[0],
             allowed="auto, cpu, or a torch device of this machine such as cuda:1",
         ) from error
     if device.type == "meta":
-        raise ConfigError("train.device 'meta' computes nothing.", allowed="auto, cpu, cuda")
+        raise ConfigError(f"{setting} 'meta' computes nothing.", allowed="auto, cpu, cuda")
     return device
 
 
 def set_up(device: torch.device, threads: int | None) -> None:
-    """Set the number of CPU threads, and what makes training on a CPU faster without changing its results.
+    """Set the number of CPU threads, what makes training on a CPU faster, and what makes CUDA repeatable.
 
-    Denormals are flushed to zero: they slow small networks many times.
+    Denormals are flushed to zero: they slow small networks many times. cuDNN may else choose convolutions whose
+    sums come in any order, and the same seed would give other weights.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     if device.type == "cpu":
         torch.set_flush_denormal(True)
         keep_freed_memory()
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
 
 
 def keep_freed_memory() -> bool:

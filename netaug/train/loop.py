@@ -34,7 +34,7 @@ class EpochRecord:
         val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
         val_top1: Percent; None when not evaluated.
         lr: Of the epoch's last step.
-        seconds: Time of the training part.
+        seconds: Time of the training part, sorting included.
         val_seconds: Time of the evaluation, 0 without one.
         images_per_second: Training images over ``seconds``.
         steps: Optimizer updates in the epoch.
@@ -131,8 +131,8 @@ class Trainer:
             DataError: An image does not decode.
         """
         for epoch in range(self.config.epochs):
-            self._sort(epoch)
             start = time.perf_counter()
+            self._sort(epoch)
             tally = self._train_epoch(epoch, on_step)
             trained = tally.metrics()
             seconds = time.perf_counter() - start

@@ -14,7 +14,7 @@ from netaug.data import Data, Normalizer, build_data
 from netaug.data.batch import DataInfo
 from netaug.profile import Profile, profile
 from netaug.tasks import ClassificationTask
-from netaug.train.build import build_model, build_network, example_input, make_card
+from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
 from netaug.train.loop import EpochRecord, Trainer
@@ -51,7 +51,9 @@ def train(config: RunConfig, out: Path) -> RunResult:
     set_up(device, config.train.threads)
     data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
     model = build_model(config.model, data.info, config.train.seed)
-    cost = profile(model, example_input(data.info))
+    example = example_input(data.info)
+    check_trains(model, config.model.name, example[: config.data.batch_size], data.info.num_classes)
+    cost = profile(model, example)
     network = build_network(model, config, data.info)
     trainer = _trainer(network, data, config, device)
     folder = RunFolder.create(out, config, device)

@@ -2,7 +2,7 @@
 
 Arguments beginning with --fake. change what happens: ``--fake.refuse=1`` (a user's mistake, exit code 2),
 ``--fake.fail=ARM:SEED`` (a crash after the first epoch), ``--fake.hang=ARM:SEED`` (never ends),
-``--fake.crash=1`` (every run crashes at once).
+``--fake.crash=1`` (every run crashes at once), ``--fake.warn=1`` (every run warns).
 """
 
 import json
@@ -29,6 +29,8 @@ def main(words):
     if "fake.refuse" in values:
         print("loading\nConfigError: there is no such recipe.\n  got:     " + recipe, file=sys.stderr)
         return 2
+    if "fake.warn" in values:
+        print("WARNING: left out 3 images", file=sys.stderr)
     if "fake.crash" in values:
         print("Traceback: it broke", file=sys.stderr)
         return 1

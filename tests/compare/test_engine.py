@@ -145,3 +145,20 @@ def test_another_comparison_is_not_mixed_in(tmp_path):
     _, text = run_fake(request(out, "--model.name=other", seeds=1, overwrite=True))
     assert "kept" not in text
     assert (out / "notes.md").read_text() == "mine"
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_fake(request(out, seeds=1))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("netaug.compare.progress.Board.reused", stop)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped; 3 finished runs are kept in .*same command"):
+        run_fake(request(out, seeds=1))
+
+
+def test_what_every_run_warns_of_is_shown_once(tmp_path):
+    _, text = run_fake(request(tmp_path / "out", "--fake.warn=1"))
+    assert text.count("WARNING: left out 3 images") == 1

@@ -91,3 +91,17 @@ def test_the_first_decision_on_epochs_stays(tmp_path):
     assert Ledger(request(tmp_path), {}).long_epochs("final", 12) == 12
     assert Ledger(request(tmp_path), {}).long_epochs("final", 14) == 12
     assert Ledger(request(tmp_path, overwrite=True), {}).long_epochs("final", 14) == 14
+
+
+def test_a_folder_that_cannot_be_made_is_a_message(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RunFolderError, match="cannot be made"):
+        Ledger(request(tmp_path / "file" / "out"), {})
+
+
+def test_a_stopped_comparison_says_what_is_kept(tmp_path):
+    ledger = Ledger(request(tmp_path), {})
+    for name in ("netaug-seed0", "baseline-seed0"):
+        ledger.claim(name).mkdir()
+    (tmp_path / "netaug-seed0" / "summary.json").write_text("{}")
+    assert ledger.saved_so_far().startswith(f"stopped; 1 finished run is kept in {tmp_path}")

@@ -126,3 +126,14 @@ def test_digits_can_be_enlarged():
     data = build_data(DataConfig(image_size=16), seed=0)
     assert data.info.image_size == 16
     assert next(data.train.epoch(0)).images_NCHW.shape == (128, 1, 16, 16)
+
+
+@pytest.mark.parametrize("config", [DataConfig(root="somewhere"), DataConfig(download=True)])
+def test_settings_that_the_built_in_digits_ignore_are_warned_of(config, caplog):
+    build_data(config, seed=0)
+    assert "change nothing" in caplog.text
+
+
+def test_no_warning_without_reason(caplog):
+    build_data(DataConfig(), seed=0)
+    assert not caplog.text

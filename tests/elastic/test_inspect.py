@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import netaug
 from netaug import AugmentConfig, augment
@@ -41,3 +42,10 @@ def test_inspecting_changes_nothing() -> None:
     before = supernet.widths
     inspect(supernet, draws=5)
     assert supernet.widths == before
+
+
+def test_a_network_in_which_nothing_widens_can_be_inspected() -> None:
+    """`augment` refuses it and points here, so the reasons must be seen here."""
+    text = str(describe(torch.nn.Linear(3, 5), torch.randn(4, 3)))
+    assert "1 of 1 groups keep their width" in text
+    assert "output of the network" in text

@@ -10,8 +10,8 @@ from torch import nn
 
 from netaug.config import ModelConfig, NetAugConfig, RunConfig, TrainConfig
 from netaug.data import DataInfo
-from netaug.errors import ModelError
-from netaug.train.build import build_model, build_network, example_input, make_card
+from netaug.errors import ConfigError, ModelError
+from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
 from netaug.train.network import BaseOnly
 
 INFO = DataInfo("fake", tuple("abcde"), 1, 8, (0.5,), (0.25,), 1.0, 12, 4, "val")
@@ -74,6 +74,46 @@ def test_a_forward_that_fails_is_a_message() -> None:
 def test_outputs_that_are_no_logits_are_refused() -> None:
     with pytest.raises(ModelError, match=r"one logit a class(?s:.*)\(2, 5, 6, 6\)"):
         build_model(ModelConfig(name=HERE + "headless"), INFO, 0)
+
+
+class _Auxiliary(nn.Module):
+    """Returns one tensor in evaluation, two in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        logits = self.head(x.flatten(1))
+        return (logits, logits) if self.training else logits
+
+
+def test_outputs_that_are_no_logits_in_training_only_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"one logit a class in training(?s:.*)tuple"):
+        check_trains(_Auxiliary(), "x", example_input(INFO), 5)
+
+
+def test_batches_too_small_for_batch_norm_are_refused() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 5, 8), nn.BatchNorm2d(5), nn.Flatten())
+    check_trains(model, "x", example_input(INFO), 5)
+    with pytest.raises(ModelError, match=r"cannot be trained(?s:.*)more than 1 value(?s:.*)data\.batch_size"):
+        check_trains(model, "x", example_input(INFO)[:1], 5)
+    assert not model[1].num_batches_tracked  # type: ignore[truthy-bool]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        NetAugConfig(width_until=0.0, expand_until=0.0),
+        NetAugConfig(width=(1.0,), expand_until=0.0),
+        NetAugConfig(width_until=0.0, expand=(1.0,)),
+    ],
+)
+def test_a_schedule_that_never_widens_is_refused(settings: NetAugConfig) -> None:
+    """It would train the baseline under the name of NetAug."""
+    model = build_model(MICRO, INFO, 0)
+    with pytest.raises(ConfigError, match=r"no step would train a wider network(?s:.*)width_until"):
+        build_network(model, RunConfig(model=MICRO, netaug=settings), INFO)
 
 
 def test_the_trial_leaves_statistics_and_mode_alone() -> None:

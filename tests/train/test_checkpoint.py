@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +126,31 @@ def test_a_damaged_card_is_refused(tmp_path: Path, card: str, message: str) -> N
     path = tmp_path / "x.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(1)}, path, metadata={"netaug": card})
     with pytest.raises(CheckpointError, match=message):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": 5},
+        {"options": [1]},
+        {"num_classes": "3"},
+        {"class_names": ["cat"]},
+        {"image_size": -1},
+        {"image_size": "8"},
+        {"mean": ["a"]},
+        {"std": [0.0]},
+        {"std": [1.0, 1.0]},
+        {"crop_ratio": 0},
+    ],
+)
+def test_a_card_with_values_that_cannot_be_is_refused(
+    model: nn.Module, tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    path = tmp_path / "x.safetensors"
+    card = json.dumps({**asdict(CARD), **wrong})
+    safetensors.torch.save_file(model.state_dict(), path, metadata={"netaug": card})
+    with pytest.raises(CheckpointError, match=f"values that cannot be: {next(iter(wrong))}"):
         load_weights(path)
 
 

@@ -14,6 +14,7 @@ from netaug import AugmentConfig, augment
 from netaug.config import TrainConfig
 from netaug.errors import TrainingError
 from netaug.seeding import key
+from netaug.train import loop
 from netaug.train.loop import Tally
 from netaug.train.network import BaseOnly
 from netaug.train.optim import learning_rate, make_optimizer, set_learning_rate
@@ -80,6 +81,24 @@ def test_sorting_happens_at_epoch_starts_of_the_first_phase_but_not_before_train
     for record in subject.fit():
         events.append(record.epoch)
     assert events == [0, subject.optimizer, 1, subject.optimizer, 2, 3, 4]
+
+
+def test_sorting_counts_as_training_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NetAug's cost, which the longer baseline is given too, is all that NetAug does."""
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
+
+    def sort(_: object) -> None:
+        now[0] += 7.0
+
+    supernet.sort_channels = sort  # type: ignore[method-assign,assignment]
+    subject = trainer(supernet, TrainConfig(epochs=2, warmup_epochs=0, lr=0.01), steps=1, sort_until=0.6)
+
+    def tick(*_: object) -> None:
+        now[0] += 1.0
+
+    assert [record.seconds for record in subject.fit(tick)] == [1.0, 8.0]
 
 
 def test_evaluation_is_every_so_many_epochs_and_after_the_last() -> None:
