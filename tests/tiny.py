@@ -145,6 +145,24 @@ class Counting(nn.Module):
         return self.classifier((self.stem(x) * self.scale).mean((2, 3)))
 
 
+class Pyramid(nn.Module):
+    """A deep stage with a residual block, added back to a shallow one through a lateral layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shallow = unit(3, 6)
+        self.deep, self.inner, self.branch = unit(6, 8, stride=2), unit(8, 4), nn.Conv2d(4, 8, 1)
+        self.lateral, self.top = nn.Conv2d(6, 7, 1), nn.Conv2d(8, 7, 1)
+        self.classifier = nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shallow = self.shallow(x)
+        deep = self.deep(shallow)
+        deep = self.top(deep + self.branch(self.inner(deep)))
+        x = self.lateral(shallow) + F.interpolate(deep, scale_factor=2.0)
+        return self.classifier(x.mean((2, 3)))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "plain": Plain,
     "inverted": Inverted,
@@ -154,6 +172,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "rigid": Rigid,
     "grouped": Grouped,
     "counting": Counting,
+    "pyramid": Pyramid,
 }
 
 

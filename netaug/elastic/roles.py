@@ -17,6 +17,7 @@ from netaug.elastic.analysis import Analysis, Parts
 from netaug.elastic.trace import operator_name, tensor_inputs
 
 Role = Literal["width", "expand", "follow"]
+_ADDITIONS = ("add", "sub")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def assign_roles(analysis: Analysis) -> dict[int, Assignment]:
     """Give every group a role; a chain of hidden groups follows the channels before the whole chain."""
     flow = _Flow(analysis)
     roles: dict[int, Assignment] = {}
-    for role, operators in (("follow", ("mul",)), ("expand", ("add", "sub"))):
+    for role, operators in (("follow", ("mul",)), ("expand", _ADDITIONS)):
         for join in analysis.trace.operations:
             if operator_name(join) not in operators:
                 continue
@@ -126,6 +127,10 @@ class _Flow:
         if shortcut and min(len(branch & self._dense) for branch in branches) > 1:
             return []
         inside = branches[0] | branches[1]
+        if shortcut and any(
+            operator_name(node) in _ADDITIONS and len(self._sources(node)) == 2 for node in inside
+        ):
+            return []  # whole stages lie between, as in a feature pyramid: not the branch of one block
         source = self.analysis.layout(fork).get(1) or next(iter(self.analysis.layout(fork).values()), ())
         if not source:
             return []

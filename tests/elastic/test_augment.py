@@ -41,6 +41,13 @@ def test_residual_branch_expands_and_its_shortcut_does_not() -> None:
     assert roles == {"classifier": "frozen", "stem.0": "width", "two": "width", "one.0": "expand"}
 
 
+def test_stages_of_a_pyramid_are_not_the_branch_of_a_block() -> None:
+    """What lies between a lateral layer and its addition is a backbone; only the block inside it expands."""
+    roles = _roles(tiny.build("pyramid"))
+    assert {name for name, role in roles.items() if role == "expand"} == {"inner.0"}
+    assert roles["deep.0"] == roles["top"] == roles["shallow.0"] == "width"
+
+
 def test_keep_takes_groups_modules_and_globs() -> None:
     assert _roles(tiny.build("inverted"), keep=("stem.0",))["stem.0"] == "frozen"
     assert _roles(tiny.build("inverted"), keep=("down",))["down.0.0"] == "frozen"
