@@ -20,6 +20,7 @@ from netaug.errors import NetaugError
 
 if TYPE_CHECKING:
     from netaug.elastic import Pass, Supernet, augment
+    from netaug.elastic.recalibrate import recalibrate
     from netaug.models import create_model, list_models
 
 __version__ = "0.1.0"
@@ -32,11 +33,13 @@ __all__ = [
     "augment",
     "create_model",
     "list_models",
+    "recalibrate",
 ]
 _PLACES = {
     "augment": "netaug.elastic",
     "Supernet": "netaug.elastic",
     "Pass": "netaug.elastic",
+    "recalibrate": "netaug.elastic.recalibrate",
     "create_model": "netaug.models",
     "list_models": "netaug.models",
 }

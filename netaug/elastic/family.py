@@ -1,0 +1,91 @@
+"""Networks between the base and the widest: the widths that come nearest to a number of multiply-accumulates."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from netaug.elastic.supernet import Supernet
+from netaug.errors import ConfigError
+
+
+class Chain:
+    """Every network on a way from base to widest that adds one channel to one group at a time.
+
+    Each group is, at any point of the way, about the same share of the way from its base to its most channels, so
+    no layer is narrow while the others are wide. MACs only grow along the way.
+
+    Args:
+        supernet: Whose widths they are.
+    """
+
+    def __init__(self, supernet: Supernet) -> None:
+        self._supernet = supernet
+        groups = supernet.groups
+        self._base = {name: groups[name].base for name in supernet.plan.widest}
+        shares = [
+            ((channel - 0.5) / (most - self._base[name]), name)
+            for name, most in supernet.plan.widest.items()
+            for channel in range(1, most - self._base[name] + 1)
+        ]
+        self._added = [name for _, name in sorted(shares)]
+
+    def __len__(self) -> int:
+        return len(self._added) + 1
+
+    def widths(self, steps: int) -> dict[str, int]:
+        """Channels per group after so many channels have been added; 0 is base, ``len - 1`` the widest."""
+        widths = dict(self._base)
+        for name in self._added[:steps]:
+            widths[name] += 1
+        return widths
+
+    def nearest(self, macs: float) -> dict[str, int]:
+        """The widths on the way whose MACs are nearest to these; the narrower ones if two are as near."""
+        low, high = 0, len(self) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._macs(middle) <= macs else (low, middle)
+        return self.widths(min((low, high), key=lambda steps: (abs(self._macs(steps) - macs), steps)))
+
+    def _macs(self, steps: int) -> int:
+        return self._supernet.macs(self.widths(steps))
+
+
+def widths_at_macs(supernet: Supernet, ratio: float) -> dict[str, int]:
+    """Widths of the network with this many times the base network's MACs, as near as whole channels allow.
+
+    Args:
+        supernet: Whose widths they are.
+        ratio: From 1 to that of the widest network.
+
+    Raises:
+        ConfigError: The ratio is outside.
+    """
+    base, most = supernet.macs({}), supernet.macs(supernet.plan.widest)
+    if not 1.0 <= ratio <= most / base + 0.005:  # what is printed with two digits can be asked for
+        raise ConfigError(
+            "no network of this supernet has so many MACs.",
+            got=f"{ratio:g} times those of the base network",
+            allowed=f"1 to {most / base:.2f} times",
+        )
+    return Chain(supernet).nearest(ratio * base)
+
+
+def family(supernet: Supernet, count: int) -> list[dict[str, int]]:
+    """Widths of so many networks, evenly spaced in MACs from the base to the widest, both included.
+
+    Raises:
+        ConfigError: The count is below 2, or there are not that many different networks.
+    """
+    chain = Chain(supernet)
+    base, most = supernet.macs({}), supernet.macs(supernet.plan.widest)
+    if 2 <= count <= len(chain):
+        wanted = [base + (most - base) * step / (count - 1) for step in range(count)]
+        found = [chain.nearest(macs) for macs in wanted]
+        if all(one != other for one, other in pairwise(found)):
+            return found
+    raise ConfigError(
+        "a family of this many networks cannot be made.",
+        got=count,
+        allowed=f"2 or more, well below the {len(chain)} networks between base and widest",
+    )
