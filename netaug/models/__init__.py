@@ -4,9 +4,13 @@ A new architecture is a file of its own and one more line of imports below.
 """
 
 from netaug.models import (
+    assembled_resnet,  # noqa: F401
     mcunet,  # noqa: F401
     micronet,  # noqa: F401
     mobilenetv2,  # noqa: F401
+    mobilenetv3,  # noqa: F401
+    proxylessnas,  # noqa: F401
+    resnet,  # noqa: F401
 )
 from netaug.models.init import initialize
 from netaug.models.registry import create_model, default_image_size, describe_models, list_models, register

@@ -20,7 +20,7 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
 
 class ConvNormAct(nn.Module):
-    """A convolution without bias, batch norm, and relu6 if asked for; odd kernels keep the size at stride 1.
+    """A convolution without bias, batch norm, and an activation; odd kernels keep the size at stride 1.
 
     Args:
         in_channels: Channels of the input ``[N, C, H, W]``.
@@ -28,7 +28,7 @@ class ConvNormAct(nn.Module):
         kernel: Height and width of the kernel in pixels, odd.
         stride: Step in pixels; the output is ``ceil(H / stride)`` high.
         groups: Groups of the convolution; ``in_channels`` makes it depthwise.
-        act: Whether relu6 follows; without it the unit is linear.
+        act: Class of the activation, called with ``inplace=True``; None makes the unit linear.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class ConvNormAct(nn.Module):
         *,
         stride: int = 1,
         groups: int = 1,
-        act: bool = True,
+        act: type[nn.Module] | None = nn.ReLU6,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
         )
         self.norm = nn.BatchNorm2d(out_channels)
-        self.act = nn.ReLU6(inplace=True) if act else nn.Identity()
+        self.act = nn.Identity() if act is None else act(inplace=True)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map ``[N, in_channels, H, W]`` to ``[N, out_channels, ceil(H / stride), ceil(W / stride)]``."""
@@ -57,10 +57,20 @@ class ConvNormAct(nn.Module):
 class DepthwiseSeparable(nn.Module):
     """Depthwise conv, then a linear 1x1 conv; a shortcut exactly when stride is 1 and the channels agree."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        act: type[nn.Module] = nn.ReLU6,
+    ) -> None:
         super().__init__()
-        self.depthwise = ConvNormAct(in_channels, in_channels, kernel, stride=stride, groups=in_channels)
-        self.project = ConvNormAct(in_channels, out_channels, act=False)
+        self.depthwise = ConvNormAct(
+            in_channels, in_channels, kernel, stride=stride, groups=in_channels, act=act
+        )
+        self.project = ConvNormAct(in_channels, out_channels, act=None)
         self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -70,34 +80,55 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 conv to ``hidden``, depthwise conv, linear 1x1 conv; a shortcut exactly when the shape is kept.
+    """1x1 conv to ``hidden``, depthwise conv, a gate if any, linear 1x1 conv; a shortcut where the shape is kept.
+
+    Args:
+        in_channels: Channels of the input ``[N, C, H, W]``.
+        hidden: Channels of the depthwise conv.
+        out_channels: Channels of the output.
+        kernel: Side of the depthwise kernel in pixels, odd.
+        stride: Step in pixels of the depthwise conv.
+        act: Class of the activations behind the first two convs.
+        gate: What the hidden channels pass before the last conv, such as squeeze-excite; None for nothing.
+        shortcut: Whether the input is added where stride is 1 and the channels agree.
 
     Source:
         Sandler et al. 2018, arXiv:1801.04381, section 3.
     """
 
     def __init__(
-        self, in_channels: int, hidden: int, out_channels: int, *, kernel: int = 3, stride: int = 1
+        self,
+        in_channels: int,
+        hidden: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        act: type[nn.Module] = nn.ReLU6,
+        gate: nn.Module | None = None,
+        shortcut: bool = True,
     ) -> None:
         super().__init__()
-        self.expand = ConvNormAct(in_channels, hidden)
-        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride=stride, groups=hidden)
-        self.project = ConvNormAct(hidden, out_channels, act=False)
-        self.shortcut = stride == 1 and in_channels == out_channels
+        self.expand = ConvNormAct(in_channels, hidden, act=act)
+        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride=stride, groups=hidden, act=act)
+        self.gate = nn.Identity() if gate is None else gate
+        self.project = ConvNormAct(hidden, out_channels, act=None)
+        self.shortcut = shortcut and stride == 1 and in_channels == out_channels
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map ``[N, in_channels, H, W]`` to ``[N, out_channels, ceil(H / stride), ceil(W / stride)]``."""
-        y_NCHW: Tensor = self.project(self.depthwise(self.expand(x_NCHW)))
+        y_NCHW: Tensor = self.project(self.gate(self.depthwise(self.expand(x_NCHW))))
         return x_NCHW + y_NCHW if self.shortcut else y_NCHW
 
 
 class StagedNet(nn.Module):
-    """Stem, stages of blocks, an optional last conv, global average pool, dropout, linear classifier.
+    """Stem, stages of blocks, an optional last conv, global average pool, neck, dropout, linear classifier.
 
     Args:
         stem: First layer, from ``[N, in_chans, H, W]``.
         stages: Each a list of blocks.
         last: What follows the stages; ``nn.Identity()`` for nothing.
+        neck: What the pooled channels ``[N, C]`` pass before the dropout; None for nothing.
         features: Channels that reach the classifier.
         num_classes: Number of logits.
         dropout: Probability in [0, 1) that a feature is dropped before the classifier in training.
@@ -112,6 +143,7 @@ class StagedNet(nn.Module):
         stages: Sequence[Sequence[nn.Module]],
         last: nn.Module,
         *,
+        neck: nn.Module | None = None,
         features: int,
         num_classes: int,
         dropout: float = 0.0,
@@ -123,12 +155,13 @@ class StagedNet(nn.Module):
         self.stages = nn.Sequential(*(nn.Sequential(*stage) for stage in stages))
         self.last = last
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.neck = nn.Identity() if neck is None else neck
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(features, num_classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map images ``[N, in_chans, H, W]`` to logits ``[N, num_classes]``."""
         features_NCHW = self.last(self.stages(self.stem(images_NCHW)))
-        features_NC = self.pool(features_NCHW).flatten(1)
+        features_NC = self.neck(self.pool(features_NCHW).flatten(1))
         logits_NK: Tensor = self.classifier(self.dropout(features_NC))
         return logits_NK

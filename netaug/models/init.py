@@ -27,7 +27,7 @@ def init_default(model: nn.Module) -> None:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear) and module.bias is not None:
+        elif isinstance(module, (*_CONVS, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
     initialize(model, "he")
 

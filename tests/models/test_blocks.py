@@ -33,7 +33,7 @@ def test_the_activation_is_relu6_and_can_be_left_out():
     x_NCHW = torch.randn(4, 2, 3, 3) * 50
     torch.manual_seed(0)
     unit = ConvNormAct(2, 3).eval()
-    linear = ConvNormAct(2, 3, act=False).eval()
+    linear = ConvNormAct(2, 3, act=None).eval()
     linear.load_state_dict(unit.state_dict())
     before_NCHW = linear(x_NCHW)
     assert before_NCHW.min() < 0
@@ -62,6 +62,39 @@ def test_an_inverted_residual_is_its_three_convs():
         "project.conv.weight": (6, 7, 1, 1),
     }
     assert isinstance(block.project.act, torch.nn.Identity)
+
+
+def test_a_shortcut_can_be_left_out():
+    block = InvertedResidual(4, 5, 4, shortcut=False).eval()
+    torch.nn.init.zeros_(block.project.conv.weight)
+    assert not block(torch.rand(2, 4, 6, 6)).any()
+
+
+def test_a_gate_acts_on_the_hidden_channels():
+    block = InvertedResidual(4, 5, 6).eval()
+    x_NCHW = torch.rand(2, 4, 6, 6)
+    open_NCHW = block(x_NCHW)
+    block.gate = torch.nn.Threshold(float("inf"), 0.0)  # closed: every hidden value becomes 0
+    assert open_NCHW.any()
+    assert not block(x_NCHW).any()
+
+
+@pytest.mark.parametrize("build", [DepthwiseSeparable, lambda i, o, **kw: InvertedResidual(i, 5, o, **kw)])
+def test_the_activation_of_a_block_is_of_the_class_asked_for(build):
+    kinds = [
+        type(module)
+        for module in build(4, 6, act=torch.nn.Hardswish).modules()
+        if not list(module.children())
+    ]
+    assert torch.nn.Hardswish in kinds
+    assert torch.nn.ReLU6 not in kinds
+
+
+def test_the_neck_comes_between_the_pool_and_the_classifier():
+    neck = torch.nn.Linear(3, 5)
+    net = StagedNet(torch.nn.Identity(), [], torch.nn.Identity(), neck=neck, features=5, num_classes=2).eval()
+    images_NCHW = torch.rand(2, 3, 4, 5)
+    torch.testing.assert_close(net(images_NCHW), net.classifier(neck(images_NCHW.mean((2, 3)))))
 
 
 def test_the_net_pools_over_the_whole_image():

@@ -55,6 +55,18 @@ def test_model_keeps_every_weight_and_draws_nothing():
 
 
 @pytest.mark.parametrize("how", ["uniform", "he"])
+@pytest.mark.parametrize("name", ["mobilenetv3-0.35", "proxylessnas-0.35"])
+def test_the_paper_s_networks_run_from_both(name, how):
+    """Finite logits that tell images apart, whatever the paper's arm starts from."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=10)
+    initialize(model, how)
+    logits_NK = model(torch.randn(4, 3, 64, 64))
+    assert logits_NK.isfinite().all()
+    assert (logits_NK.std(0) > 1e-4).all()
+
+
+@pytest.mark.parametrize("how", ["uniform", "he"])
 def test_the_global_seed_repeats_the_draw(how):
     def drawn(seed):
         model = layers()
@@ -75,6 +87,12 @@ def test_own_networks_start_he_normal_with_neutral_norms_and_head():
     assert not model.classifier.bias.any()
     assert (model.last.norm.weight == 1).all()
     assert not model.last.norm.bias.any()
+
+
+def test_biases_of_own_networks_start_at_zero():
+    biases = [p for name, p in create_model("mobilenetv3-0.35").named_parameters() if name.endswith("bias")]
+    assert any(len(bias) == 1280 for bias in biases)
+    assert not any(bias.any() for bias in biases)
 
 
 def test_an_unknown_way_is_refused_with_the_nearest():

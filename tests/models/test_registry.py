@@ -32,8 +32,9 @@ def test_the_global_seed_repeats_the_initial_weights(name):
         torch.manual_seed(seed)
         return torch.cat([p.flatten() for p in create_model(name, num_classes=5).parameters()])
 
-    assert torch.equal(weights(1), weights(1))
-    assert not torch.equal(weights(1), weights(2))
+    first = weights(1)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
 
 
 @pytest.mark.parametrize("name", list_models())
