@@ -1,32 +1,20 @@
-"""Which channels of a network must have the same width: walk the graph, unify what has to agree.
+"""What one walk over a network's graph finds out: which channels must have the same width.
 
-Every tensor's elastic dimensions are lists of parts, each the channels of one width group. Groups are numbers
-in a union-find forest here; :mod:`netaug.elastic.planner` gives them names and roles.
+Every parameter and every result has a layout: which of its dimensions are elastic, and the groups along them (see
+:mod:`netaug.elastic.groups`). The rules in :mod:`netaug.elastic.rules` fill it in, operation by operation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 from torch.fx import Node
 
+from netaug.elastic.groups import Groups, Layout, Part, Parts
 from netaug.elastic.trace import Trace, module_of, shape_of, tensor_inputs
-
-
-@dataclass(frozen=True)
-class Part:
-    """Channels of one width group along a dimension, ``repeat`` consecutive elements per channel."""
-
-    group: int
-    repeat: int = 1
-
-
-Parts = tuple[Part, ...]
-Layout = dict[int, Parts]
-"""Elastic dimensions of a tensor; a dimension that is not listed keeps its size."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +27,8 @@ class DenseUse:
         positions: Multiply-accumulates per weight element for one example.
         source: The groups along the weight's input dimension (empty if that cannot widen).
         target: The groups along its output dimension.
+        channels: How many channels enter and leave in the base network.
+        input_dim: The weight's input dimension.
         depthwise: Whether each channel is filtered by itself.
     """
 
@@ -47,155 +37,199 @@ class DenseUse:
     positions: int
     source: Parts
     target: Parts
+    channels: tuple[int, int]
+    input_dim: int
     depthwise: bool
 
 
-@dataclass
+@dataclass(frozen=True)
+class SizeUse:
+    """A whole number in a call that counts elastic channels, and the module attribute it may come from.
+
+    Args:
+        module: The module whose forward makes the call.
+        attribute: One of its attributes that holds the number.
+        index: Which entry of the attribute, if that is a list.
+        parts: The channels it counts.
+        certain: Whether the module surely reads the attribute, or that has to be tried.
+    """
+
+    module: str
+    attribute: str
+    index: int | None
+    parts: Parts
+    certain: bool
+
+
 class Analysis:
     """The state of one walk over the graph.
 
-    Args:
+    Attributes:
         trace: The graph.
-        model: The network itself; rules look at the class of its modules.
-        layouts: Elastic dimensions of each node's result.
-        axes: Elastic dimensions of each parameter and buffer, by name.
+        model: The network itself; rules look at the class and the attributes of its modules.
+        groups: The width groups found so far.
         uses: Every call of a convolution or linear layer.
-        depthwise: Modules whose ``groups`` follows the width of these channels.
+        sizes: Numbers in calls that go with widths.
     """
 
-    trace: Trace
-    model: nn.Module
-    layouts: dict[Node, Layout] = field(default_factory=dict)
-    axes: dict[str, Layout] = field(default_factory=dict)
-    uses: list[DenseUse] = field(default_factory=list)
-    depthwise: dict[str, Parts] = field(default_factory=dict)
-    _parent: list[int] = field(default_factory=list)
-    _sizes: list[int] = field(default_factory=list)
-    _names: list[str] = field(default_factory=list)
-    _reasons: dict[int, str] = field(default_factory=dict)
-    _untouchable: dict[str, str] = field(default_factory=dict)
+    def __init__(self, trace: Trace, model: nn.Module) -> None:
+        self.trace = trace
+        self.model = model
+        self.groups = Groups()
+        self.uses: list[DenseUse] = []
+        self.sizes: list[SizeUse] = []
+        self._layouts: dict[Node, Layout | list[Layout]] = {}
+        self._axes: dict[str, Layout] = {}
 
-    # Groups
+    # Layouts
 
-    def new_group(self, size: int, name: str) -> int:
-        """A group of ``size`` channels first produced by ``name``."""
-        self._parent.append(len(self._parent))
-        self._sizes.append(size)
-        self._names.append(name)
-        return len(self._parent) - 1
+    def layout(self, node: object) -> Layout:
+        """Elastic dimensions of a result, parameter or batch norm statistic; none for anything else."""
+        if not isinstance(node, Node):
+            return {}
+        name = self.trace.tensors.get(node)
+        if name is not None:
+            return self._open(self._axes_of(name, shape_of(node)))
+        found = self._layouts.get(node, {})
+        assert isinstance(found, dict), f"{node} gives several tensors"
+        return self._open(found)
 
-    def find(self, group: int) -> int:
-        """The group that stands for all that ``group`` was unified with."""
-        while self._parent[group] != group:
-            self._parent[group] = self._parent[self._parent[group]]
-            group = self._parent[group]
-        return group
+    def layouts_of(self, node: Node) -> list[Layout]:
+        """Elastic dimensions of each tensor that a call gives."""
+        found = self._layouts.get(node)
+        return [self._open(layout) for layout in found] if isinstance(found, list) else [self.layout(node)]
 
-    def roots(self) -> list[int]:
-        """One number per distinct group, in the order in which the network produces them."""
-        return [group for group in range(len(self._parent)) if self.find(group) == group]
+    def entry(self, node: Node, index: int) -> Layout:
+        """Elastic dimensions of one tensor out of a call that gives several."""
+        found = self._layouts.get(node, {})
+        return self._open(found[index] if isinstance(found, list) else found)
 
-    def size(self, group: int) -> int:
-        """Channels of the group in the base network."""
-        return self._sizes[self.find(group)]
+    def set_layout(self, node: Node, layout: Layout | list[Layout]) -> None:
+        """Keep what a rule found about a call's result, or results."""
+        self._layouts[node] = layout
 
-    def name(self, group: int) -> str:
-        """Name of what produces the group first."""
-        return self._names[self.find(group)]
+    def axes(self) -> dict[str, Layout]:
+        """Elastic dimensions of every parameter and statistic, by name."""
+        return {
+            name: {dim: self.groups.resolve(parts) for dim, parts in layout.items()}
+            for name, layout in self._axes.items()
+        }
 
-    def reason(self, group: int) -> str | None:
-        """Why the group keeps its base width, or None if it may widen."""
-        return self._reasons.get(self.find(group))
+    def dim(self, node: object, dim: int) -> Parts:
+        """The groups along one dimension, none if it keeps its size."""
+        return self.layout(node).get(dim, ())
 
-    def freeze(self, parts: Iterable[Part], reason: str) -> None:
-        """Keep these groups at base width; the first reason given stays."""
-        for part in parts:
-            self._reasons.setdefault(self.find(part.group), reason)
+    def full_dim(self, node: Node, dim: int) -> Parts:
+        """The groups along one dimension; a dimension that keeps its size becomes a frozen group."""
+        found = self.dim(node, dim)
+        if found:
+            return found
+        constant = Part(self.groups.new(shape_of(node)[dim], node.name))
+        self.groups.freeze((constant,), f"'{where(node)}' joins it with channels that widen")
+        return (constant,)
 
-    def parts_size(self, parts: Parts) -> int:
-        """Elements that the parts take at base width."""
-        return sum(self.size(part.group) * part.repeat for part in parts)
+    def _open(self, layout: Layout) -> Layout:
+        resolved = {dim: self.groups.resolve(parts) for dim, parts in layout.items()}
+        return {dim: parts for dim, parts in resolved.items() if not self.groups.is_frozen(parts)}
 
-    def unify(self, first: Parts, second: Parts, where: str) -> None:
-        """Demand the same widths of two dimensions that meet; freeze both if they are divided differently."""
-        same = len(first) == len(second) and all(
-            a.repeat == b.repeat and self.size(a.group) == self.size(b.group)
-            for a, b in zip(first, second, strict=True)
-        )
-        if not same:
-            reason = f"'{where}' combines channels that are divided into groups differently"
-            self.freeze((*first, *second), reason)
-            return
-        for a, b in zip(first, second, strict=True):
-            one, other = sorted((self.find(a.group), self.find(b.group)))
-            if one == other:
-                continue
-            self._parent[other] = one
-            if other in self._reasons:
-                self._reasons.setdefault(one, self._reasons.pop(other))
+    def _axes_of(self, name: str, shape: tuple[int, ...]) -> Layout:
+        """A parameter starts with a group of its own along every dimension; its uses then say what these are."""
+        if name not in self._axes:
+            module = name.rpartition(".")[0] or name
+            elastic = name in self.trace.parameters or name in self.trace.statistics
+            sizes = enumerate(shape if elastic else ())
+            self._axes[name] = {
+                dim: (Part(self.groups.new(size, module)),) for dim, size in sizes if size > 1
+            }
+        return self._axes[name]
 
-    # Tensors
+    # Demands
 
-    def layout(self, node: Node) -> Layout:
-        """Elastic dimensions of a node's result."""
-        return self.layouts.get(node, {})
+    def meet(self, node: Node, *dims: tuple[object, int]) -> Parts:
+        """Demand the same widths along dimensions of several tensors, which a call brings together.
+
+        Returns:
+            The groups along them; none if one of them keeps its size, which then holds for all.
+        """
+        found = [self.dim(tensor, dim) for tensor, dim in dims if isinstance(tensor, Node)]
+        if not all(found):
+            for parts in found:
+                self.groups.freeze(parts, f"'{where(node)}' combines it with a tensor that keeps its size")
+            return ()
+        for parts in found[1:]:
+            self.groups.unify(found[0], parts, where(node))
+        return self.groups.resolve(found[0])
 
     def freeze_node(self, node: Node, reason: str, *, except_dims: Iterable[int] = ()) -> None:
-        """Freeze all groups in a node's result, but for some dimensions."""
+        """Freeze all groups in a tensor, but for some dimensions."""
         for dim, parts in self.layout(node).items():
             if dim not in except_dims:
-                self.freeze(parts, reason)
+                self.groups.freeze(parts, reason)
 
     def give_up(self, node: Node, reason: str) -> Layout:
         """Freeze everything that a call takes; its result keeps its size."""
         for source in tensor_inputs(node):
-            self.freeze_node(source, reason)
-            self.freeze_tensor(source, reason)
+            for layout in self.layouts_of(source):
+                for parts in layout.values():
+                    self.groups.freeze(parts, reason)
         return {}
 
-    def freeze_tensor(self, node: Node, reason: str) -> None:
-        """Freeze the dimensions of a parameter that a call uses in a way we do not follow."""
-        name = self.trace.tensors.get(node)
-        if name is None:
-            return
-        for parts in self.axes.get(name, {}).values():
-            self.freeze(parts, reason)
-        self._untouchable.setdefault(name, reason)
-
-    def set_axis(self, node: Node, dim: int, parts: Parts) -> None:
-        """Tie a dimension of a parameter or buffer to groups; a second use must agree with the first."""
-        name = self.trace.tensors[node]
-        if name in self._untouchable:
-            self.freeze(parts, self._untouchable[name])
-        known = self.axes.setdefault(name, {})
-        if dim in known:
-            self.unify(known[dim], parts, name)
-        else:
-            known[dim] = parts
-
-    def output_axis(self, node: Node, dim: int) -> Parts:
-        """The groups a weight produces: new ones at its first use, the same ones whenever it is used again."""
-        name = self.trace.tensors[node]
-        known = self.axes.setdefault(name, {})
-        if dim not in known:
-            module = name.rpartition(".")[0] or name
-            known[dim] = (Part(self.new_group(shape_of(node)[dim], module)),)
-            if name in self._untouchable:
-                self.freeze(known[dim], self._untouchable[name])
-        return known[dim]
-
-    def is_parameter(self, node: Node | None) -> bool:
-        """Whether a node is a parameter itself, not something computed from one."""
-        return node is not None and self.trace.tensors.get(node) in self.trace.parameters
+    # Notes
 
     def record_dense(
-        self, node: Node, weight: Node, source: Parts, target: Parts, *, depthwise: bool
+        self,
+        node: Node,
+        weight: Node,
+        *,
+        source: Parts,
+        target: Parts,
+        positions: int,
+        channels: tuple[int, int],
+        input_dim: int = 1,
+        depthwise: bool = False,
     ) -> None:
         """Note a convolution or linear call for counting, roles and sorting."""
-        channels = shape_of(weight)[0]
-        positions = math.prod(shape_of(node)) // channels // self.trace.batch_size
-        name = self.trace.tensors[weight]
-        self.uses.append(DenseUse(node, name, positions, source, target, depthwise))
+        name = self.parameter_behind(weight)
+        if name is not None:
+            self.uses.append(DenseUse(node, name, positions, source, target, channels, input_dim, depthwise))
+
+    def parameter_behind(self, node: Node) -> str | None:
+        """The parameter of the same shape that a weight is, or is computed from."""
+        wanted, todo = shape_of(node), [node]
+        while todo:
+            found = todo.pop(0)
+            name = self.trace.tensors.get(found)
+            if name in self.trace.parameters and shape_of(found) == wanted:
+                return name
+            todo += tensor_inputs(found) if found in self._layouts else []
+        return None
+
+    def note_size(self, node: Node, value: object, parts: Parts) -> None:
+        """A call names the number of elastic channels: note the attributes of its module that may be its source."""
+        if isinstance(value, int) and value > 1 and parts:
+            for attribute, held in vars(self.model.get_submodule(module_of(node))).items():
+                if type(held) is int and held == value:
+                    self.sizes.append(SizeUse(module_of(node), attribute, None, parts, certain=False))
+
+    def note_sizes(self, node: Node, values: Sequence[object], parts: Mapping[int, Parts]) -> None:
+        """The same for a list of numbers, of which some count elastic channels."""
+        for index, found in parts.items():
+            self.note_size(node, values[index], found)
+        for attribute, held in vars(self.model.get_submodule(module_of(node))).items():
+            if isinstance(held, (list, tuple)) and list(held) == list(values):
+                for index, found in parts.items():
+                    if found:
+                        self.sizes.append(SizeUse(module_of(node), attribute, index, found, certain=False))
+
+    def require_size(self, module: str, attribute: str, parts: Parts, index: int | None = None) -> None:
+        """A module surely reads this attribute as the number of these channels."""
+        if parts:
+            self.sizes.append(SizeUse(module, attribute, index, parts, certain=True))
+
+
+def outputs_per_weight(node: Node, weight: Node, batch_size: int) -> int:
+    """How often a call uses each weight element for one example, from its output ``[N, ..., channels, ...]``."""
+    return math.prod(shape_of(node)) // shape_of(weight)[0] // batch_size
 
 
 def where(node: Node) -> str:

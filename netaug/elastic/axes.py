@@ -14,6 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+MOST_NARROWS = 8
+"""Beyond this many pieces a tensor is put together by index."""
+
 
 class Piece(NamedTuple):
     """A run of elements along one dimension: of the added tensor if ``added``, else of the base tensor."""
@@ -121,6 +124,8 @@ def added_key(name: str, dim: int) -> str:
 
 def added_values(base: Tensor, axes: Axes, dim: int, seed: int) -> Tensor:
     """First values of what is added: uniform, with the mean and standard deviation of the base tensor's own."""
+    if base.is_meta:
+        return base.new_empty(added_shape(base.shape, axes, dim))
     values = base.detach().double()
     mean, spread = float(values.mean()), float(values.std(correction=0)) * 3**0.5
     drawn = torch.empty(added_shape(base.shape, axes, dim))
@@ -151,9 +156,19 @@ def assemble(
                     for piece in pieces[later]
                 ]
                 more = _take(more, later, stored)
-        parts = [_narrow(more if piece.added else result, dim, piece) for piece in pieces[dim]]
-        result = torch.cat(parts, dim)
+        result = _read(result, more, dim, pieces[dim])
     return result
+
+
+def _read(base: Tensor, added: Tensor, dim: int, pieces: tuple[Piece, ...]) -> Tensor:
+    """Concatenate pieces; many small ones are picked by index, so that backward fills one tensor, not one each."""
+    if len(pieces) <= MOST_NARROWS:
+        return torch.cat([_narrow(added if piece.added else base, dim, piece) for piece in pieces], dim)
+    offset = base.shape[dim]
+    index = [
+        position + offset * piece.added for piece in pieces for position in range(piece.start, piece.stop)
+    ]
+    return torch.cat([base, added], dim).index_select(dim, torch.tensor(index, device=base.device))
 
 
 def join(base: Tensor, added: Mapping[int, Tensor]) -> Tensor:
@@ -187,5 +202,8 @@ def _take(tensor: Tensor, dim: int, pieces: list[Piece]) -> Tensor:
             merged[-1] = Piece(False, merged[-1].start, piece.stop)
         else:
             merged.append(piece)
+    if len(merged) > MOST_NARROWS:
+        index = [position for piece in merged for position in range(piece.start, piece.stop)]
+        return tensor.index_select(dim, torch.tensor(index, device=tensor.device))
     parts = [_narrow(tensor, dim, piece) for piece in merged]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

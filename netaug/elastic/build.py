@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from netaug.elastic.planner import Planner
+from netaug.elastic.plan import Plan
+from netaug.elastic.planner import Follower, Planner
+from netaug.elastic.rehearsal import Outcome, Rehearsal
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
-from netaug.elastic.trace import first_line
 from netaug.errors import UnsupportedModelError
 
 
@@ -46,59 +45,62 @@ def plan_supernet(
     """The same as :func:`augment`, also if nothing widens: its groups then say why."""
     config = config or AugmentConfig()
     example = example_input if isinstance(example_input, tuple) else (example_input,)
-    planner = Planner(model, example, config)
-    frozen: dict[str, str] = {}
-    while True:
-        supernet = Supernet(copy.deepcopy(model), planner.plan(frozen), config)
-        broken = _broken_groups(supernet, example)
-        if not broken:
-            break
-        frozen.update(broken)
+    plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config))
+    supernet = Supernet(copy.deepcopy(model), plan, config)
     supernet.training = model.training
     return supernet
 
 
-def _broken_groups(supernet: Supernet, example: tuple[Tensor, ...]) -> dict[str, str]:
-    """Run the widest network; if it fails, find the groups that make it fail, each with the error."""
-    error = _trial(supernet, supernet.plan.widest, example)
-    if error is None:
-        return {}
-    base, most = supernet.plan.base_widths, supernet.plan.widest
-    broken = {}
-    for name in most:
-        alone = _trial(supernet, {**base, name: most[name]}, example)
-        if alone is not None:
-            broken[name] = f"the network fails when it widens: {alone}"
-    return broken or dict.fromkeys(most, f"the network fails when everything widens: {error}")
+def _proven_plan(planner: Planner, rehearsal: Rehearsal) -> Plan:
+    """A plan whose widest network runs: attributes follow the widths if that gets it further, else groups freeze."""
+    frozen: dict[str, str] = {}
+    followed: tuple[Follower, ...] = ()
+    while True:
+        plan = planner.plan(frozen, followed)
+        outcome = rehearsal.run(plan, plan.widest)
+        if outcome.error is None:
+            return plan
+        more = _followed_further(planner, rehearsal, frozen, followed, outcome)
+        if more is None:
+            frozen.update(_broken_groups(planner, rehearsal, plan, outcome))
+        else:
+            followed = more
 
 
-def _trial(supernet: Supernet, widths: Mapping[str, int], example: tuple[Tensor, ...]) -> str | None:
-    """Run these widths in training mode; the error's first line, or None if all is well."""
-    inputs = tuple(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor for tensor in example)
-    modes = {module: module.training for module in supernet.modules()}
-    buffers = {name: buffer.clone() for name, buffer in supernet.named_buffers()}
-    try:
-        with torch.no_grad(), torch.random.fork_rng(), supernet.at(widths):
-            supernet.train()
-            shapes = _shapes(supernet(*inputs))
-            supernet.base.eval()
-            supernet.use_base()
-            expected = _shapes(supernet(*inputs))
-            if shapes != expected:
-                return f"the output's shape changes from {expected} to {shapes}"
-    except Exception as error:
-        return f"{type(error).__name__}: {first_line(error)}"
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for name, buffer in buffers.items():
-            supernet.get_buffer(name).copy_(buffer)
-    return None
+def _followed_further(
+    planner: Planner,
+    rehearsal: Rehearsal,
+    frozen: Mapping[str, str],
+    followed: tuple[Follower, ...],
+    before: Outcome,
+) -> tuple[Follower, ...] | None:
+    """The attributes followed, and the one more with which the widest network runs furthest; None if none helps."""
+    best, reached = None, before.operations
+    for follower in planner.followers():
+        if follower not in followed:
+            plan = planner.plan(frozen, (*followed, follower))
+            outcome = rehearsal.run(plan, plan.widest)
+            if outcome.error is None:
+                return (*followed, follower)
+            if outcome.operations > reached:
+                best, reached = (*followed, follower), outcome.operations
+    return best
 
 
-def _shapes(outputs: Any) -> list[tuple[int, ...]]:
-    leaves = torch.utils._pytree.tree_leaves(outputs)
-    return [tuple(leaf.shape) for leaf in leaves if isinstance(leaf, Tensor)]
+def _broken_groups(planner: Planner, rehearsal: Rehearsal, plan: Plan, outcome: Outcome) -> dict[str, str]:
+    """The groups near the failure with which the network fails also if nothing else widens, each with the error."""
+    base, most = plan.base_widths, plan.widest
+    near = [name for name in planner.groups_of(outcome.module) if most.get(name, 0) > base.get(name, 0)]
+    for suspects in (near, list(most)):
+        broken = {}
+        for name in suspects:
+            alone = rehearsal.run(plan, {**base, name: most[name]})
+            if alone.error is not None:
+                broken[name] = f"the network fails when it widens: {alone.error}"
+        if broken:
+            return broken
+    reason = f"the network fails when everything widens: {outcome.error}"
+    return dict.fromkeys(near or most, reason)
 
 
 def _refuse_if_nothing_widens(supernet: Supernet, model: nn.Module) -> None:

@@ -29,8 +29,10 @@ def extract(supernet: Supernet) -> nn.Module:
                 module._parameters[attribute] = value  # type: ignore[assignment]
             else:
                 module._buffers[attribute] = value
-    for name, module in modules.items():
-        _adapt_sizes(module, depthwise=name in supernet.plan.depthwise)
+    for size in supernet.plan.sizes:
+        setattr(network.get_submodule(size.module), size.attribute, size.value(supernet.widths))
+    for module in modules.values():
+        _adapt_sizes(module)
     return network
 
 
@@ -50,14 +52,17 @@ def _wide_value(supernet: Supernet, name: str) -> Tensor:
     return torch.cat([(added if piece.added else buffer)[piece.start : piece.stop] for piece in pieces])
 
 
-def _adapt_sizes(module: nn.Module, *, depthwise: bool) -> None:
+def _adapt_sizes(module: nn.Module) -> None:
     """Let a module's own record of its sizes agree with its weights."""
     if isinstance(module, _ConvNd):
-        module.groups = module.weight.shape[0] if depthwise else module.groups
-        module.out_channels = module.weight.shape[0]
-        module.in_channels = module.weight.shape[1] * module.groups
+        first, second = module.weight.shape[:2]
+        module.out_channels, module.in_channels = first, second * module.groups
+        if module.transposed:
+            module.in_channels, module.out_channels = first, second * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = module.weight.shape[0]
     elif isinstance(module, _NormBase):
         sized = module.weight if module.weight is not None else module.running_mean
         if sized is not None:

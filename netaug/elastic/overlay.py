@@ -77,10 +77,10 @@ def wide_tensors(
 
 
 def following_settings(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Setting]:
-    """Sizes and switches that go with widths: groups of depthwise layers, no running statistics."""
+    """Sizes and switches that go with widths: groups of depthwise layers and the like, no running statistics."""
     found = [
-        Setting(Place(base.get_submodule(name), "groups"), axis.size(widths))
-        for name, axis in plan.depthwise.items()
+        Setting(Place(base.get_submodule(size.module), size.attribute), size.value(widths))
+        for size in plan.sizes
     ]
     for name in plan.statistics:
         module = base.get_submodule(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,7 @@ class Layer:
         positions: Multiply-accumulates per weight element for one example.
         source: Groups along its input channels.
         target: Groups along its output channels.
+        input_dim: The weight's input dimension.
         depthwise: Whether each channel is filtered by itself.
     """
 
@@ -49,7 +51,32 @@ class Layer:
     positions: int
     source: tuple[str, ...]
     target: tuple[str, ...]
+    input_dim: int
     depthwise: bool
+
+
+@dataclass(frozen=True)
+class Size:
+    """A module attribute that counts channels: a whole number, or a list of them.
+
+    Args:
+        module: Name of the module.
+        attribute: Name of the attribute.
+        base: Its value in the base network.
+        axes: The channels that are counted: by index in the list, None for a number.
+    """
+
+    module: str
+    attribute: str
+    base: int | list[int] | tuple[int, ...]
+    axes: dict[int | None, Axis]
+
+    def value(self, widths: Mapping[str, int]) -> int | list[int] | tuple[int, ...]:
+        """What the attribute is in a network of these widths."""
+        if isinstance(self.base, int):
+            return self.axes[None].size(widths)
+        sizes = [self.axes[i].size(widths) if i in self.axes else n for i, n in enumerate(self.base)]
+        return sizes if isinstance(self.base, list) else tuple(sizes)
 
 
 @dataclass(frozen=True)
@@ -60,7 +87,7 @@ class Plan:
         groups: By name, sources before those that follow them.
         axes: Elastic dimensions of parameters and buffers, by tensor name.
         layers: Convolution and linear calls in order.
-        depthwise: Modules whose ``groups`` attribute follows an axis.
+        sizes: Module attributes that follow the widths.
         statistics: Modules that keep running statistics, elastic or not: a wider network feeds them all others.
         owners: Every (module, attribute) that holds a tensor.
         batch_size: Examples in the example input.
@@ -69,7 +96,7 @@ class Plan:
     groups: dict[str, Group]
     axes: dict[str, dict[int, Axis]]
     layers: tuple[Layer, ...]
-    depthwise: dict[str, Axis]
+    sizes: tuple[Size, ...]
     statistics: tuple[str, ...]
     owners: dict[str, tuple[tuple[str, str], ...]]
     batch_size: int

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from netaug.elastic.analysis import Analysis, Parts
+from netaug.elastic.analysis import Analysis, SizeUse
 from netaug.elastic.axes import Axis, Span
-from netaug.elastic.plan import Group, Layer, Plan
+from netaug.elastic.groups import Parts
+from netaug.elastic.plan import Group, Layer, Plan, Size
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
 from netaug.elastic.settings import AugmentConfig
-from netaug.elastic.trace import Trace, trace
+from netaug.elastic.trace import Trace, module_of, tensor_inputs, trace
 from netaug.elastic.widths import resolve
 from netaug.errors import ConfigError
+
+
+class Follower(NamedTuple):
+    """An attribute of all modules of a class that may count channels."""
+
+    kind: type[nn.Module]
+    attribute: str
 
 
 class Planner:
@@ -31,49 +40,89 @@ class Planner:
         self._names = self._unique_names()
         self._members = self._collect_members()
 
-    def plan(self, frozen: Mapping[str, str] | None = None) -> Plan:
+    def plan(self, frozen: Mapping[str, str] | None = None, followed: Collection[Follower] = ()) -> Plan:
         """Name the groups, give them roles and widths.
 
         Args:
             frozen: Group names that stay at base width, with the reason, besides those found in the graph.
+            followed: Attributes of module classes that shall go with the channels they seem to count.
         """
         reasons = {**self._kept(), **(frozen or {})}
         groups = self._sized(self._with_roles(reasons))
         axes = {
             name: {dim: self._axis(parts, groups) for dim, parts in layout.items()}
-            for name, layout in self.analysis.axes.items()
+            for name, layout in self.analysis.axes().items()
         }
         return Plan(
             groups=groups,
-            axes=axes,
+            axes={name: found for name, layout in axes.items() if (found := _widening(layout))},
             layers=tuple(
                 Layer(
-                    u.weight,
-                    u.positions,
-                    self._group_names(u.source),
-                    self._group_names(u.target),
-                    u.depthwise,
+                    use.weight,
+                    use.positions,
+                    self._group_names(use.source),
+                    self._group_names(use.target),
+                    use.input_dim,
+                    use.depthwise,
                 )
-                for u in self.analysis.uses
+                for use in self.analysis.uses
             ),
-            depthwise={name: self._axis(parts, groups) for name, parts in self.analysis.depthwise.items()},
+            sizes=self._sizes(groups, followed),
             statistics=_with_statistics(self.analysis.model),
             owners=self.trace.owners,
             batch_size=self.trace.batch_size,
         )
 
+    def followers(self) -> list[Follower]:
+        """Attributes of module classes that may be the source of sizes named in calls."""
+        found = (self._follower(use) for use in self.analysis.sizes if not use.certain)
+        return list(dict.fromkeys(found))
+
+    def groups_of(self, module: str) -> list[str]:
+        """Names of the groups along what a module's own operations take and give."""
+        found: dict[str, None] = {}
+        for node in self.trace.operations:
+            if module_of(node) == module:
+                for tensor in (node, *tensor_inputs(node)):
+                    for layout in self.analysis.layouts_of(tensor):
+                        for parts in layout.values():
+                            found.update(dict.fromkeys(self._group_names(parts)))
+        return list(found)
+
+    def _follower(self, use: SizeUse) -> Follower:
+        return Follower(type(self.analysis.model.get_submodule(use.module)), use.attribute)
+
+    def _sizes(self, groups: Mapping[str, Group], followed: Collection[Follower]) -> tuple[Size, ...]:
+        uses: dict[tuple[str, str], dict[int | None, Parts]] = {}
+        conflicting = set()
+        for use in self.analysis.sizes:
+            if not use.certain and self._follower(use) not in followed:
+                continue
+            place, parts = (use.module, use.attribute), self.analysis.groups.resolve(use.parts)
+            if uses.setdefault(place, {}).setdefault(use.index, parts) != parts:
+                conflicting.add(place)
+        sizes = []
+        for (module, attribute), by_index in uses.items():
+            axes = {index: self._axis(parts, groups) for index, parts in by_index.items()}
+            if (module, attribute) not in conflicting and any(axis.added_size for axis in axes.values()):
+                base = getattr(self.analysis.model.get_submodule(module), attribute)
+                sizes.append(Size(module, attribute, base, axes))
+        return tuple(sizes)
+
     def _unique_names(self) -> dict[int, str]:
         names: dict[int, str] = {}
-        for root in self.analysis.roots():
-            name, count = self.analysis.name(root), 2
-            while name in names.values():
-                name, count = f"{self.analysis.name(root)}#{count}", count + 1
+        taken: set[str] = set()
+        for root in self.analysis.groups.roots():
+            name, count = self.analysis.groups.name(root), 2
+            while name in taken:
+                name, count = f"{self.analysis.groups.name(root)}#{count}", count + 1
             names[root] = name
+            taken.add(name)
         return names
 
     def _collect_members(self) -> dict[str, tuple[str, ...]]:
         members: dict[str, list[str]] = {name: [] for name in self._names.values()}
-        for tensor, layout in self.analysis.axes.items():
+        for tensor, layout in self.analysis.axes().items():
             if tensor not in self.trace.parameters:
                 continue
             for dim, parts in layout.items():
@@ -82,7 +131,9 @@ class Planner:
         return {name: tuple(found) for name, found in members.items()}
 
     def _group_names(self, parts: Parts) -> tuple[str, ...]:
-        return tuple(self._names[self.analysis.find(part.group)] for part in parts)
+        """Channels that no layer makes are in no group."""
+        found = (self._names.get(part.group) for part in self.analysis.groups.resolve(parts))
+        return tuple(name for name in found if name is not None)
 
     def _kept(self) -> dict[str, str]:
         """A pattern means the groups of that name; if there are none, all groups of the modules it matches."""
@@ -105,8 +156,8 @@ class Planner:
         found = []
         for root, assignment in assign_roles(self.analysis).items():
             name = self._names[root]
-            reason = self.analysis.reason(root) or reasons.get(name, "")
-            base = self.analysis.size(root)
+            reason = self.analysis.groups.reason(root) or reasons.get(name, "")
+            base = self.analysis.groups.size(root)
             group = Group(name, assignment.role, base, base, members=self._members[name], reason=reason)
             if reason:
                 found.append(replace(group, role="frozen"))
@@ -125,9 +176,14 @@ class Planner:
 
     def _axis(self, parts: Parts, groups: Mapping[str, Group]) -> Axis:
         spans = []
-        for part, name in zip(parts, self._group_names(parts), strict=True):
-            spans.append(Span(name, part.repeat, groups[name].base, groups[name].most))
+        for part in self.analysis.groups.resolve(parts):
+            name, base = self._names.get(part.group, ""), self.analysis.groups.size(part.group)
+            spans.append(Span(name, part.repeat, base, groups[name].most if name else base))
         return Axis(tuple(spans))
+
+
+def _widening(layout: Mapping[int, Axis]) -> dict[int, Axis]:
+    return {dim: axis for dim, axis in layout.items() if axis.added_size}
 
 
 def _with_statistics(model: nn.Module) -> tuple[str, ...]:

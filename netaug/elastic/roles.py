@@ -13,7 +13,8 @@ from typing import Literal
 
 from torch.fx import Node
 
-from netaug.elastic.analysis import Analysis, Parts
+from netaug.elastic.analysis import Analysis
+from netaug.elastic.groups import Parts
 from netaug.elastic.trace import operator_name, tensor_inputs
 
 Role = Literal["width", "expand", "follow"]
@@ -40,7 +41,7 @@ def assign_roles(analysis: Analysis) -> dict[int, Assignment]:
                 roles.setdefault(group, Assignment("expand" if role == "expand" else "follow", source))
     for group, source in _inverted_blocks(analysis, roles):
         roles.setdefault(group, Assignment("expand", source))
-    return {group: _settled(analysis, group, roles) for group in analysis.roots()}
+    return {group: _settled(analysis, group, roles) for group in analysis.groups.roots()}
 
 
 def _settled(analysis: Analysis, group: int, roles: dict[int, Assignment]) -> Assignment:
@@ -65,7 +66,8 @@ def _settled(analysis: Analysis, group: int, roles: dict[int, Assignment]) -> As
 
 def _inverted_blocks(analysis: Analysis, roles: dict[int, Assignment]) -> Iterable[tuple[int, Parts]]:
     """Hidden channels without a shortcut: dense, depthwise, dense, wider than both what enters and what leaves."""
-    for group in analysis.roots():
+    later = _behind_dense(analysis)
+    for group in analysis.groups.roots():
         makers = [
             use for use in analysis.uses if not use.depthwise and group in _groups(analysis, use.target)
         ]
@@ -75,13 +77,20 @@ def _inverted_blocks(analysis: Analysis, roles: dict[int, Assignment]) -> Iterab
         takers = [use for use in takers if not _is_gate(analysis, use.target, roles)]
         makers = [use for use in makers if not _is_gate(analysis, use.source, roles)]
         filtered = any(use.depthwise and group in _groups(analysis, use.source) for use in analysis.uses)
-        if len(makers) != 1 or not takers or not filtered or not makers[0].source:
+        if len(makers) != 1 or not takers or not filtered or makers[0].node not in later:
             continue
-        size = analysis.size(group)
-        if size > analysis.parts_size(makers[0].source) and all(
-            size > analysis.parts_size(use.target) for use in takers
-        ):
+        hidden = makers[0].channels[1]
+        if hidden > makers[0].channels[0] and all(hidden > use.channels[1] for use in takers):
             yield group, makers[0].source
+
+
+def _behind_dense(analysis: Analysis) -> set[Node]:
+    """Operations on channels that a layer has made; the others see the image."""
+    dense, later = {use.node for use in analysis.uses}, set[Node]()
+    for node in analysis.trace.operations:
+        if any(source in dense or source in later for source in tensor_inputs(node)):
+            later.add(node)
+    return later
 
 
 def _is_gate(analysis: Analysis, parts: Parts, roles: dict[int, Assignment]) -> bool:
@@ -90,7 +99,7 @@ def _is_gate(analysis: Analysis, parts: Parts, roles: dict[int, Assignment]) -> 
 
 
 def _groups(analysis: Analysis, parts: Parts) -> set[int]:
-    return {analysis.find(part.group) for part in parts}
+    return analysis.groups.members(parts)
 
 
 class _Flow:
@@ -132,8 +141,6 @@ class _Flow:
         ):
             return []  # whole stages lie between, as in a feature pyramid: not the branch of one block
         source = self.analysis.layout(fork).get(1) or next(iter(self.analysis.layout(fork).values()), ())
-        if not source:
-            return []
         outside = _groups(self.analysis, source)
         return [
             (group, source)

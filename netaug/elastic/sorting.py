@@ -70,8 +70,8 @@ def _importance(supernet: Supernet, group: str) -> Tensor | None:
             continue
         seen.add(layer.weight)
         whole = _whole(supernet, layer.weight)
-        axis = supernet.plan.axes[layer.weight][1]
-        per_input = whole.abs().transpose(0, 1).flatten(1).sum(1)
+        axis = supernet.plan.axes[layer.weight][layer.input_dim]
+        per_input = whole.abs().transpose(0, layer.input_dim).flatten(1).sum(1)
         norm = per_input[axis.positions(group).to(whole.device)].sum(1)
         total = norm if total is None else total + norm
     return total

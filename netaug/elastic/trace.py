@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from netaug.errors import ModelError, UnsupportedModelError
@@ -29,6 +30,7 @@ class Trace:
         inputs: Nodes of the example inputs.
         tensors: Canonical name of the parameter or buffer behind a node.
         parameters: Which of these names are parameters.
+        statistics: Which of them are running statistics of torch's own norms, one entry per channel.
         batch_size: Number of examples in the example input.
     """
 
@@ -37,6 +39,7 @@ class Trace:
     inputs: tuple[Node, ...]
     tensors: dict[Node, str]
     parameters: frozenset[str]
+    statistics: frozenset[str]
     batch_size: int
     owners: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
@@ -149,6 +152,34 @@ def module_of(node: Node) -> str:
     return str(names[-1]) if names else ""
 
 
+def gives_tensors(node: Node) -> bool:
+    """Whether a call gives any tensor; checks and questions for sizes do not."""
+    return number_of_results(node) > 0
+
+
+def gives_several(node: Node) -> bool:
+    """Whether a call gives several tensors."""
+    return isinstance(node.meta.get("val"), (tuple, list))
+
+
+def number_of_results(node: Node) -> int:
+    """How many tensors a call gives."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, (tuple, list)) else [value]
+    return sum(isinstance(one, Tensor) for one in values)
+
+
+def running_statistics(model: nn.Module) -> list[str]:
+    """Names of the running means and variances that torch's own norms keep."""
+    return [
+        f"{name}.{attribute}" if name else attribute
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase) and module.track_running_stats
+        for attribute in ("running_mean", "running_var")
+        if isinstance(module._buffers.get(attribute), Tensor)
+    ]
+
+
 def tensor_inputs(node: Node) -> list[Node]:
     """All nodes that a call takes, also those inside lists."""
     return list(node.all_input_nodes)
@@ -177,6 +208,7 @@ def _read(program: Any, model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
         inputs=tuple(inputs),
         tensors=tensors,
         parameters=frozenset(name for name, _ in model.named_parameters()),
+        statistics=frozenset(canonical[name] for name in running_statistics(model)),
         batch_size=example[0].shape[0] if example[0].dim() else 1,
         owners=owners,
     )

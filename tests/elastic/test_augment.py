@@ -19,7 +19,7 @@ def _roles(network: nn.Module, **settings: object) -> dict[str, str]:
 def test_unknown_operations_freeze_what_they_touch_and_say_so() -> None:
     groups = augment(tiny.build("rigid"), tiny.images()).groups
     assert groups["heads"].role == "frozen"
-    assert "reshapes its channels" in groups["heads"].reason
+    assert "fails when it widens" in groups["heads"].reason
     assert groups["stem.0"].role == "width"
     assert groups["after.0"].role == "width"
 

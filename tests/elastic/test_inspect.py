@@ -33,7 +33,7 @@ def test_counts_are_the_papers(name: str) -> None:
 def test_text_names_groups_roles_and_reasons() -> None:
     text = str(describe(tiny.build("rigid"), tiny.images()))
     assert "stem.0" in text
-    assert "heads (8 channels): 'forward' reshapes its channels" in text
+    assert "heads (4 channels): the network fails when it widens" in text
     assert "output of the network" in text
 
 

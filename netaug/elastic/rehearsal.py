@@ -1,0 +1,108 @@
+"""Trial runs of a planned supernet, without data: does every module take the shapes that the plan says?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from netaug.elastic.plan import Plan
+from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.supernet import Supernet
+from netaug.elastic.trace import first_line
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial run ended.
+
+    Args:
+        error: The first line of what went wrong; None if nothing did.
+        module: The innermost module in which it went wrong.
+        operations: How many tensor operations were done.
+    """
+
+    error: str | None
+    module: str
+    operations: int
+
+
+class Rehearsal:
+    """Runs plans on a copy of the model that has shapes but no values, or on a true copy if that cannot be done."""
+
+    def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
+        self._config = config
+        inputs = tuple(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor for tensor in example)
+        try:
+            self._model = copy.deepcopy(model).to("meta").train()
+            self._inputs = tuple(tensor.to("meta") for tensor in inputs)
+            with torch.no_grad():
+                self._expected = _shapes(self._model(*self._inputs))
+        except Exception:  # values are needed after all, as for tensors that are no buffers
+            self._model, self._inputs = copy.deepcopy(model).train(), inputs
+            with torch.no_grad(), torch.random.fork_rng():
+                self._expected = _shapes(self._model(*self._inputs))
+
+    def run(self, plan: Plan, widths: Mapping[str, int]) -> Outcome:
+        """Run the network of these widths in training mode, and compare its outputs' shapes with the base's."""
+        supernet = Supernet(self._model, plan, self._config)
+        supernet.use(widths)
+        counter = _Counter()
+        with _module_stack(self._model) as stack, torch.no_grad(), torch.random.fork_rng():
+            try:
+                with counter:
+                    shapes = _shapes(supernet(*self._inputs))
+            except Exception as error:
+                message = f"{type(error).__name__}: {first_line(error)}"
+                return Outcome(message, stack[-1] if stack else "", counter.operations)
+        if shapes != self._expected:
+            message = f"the output's shape changes from {self._expected} to {shapes}"
+            return Outcome(message, "", counter.operations)
+        return Outcome(None, "", counter.operations)
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts tensor operations."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.operations += 1
+        return result
+
+
+@contextmanager
+def _module_stack(model: nn.Module) -> Iterator[list[str]]:
+    """The names of the modules whose forward is running; an error leaves them as they were when it was raised."""
+    names = {id(module): name for name, module in model.named_modules()}
+    stack: list[str] = []
+
+    def enter(module: nn.Module, inputs: object) -> None:
+        if id(module) in names:
+            stack.append(names[id(module)])
+
+    def leave(module: nn.Module, inputs: object, outputs: object) -> None:
+        if id(module) in names:
+            stack.pop()
+
+    handles = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
+    try:
+        yield stack
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _shapes(outputs: Any) -> list[tuple[int, ...]]:
+    leaves = torch.utils._pytree.tree_leaves(outputs)
+    return [tuple(leaf.shape) for leaf in leaves if isinstance(leaf, Tensor)]

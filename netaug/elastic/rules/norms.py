@@ -1,0 +1,54 @@
+"""Normalisations: channels pass through; affine parameters and statistics have the same ones."""
+
+from __future__ import annotations
+
+from torch.fx import Node
+
+from netaug.elastic.analysis import Analysis, where
+from netaug.elastic.groups import Layout
+from netaug.elastic.rules.registry import elastic_rule
+from netaug.elastic.trace import arguments, module_of, shape_of
+
+
+@elastic_rule("batch_norm", "instance_norm")
+def batch_norm(analysis: Analysis, node: Node) -> Layout:
+    """Statistics per channel, kept by a torch module or not at all."""
+    call = arguments(node)
+    x = call["input"]
+    kept = [call[name] for name in ("running_mean", "running_var") if call[name] is not None]
+    if any(analysis.trace.tensors.get(tensor) not in analysis.trace.statistics for tensor in kept):
+        return analysis.give_up(node, f"'{where(node)}' keeps statistics outside a torch module")
+    affine = [call[name] for name in ("weight", "bias") if call[name] is not None]
+    channels = analysis.meet(node, (x, 1), *((tensor, 0) for tensor in (*affine, *kept)))
+    return {**analysis.layout(x), 1: channels}
+
+
+@elastic_rule("layer_norm", "rms_norm")
+def layer_norm(analysis: Analysis, node: Node) -> Layout:
+    """Over the last dimensions, whose sizes the module keeps in ``normalized_shape``."""
+    call = arguments(node)
+    x, shape = call["input"], call["normalized_shape"]
+    affine = [call[name] for name in ("weight", "bias") if call.get(name) is not None]
+    first, found = len(shape_of(x)) - len(shape), {}
+    for index in range(len(shape)):
+        found[index] = analysis.meet(node, (x, first + index), *((tensor, index) for tensor in affine))
+    module = module_of(node)
+    if hasattr(analysis.model.get_submodule(module), "normalized_shape"):
+        for index, parts in found.items():
+            analysis.require_size(module, "normalized_shape", parts, index)
+    else:
+        analysis.note_sizes(node, shape, found)
+    return analysis.layout(x)
+
+
+@elastic_rule("group_norm")
+def group_norm(analysis: Analysis, node: Node) -> Layout:
+    """Statistics per group of channels: every group widens alike."""
+    call = arguments(node)
+    x = call["input"]
+    channels = analysis.dim(x, 1)
+    if channels and analysis.groups.tile(channels, call["num_groups"], where(node)) is None:
+        analysis.groups.freeze(channels, f"'{where(node)}' cannot divide these channels into its groups")
+    affine = [call[name] for name in ("weight", "bias") if call[name] is not None]
+    analysis.meet(node, (x, 1), *((tensor, 0) for tensor in affine))
+    return analysis.layout(x)
