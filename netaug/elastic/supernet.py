@@ -7,6 +7,7 @@ model's ``forward`` runs unchanged, whatever it does with its parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.elastic.axes import Piece, added_dims, added_key, added_values
+from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
 from netaug.elastic.overlay import Setting, following_settings, overlaid, wide_tensors
 from netaug.elastic.plan import Group, Plan
@@ -35,12 +37,14 @@ class Pass:
         weight: Factor on this pass's loss.
         widths: Channels per group.
         share: Part of the batch that the pass sees, in (0, 1].
+        last: Whether it is the step's last pass, after whose backward the gradients are complete.
     """
 
     name: Literal["base", "augmented"]
     weight: float
     widths: Mapping[str, int]
     share: float = 1.0
+    last: bool = True
 
     def take(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The first images and labels that this pass sees: all, or ``share`` of them but at least two."""
@@ -66,6 +70,7 @@ class Supernet(nn.Module):
         self.base = base
         self.config = config
         self.plan = plan
+        self._counter = Counter.of(base, plan)
         self.added = nn.ParameterDict()
         names: dict[str, dict[int, str]] = {}
         for name, parameter in base.named_parameters():
@@ -75,7 +80,6 @@ class Supernet(nn.Module):
                 names.setdefault(name, {})[dim] = added_key(name, dim)
                 self.added[added_key(name, dim)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
         self._wide = wide_tensors(base, plan, self.added, names)
-        self._shapes = {name: tuple(parameter.shape) for name, parameter in base.named_parameters()}
         self._widths = dict(plan.base_widths)
         self._pieces: dict[str, dict[int, tuple[Piece, ...]]] | None = None
         self._switches: list[Setting] = []
@@ -125,11 +129,16 @@ class Supernet(nn.Module):
     def sample(self, step: int, progress: float = 0.0) -> dict[str, int]:
         """Draw widths for a step, a function of ``config.seed``, ``step`` and the phase alone.
 
+        With ``config.max_macs_ratio`` no drawn network has more MACs than that many times the base network's.
+
         Args:
             step: Number of the training step, from 0.
             progress: Share of the training that is done, in [0, 1].
         """
-        return draw(self.plan.groups.values(), self.config, step, progress)
+        limit = self.config.max_macs_ratio
+        most = math.inf if limit is None else limit * self._counter.macs({})
+        groups = self.plan.groups.values()
+        return draw(groups, self.config, step, progress, lambda widths: self._counter.macs(widths) <= most)
 
     def passes(self, step: int, progress: float) -> Iterator[Pass]:
         """The passes of one training step: the base network, then one drawn wider network (weight alpha).
@@ -143,9 +152,10 @@ class Supernet(nn.Module):
         """
         try:
             self.use_base()
-            yield Pass("base", 1.0, self.widths)
             roles = {group.role for group in self.plan.groups.values()}
-            if any(is_augmented(role, self.config, progress) for role in roles):
+            widens = any(is_augmented(role, self.config, progress) for role in roles)
+            yield Pass("base", 1.0, self.widths, last=not widens)
+            if widens:
                 self._widen(self.sample(step, progress))
                 yield Pass("augmented", self.config.alpha, self.widths, self.config.batch_share)
         finally:
@@ -190,16 +200,11 @@ class Supernet(nn.Module):
 
     def macs(self, widths: Mapping[str, int] | None = None) -> int:
         """Multiply-accumulates of convolutions and linear layers for one example; present widths by default."""
-        wanted = self._widths if widths is None else self._checked(widths)
-        total = 0
-        for layer in self.plan.layers:
-            total += layer.positions * self._elements(layer.weight, wanted)
-        return total
+        return self._counter.macs(self._widths if widths is None else self._checked(widths))
 
     def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
         """Number of parameters of the network of these widths; present widths by default."""
-        wanted = self._widths if widths is None else self._checked(widths)
-        return sum(self._elements(name, wanted) for name in self._shapes)
+        return self._counter.parameters(self._widths if widths is None else self._checked(widths))
 
     def sort_channels(
         self, optimizer: torch.optim.Optimizer | None = None, averages: Iterable[Supernet] = ()
@@ -216,13 +221,6 @@ class Supernet(nn.Module):
             yield
         finally:
             self._widths, self._pieces, self._switches = before
-
-    def _elements(self, name: str, widths: Mapping[str, int]) -> int:
-        axes = self.plan.axes.get(name, {})
-        elements = 1
-        for dim, size in enumerate(self._shapes[name]):
-            elements *= axes[dim].size(widths) if dim in axes else size
-        return elements
 
     def _checked(self, widths: Mapping[str, int]) -> dict[str, int]:
         base, most = self.plan.base_widths, self.plan.widest

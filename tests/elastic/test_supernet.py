@@ -225,13 +225,13 @@ def test_passes_set_and_restore_widths() -> None:
         tiny.build("inverted"), tiny.images(), AugmentConfig(width_until=0.5, expand_until=0.8)
     )
     base = supernet.widths
-    assert [p.name for p in supernet.passes(0, 0.0)] == ["base", "augmented"]
+    assert [(p.name, p.last) for p in supernet.passes(0, 0.0)] == [("base", False), ("augmented", True)]
     assert supernet.widths == base
     roles = {name: group.role for name, group in supernet.groups.items()}
     late = [supernet.sample(step, 0.6) for step in range(20)]
     assert all(w[name] == base[name] for w in late for name in w if roles[name] == "width")
     assert any(w[name] > base[name] for w in late for name in w if roles[name] == "expand")
-    assert [p.name for p in supernet.passes(0, 0.9)] == ["base"]
+    assert [(p.name, p.last) for p in supernet.passes(0, 0.9)] == [("base", True)]
     passes = supernet.passes(1, 0.0)
     next(passes), next(passes)
     passes.close()
