@@ -79,6 +79,10 @@ class NetAugConfig:
         enabled: false trains the plain network: the baseline.
         width: Multipliers on the base channels of `width` groups.
         expand: Multipliers on the expand ratio of `expand` groups.
+        groups: Multipliers of single groups in place of those of their role, by glob pattern of groups or modules,
+            such as {"stages.3.*": [1.0, 2.0]}; of several patterns that match a group the last one counts.
+        max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's, so that a step fits a
+            time budget; null sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
         width_until: Progress in [0, 1] up to which `width` groups are augmented.
@@ -90,6 +94,8 @@ class NetAugConfig:
     enabled: bool = True
     width: tuple[float, ...] = (1.0, 1.8, 2.6)
     expand: tuple[float, ...] = (1.0, 1.6, 2.2, 2.8)
+    groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    max_macs_ratio: float | None = None
     alpha: float = 1.0
     batch_share: float = 1.0
     width_until: float = 0.5
@@ -105,6 +111,8 @@ class NetAugConfig:
         return AugmentConfig(
             width=tuple(self.width),
             expand=tuple(self.expand),
+            groups=self.groups,
+            max_macs_ratio=self.max_macs_ratio,
             alpha=self.alpha,
             batch_share=self.batch_share,
             width_until=self.width_until,

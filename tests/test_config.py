@@ -36,7 +36,15 @@ def test_training_settings_out_of_range_are_refused_by_name(key: str, value: flo
 
 
 @pytest.mark.parametrize(
-    "setting", [{"width": (0.5,)}, {"alpha": -1.0}, {"batch_share": 0.0}, {"width_until": 2.0}]
+    "setting",
+    [
+        {"width": (0.5,)},
+        {"groups": {"stem": (0.5,)}},
+        {"max_macs_ratio": 1.0},
+        {"alpha": -1.0},
+        {"batch_share": 0.0},
+        {"width_until": 2.0},
+    ],
 )
 def test_netaug_settings_are_checked_even_if_it_is_off(setting: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
@@ -48,6 +56,8 @@ def test_netaug_settings_become_those_of_augment() -> None:
     config = NetAugConfig(
         width=(1.0, 3.0),
         expand=(1.0, 5.0),
+        groups={"stem*": (1.0, 2.0)},
+        max_macs_ratio=3.0,
         alpha=0.5,
         batch_share=0.25,
         width_until=0.1,

@@ -79,8 +79,11 @@ def test_overrides_win_over_the_recipe_and_the_last_one_wins() -> None:
 
 
 def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
-    config = default_config(["--netaug.keep", "a*,b", "--train.lr", "1e-3", "--model.options", "{a: [1, 2]}"])
+    words = ["--netaug.keep", "a*,b", "--train.lr", "1e-3", "--model.options", "{a: [1, 2]}"]
+    config = default_config([*words, "--netaug.groups", '{"a.*": [1, 2.5]}', "--netaug.max_macs_ratio", "3"])
     assert config.netaug.keep == ("a*", "b")
+    assert config.netaug.groups == {"a.*": (1.0, 2.5)}
+    assert config.netaug.max_macs_ratio == 3.0
     path = write(tmp_path, to_yaml(config))
     assert load_config(path) == config
     assert yaml.safe_load(to_yaml(config)) == to_mapping(config)
@@ -102,6 +105,7 @@ def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
         ("train: {lr: true}", [], r"train\.lr.*True \(bool\).*float"),
         ("data: {augment: smal}", [], r"data\.augment.*'smal'.*one of imagenet, small, none"),
         ("netaug: {width: wide}", [], r"netaug\.width.*a list of float"),
+        ("netaug: {groups: {a: 2}}", [], r"netaug\.groups.*a mapping of glob patterns to lists of float"),
         ("model: {options: 3}", [], r"model\.options.*a mapping"),
         ("- 1", [], "does not hold settings"),
         ("a: [", [], "is not YAML"),

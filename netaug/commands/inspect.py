@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _EXAMPLE = """
 netaug inspect mcunet
 netaug inspect demo/digits --netaug.width 1,2,3
-netaug inspect timm:resnet18 --image-size 160 --num-classes 10"""
+netaug inspect timm:resnet18 --image-size 160 --num-classes 10
+netaug inspect mcunet --netaug.max_macs_ratio 3"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
 _SETTINGS = ("netaug", "model", "data.name", "data.root", "data.image_size", "data.on_error", "train.seed")

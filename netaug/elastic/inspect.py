@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group
@@ -42,6 +42,7 @@ class Inspection:
         widest: The widest network.
         drawn: Mean over draws while every kind of group is augmented.
         drawn_late: Mean over draws after ``width_until``.
+        drawn_most: The draw of either phase with the most MACs.
         config: The settings it was made with.
     """
 
@@ -50,6 +51,7 @@ class Inspection:
     widest: Counts
     drawn: Counts
     drawn_late: Counts
+    drawn_most: Counts
     config: AugmentConfig
 
     def render(self, *, members: bool = False) -> Group:
@@ -58,7 +60,13 @@ class Inspection:
         Args:
             members: List the parameters of every group.
         """
-        return Group(self._counts_table(), Text(), self._groups_table(members), *self._frozen_lines())
+        return Group(
+            self._counts_table(),
+            *self._limit_lines(),
+            Text(),
+            self._groups_table(members),
+            *self._frozen_lines(),
+        )
 
     def __str__(self) -> str:
         console = Console(width=140, no_color=True)
@@ -76,12 +84,25 @@ class Inspection:
             ("base (what you ship)", self.base),
             (f"drawn, mean until {until} of training", self.drawn),
             (f"drawn, mean after {until}", self.drawn_late),
-            ("widest", self.widest),
+            ("drawn, largest", self.drawn_most),
+            ("widest (its parameters are what training stores)", self.widest),
         ]
         for name, counts in rows:
             ratio = counts.macs / self.base.macs if self.base.macs else 1.0
             table.add_row(name, _short(counts.parameters), _short(counts.macs), f"{ratio:.2f}")
         return table
+
+    def _limit_lines(self) -> list[Text]:
+        limit = self.config.max_macs_ratio
+        if limit is None:
+            return []
+        never = "; the widest network is beyond that and never drawn"
+        return [
+            Text(
+                f"max_macs_ratio {limit:g}: no drawn network has more than {_short(limit * self.base.macs)} MACs"
+                + never * (self.widest.macs > limit * self.base.macs)
+            )
+        ]
 
     def _groups_table(self, members: bool) -> Table:
         table = Table(title="groups that widen", title_justify="left", box=None, pad_edge=False)
@@ -113,16 +134,17 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
     def count(widths: Mapping[str, int]) -> Counts:
         return Counts(supernet.num_parameters(widths), supernet.macs(widths))
 
-    def mean(progress: float) -> Counts:
-        found = [count(supernet.sample(step, progress)) for step in range(draws)]
-        return Counts(sum(c.parameters for c in found) / draws, sum(c.macs for c in found) / draws)
+    def drawn(progress: float) -> list[Counts]:
+        return [count(supernet.sample(step, progress)) for step in range(draws)]
 
+    early, late = drawn(0.0), drawn(min(1.0, supernet.config.width_until))
     return Inspection(
         groups=supernet.groups,
         base=count({}),
         widest=count(supernet.plan.widest),
-        drawn=mean(0.0),
-        drawn_late=mean(min(1.0, supernet.config.width_until)),
+        drawn=_mean(early),
+        drawn_late=_mean(late),
+        drawn_most=max(early + late, key=lambda counts: counts.macs),
         config=supernet.config,
     )
 
@@ -132,6 +154,13 @@ def describe(
 ) -> Inspection:
     """Augment a model only to see what would widen, also if nothing does; see :func:`netaug.augment`."""
     return inspect(plan_supernet(model, example_input, config))
+
+
+def _mean(found: Sequence[Counts]) -> Counts:
+    return Counts(
+        sum(counts.parameters for counts in found) / len(found),
+        sum(counts.macs for counts in found) / len(found),
+    )
 
 
 def _possible(group: WidthGroup) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -12,6 +11,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from netaug.elastic.analysis import Analysis, SizeUse
 from netaug.elastic.axes import Axis, Span
+from netaug.elastic.control import matching, with_own_ratios, within_limit
+from netaug.elastic.counting import Counter
 from netaug.elastic.groups import Parts
 from netaug.elastic.plan import Group, Layer, Plan, Size
 from netaug.elastic.roles import assign_roles
@@ -48,7 +49,13 @@ class Planner:
             followed: Attributes of module classes that shall go with the channels they seem to count.
         """
         reasons = {**self._kept(), **(frozen or {})}
-        groups = self._sized(self._with_roles(reasons))
+        plan = self._plan_of(self._with_roles(reasons), followed)
+        macs = Counter.of(self.analysis.model, plan).macs
+        limited = within_limit(plan.groups.values(), self.config, macs)
+        return plan if limited == list(plan.groups.values()) else self._plan_of(limited, followed)
+
+    def _plan_of(self, planned: list[Group], followed: Collection[Follower]) -> Plan:
+        groups = self._sized(planned)
         axes = {
             name: {dim: self._axis(parts, groups) for dim, parts in layout.items()}
             for name, layout in self.analysis.axes().items()
@@ -139,11 +146,7 @@ class Planner:
         """A pattern means the groups of that name; if there are none, all groups of the modules it matches."""
         kept: dict[str, str] = {}
         for pattern in self.config.keep:
-            found = [name for name in self._names.values() if fnmatchcase(name, pattern)] or [
-                name
-                for name, members in self._members.items()
-                if any(_matches(member.partition("[")[0], pattern) for member in members)
-            ]
+            found = matching(pattern, self._members)
             if not found:
                 raise ConfigError(
                     f"keep='{pattern}' matches no width group and no module with one.",
@@ -168,7 +171,7 @@ class Planner:
                 source = self._group_names(assignment.source)
                 found.append(replace(group, ratios=tuple(ratios), source=source))
         order = {"frozen": 0, "width": 1, "expand": 2, "follow": 3}
-        return sorted(found, key=lambda group: order[group.role])
+        return sorted(with_own_ratios(found, self.config), key=lambda group: order[group.role])
 
     def _sized(self, groups: list[Group]) -> dict[str, Group]:
         widest = resolve(groups, {group.name: max(group.ratios) for group in groups})
@@ -192,9 +195,3 @@ def _with_statistics(model: nn.Module) -> tuple[str, ...]:
         for name, module in model.named_modules()
         if isinstance(module, _NormBase) and module.track_running_stats
     )
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a glob matches a name or any of the modules around it."""
-    parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[: n + 1]), pattern) for n in range(len(parts)))

@@ -3,9 +3,49 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from netaug.errors import ConfigError
+
+
+class RatiosByGlob(Mapping[str, tuple[float, ...]]):
+    """Lists of multipliers by glob pattern, in the order given; cannot be changed, can be hashed.
+
+    Args:
+        lists: A list of one or more multipliers, each at least 1.0, per pattern.
+
+    Raises:
+        ConfigError: A pattern is no text, or its list is no list of such numbers.
+    """
+
+    def __init__(self, lists: Mapping[str, Sequence[float]]) -> None:
+        if not isinstance(lists, Mapping):
+            raise ConfigError("groups is not a mapping.", got=lists, allowed=_GROUPS_SHAPE)
+        for pattern, factors in lists.items():
+            if not isinstance(pattern, str) or not pattern:
+                raise ConfigError("groups has a key that is no pattern.", got=pattern, allowed=_GROUPS_SHAPE)
+            check_multipliers(f"groups[{pattern!r}]", factors)
+        self._lists = {pattern: tuple(map(float, factors)) for pattern, factors in lists.items()}
+
+    def __getitem__(self, pattern: str) -> tuple[float, ...]:
+        return self._lists[pattern]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lists)
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._lists.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._lists)
+
+
+_GROUPS_SHAPE = "a mapping of glob patterns to lists of multipliers, such as {'stages.3.*': [1.0, 2.0]}"
 
 
 @dataclass(frozen=True)
@@ -15,6 +55,9 @@ class AugmentConfig:
     Args:
         width: Multipliers on the base channels of ``width`` groups (stem, block outputs, final conv).
         expand: Multipliers on the expand ratio of ``expand`` groups (hidden channels of a block).
+        groups: Multipliers of single groups in place of those of their role, by glob pattern of group names or
+            of the modules that hold them; of several patterns that match a group the last one counts.
+        max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's; None sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
         width_until: Progress in [0, 1] up to which ``width`` groups are augmented.
@@ -25,6 +68,8 @@ class AugmentConfig:
 
     width: tuple[float, ...] = (1.0, 1.8, 2.6)
     expand: tuple[float, ...] = (1.0, 1.6, 2.2, 2.8)
+    groups: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    max_macs_ratio: float | None = None
     alpha: float = 1.0
     batch_share: float = 1.0
     width_until: float = 0.5
@@ -33,16 +78,12 @@ class AugmentConfig:
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("width", "expand"):
-            factors = getattr(self, name)
-            if not factors or not all(1.0 <= factor < math.inf for factor in factors):
-                raise ConfigError(
-                    f"the list of {name} multipliers cannot be used.",
-                    got=factors,
-                    allowed="one or more numbers, each at least 1.0",
-                    fix=f"for example {name}=(1.0, 1.8, 2.6); (1.0,) switches this role off",
-                )
+        check_multipliers("width", self.width)
+        check_multipliers("expand", self.expand)
+        object.__setattr__(self, "groups", RatiosByGlob(self.groups))
+        limit = self.max_macs_ratio
         for name, allowed, fits in (
+            ("max_macs_ratio", "a number > 1, or none for no limit", limit is None or 1.0 < limit < math.inf),
             ("alpha", "a number > 0", 0.0 < self.alpha < math.inf),
             ("batch_share", "a number in (0, 1]", 0.0 < self.batch_share <= 1.0),
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
@@ -50,3 +91,23 @@ class AugmentConfig:
         ):
             if not fits:
                 raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)
+
+
+def check_multipliers(name: str, factors: Any) -> None:
+    """Refuse what is no list of multipliers.
+
+    Raises:
+        ConfigError: Empty, or an entry is no number of at least 1.0.
+    """
+    is_list = isinstance(factors, Sequence) and not isinstance(factors, str) and len(factors) > 0
+    if is_list and all(isinstance(factor, (int, float)) and 1.0 <= factor < math.inf for factor in factors):
+        return
+    single = name.startswith("groups")
+    raise ConfigError(
+        f"the list of {name} multipliers cannot be used.",
+        got=factors,
+        allowed="one or more numbers, each at least 1.0",
+        fix="for example (1.0, 2.0); (1.0,) draws nothing for the group"
+        if single
+        else f"for example {name}=(1.0, 1.8, 2.6); (1.0,) switches this role off",
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 
 from netaug.elastic.plan import Group
 from netaug.elastic.settings import AugmentConfig
 from netaug.seeding import generator
+
+TRIES = 10
+"""Networks drawn for a step before one beyond the limit is made smaller instead."""
 
 
 def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, int]:
@@ -34,16 +37,74 @@ def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, i
     return widths
 
 
-def draw(groups: Iterable[Group], config: AugmentConfig, step: int, progress: float) -> dict[str, int]:
-    """Draw the widths of one step: every group by itself, uniformly, 1.0 included; keyed by seed and step."""
-    groups = list(groups)
-    random = generator(config.seed, "widths", step)
-    ratios = {}
-    for group in groups:
-        choice = int(torch.randint(len(group.ratios), (), generator=random))
-        ratios[group.name] = group.ratios[choice] if is_augmented(group.role, config, progress) else 1.0
+def free_widths(groups: Sequence[Group], ratios: Mapping[str, float]) -> dict[str, int]:
+    """The same of the groups that can widen alone."""
     widths = resolve(groups, ratios)
     return {group.name: widths[group.name] for group in groups if group.role != "frozen"}
+
+
+def draw(
+    groups: Iterable[Group],
+    config: AugmentConfig,
+    step: int,
+    progress: float,
+    fits: Callable[[Mapping[str, int]], bool] | None = None,
+) -> dict[str, int]:
+    """Draw the widths of one step: every group by itself, uniformly, 1.0 included; keyed by seed and step.
+
+    Args:
+        groups: Sources before the groups that follow them.
+        config: Holds the seed and the schedule.
+        step: Number of the training step, from 0.
+        progress: Share of the training that is done, in [0, 1].
+        fits: Whether a network of these widths is within the limit; base is. A network that is not is drawn
+            anew, up to :data:`TRIES` times; then ratios fall one notch at a time, in a drawn order, until it is.
+
+    Returns:
+        Channels per group that can widen, a function of the arguments alone.
+    """
+    groups = list(groups)
+    ratios: dict[str, float] = {}
+    for attempt in range(TRIES):
+        random = generator(config.seed, "widths", step, *([attempt] if attempt else []))
+        for group in groups:
+            choice = int(torch.randint(len(group.ratios), (), generator=random))
+            ratios[group.name] = group.ratios[choice] if is_augmented(group.role, config, progress) else 1.0
+        widths = free_widths(groups, ratios)
+        if fits is None or fits(widths):
+            return widths
+    assert fits is not None
+    return _shrunk(groups, ratios, fits, generator(config.seed, "shrink", step))
+
+
+def _shrunk(
+    groups: Sequence[Group],
+    ratios: Mapping[str, float],
+    fits: Callable[[Mapping[str, int]], bool],
+    random: torch.Generator,
+) -> dict[str, int]:
+    """The first network within the limit as ratios fall in a random order; the last one is base."""
+    ladders = {group.name: _ladder(group, ratios[group.name]) for group in groups}
+    notches = [name for name, ladder in ladders.items() for _ in ladder[1:]]
+    order = [notches[i] for i in torch.randperm(len(notches), generator=random)]
+
+    def after(count: int) -> dict[str, int]:
+        fallen = order[:count]
+        return free_widths(groups, {name: ladder[fallen.count(name)] for name, ladder in ladders.items()})
+
+    too_few, enough = 0, len(order)
+    while enough - too_few > 1:  # a network of smaller ratios never has more MACs
+        middle = (too_few + enough) // 2
+        if fits(after(middle)):
+            enough = middle
+        else:
+            too_few = middle
+    return after(enough)
+
+
+def _ladder(group: Group, ratio: float) -> list[float]:
+    """This ratio and the smaller ones of the group, down to 1.0."""
+    return sorted({ratio, 1.0, *(smaller for smaller in group.ratios if smaller < ratio)}, reverse=True)
 
 
 def is_augmented(role: str, config: AugmentConfig, progress: float) -> bool:

@@ -40,12 +40,15 @@ def default_config(overrides: Sequence[str] = ()) -> RunConfig:
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """The configuration as nested plain values: what ``config.yaml`` holds and JSON or YAML can write."""
     return {
-        group: {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(getattr(config, group)).items()
-        }
+        group: {name: _plain(value) for name, value in dataclasses.asdict(getattr(config, group)).items()}
         for group in GROUPS
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def to_yaml(config: RunConfig) -> str:

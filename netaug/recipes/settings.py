@@ -40,6 +40,8 @@ class Setting:
         if get_origin(self.hint) is tuple:
             return f"a list of {parts[0].__name__}, such as [1.0, 1.8]"
         if get_origin(self.hint) is dict:
+            if get_origin(parts[1]) is tuple:
+                return "a mapping of glob patterns to lists of float, such as {'stages.3.*': [1.0, 2.0]}"
             return "a mapping of names to values"
         if type(None) in parts:
             return " or ".join("null" if part is type(None) else part.__name__ for part in parts)
