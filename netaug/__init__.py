@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netaug.elastic import Pass, Supernet, augment
     from netaug.elastic.recalibrate import recalibrate
     from netaug.models import create_model, list_models
+    from netaug.weights import load_weights
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "augment",
     "create_model",
     "list_models",
+    "load_weights",
     "recalibrate",
 ]
 _PLACES = {
@@ -42,6 +44,7 @@ _PLACES = {
     "recalibrate": "netaug.elastic.recalibrate",
     "create_model": "netaug.models",
     "list_models": "netaug.models",
+    "load_weights": "netaug.weights",
 }
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a network with or without NetAug, into a run folder",
     "eval": "measure the top-1 of a run's network, or of a weights file",
     "predict": "name what is on pictures",
+    "import-weights": "take over weights of another program, or of the paper's released code",
     "compare": "train with and without NetAug, several seeds, and compare",
     "inspect": "show what of a network widens, and what does not and why",
     "recipes": "list the recipes, or show one",
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
-        rows = "\n".join(f"  {name:<9}{line}" for name, line in COMMANDS.items())
+        rows = "\n".join(f"  {name:<16}{line}" for name, line in COMMANDS.items())
         print(_HELP.format(commands=rows))
         return EXIT_OK if words else EXIT_MISTAKE
     if words[0] in ("-V", "--version"):
@@ -81,7 +82,7 @@ def _dispatch(words: list[str]) -> int:
             allowed=", ".join(COMMANDS),
             fix=f"did you mean `netaug {close[0]}`?" if close else "see `netaug --help`",
         )
-    command = importlib.import_module(f"netaug.commands.{words[0]}")
+    command = importlib.import_module(f"netaug.commands.{words[0].replace('-', '_')}")
     try:
         command.run(words[1:])
     except SystemExit as leave:  # --help of a command

@@ -24,6 +24,9 @@ class ModelConfig:
         options: Further keyword arguments of the model's factory.
         init: `model` keeps the factory's own initialisation; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
             choice for NetAug; `he` is he-normal by fan-out, the paper's choice for its baseline.
+        weights: File of weights to start from, safetensors or a PyTorch checkpoint, relative to the working
+            directory; it must fit the network exactly. null starts from `init`.
+        new_head: Whether the classifier is not taken from `weights` but starts from `init`, for other classes.
     """
 
     name: str = "mobilenetv2-tiny"
@@ -31,6 +34,23 @@ class ModelConfig:
     in_chans: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     init: Literal["model", "uniform", "he"] = "model"
+    weights: str | None = None
+    new_head: bool = False
+
+    def __post_init__(self) -> None:
+        if self.new_head and self.weights is None:
+            raise ConfigError(
+                "model.new_head has no effect without weights to start from.",
+                got="model.new_head true, model.weights null",
+                fix="add --model.weights FILE, or leave model.new_head out",
+            )
+        if self.options.get("pretrained") and (self.init != "model" or self.weights is not None):
+            other = "model.weights" if self.weights is not None else f"model.init {self.init}"
+            raise ConfigError(
+                "the network's pretrained weights would be replaced before training starts.",
+                got=f"pretrained in model.options, and {other}",
+                fix="--model.init model keeps them" if self.weights is None else "leave one of them out",
+            )
 
 
 @dataclass(frozen=True)

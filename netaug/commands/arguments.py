@@ -93,7 +93,7 @@ def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:
     if key not in settings() and not key.startswith("model.options."):
         raise unknown_key(key, "command line")
-    if key not in allowed and key.split(".")[0] not in allowed:
+    if not any(key == name or key.startswith(f"{name}.") for name in allowed):
         raise ConfigError(
             f"'--{key}' has no effect on `{command}`.",
             got=f"--{key}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,34 @@ def create_timm_model(name: str, *, num_classes: int, in_chans: int, options: di
     """Create timm's model ``name``, with random weights unless ``options`` has ``pretrained: true``.
 
     Raises:
-        ModelError: timm has no such model, or refuses the options.
+        ModelError: timm has no such model, refuses the options, or its weights cannot be downloaded.
     """
     timm = _timm_with(name)
     fixed = {"num_classes": num_classes, "in_chans": in_chans}
-    return call(partial(timm.create_model, name), f"timm:{name}", fixed, options)
+    factory = partial(timm.create_model, name)
+    if not options.get("pretrained"):
+        return call(factory, f"timm:{name}", fixed, options)
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)  # it writes two lines for each attempt; the last error says it all
+    try:
+        return call(factory, f"timm:{name}", fixed, options)
+    except ModelError as error:
+        if not _is_of_the_network(error.__cause__):
+            raise
+        raise ModelError(
+            f"timm's weights of {name!r} cannot be downloaded, and are not in the cache.",
+            got=" ".join(str(error.__cause__).split()),
+            fix="try again with a network connection; or fetch the file elsewhere, drop pretrained, and give "
+            "--model.weights FILE",
+        ) from error
+    finally:
+        hub.setLevel(level)
+
+
+def _is_of_the_network(error: BaseException | None) -> bool:
+    package = type(error).__module__.split(".")[0]
+    return isinstance(error, OSError) or package in ("huggingface_hub", "httpx", "requests", "urllib3")
 
 
 def timm_image_size(name: str) -> int:

@@ -20,6 +20,10 @@ from netaug.profile import profile
 from netaug.seeding import generator, seeded
 from netaug.train.checkpoint import ModelCard
 from netaug.train.network import BaseOnly, Network
+from netaug.weights.files import read_weights
+from netaug.weights.head import head_tensors
+from netaug.weights.loading import put
+from netaug.weights.matching import match
 
 
 def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
@@ -27,6 +31,7 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
 
     Raises:
         ModelError: It cannot be built, does not fit the data, or the images are too small for it.
+        CheckpointError: The weights to start from cannot be read, or do not fit it.
     """
     for name, wanted, found in (
         ("num_classes", config.num_classes, info.num_classes),
@@ -43,8 +48,19 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
             config.name, num_classes=info.num_classes, in_chans=info.in_chans, **config.options
         )
         initialize(model, config.init)
+    if config.weights is not None:
+        _start_from(model, config, config.weights, info)
     check_fits(model, config.name, example_input(info, seed), info.num_classes)
     return model
+
+
+def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
+    head = head_tensors(
+        config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=config.options
+    )
+    kept = list(head) if config.new_head else []
+    file = read_weights(weights)
+    put(model, file, match(model, file, kept=kept, head=head), kept)
 
 
 def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Network:

@@ -127,7 +127,7 @@ def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
         CheckpointError: The file is missing, truncated, foreign, or does not fit the network it names.
         ModelError: The network cannot be built, e.g. a user's factory cannot be imported.
     """
-    tensors, metadata = _read(path)
+    tensors, metadata = read_safetensors(path, "model.safetensors of a run folder")
     if _METADATA_KEY not in metadata:
         raise CheckpointError(
             f"'{path}' was not written by netaug.",
@@ -202,7 +202,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # about pickles that are not torch's
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes from anywhere make the unpickler raise anything
-        raise _unreadable(path, error, "checkpoint.pt of a run folder") from error
+        raise unreadable(path, error, "checkpoint.pt of a run folder") from error
     expected = {"epoch", "network", "optimizer", "config"}
     if not isinstance(content, dict) or set(content) != expected:
         got = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
@@ -212,15 +212,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(path: Path, allowed: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file by name, and its metadata; ``allowed`` is for the message.
+
+    Raises:
+        CheckpointError: The file is missing, truncated or of another kind.
+    """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise _unreadable(path, error, "model.safetensors of a run folder") from error
+        raise unreadable(path, error, allowed) from error
 
 
-def _unreadable(path: Path, error: Exception, allowed: str) -> CheckpointError:
+def unreadable(path: Path, error: Exception, allowed: str) -> CheckpointError:
+    """The message for a file that a reader gave up on."""
     size = f"{path.stat().st_size} bytes; " if path.is_file() else ""
     first = str(error).strip().split("\n")[0]
     return CheckpointError(

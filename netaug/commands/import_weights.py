@@ -1,0 +1,92 @@
+"""`netaug import-weights`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.errors import ConfigError
+from netaug.recipes.loader import default_config
+from netaug.recipes.settings import add_settings
+
+_EXAMPLE = """
+netaug import-weights mcunet.pth --model mcunet
+netaug import-weights checkpoint.pt --model.name timm:resnet18 --out resnet18.safetensors --classes names.txt"""
+
+_SETTINGS = tuple(f"model.{key}" for key in ("name", "num_classes", "in_chans", "options"))
+
+
+def run(words: list[str]) -> None:
+    """Write a weights file that the other commands take."""
+    parser = new_parser(
+        "import-weights",
+        "FILE --model NAME [--out model.safetensors] [--classes FILE]",
+        "Takes over weights into a file for `netaug eval`, `predict` and `train --model.weights`.\n"
+        "Reads safetensors and PyTorch checkpoints, with the network's own names or with those of the\n"
+        "NetAug paper's released code.",
+        _EXAMPLE,
+    )
+    parser.add_argument("file", type=str, help="The weights; nothing in it is run.")
+    parser.add_argument(
+        "--out", type=str, default="model.safetensors", help="The file to write; must not exist."
+    )
+    parser.add_argument(
+        "--classes",
+        type=str | None,
+        default=None,
+        help="Text file with a class name a line, in label order; null is ImageNet's for 1000 classes, else numbers.",
+    )
+    parser.add_argument(
+        "--part",
+        type=str | None,
+        default=None,
+        help="Key of the checkpoint that holds the weights; null finds it, averaged weights before plain ones.",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int | None,
+        default=None,
+        help="Height = width in pixels of the input; null is what the network is meant for.",
+    )
+    for name, about in (("mean", "mean"), ("std", "standard deviation")):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            nargs="+",
+            default=None,
+            help=f"Per-channel {about} of pixels in [0, 1]; null is timm's for its networks, else ImageNet's.",
+        )
+    add_settings(parser, _SETTINGS)
+    arguments, given = parse(parser, _full_names(words), _SETTINGS)
+    if not any(word.startswith("--model.name=") for word in given):
+        raise ConfigError(
+            "a weights file does not say which network it is of.", got="no --model", fix="add --model NAME"
+        )
+    config = default_config(given).model
+
+    from netaug.weights.importing import Feed, import_weights, read_class_names
+
+    feed = Feed(
+        image_size=arguments.image_size,
+        mean=arguments.mean and tuple(arguments.mean),
+        std=arguments.std and tuple(arguments.std),
+        class_names=None if arguments.classes is None else read_class_names(Path(arguments.classes)),
+    )
+    out = Path(arguments.out)
+    loaded, card, classes = import_weights(Path(arguments.file), config, feed, out=out, part=arguments.part)
+    print(
+        f"mapped:  {loaded}\n"
+        f"network: {card.name}, {card.num_classes:,} classes ({classes}), "
+        f"images of {card.in_chans}x{card.image_size}x{card.image_size}\n"
+        f"wrote:   {out}\n"
+        f"next:    netaug predict {out} IMAGE; netaug eval {out} --data.name folder --data.root DIR"
+    )
+
+
+def _full_names(words: Sequence[str]) -> list[str]:
+    """``--model NAME`` as ``--model.name NAME``."""
+    return [
+        word.replace("--model", "--model.name", 1) if word.split("=", 1)[0] == "--model" else word
+        for word in words
+    ]

@@ -1,0 +1,177 @@
+"""Tensors out of a weights file, whatever program wrote it; the file is untrusted and no code of it runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netaug.errors import CheckpointError
+from netaug.train.checkpoint import read_safetensors, unreadable
+
+# Where training programs put the network's tensors; averaged weights come first, they are the better ones.
+PARTS = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+KINDS = "safetensors, or a PyTorch file of tensors (.pt, .pth)"
+_DEPTH = 4  # a checkpoint can hold itself
+_SHOWN = 6
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_OTHERS = {
+    b"<": "a web page, so the download did not give the file itself",
+    b"version https://git-lfs": "a Git LFS pointer, in place of the file itself",
+    b"\x89HDF": "HDF5, a format of Keras",
+}
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The tensors of a file.
+
+    Args:
+        path: The file.
+        tensors: By the names in the file, on the CPU.
+        part: Where in the file they were, such as ``state_dict``; empty for the file itself.
+        others: Further parts of the file that could have been taken.
+        card: Whether the file is one of netaug's own, with a description.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    part: str = ""
+    others: tuple[str, ...] = ()
+    card: bool = False
+
+
+def read_weights(path: str | Path, part: str | None = None) -> WeightsFile:
+    """Read the tensors of a safetensors file or of a PyTorch checkpoint.
+
+    Args:
+        path: The file; its kind is seen from its content.
+        part: Key of the checkpoint that holds the tensors; None finds them, see :data:`PARTS`.
+
+    Raises:
+        CheckpointError: The file is missing, empty, damaged, of another kind, without tensors, or would run code.
+    """
+    path = Path(path).expanduser()
+    head = _head(path)
+    if _is_safetensors(head):
+        tensors, metadata = read_safetensors(path, KINDS)
+        if part is not None:
+            raise _no_part(path, part, "safetensors, which has no parts")
+        return WeightsFile(path, _all_tensors(tensors, path), card="netaug" in metadata)
+    if head.startswith((_ZIP, _PICKLE)):
+        return _unwrap(_load_torch(path), path, part)
+    kind = next((text for start, text in _OTHERS.items() if head.lstrip().startswith(start)), None)
+    raise CheckpointError(
+        f"'{path}' is not a file of weights.",
+        got=kind or f"{path.stat().st_size} bytes that start with {head[:12]!r}",
+        allowed=KINDS,
+    )
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        inside = path / "model.safetensors"
+        fix = f"give '{inside}'" if inside.is_file() else "give a file in it"
+        raise CheckpointError(f"'{path}' is a folder.", allowed=f"a file: {KINDS}", fix=fix)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise CheckpointError(
+            f"there is no weights file '{path}'." if not path.exists() else f"'{path}' cannot be read.",
+            got=error.strerror,
+            fix="check the path; it is relative to the working directory",
+        ) from error
+    if not head:
+        raise CheckpointError(f"'{path}' is empty.", got="0 bytes", allowed=KINDS)
+    return head
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Eight bytes of length, then a JSON mapping."""
+    return len(head) > 8 and head[8:9] == b"{"
+
+
+def _load_torch(path: Path) -> Any:
+    # Training scripts keep their arguments in the checkpoint; a Namespace is only a mapping.
+    with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        warnings.simplefilter("ignore")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # bytes from anywhere make the unpickler raise anything
+            wanted = re.search(r"GLOBAL (\S+)", str(error))
+            script = "TorchScript archive" in str(error)
+            if wanted is None and not script:
+                raise unreadable(path, error, KINDS) from error
+            name = wanted[1] if wanted else "TorchScript, which is a program"
+            raise _would_run_code(path, name) from error
+
+
+def _would_run_code(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"'{path}' is refused: reading it would run code, and it is not only tensors.",
+        got=f"it asks for {name}",
+        allowed=KINDS,
+        fix="if you trust its author, take the tensors out where it can do no harm (a container without network): "
+        "checkpoint = torch.load(FILE, map_location='cpu', weights_only=False), then "
+        "torch.save(checkpoint['state_dict'], 'weights.pt') or what of it is the state dict",
+    )
+
+
+def _unwrap(content: Any, path: Path, part: str | None) -> WeightsFile:
+    trail: list[str] = []
+    others: tuple[str, ...] = ()
+    if part is not None:
+        if not isinstance(content, Mapping) or part not in content:
+            raise _no_part(path, part, _keys(content))
+        trail, content = [part], content[part]
+    for _ in range(_DEPTH):
+        if isinstance(content, Mapping) and content and all(map(_is_entry, content.items())):
+            return WeightsFile(path, _all_tensors(content, path), ".".join(trail), others)
+        found = [
+            key for key in PARTS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)
+        ]
+        if not found:
+            break
+        others = others or tuple(found[1:])
+        trail.append(found[0])
+        content = content[found[0]]
+    own = isinstance(content, Mapping) and {"network", "optimizer"} <= set(content)
+    raise CheckpointError(
+        f"'{path}' holds no network's tensors{f' under {trail[-1]!r}' if trail else ''}.",
+        got=_keys(content),
+        allowed=f"names to tensors, at top level or under one of {', '.join(PARTS)}",
+        fix="the network of a run is 'model.safetensors' beside it" if own else None,
+    )
+
+
+def _is_entry(entry: tuple[Any, Any]) -> bool:
+    return isinstance(entry[0], str) and isinstance(entry[1], Tensor)
+
+
+def _no_part(path: Path, part: str, got: str) -> CheckpointError:
+    return CheckpointError(
+        f"'{path}' has no part {part!r}.", got=got, fix="leave --part out to have it found"
+    )
+
+
+def _keys(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    names = [f"{key} ({type(value).__name__})" for key, value in list(content.items())[:_SHOWN]]
+    more = f" and {len(content) - _SHOWN} more" if len(content) > _SHOWN else ""
+    return (", ".join(names) or "nothing") + more
+
+
+def _all_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    if not tensors:
+        raise CheckpointError(f"'{path}' holds no tensors.", got="nothing", allowed=KINDS)
+    return dict(tensors)

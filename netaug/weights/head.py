@@ -1,0 +1,59 @@
+"""Which tensors of a network depend on the number of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from netaug.models import create_model
+from netaug.seeding import seeded
+from netaug.weights.files import WeightsFile
+from netaug.weights.layouts import LAYOUTS
+from netaug.weights.matching import views
+
+
+def head_tensors(
+    name: str, *, num_classes: int, in_chans: int, options: Mapping[str, object]
+) -> dict[str, int]:
+    """The classifier's tensors, found by building the network once with a class more.
+
+    Args:
+        name: As for :func:`netaug.create_model`.
+        num_classes: Number of logits.
+        in_chans: Image channels.
+        options: Keyword arguments of the factory; no weights are downloaded.
+
+    Returns:
+        Name in ``state_dict`` to the dimension whose size is the number of classes, in the network's order.
+    """
+    options = {**options, "pretrained": False} if "pretrained" in options else dict(options)
+    shapes = []
+    for count in (num_classes, num_classes + 1):
+        with seeded(0, "head"):
+            model = create_model(name, num_classes=count, in_chans=in_chans, **options)
+        shapes.append({key: tuple(tensor.shape) for key, tensor in model.state_dict().items()})
+    ours, more = shapes
+    return {
+        key: next(dim for dim, size in enumerate(shape) if size != more[key][dim])
+        for key, shape in ours.items()
+        if key in more and len(shape) == len(more[key]) and shape != more[key]
+    }
+
+
+def count_classes(model: nn.Module, head: Mapping[str, int], file: WeightsFile) -> int | None:
+    """The number of classes that the classifier in a file has; None if the file has no such tensors.
+
+    Args:
+        model: A network of the file's kind, with any number of classes.
+        head: From :func:`head_tensors` for that network.
+        file: The weights.
+    """
+    for tensors in views(file.tensors):
+        for layout in LAYOUTS:
+            names = layout.names(model) or {}
+            for name, dim in head.items():
+                tensor = tensors.get(names.get(name, ""))
+                if tensor is not None and tensor.ndim > dim:
+                    return int(tensor.shape[dim])
+    return None

@@ -1,0 +1,204 @@
+"""From a file of weights to one that netaug's commands take: the same tensors with a description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import netaug
+from netaug.config import ModelConfig
+from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.transforms import IMAGENET_CROP_RATIO
+from netaug.errors import CheckpointError, ConfigError
+from netaug.models import create_model, default_image_size
+from netaug.seeding import generator, seeded
+from netaug.train.build import check_fits
+from netaug.train.checkpoint import ModelCard, save_weights
+from netaug.weights.files import WeightsFile, read_weights
+from netaug.weights.head import count_classes, head_tensors
+from netaug.weights.loading import Loaded, put
+from netaug.weights.matching import match
+
+_IMAGENET_CLASSES = 1000
+_COLOUR = 3
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How the network is fed and what its outputs are called; None takes what is usual for the network.
+
+    Args:
+        image_size: Height = width of the input in pixels.
+        mean: Per-channel mean of pixels in [0, 1].
+        std: Per-channel standard deviation, same scale.
+        class_names: In label order.
+    """
+
+    image_size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+def import_weights(
+    path: Path, config: ModelConfig, feed: Feed, *, out: Path, part: str | None = None
+) -> tuple[Loaded, ModelCard, str]:
+    """Write the weights of a file with a card that describes them.
+
+    Args:
+        path: What to read.
+        config: The network; ``num_classes`` None takes the file's.
+        feed: What the card says beside it.
+        out: The file to write, safetensors.
+        part: Key of the checkpoint that holds the tensors; None finds it.
+
+    Returns:
+        What was loaded, the card, and where the class names come from.
+
+    Raises:
+        CheckpointError: The file cannot be read or does not fit, or ``out`` cannot be written.
+        ConfigError: The settings contradict each other or the file.
+        ModelError: The network cannot be built, or does not run on such images.
+    """
+    _check_place(out)
+    config = replace(config, weights=str(path))  # its checks are those of starting from weights
+    file = read_weights(path, part)
+    if file.card:
+        raise CheckpointError(
+            f"'{path}' needs no import: it is a weights file of netaug.",
+            fix=f"`netaug predict {path} IMAGE`, or train with --model.weights {path}",
+        )
+    in_chans = config.in_chans or _COLOUR
+    num_classes, head = _classes(file, config, in_chans)
+    with seeded(0, "import"):  # building draws weights that are replaced below
+        model = create_model(config.name, num_classes=num_classes, in_chans=in_chans, **config.options)
+    loaded = put(model, file, match(model, file, head=head), ())
+    names, origin = _class_names(feed, num_classes)
+    card = _card(config, feed, in_chans, names)
+    _check_runs(model.eval(), card, path)
+    try:
+        save_weights(out, model, card)
+    except OSError as error:
+        raise CheckpointError(f"'{out}' cannot be written.", got=error.strerror) from error
+    return loaded, card, origin
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a text file.
+
+    Raises:
+        ConfigError: It cannot be read, has an empty line between names, or a name twice.
+    """
+    try:
+        names = path.read_text(encoding="utf-8").rstrip().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the class names '{path}' cannot be read.", got=error, allowed="a UTF-8 text, a name a line"
+        ) from error
+    names = [name.strip() for name in names]
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if not name or name in first:
+            raise ConfigError(
+                f"line {number} of the class names '{path}' is " + ("empty." if not name else "there twice."),
+                got=repr(name) if not name else f"{name!r}, also line {first[name]}",
+                allowed="each name once, in label order",
+            )
+        first[name] = number
+    return tuple(names)
+
+
+def _check_place(out: Path) -> None:
+    if out.exists() or not out.parent.is_dir():
+        what = "exists already" if out.exists() else "is in a folder that does not exist"
+        raise CheckpointError(f"'{out}' {what}.", allowed="a new file", fix="choose another with --out")
+
+
+def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, int]]:
+    """The number of classes, the file's if it has a classifier, and the classifier's tensors."""
+    guess = config.num_classes or _IMAGENET_CLASSES
+    head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=config.options)
+    with seeded(0, "import"):
+        model = create_model(config.name, num_classes=guess, in_chans=in_chans, **config.options)
+    found = count_classes(model, head, file)
+    if found is not None and config.num_classes not in (None, found):
+        raise ConfigError(
+            f"the classifier in '{file.path}' has another number of classes than asked for.",
+            got=f"model.num_classes {config.num_classes}, the file has {found}",
+            fix="leave model.num_classes out: it then follows the file",
+        )
+    return found or guess, head
+
+
+def _class_names(feed: Feed, num_classes: int) -> tuple[tuple[str, ...], str]:
+    if feed.class_names is not None:
+        if len(feed.class_names) != num_classes:
+            raise ConfigError(
+                "the class names are not as many as the classes in the file.",
+                got=f"{len(feed.class_names)} names",
+                allowed=num_classes,
+            )
+        return feed.class_names, "named by --classes"
+    if num_classes == _IMAGENET_CLASSES:
+        from timm.data import ImageNetInfo  # on first use: slow to import
+
+        return tuple(
+            ImageNetInfo("imagenet-1k").label_names()
+        ), "assumed to be ImageNet's; else give --classes"
+    return tuple(map(str, range(num_classes))), "named by their numbers; --classes FILE names them"
+
+
+def _card(config: ModelConfig, feed: Feed, in_chans: int, names: tuple[str, ...]) -> ModelCard:
+    mean, std, crop_ratio = _usual(config.name, in_chans)
+    card = ModelCard(
+        name=config.name,
+        options=config.options,
+        num_classes=len(names),
+        in_chans=in_chans,
+        class_names=names,
+        image_size=default_image_size(config.name) if feed.image_size is None else feed.image_size,
+        mean=feed.mean or mean,
+        std=feed.std or std,
+        crop_ratio=crop_ratio,
+        top1=None,
+        val_split="val",
+        netaug_version=netaug.__version__,
+    )
+    try:
+        card.check()
+    except ValueError as error:
+        raise ConfigError(
+            "the network's input cannot be described.",
+            got=error,
+            allowed=f"--mean and --std with {in_chans} numbers each, --std and --image-size above 0",
+        ) from error
+    return card
+
+
+def _usual(name: str, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Mean, deviation and crop of the images; none for other than colour, which has no usual ones."""
+    if in_chans != _COLOUR:
+        return (), (), IMAGENET_CROP_RATIO
+    if name.startswith("timm:"):
+        import timm
+
+        settings = timm.get_pretrained_cfg(name.removeprefix("timm:"))
+        if settings is not None:
+            return tuple(settings.mean), tuple(settings.std), float(settings.crop_pct)
+    return IMAGENET_MEAN, IMAGENET_STD, IMAGENET_CROP_RATIO
+
+
+@torch.no_grad()
+def _check_runs(model: nn.Module, card: ModelCard, path: Path) -> None:
+    shape = (2, card.in_chans, card.image_size, card.image_size)
+    example = torch.randn(shape, generator=generator(0, "example"))
+    check_fits(model, card.name, example, card.num_classes)
+    if not torch.isfinite(model(example)).all():
+        raise CheckpointError(
+            f"the network with the weights of '{path}' answers with values that are not numbers.",
+            got="NaN or infinite logits for images of noise",
+            fix="check --model.options and --image-size; else the file is damaged",
+        )

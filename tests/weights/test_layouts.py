@@ -1,0 +1,146 @@
+"""Checkpoints of the paper's released code load exactly: every tensor used once, the same logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import netaug
+from netaug.errors import CheckpointError
+from netaug.models import create_model
+from netaug.weights import load_weights
+from netaug.weights.layouts import RELEASED
+from tests.weights.released import NETS, Net, State, forward, shapes, state_dict, widened
+
+CLASSES = 10
+
+
+def write(path: Path, content: object, *, legacy: bool = False) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def assert_answers_as(model: nn.Module, net: Net, state: State) -> None:
+    """The network's logits are those of the released wiring, to float64's precision."""
+    expected = forward(net, state, images())
+    assert expected.std() > 0.01  # else anything would do
+    torch.testing.assert_close(model.double().eval()(images().double()), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_released_checkpoint_gives_the_released_networks_logits(name: str, tmp_path: Path) -> None:
+    state = state_dict(NETS[name], CLASSES)
+    model = create_model(name, num_classes=CLASSES)
+    loaded = load_weights(model, write(tmp_path / "target.pt", {"state_dict": state}, legacy=True))
+    assert (loaded.part, loaded.kept, loaded.widened) == ("state_dict", (), False)
+    assert loaded.tensors == len(state) == len(model.state_dict())
+    assert loaded.parameters == sum(p.numel() for p in model.parameters())
+    assert_answers_as(model, NETS[name], state)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_name_of_both_sides_is_used_once(name: str) -> None:
+    model = create_model(name, num_classes=CLASSES)
+    names = RELEASED.names(model)
+    assert names is not None
+    assert list(names) == list(model.state_dict())
+    assert sorted(names.values()) == sorted(shapes(NETS[name], CLASSES))
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("width", "expand"), [(1.8, 2.8), (1.0, 2.2), (3.0, 1.0)])
+def test_a_checkpoint_of_the_released_training_gives_the_tiny_network_in_it(
+    name: str, width: float, expand: float, tmp_path: Path
+) -> None:
+    """It holds the widest network; the first channels of every tensor are the tiny one."""
+    net = NETS[name]
+    wide = state_dict(widened(net, width, expand), CLASSES)
+    content = {"state_dict": wide, "epoch": 3, "best_val": 50.0, "optimizer": {"state": {}}}
+    model = create_model(name, num_classes=CLASSES)
+    assert load_weights(model, write(tmp_path / "best.pt", content)).widened
+    tiny = {
+        key: wide[key][tuple(slice(size) for size in shape)] for key, shape in shapes(net, CLASSES).items()
+    }
+    assert any(tiny[key].shape != wide[key].shape for key in tiny)
+    assert_answers_as(model, net, tiny)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("mobilenetv2-0.35", "mobilenetv2-tiny"),
+        ("mobilenetv2-tiny", "mobilenetv2-0.35"),
+        ("mcunet", "mobilenetv2-tiny"),
+        ("mobilenetv2-0.35", "proxylessnas-0.35"),
+        ("mobilenetv3-0.35", "mobilenetv2-0.35"),
+    ],
+)
+def test_weights_of_another_network_are_refused(given: str, asked: str, tmp_path: Path) -> None:
+    model = create_model(asked, num_classes=CLASSES)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match="does not fit StagedNet") as caught:
+        load_weights(model, write(tmp_path / "x.pt", state_dict(NETS[given], CLASSES)))
+    assert "names as in the network itself, 0 of" in str(caught.value.allowed)
+    assert "names as in the NetAug paper's released code, " in str(caught.value.allowed)
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[key])
+
+
+@pytest.mark.parametrize(("larger", "smaller"), [(0.5, 0.35), (0.7, 0.35), (1.0, 0.5), (1.4, 1.0)])
+def test_a_larger_network_of_the_family_is_not_cut_to_a_smaller_one(
+    larger: float, smaller: float, tmp_path: Path
+) -> None:
+    """No one multiplier explains its channels, so its first channels are no network."""
+    big = create_model(f"mobilenetv2-{larger}", num_classes=CLASSES)
+    names = RELEASED.names(big)
+    assert names is not None
+    state = {names[key]: tensor for key, tensor in big.state_dict().items()}
+    path = write(tmp_path / "x.pt", state)
+    load_weights(create_model(f"mobilenetv2-{larger}", num_classes=CLASSES), path)
+    with pytest.raises(CheckpointError, match="of another shape"):
+        load_weights(create_model(f"mobilenetv2-{smaller}", num_classes=CLASSES), path)
+
+
+def test_a_network_wired_otherwise_has_no_released_names() -> None:
+    """At width 0.25 our stem's block has a shortcut, that of the released code none: equal shapes, other logits."""
+    assert RELEASED.names(create_model("mobilenetv2-0.25")) is None
+    assert RELEASED.names(create_model("micronet")) is None
+    assert RELEASED.names(nn.Linear(2, 2)) is None
+
+
+def test_differences_are_named_with_counts_and_shapes(tmp_path: Path) -> None:
+    state = state_dict(NETS["mcunet"], CLASSES)
+    state["extra.weight"] = torch.zeros(2, 3)
+    del state["head.op_list.2.linear.bias"]
+    state["head.op_list.2.linear.weight"] = torch.zeros(4, 160)
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(create_model("mcunet", num_classes=CLASSES), write(tmp_path / "x.pt", state))
+    assert caught.value.got == (
+        "1 missing: head.op_list.2.linear.bias (10,); 1 unexpected: extra.weight (2, 3); "
+        "1 of another shape: head.op_list.2.linear.weight: file (4, 160), network (10, 160)"
+    )
+
+
+def test_long_lists_of_differences_are_cut(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(create_model("mcunet"), write(tmp_path / "x.pt", {"a": torch.zeros(1)}))
+    assert caught.value.got == (
+        "272 missing: stem.conv.weight (16, 3, 3, 3), stem.norm.weight (16,), stem.norm.bias (16,), ...; "
+        "1 unexpected: a (1,)"
+    )
+
+
+def test_loading_by_name_is_public(tmp_path: Path) -> None:
+    model = netaug.create_model("mcunet", num_classes=CLASSES)
+    path = write(tmp_path / "x.pt", model.state_dict())
+    twin = netaug.create_model("mcunet", num_classes=CLASSES)
+    netaug.load_weights(twin, path)
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(twin.state_dict()[key], tensor)
