@@ -17,6 +17,7 @@ EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 COMMANDS = {
     "train": "train a network with or without NetAug, into a run folder",
     "eval": "measure the top-1 of a run's network, or of a weights file",
+    "extract": "write wider networks of one training as weights files",
     "predict": "name what is on pictures",
     "import-weights": "take over weights of another program, or of the paper's released code",
     "compare": "train with and without NetAug, several seeds, and compare",

@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.commands.widths import (
+    ALLOWED,
+    check_images,
+    choose,
+    describe,
+    measured,
+    open_bench,
+    print_table,
+    split_words,
+)
 from netaug.config import DataConfig, RunConfig
 from netaug.errors import ConfigError, DataError
 from netaug.recipes.loader import default_config
@@ -18,9 +28,10 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
+netaug eval runs/demo-digits-netaug-seed0 --widths base widest draws:4 macs:2.0x
 netaug eval model.safetensors --data.name folder --data.root DIR"""
 
-_SETTINGS = (
+SETTINGS = (
     *(f"data.{key}" for key in ("name", "root", "image_size", "eval_batch_size", "workers", "cache")),
     *(f"data.{key}" for key in ("download", "holdout", "on_error")),
     *(f"train.{key}" for key in ("label_smoothing", "device", "threads")),
@@ -31,14 +42,49 @@ def run(words: list[str]) -> None:
     """Print the top-1 of a trained network."""
     parser = new_parser(
         "eval",
-        "RUN|WEIGHTS [--data.root DIR] [--data.key VALUE ...]",
-        "Measures top-1 on the evaluation images: of the run's own data, or of the data given.",
+        "RUN|WEIGHTS [--widths NETWORK ...] [--data.root DIR] [--data.key VALUE ...]",
+        "Measures top-1 on the evaluation images: of the run's own data, or of the data given.\n"
+        "With --widths, of networks of other widths too, which a NetAug run has trained along.",
         _EXAMPLE,
     )
     parser.add_argument("run", type=str, help="A run folder, or a weights file (then give --data.name).")
-    add_settings(parser, _SETTINGS)
-    arguments, given = parse(parser, words, _SETTINGS)
+    parser.add_argument(
+        "--widths", type=str, nargs="+", default=None, help=f"{ALLOWED}. Only for a run folder."
+    )
+    parser.add_argument(
+        "--images",
+        type=int | None,
+        default=None,
+        help="Training images for the batch norms of other widths; null is 16000, or all if there are fewer.",
+    )
+    add_settings(parser, SETTINGS)
+    arguments, given = parse(parser, words, SETTINGS)
+    images = check_images(arguments.images, given=arguments.widths is not None)
+    if arguments.widths is not None:
+        _eval_widths(Path(arguments.run), split_words(arguments.widths), given, images)
+    else:
+        _eval_one(Path(arguments.run), given)
 
+
+def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> None:
+    """Print a table of networks of a run's supernet."""
+    bench = open_bench(run, given, images)
+    info, rows = bench.data.info, []
+    for choice in choose(bench.supernet, parts):
+        own = choice.label == "base"  # the network of the run folder, as it is shipped
+        network = bench.supernet.extract() if own else bench.network(choice.widths)
+        rows.append(measured(bench, choice, network))
+    print(f"top-1 on {info.val_split} of {info.name}, n {info.val_size:,}")
+    print(
+        f"base with its own statistics; others: {describe(bench)}\n"
+        if bench.recalibrates
+        else describe(bench)
+    )
+    print_table(bench, rows)
+
+
+def _eval_one(place: Path, given: list[str]) -> None:
+    """Print the top-1 of the network of a run folder or weights file."""
     from netaug.data import Normalizer, build_data
     from netaug.evaluate import evaluate
     from netaug.tasks import ClassificationTask
@@ -46,7 +92,6 @@ def run(words: list[str]) -> None:
     from netaug.train.device import choose_device, set_up
     from netaug.train.runlog import find_weights
 
-    place = Path(arguments.run)
     weights = find_weights(place)
     config = _config(place, given)
     model, card = load_weights(weights)

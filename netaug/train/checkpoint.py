@@ -7,7 +7,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from netaug.errors import CheckpointError
 from netaug.models import create_model
 from netaug.seeding import seeded
 from netaug.train.files import write_atomic
+from netaug.train.resized import Sizes, check_sizes, resize
 
 _METADATA_KEY = "netaug"
+_WIDER_ONLY = ("widths", "sizes")  # left out otherwise: earlier versions then read the file too
 _SHOWN = 3
 
 
@@ -42,6 +44,8 @@ class ModelCard:
         top1: Validation top-1 in percent when saved; None if not evaluated.
         val_split: What ``top1`` was measured on: ``val``, ``test`` or ``holdout``.
         netaug_version: The version that wrote the file.
+        widths: Channels per width group of a network extracted wider than the factory's; else empty.
+        sizes: What its modules say of their sizes, where it differs from the factory's network.
     """
 
     name: str
@@ -56,6 +60,8 @@ class ModelCard:
     top1: float | None
     val_split: str
     netaug_version: str
+    widths: dict[str, int] = field(default_factory=dict)
+    sizes: Sizes = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> ModelCard:
@@ -66,9 +72,10 @@ class ModelCard:
         """
         try:
             values = json.loads(text)
-            names = {field.name for field in fields(cls)}
-            if set(values) != names:
-                raise ValueError(f"fields that differ: {', '.join(sorted(set(values) ^ names))}")
+            names = {item.name: item.default_factory is MISSING for item in fields(cls)}
+            differing = {name for name, needed in names.items() if needed and name not in values}
+            if differing := differing | (set(values) - set(names)):
+                raise ValueError(f"fields that differ: {', '.join(sorted(differing))}")
             for name in ("class_names", "mean", "std"):
                 values[name] = tuple(values[name])
             card = cls(**values)
@@ -94,6 +101,8 @@ class ModelCard:
             "mean": len(self.mean) == self.in_chans and all(map(_is_number, self.mean)),
             "std": len(self.std) == self.in_chans and all(_is_number(x) and x > 0 for x in self.std),
             "crop_ratio": _is_number(self.crop_ratio) and 0 < self.crop_ratio <= 1,
+            "widths": isinstance(self.widths, dict) and all(type(n) is int for n in self.widths.values()),
+            "sizes": check_sizes(self.sizes),
         }
         wrong = [f"{name} {getattr(self, name)!r}" for name, holds in sound.items() if not holds]
         if wrong:
@@ -110,7 +119,8 @@ def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    metadata = {_METADATA_KEY: json.dumps(asdict(card))}
+    described = {name: value for name, value in asdict(card).items() if value or name not in _WIDER_ONLY}
+    metadata = {_METADATA_KEY: json.dumps(described)}
     write_atomic(path, safetensors.torch.save(tensors, metadata=metadata))
 
 
@@ -138,8 +148,30 @@ def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
     options = {**card.options, "pretrained": False} if "pretrained" in card.options else card.options
     with seeded(0, "load"):  # building draws weights that are replaced below
         model = create_model(card.name, num_classes=card.num_classes, in_chans=card.in_chans, **options)
-    fill(model, tensors, path)
+    if card.widths:
+        _fill_wider(model, tensors, card, path)
+    else:
+        fill(model, tensors, path)
     return model.eval(), card
+
+
+def _fill_wider(model: nn.Module, tensors: Mapping[str, Tensor], card: ModelCard, path: Path) -> None:
+    """Make room for the tensors of a wider network, put them in, and see that it runs."""
+    example = torch.zeros(1, card.in_chans, card.image_size, card.image_size)
+    try:
+        resize(model, tensors, card.sizes)
+        fill(model, tensors, path)
+        with torch.no_grad():
+            model.eval()(example)
+    except CheckpointError:
+        raise
+    except Exception as error:  # of a user's network with tensors that do not belong together
+        first = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"the wider network in '{path}' cannot be put together.",
+            got=f"{type(error).__name__}: {first}",
+            allowed=f"tensors and sizes that `netaug extract` wrote for {card.name!r}",
+        ) from error
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -1,0 +1,124 @@
+"""`netaug extract`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.commands.eval import SETTINGS
+from netaug.commands.widths import (
+    ALLOWED,
+    Choice,
+    Row,
+    check_images,
+    choose,
+    describe,
+    measured,
+    open_bench,
+    print_table,
+    split_words,
+)
+from netaug.errors import ConfigError, RunFolderError
+from netaug.recipes.settings import add_settings
+
+_EXAMPLE = """
+netaug extract runs/demo-digits-netaug-seed0 --widths widest --out widest.safetensors
+netaug extract runs/demo-digits-netaug-seed0 --widths macs:2.0x --out double.safetensors --measure
+netaug extract runs/demo-digits-netaug-seed0 --family 4 --out family --measure"""
+_SUFFIX = ".safetensors"
+
+
+def run(words: list[str]) -> None:
+    """Write networks of other widths out of one training."""
+    parser = new_parser(
+        "extract",
+        "RUN --widths NETWORK|--family K --out FILE|DIR [--measure] [--images N]",
+        "Writes wider networks of a NetAug run as weights files, for `netaug eval` and `netaug predict`.\n"
+        "Their batch-norm statistics are estimated on training images first.",
+        _EXAMPLE,
+    )
+    parser.add_argument("run", type=str, help="A run folder of a training with NetAug.")
+    parser.add_argument("--widths", type=str | None, default=None, help=f"{ALLOWED}; draws:N is for eval.")
+    parser.add_argument(
+        "--family",
+        type=int | None,
+        default=None,
+        help="Write so many networks, evenly spaced in MACs from base to widest.",
+    )
+    parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
+    parser.add_argument("--measure", action="store_true", help="Measure top-1 on the evaluation images too.")
+    parser.add_argument(
+        "--images",
+        type=int | None,
+        default=None,
+        help="Training images for the statistics; null is 16000, or all if there are fewer.",
+    )
+    add_settings(parser, SETTINGS)
+    arguments, given = parse(parser, words, SETTINGS)
+    parts, out = _wanted(arguments), Path(arguments.out)
+    images = check_images(arguments.images, given=True)
+    _refuse_existing(out, folder=arguments.family is not None)
+
+    bench = open_bench(Path(arguments.run), given, images)
+    if arguments.family is None:
+        choices, files = choose(bench.supernet, parts), [out]
+    else:
+        from netaug.elastic.family import family
+
+        members = family(bench.supernet, arguments.family)
+        choices = [Choice(str(number), widths) for number, widths in enumerate(members, 1)]
+        files = [out / f"{choice.label}{_SUFFIX}" for choice in choices]
+    rows = _write(bench, choices, files, measure=arguments.measure)
+    print(describe(bench))
+    print_table(bench, rows)
+
+
+def _wanted(arguments: Any) -> list[str]:
+    """The network that --widths names; none with --family."""
+    if (arguments.widths is None) == (arguments.family is None):
+        raise ConfigError(
+            "netaug extract needs to know which network.",
+            got="neither --widths nor --family" if arguments.widths is None else "both --widths and --family",
+            allowed="one of --widths NETWORK, --family K",
+        )
+    if arguments.family is not None:
+        return []
+    parts = split_words([arguments.widths])
+    if len(parts) > 1 or parts[0].startswith("draws:"):
+        raise ConfigError(
+            "--widths names several networks, and --out is one file.",
+            got=arguments.widths,
+            allowed="base, widest, draw:STEP, macs:RATIOx or GROUP=CHANNELS,...",
+            fix="one call per network, or --family K",
+        )
+    if not arguments.out.endswith(_SUFFIX):
+        raise ConfigError(
+            "--out is not the name of a weights file.", got=arguments.out, allowed=f"FILE{_SUFFIX}"
+        )
+    return parts
+
+
+def _refuse_existing(out: Path, *, folder: bool) -> None:
+    if not out.exists() or (folder and out.is_dir() and not any(out.iterdir())):
+        return
+    raise RunFolderError(
+        f"'{out}' exists already; nothing is overwritten.",
+        allowed="a new or an empty folder" if folder else "a new file",
+        fix="choose another with --out, or remove it yourself",
+    )
+
+
+def _write(bench: Any, choices: Sequence[Choice], files: Sequence[Path], *, measure: bool) -> list[Row]:
+    from netaug.train.checkpoint import save_weights
+
+    rows = []
+    for choice, file in zip(choices, files, strict=True):
+        network = bench.network(choice.widths)
+        row = measured(bench, choice, network) if measure else Row(choice)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(file, network, bench.card_of(choice.widths, row.top1))
+        rows.append(replace(row, file=str(file)))
+    return rows

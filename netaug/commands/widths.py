@@ -1,0 +1,199 @@
+"""What `eval --widths` and `extract` share: naming networks of a supernet, opening a run, and the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netaug.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netaug.elastic import Supernet
+    from netaug.train.reopen import WidthBench
+
+RECALIBRATION_IMAGES = 16_000
+"""How many training images the statistics of a width come from (arXiv:2110.08890, code)."""
+
+ALLOWED = "base, widest, draw:STEP, draws:N, macs:RATIOx (such as macs:2.0x), or GROUP=CHANNELS,..."
+_FORMS = re.compile(r"base|widest|draws?:\d+|macs:\d*\.?\d+x?")
+_EXPLICIT = re.compile(r"[^=,\s]+=\d+(,[^=,\s]+=\d+)*")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network of a supernet.
+
+    Args:
+        label: How it was asked for.
+        widths: Channels per group.
+    """
+
+    label: str
+    widths: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        choice: The network.
+        top1: In percent; None when not measured.
+        loss: In nats; None when not measured.
+        file: Where it was written; empty if nowhere.
+    """
+
+    choice: Choice
+    top1: float | None = None
+    loss: float | None = None
+    file: str = ""
+
+
+def split_words(words: Sequence[str]) -> list[str]:
+    """The single networks asked for, e.g. ``base,widest draws:4`` is three.
+
+    Raises:
+        ConfigError: A word has none of the forms.
+    """
+    found: list[str] = []
+    for word in words:
+        parts = [word] if "=" in word else [part for part in word.split(",") if part]
+        for part in parts:
+            if not (_FORMS.fullmatch(part) or _EXPLICIT.fullmatch(part)):
+                raise ConfigError(
+                    "--widths does not name a network.",
+                    got=part,
+                    allowed=ALLOWED,
+                    fix="`netaug inspect` lists the groups with their channels" if "=" in part else None,
+                )
+        found += parts
+    if not found:
+        raise ConfigError("--widths names no network.", got=" ".join(words) or "nothing", allowed=ALLOWED)
+    return found
+
+
+def choose(supernet: Supernet, parts: Sequence[str]) -> list[Choice]:
+    """The widths of the networks asked for.
+
+    Raises:
+        ConfigError: A ratio of MACs is out of range.
+        ShapeError: A group is unknown or frozen, or its channels are out of range.
+    """
+    return [choice for part in parts for choice in _choices(supernet, part)]
+
+
+def _choices(supernet: Supernet, part: str) -> Iterator[Choice]:
+    from netaug.elastic.family import widths_at_macs
+
+    if "=" in part:
+        pairs = (pair.split("=") for pair in part.split(","))
+        with supernet.at({name: int(channels) for name, channels in pairs}):
+            yield Choice(part, supernet.widths)
+        return
+    kind, _, value = part.partition(":")
+    if kind == "draws":
+        yield from (Choice(f"draw:{step}", supernet.sample(step)) for step in range(int(value)))
+    elif kind == "draw":
+        yield Choice(part, supernet.sample(int(value)))
+    elif kind == "macs":
+        yield Choice(part, widths_at_macs(supernet, float(value.removesuffix("x"))))
+    elif kind == "widest":
+        yield Choice(part, supernet.plan.widest)
+    else:
+        with supernet.at({}):
+            yield Choice(part, supernet.widths)
+
+
+def check_images(images: int | None, given: bool) -> int:
+    """The value of ``--images``.
+
+    Raises:
+        ConfigError: It is below 1, or was given where nothing is recalibrated.
+    """
+    if images is not None and not given:
+        raise ConfigError(
+            "--images has no effect without --widths.", got=images, fix="leave it out, or add --widths"
+        )
+    if images is not None and images < 1:
+        raise ConfigError("--images is out of range.", got=images, allowed="a whole number, at least 1")
+    return RECALIBRATION_IMAGES if images is None else images
+
+
+def open_bench(run: Path, given: list[str], images: int) -> WidthBench:
+    """The supernet of a run with its data, on its device.
+
+    Raises:
+        NetaugError: The run, its data or its device cannot be used.
+    """
+    import torch
+
+    from netaug.commands.eval import check_classes
+    from netaug.data import Normalizer, build_data
+    from netaug.tasks import ClassificationTask
+    from netaug.train.device import choose_device, set_up
+    from netaug.train.reopen import WidthBench, open_supernet
+    from netaug.train.runlog import read_config
+
+    supernet, card = open_supernet(run)
+    config = read_config(run, tuple(given))
+    device, last = choose_device(config.train.device), config.train.channels_last
+    set_up(device, config.train.threads)
+    data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
+    check_classes(card, data.info)
+    supernet.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
+    normalizer = Normalizer(card.mean, card.std, device, last)
+    batches = min(len(data.train), -(-images // config.data.batch_size))
+    task = ClassificationTask(config.train.label_smoothing)
+    return WidthBench(supernet, card, data, normalizer, task, batches * config.data.batch_size)
+
+
+def measured(bench: WidthBench, choice: Choice, network: nn.Module) -> Row:
+    """The line of a network with what the evaluation images say."""
+    found = bench.measure(network)
+    return Row(choice, found["top1"], found["loss"])
+
+
+def describe(bench: WidthBench) -> str:
+    """Where the statistics of the networks come from."""
+    if not bench.recalibrates:
+        return "the network has no batch norms: nothing to recalibrate"
+    return f"statistics re-estimated on {bench.images:,} training images, augmented as in training"
+
+
+def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
+    """Print a line per network: size, and what was measured."""
+    from rich.console import Console
+    from rich.table import Table
+
+    supernet, base = bench.supernet, bench.supernet.macs({})
+    table = Table(box=None, pad_edge=False)
+    table.add_column("network")
+    columns = ["channels", "parameters", "MACs", "x base"]
+    columns += ["top-1 %", "loss"] if rows[0].top1 is not None else []
+    for column in columns:
+        table.add_column(column, justify="right")
+    if rows[0].file:
+        table.add_column("file")
+    for row in rows:
+        macs, widths = supernet.macs(row.choice.widths), row.choice.widths
+        cells = [row.choice.label, _growth(supernet, widths), f"{supernet.num_parameters(widths):,}"]
+        cells += [f"{macs:,}", f"{macs / base:.2f}"]
+        if row.top1 is not None and row.loss is not None:
+            cells += [f"{row.top1:.2f}", f"{row.loss:.4f}"]
+        table.add_row(*cells, *([row.file] if row.file else []))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+
+
+def _growth(supernet: Supernet, widths: dict[str, int]) -> str:
+    groups = supernet.groups
+    ratios = [widths[name] / groups[name].base for name in widths if groups[name].most > groups[name].base]
+    least, most = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+    return f"x{least}" if least == most else f"x{least} to {most}"

@@ -1,0 +1,128 @@
+"""The supernet of a finished run, with its data: what its wider networks are measured and extracted with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import netaug
+from netaug.data import Data, Normalizer
+from netaug.data.batch import ClassificationBatch
+from netaug.elastic import Supernet, augment
+from netaug.elastic.recalibrate import has_statistics, recalibrate
+from netaug.errors import CheckpointError, RunFolderError
+from netaug.evaluate import evaluate
+from netaug.tasks import ClassificationTask
+from netaug.train.checkpoint import ModelCard, fill, load_checkpoint, load_weights
+from netaug.train.resized import size_changes
+from netaug.train.runlog import RunFolder, find_weights, read_config
+
+_log = logging.getLogger("netaug")
+
+
+def open_supernet(run: Path) -> tuple[Supernet, ModelCard]:
+    """Rebuild the trained supernet of a run folder.
+
+    Args:
+        run: Written by `netaug train` with NetAug on; its ``checkpoint.pt`` holds the weights of all widths.
+
+    Returns:
+        The supernet on the CPU, at base widths and in evaluation mode, and the card of its base network.
+
+    Raises:
+        RunFolderError: It is no run folder, the run is a baseline, or its checkpoint is gone.
+        CheckpointError: A file is damaged, or the checkpoint does not fit the supernet.
+    """
+    if run.is_file():
+        raise RunFolderError(
+            f"'{run}' is one network; networks of other widths come from a whole run.",
+            got="a file",
+            allowed="a folder that `netaug train` wrote",
+        )
+    weights = find_weights(run)
+    config = read_config(run)
+    if not config.netaug.enabled:
+        raise RunFolderError(
+            f"'{run}' is a baseline: its network has one width only.",
+            got="netaug.enabled false",
+            fix="give a run trained with NetAug",
+        )
+    checkpoint = RunFolder(run).checkpoint
+    if not checkpoint.is_file():
+        raise RunFolderError(
+            f"'{run}' no longer has the weights of the wider networks.",
+            got=f"no {checkpoint.name}, which holds them",
+            fix="train again, and keep that file",
+        )
+    base, card = load_weights(weights)
+    example = torch.zeros(2, card.in_chans, card.image_size, card.image_size)
+    supernet = augment(base, example, config.netaug.augment_config(config.train.seed))
+    fill(supernet, _tensors(checkpoint), checkpoint)
+    trained = supernet.base.state_dict()
+    if any(not torch.equal(trained[name], tensor) for name, tensor in base.state_dict().items()):
+        _log.warning("%s holds other base weights than %s; widths use the former", checkpoint, weights)
+    return supernet.eval(), card
+
+
+def _tensors(checkpoint: Path) -> dict[str, Tensor]:
+    found: Any = load_checkpoint(checkpoint)["network"]
+    if isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values()):
+        return dict(found)
+    raise CheckpointError(f"'{checkpoint}' holds no network.", got=type(found).__name__)
+
+
+@dataclass(frozen=True)
+class WidthBench:
+    """Recalibrates and measures networks of a trained supernet.
+
+    Args:
+        supernet: On the normalizer's device.
+        card: Of the base network.
+        data: Its training images give the statistics, its evaluation images the accuracy.
+        normalizer: Moves and normalises images.
+        task: Loss and metrics.
+        images: Training images that the statistics are estimated on, augmented as in training.
+    """
+
+    supernet: Supernet
+    card: ModelCard
+    data: Data
+    normalizer: Normalizer
+    task: ClassificationTask
+    images: int
+
+    def network(self, widths: Mapping[str, int]) -> nn.Module:
+        """The plain network of these widths, with statistics of its own if it keeps any."""
+        if not self.recalibrates:
+            return self.supernet.extract(widths).eval()
+        batches = self.data.train.epoch(0)
+        return recalibrate(self.supernet, batches, widths, images=self.images, inputs=self._inputs)
+
+    def measure(self, network: nn.Module) -> dict[str, float]:
+        """The task's metrics on the evaluation images."""
+        return evaluate(network, self.data.val, self.normalizer, self.task)
+
+    def card_of(self, widths: Mapping[str, int], top1: float | None) -> ModelCard:
+        """What describes the network of these widths in a weights file."""
+        split = self.data.info.val_split
+        card = replace(self.card, top1=top1, val_split=split, netaug_version=netaug.__version__)
+        with self.supernet.at(widths):
+            actual = self.supernet.widths
+        if all(channels == self.supernet.groups[name].base for name, channels in actual.items()):
+            return card
+        sizes = size_changes(self.supernet.base, self.supernet.extract(widths))
+        return replace(card, widths=actual, sizes=sizes)
+
+    @property
+    def recalibrates(self) -> bool:
+        """Whether the network has statistics to estimate."""
+        return has_statistics(self.supernet.base)
+
+    def _inputs(self, batch: ClassificationBatch) -> Tensor:
+        return self.normalizer(batch.images_NCHW)
