@@ -221,6 +221,20 @@ class Analysis:
                     if found:
                         self.sizes.append(SizeUse(module_of(node), attribute, index, found, certain=False))
 
+    def guess_sizes(self) -> None:
+        """Attributes that count the channels of what their module computes may be read where the graph does not show it.
+
+        A full slice, for example, leaves no trace. Modules of torch itself take their sizes from their inputs.
+        """
+        known = {(use.module, use.attribute) for use in self.sizes}
+        named = len(self.sizes)
+        for node in self.trace.operations:
+            if not type(self.model.get_submodule(module_of(node))).__module__.startswith("torch."):
+                for dim, parts in self.layouts_of(node)[0].items() if self.layouts_of(node) else ():
+                    self.note_size(node, shape_of(node)[dim], parts)
+        guessed = [use for use in self.sizes[named:] if (use.module, use.attribute) not in known]
+        self.sizes[named:] = guessed
+
     def require_size(self, module: str, attribute: str, parts: Parts, index: int | None = None) -> None:
         """A module surely reads this attribute as the number of these channels."""
         if parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -55,13 +56,18 @@ def _proven_plan(planner: Planner, rehearsal: Rehearsal) -> Plan:
     """A plan whose widest network runs: attributes follow the widths if that gets it further, else groups freeze."""
     frozen: dict[str, str] = {}
     followed: tuple[Follower, ...] = ()
+    in_vain: set[str] = set()
     while True:
         plan = planner.plan(frozen, followed)
         outcome = rehearsal.run(plan, plan.widest)
         if outcome.error is None:
             return plan
-        more = _followed_further(planner, rehearsal, frozen, followed, outcome)
+        place = re.sub(r"\d+", "*", outcome.module)  # blocks of one kind fail for one reason
+        more = None
+        if place not in in_vain:
+            more = _followed_further(planner, rehearsal, frozen, followed, outcome)
         if more is None:
+            in_vain.add(place)
             frozen.update(_broken_groups(planner, rehearsal, plan, outcome))
         else:
             followed = more
@@ -74,16 +80,16 @@ def _followed_further(
     followed: tuple[Follower, ...],
     before: Outcome,
 ) -> tuple[Follower, ...] | None:
-    """The attributes followed, and the one more with which the widest network runs furthest; None if none helps."""
+    """The attributes followed, and those further ones with which the widest network runs furthest, if any help."""
     best, reached = None, before.operations
-    for follower in planner.followers():
-        if follower not in followed:
-            plan = planner.plan(frozen, (*followed, follower))
+    for more in planner.followers():
+        if not set(more) <= set(followed):
+            plan = planner.plan(frozen, (*followed, *more))
             outcome = rehearsal.run(plan, plan.widest)
             if outcome.error is None:
-                return (*followed, follower)
+                return (*followed, *more)
             if outcome.operations > reached:
-                best, reached = (*followed, follower), outcome.operations
+                best, reached = (*followed, *more), outcome.operations
     return best
 
 

@@ -117,8 +117,8 @@ class _Flow:
             for source in sources[1:]:
                 above = self._common(above, source)
             self._above[node] = above
-            for parts in analysis.layout(node).values():
-                for group in _groups(analysis, parts):
+            for layout in analysis.layouts_of(node):
+                for group in set().union(*(_groups(analysis, parts) for parts in layout.values())):
                     self._nodes_of_group.setdefault(group, set()).add(node)
 
     def hidden_groups(self, join: Node, *, shortcut: bool) -> list[tuple[int, Parts]]:
@@ -140,7 +140,8 @@ class _Flow:
             operator_name(node) in _ADDITIONS and len(self._sources(node)) == 2 for node in inside
         ):
             return []  # whole stages lie between, as in a feature pyramid: not the branch of one block
-        source = self.analysis.layout(fork).get(1) or next(iter(self.analysis.layout(fork).values()), ())
+        layout = self.analysis.layouts_of(fork)[0]
+        source = layout.get(1) or next(iter(layout.values()), ())
         outside = _groups(self.analysis, source)
         return [
             (group, source)

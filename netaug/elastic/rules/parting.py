@@ -116,14 +116,14 @@ def slice_(analysis: Analysis, node: Node) -> Layout:
     start, stop = (
         max(0, n + size) if n < 0 else min(n, size) for n in (start, size if stop is None else stop)
     )
-    if not parts or (start == 0 and stop == size and call.get("step", 1) == 1):
+    if not parts:
         return analysis.layout(x)
     found = analysis.groups.cut(parts, start, stop) if call.get("step", 1) == 1 else None
     if found is None:
         analysis.groups.freeze(parts, f"'{where(node)}' takes channels out of the middle")
         return analysis.layout(x)
-    for border in (start, stop):
-        if 0 < border < size:
+    for border in (call["start"], call.get("end")):
+        if isinstance(border, int) and 0 < border <= size:
             analysis.note_size(node, border, analysis.groups.cut(parts, 0, border) or ())
     return {**analysis.layout(x), dim: found}
 
