@@ -38,6 +38,7 @@ class Planner:
         self.config = config
         self.analysis = Analysis(self.trace, model)
         apply_rules(self.analysis)
+        self.analysis.guess_sizes()
         self._names = self._unique_names()
         self._members = self._collect_members()
 
@@ -80,10 +81,13 @@ class Planner:
             batch_size=self.trace.batch_size,
         )
 
-    def followers(self) -> list[Follower]:
-        """Attributes of module classes that may be the source of sizes named in calls."""
-        found = (self._follower(use) for use in self.analysis.sizes if not use.certain)
-        return list(dict.fromkeys(found))
+    def followers(self) -> list[tuple[Follower, ...]]:
+        """Attributes of module classes that may be the source of sizes named in calls: by class, then one by one."""
+        found = dict.fromkeys(self._follower(use) for use in self.analysis.sizes if not use.certain)
+        by_class: dict[type[nn.Module], tuple[Follower, ...]] = {}
+        for follower in found:
+            by_class[follower.kind] = (*by_class.get(follower.kind, ()), follower)
+        return [*(several for several in by_class.values() if len(several) > 1), *((one,) for one in found)]
 
     def groups_of(self, module: str) -> list[str]:
         """Names of the groups along what a module's own operations take and give."""
