@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ from netaug.weights.files import read_weights
 from netaug.weights.head import head_tensors
 from netaug.weights.loading import put
 from netaug.weights.matching import match
+
+_log = logging.getLogger("netaug")
 
 
 def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
@@ -55,12 +58,20 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
 
 
 def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
+    """Replace the drawn weights by those of a file, but for a classifier that is asked to be new."""
     head = head_tensors(
         config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=config.options
     )
+    if config.new_head and not head:
+        raise ConfigError(
+            f"model.new_head has no effect: no tensor of {config.name!r} has a size that follows its classes.",
+            fix="leave model.new_head out",
+        )
     kept = list(head) if config.new_head else []
     file = read_weights(weights)
-    put(model, file, match(model, file, kept=kept, head=head), kept)
+    loaded = put(model, file, match(model, file, kept=kept, head=head), kept)
+    if loaded.others or loaded.widened:
+        _log.warning("%s: %s", weights, loaded)
 
 
 def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Network:

@@ -126,6 +126,9 @@ def _introduce(
         f"{info.name}: {info.train_size:,} training images, {info.val_size:,} in {info.val_split}, "
         f"{info.num_classes} classes"
     )
+    if config.model.weights is not None:
+        but = ", with a new classifier" if config.model.new_head else ""
+        console.say(f"starts from the weights of {config.model.weights}{but}")
     if isinstance(network, BaseOnly):
         console.say("NetAug off: the baseline")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -56,7 +57,7 @@ class RunFolder:
             raise RunFolderError(f"the run folder '{path}' cannot be made.", got=error) from None
         run = cls(path)
         write_atomic(run.config, to_yaml(config))
-        write_atomic(run.environment, json.dumps(environment(device), indent=2) + "\n")
+        write_atomic(run.environment, json.dumps(environment(device, config.model.weights), indent=2) + "\n")
         return run
 
     def log(self, record: EpochRecord) -> None:
@@ -153,8 +154,9 @@ def default_folder(recipe: str, config: RunConfig) -> Path:
     return Path("runs") / f"{recipe.replace('/', '-')}-{arm}-seed{config.train.seed}"
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Machine, versions and command line, for ``environment.json``."""
+def environment(device: torch.device, weights: str | None = None) -> dict[str, Any]:
+    """Machine, versions, command line and the content of the first weights' file, for ``environment.json``."""
+    content = None if weights is None else Path(weights).expanduser().read_bytes()
     return {
         "command": sys.argv,
         "netaug": netaug.__version__,
@@ -165,6 +167,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
+        "weights_sha256": None if content is None else hashlib.sha256(content).hexdigest(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
     }
 

@@ -58,3 +58,19 @@ def test_timm_is_not_imported_for_our_own_models():
         "m.default_image_size('mcunet'); sys.exit('timm' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("error", [OSError("no route to host"), ConnectionError("refused")])
+def test_a_failed_download_is_one_clear_message(monkeypatch, error):
+    import timm
+
+    def fail(name, **options):
+        raise error
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(ModelError, match="cannot be downloaded") as caught:
+        create_model("timm:resnet18", pretrained=True)
+    assert caught.value.got == str(error)
+    assert "--model.weights FILE" in caught.value.fix
+    with pytest.raises(ModelError, match="cannot be built"):
+        create_model("timm:resnet18")
