@@ -20,7 +20,9 @@ from netaug.errors import NetaugError
 
 if TYPE_CHECKING:
     from netaug.elastic import Pass, Supernet, augment
+    from netaug.elastic.family import family, widths_at_macs
     from netaug.elastic.recalibrate import recalibrate
+    from netaug.elastic.rules import elastic_rule
     from netaug.models import create_model, list_models
     from netaug.weights import load_weights
 
@@ -33,15 +35,21 @@ __all__ = [
     "__version__",
     "augment",
     "create_model",
+    "elastic_rule",
+    "family",
     "list_models",
     "load_weights",
     "recalibrate",
+    "widths_at_macs",
 ]
 _PLACES = {
     "augment": "netaug.elastic",
     "Supernet": "netaug.elastic",
     "Pass": "netaug.elastic",
     "recalibrate": "netaug.elastic.recalibrate",
+    "elastic_rule": "netaug.elastic.rules",
+    "family": "netaug.elastic.family",
+    "widths_at_macs": "netaug.elastic.family",
     "create_model": "netaug.models",
     "list_models": "netaug.models",
     "load_weights": "netaug.weights",

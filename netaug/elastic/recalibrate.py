@@ -2,8 +2,8 @@
 
 A supernet keeps running statistics for its base network only; its wider networks normalise with those of the batch.
 Here the network is taken out and gets statistics of its own from training images; the supernet is not touched.
-``torch.optim.swa_utils.update_bn`` is not used because it weighs a small last batch like a full one, leaves out
-how much the means differ between batches, and lets dropout and the like change what is measured.
+``torch.optim.swa_utils.update_bn`` agrees on large equal batches; but it weighs a small last batch like a full one,
+leaves out how much means differ between batches, lets dropout change what is measured, and reads tuples only.
 """
 
 from __future__ import annotations
