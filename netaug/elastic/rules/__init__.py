@@ -5,7 +5,7 @@ this package registers the rules.
 """
 
 from netaug.elastic.rules import dense, norms, parting, pointwise, products, reductions, shapes
-from netaug.elastic.rules.registry import apply_rules, elastic_rule, same_as
+from netaug.elastic.rules.registry import apply_rules, elastic_rule
 
 __all__ = [
     "apply_rules",
@@ -16,6 +16,5 @@ __all__ = [
     "pointwise",
     "products",
     "reductions",
-    "same_as",
     "shapes",
 ]

@@ -10,7 +10,6 @@ from torch.fx import Node
 from netaug.elastic.analysis import Analysis, where
 from netaug.elastic.groups import Layout
 from netaug.elastic.trace import gives_tensors, operator_name
-from netaug.errors import ConfigError
 
 Result = Layout | list[Layout]
 Rule = Callable[[Analysis, Node], Result]
@@ -35,17 +34,6 @@ def elastic_rule(*operators: str) -> Callable[[Rule], Rule]:
         return function
 
     return register
-
-
-def same_as(known: str, *operators: str) -> None:
-    """Let operators pass channels on as a known one does, e.g. ``same_as("relu", "mylib::swish")``.
-
-    Raises:
-        ConfigError: There is no rule for ``known``.
-    """
-    if known not in _RULES:
-        raise ConfigError(f"no operator named '{known}' has a rule.", allowed=", ".join(sorted(_RULES)))
-    _RULES.update(dict.fromkeys(operators, _RULES[known]))
 
 
 def apply_rules(analysis: Analysis) -> None:
