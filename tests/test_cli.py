@@ -117,13 +117,6 @@ def test_recipes_are_listed_with_a_line_and_shown(capsys: pytest.CaptureFixture[
     assert "model:\n  name: micronet" in capsys.readouterr().out
 
 
-def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models"]) == 0
-    text = capsys.readouterr().out
-    for name in ("mcunet", "mobilenetv2-tiny", "timm:NAME", "package.module:function"):
-        assert re.search(rf"^{name} +\w", text, re.MULTILINE)
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

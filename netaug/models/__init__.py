@@ -14,6 +14,7 @@ from netaug.models import (
 )
 from netaug.models.init import initialize
 from netaug.models.registry import create_model, default_image_size, describe_models, list_models, register
+from netaug.models.zoo import list_timm_models, timm_version
 
 __all__ = [
     "create_model",
@@ -21,5 +22,7 @@ __all__ = [
     "describe_models",
     "initialize",
     "list_models",
+    "list_timm_models",
     "register",
+    "timm_version",
 ]

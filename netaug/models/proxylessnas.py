@@ -25,7 +25,7 @@ LAST = 1280  # conv 1x1
 @register(
     "proxylessnas-0.35",
     any_width=True,
-    about="ProxylessNAS-Mobile, searched for phones, with its channels scaled",
+    about="ProxylessNAS-Mobile with its channels scaled",
     image_size=160,
 )
 def proxylessnas(

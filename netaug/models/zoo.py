@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 from functools import partial
 from typing import Any
@@ -60,6 +61,37 @@ def timm_image_size(name: str) -> int:
     except RuntimeError as error:
         raise ModelError(f"timm does not know {name!r}: {describe(error)}", got=f"timm:{name}") from error
     return FALLBACK_IMAGE_SIZE if settings is None else int(settings.input_size[-1])
+
+
+def list_timm_models(pattern: str = "*") -> list[str]:
+    """Names of timm's models, sorted; none of them needs weights.
+
+    Args:
+        pattern: With ``*`` or ``?``, what the whole name must fit; else a word the name contains.
+
+    Raises:
+        ModelError: No name fits.
+    """
+    import timm
+
+    wanted = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    names = timm.list_models()
+    found = fnmatch.filter(names, wanted)
+    if not found:
+        raise ModelError(
+            "no model of timm fits the pattern.",
+            got=repr(pattern),
+            allowed="a part of a name, or a pattern such as 'mobilenet*'",
+            fix=nearest(pattern.strip("*"), names),
+        )
+    return found
+
+
+def timm_version() -> tuple[str, int]:
+    """The version of timm, and how many models it has."""
+    import timm
+
+    return timm.__version__, len(timm.list_models())
 
 
 def is_timm_model(name: str) -> bool:
