@@ -1,0 +1,147 @@
+"""Run an example as it stands, look on, and repeat each of its updates in our own loop."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+import netaug
+from netaug.config import TrainConfig
+from netaug.data.batch import ClassificationBatch, Normalizer
+from netaug.elastic import Pass, Supernet
+from netaug.tasks.base import Task
+from netaug.train.loop import Tally, Trainer
+from tests.train.fakes import fake_data
+
+FOLDER = Path(__file__).parents[2] / "examples"
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+def load(name: str) -> ModuleType:
+    """An example as a module; they are scripts, not a package."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass
+class Update:
+    """One optimizer step of an example: what it was asked, what it saw, and the gradients it came to."""
+
+    step: int
+    progress: float
+    state: dict[str, Tensor]
+    batch: tuple[Tensor, Tensor] | None = None
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Watch:
+    """What an example did with the supernet it made."""
+
+    supernet: Supernet | None = None
+    updates: list[Update] = field(default_factory=list)
+    orders: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Look over an example's shoulder: at its supernet, batches and gradients, whoever runs the steps."""
+    watch = Watch()
+    augment, passes, take, sort = netaug.augment, Supernet.passes, Pass.take, Supernet.sort_channels
+
+    def watched_augment(*args: Any, **options: Any) -> Supernet:
+        watch.supernet = augment(*args, **options)
+        return watch.supernet
+
+    def watched_passes(self: Supernet, step: int, progress: float) -> Iterator[Pass]:
+        watch.updates.append(Update(step, progress, copy.deepcopy(self.state_dict())))
+        return passes(self, step, progress)
+
+    def watched_take(self: Pass, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        watch.updates[-1].batch = images, labels
+        return take(self, images, labels)
+
+    def watched_sort(self: Supernet, *args: Any, **options: Any) -> dict[str, Tensor]:
+        watch.orders.append(sort(self, *args, **options))
+        return watch.orders[-1]
+
+    def stepped(*_: object) -> None:
+        assert watch.supernet is not None
+        watch.updates[-1].gradients = gradients(watch.supernet)
+
+    hook = register_optimizer_step_post_hook(stepped)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(netaug, "augment", watched_augment)
+        patch.setattr(Supernet, "passes", watched_passes)
+        patch.setattr(Pass, "take", watched_take)
+        patch.setattr(Supernet, "sort_channels", watched_sort)
+        yield watch
+    hook.remove()
+
+
+def gradients(supernet: Supernet) -> dict[str, Tensor]:
+    """A copy of those that are there."""
+    return {n: p.grad.clone() for n, p in supernet.named_parameters() if p.grad is not None}
+
+
+class _Criterion(Task):
+    """An example's loss, and no metrics."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.loss = criterion  # type: ignore[method-assign]
+
+    def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
+        raise AssertionError("hidden by the criterion")
+
+    def sums(self, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> Tensor:
+        return torch.zeros(1)
+
+    def metrics(self, sums: Tensor) -> dict[str, float]:
+        return {}
+
+
+class _AsIs:
+    """Examples normalise their own images."""
+
+    device = torch.device("cpu")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images
+
+
+def assert_like_our_loop(watch: Watch, criterion: Criterion, steps: int) -> None:
+    """Every update of the example has, to the bit, the gradients of our trainer from the same weights and batch."""
+    assert watch.supernet is not None
+    assert [update.step for update in watch.updates] == list(range(steps))
+    network = copy.deepcopy(watch.supernet).train()
+    normalizer = cast(Normalizer, _AsIs())
+    config = TrainConfig(epochs=1, warmup_epochs=0)
+    trainer = Trainer(network, fake_data(steps), _Criterion(criterion), normalizer, config)
+    for update in watch.updates:
+        assert update.batch is not None
+        assert update.progress == update.step / steps
+        network.load_state_dict(update.state)
+        batch = ClassificationBatch(*update.batch, torch.arange(len(update.batch[0])))
+        trainer.step(update.step, batch, Tally(trainer.task, network))
+        expected = gradients(network)
+        assert update.gradients.keys() == expected.keys()
+        differ = [name for name in expected if not torch.equal(update.gradients[name], expected[name])]
+        assert not differ, (update.step, len(expected), differ)
+    assert any(g.any() for name, g in watch.updates[0].gradients.items() if name.startswith("added"))
