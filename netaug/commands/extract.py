@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.eval import SETTINGS
@@ -23,6 +23,9 @@ from netaug.commands.widths import (
 )
 from netaug.errors import ConfigError, RunFolderError
 from netaug.recipes.settings import add_settings
+
+if TYPE_CHECKING:
+    from netaug.train.reopen import WidthBench
 
 _EXAMPLE = """
 netaug extract runs/demo-digits-netaug-seed0 --widths widest --out widest.safetensors
@@ -111,7 +114,9 @@ def _refuse_existing(out: Path, *, folder: bool) -> None:
     )
 
 
-def _write(bench: Any, choices: Sequence[Choice], files: Sequence[Path], *, measure: bool) -> list[Row]:
+def _write(
+    bench: WidthBench, choices: Sequence[Choice], files: Sequence[Path], *, measure: bool
+) -> list[Row]:
     from netaug.train.checkpoint import save_weights
 
     rows = []
