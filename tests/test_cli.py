@@ -149,6 +149,7 @@ def test_recipes_are_listed_with_a_line_and_shown(capsys: pytest.CaptureFixture[
         (["inspect", "micronet", "--in-chans", "-1"], "--in-chans is out of range"),
         (["inspect", "micronet", "--data.pad", "1"], r"'--data\.pad' has no effect on `netaug inspect`"),
         (["inspect", "mcunet", "--image-size", "8"], "8x8 pixels are too small for 'mcunet'"),
+        (["inspect", "micronet", "--model.weights", "x.pt"], r"'--model\.weights' has no effect"),
         (["eval", "no/such/run", "--data.augment", "none"], r"'--data\.augment' has no effect"),
         (["train", "demo/digits", "--model.name", "mcunet"], r"no option 'stem'(?s:.*)--model\.options"),
         (["compare", "demo/digits"], "required: seeds"),

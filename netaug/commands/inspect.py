@@ -23,7 +23,12 @@ netaug inspect timm:resnet18 --image-size 160 --num-classes 10
 netaug inspect mcunet --netaug.max_macs_ratio 3"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
-_SETTINGS = ("netaug", "model", "data.name", "data.root", "data.image_size", "data.on_error", "train.seed")
+_SETTINGS = (
+    "netaug",
+    *(f"model.{key}" for key in ("name", "num_classes", "in_chans", "options")),
+    *(f"data.{key}" for key in ("name", "root", "image_size", "on_error")),
+    "train.seed",
+)
 
 
 def run(words: list[str]) -> None:

@@ -69,7 +69,7 @@ def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataI
         )
     kept = list(head) if config.new_head else []
     file = read_weights(weights)
-    loaded = put(model, file, match(model, file, kept=kept, head=head), kept)
+    loaded = put(model, file, match(model, file, kept=kept, head=head, name=config.name), kept)
     if loaded.others or loaded.widened:
         _log.warning("%s: %s", weights, loaded)
 

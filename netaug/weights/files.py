@@ -81,6 +81,8 @@ def _head(path: Path) -> bytes:
         inside = path / "model.safetensors"
         fix = f"give '{inside}'" if inside.is_file() else "give a file in it"
         raise CheckpointError(f"'{path}' is a folder.", allowed=f"a file: {KINDS}", fix=fix)
+    if path.exists() and not path.is_file():  # reading a pipe could wait for ever
+        raise CheckpointError(f"'{path}' is not a regular file.", allowed=f"a file: {KINDS}")
     try:
         with path.open("rb") as file:
             head = file.read(64)

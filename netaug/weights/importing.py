@@ -75,7 +75,7 @@ def import_weights(
     num_classes, head = _classes(file, config, in_chans)
     with seeded(0, "import"):  # building draws weights that are replaced below
         model = create_model(config.name, num_classes=num_classes, in_chans=in_chans, **config.options)
-    loaded = put(model, file, match(model, file, head=head), ())
+    loaded = put(model, file, match(model, file, head=head, name=config.name), ())
     names, origin = _class_names(feed, num_classes)
     card = _card(config, feed, in_chans, names)
     _check_runs(model.eval(), card, path)

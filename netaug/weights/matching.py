@@ -71,7 +71,12 @@ class _Comparison:
 
 
 def match(
-    model: nn.Module, file: WeightsFile, *, kept: Collection[str] = (), head: Mapping[str, int] | None = None
+    model: nn.Module,
+    file: WeightsFile,
+    *,
+    kept: Collection[str] = (),
+    head: Mapping[str, int] | None = None,
+    name: str | None = None,
 ) -> Match:
     """Find the tensors of a file that are a network's.
 
@@ -80,6 +85,7 @@ def match(
         file: Where from.
         kept: Names of the network that the file need not have.
         head: Names of the network whose size along the dimension given is the number of classes, for messages.
+        name: What the network is called in messages; None takes its class.
 
     Raises:
         CheckpointError: No layout fits exactly, or a value cannot be a weight.
@@ -93,7 +99,7 @@ def match(
             sliced = first_channels(model.state_dict(), found.tensors)
             if sliced is not None:
                 return _checked(model, file, Match(found.layout, sliced, widened=True))
-    raise _mismatch(type(model).__name__, file, tried, head or {})
+    raise _mismatch(name or type(model).__name__, file, tried, head or {})
 
 
 def _comparisons(model: nn.Module, file: WeightsFile, kept: Collection[str]) -> Iterator[_Comparison]:
@@ -167,24 +173,46 @@ def _checked(model: nn.Module, file: WeightsFile, found: Match) -> Match:
 
 
 def _mismatch(
-    kind: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, int]
+    name: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, int]
 ) -> CheckpointError:
+    best = {layout.about: [one for one in tried if one.layout is layout] for layout in LAYOUTS}
+    counts = [
+        f"{about}, {max(len(one.tensors) for one in ones)} of {len(ones[0].names)} found"
+        if ones
+        else f"{about}, which has none for this network"
+        for about, ones in best.items()
+    ]
     found = max(tried, key=lambda one: len(one.tensors))
     part = f" (its {file.part!r})" if file.part else ""
     only_shapes = not (found.missing or found.unexpected)
-    if only_shapes and set(found.reshaped) <= set(head):
-        name, dim = next((name, dim) for name, dim in head.items() if name in found.reshaped)
+    classes = _other_classes(found, head) if only_shapes else None
+    if classes is not None:
         return CheckpointError(
-            f"the classifier in '{file.path}'{part} is for other classes than the network's.",
-            got=f"{found.tensors[name].shape[dim]} classes",
-            allowed=f"{found.own[name].shape[dim]}",
+            f"the classifier in '{file.path}'{part} is for other classes than {name} has here.",
+            got=f"{classes[1]} classes",
+            allowed=classes[0],
             fix="--model.new_head true starts with a classifier that is drawn anew",
         )
     fix = "the network has another width or other options than the file's: check model.name and model.options"
     return CheckpointError(
-        f"'{file.path}'{part} does not fit {kind}.",
+        f"'{file.path}'{part} does not fit {name}.",
         got="; ".join(found.differences()),
-        allowed="the network's own names and shapes. Tried: "
-        + "; ".join(f"{one.layout.about}, {len(one.tensors)} of {len(one.names)} found" for one in tried),
+        allowed=f"the network's own names and shapes. Tried: {'; '.join(counts)}",
         fix=fix if only_shapes else None,
     )
+
+
+def _other_classes(found: _Comparison, head: Mapping[str, int]) -> tuple[int, int] | None:
+    """Our number of classes and the file's, if that is all that differs."""
+    differing = {name: dim for name, dim in head.items() if name in found.reshaped}
+    counts = {
+        (found.own[name].shape[dim], found.tensors[name].shape[dim])
+        for name, dim in differing.items()
+        if found.tensors[name].ndim == found.own[name].ndim
+    }
+    rest = {name: tensor for name, tensor in found.tensors.items() if name not in head}
+    fits = set(found.reshaped) <= set(head) or (
+        found.layout is RELEASED and first_channels(found.own, rest) is not None
+    )
+    count = counts.pop() if fits and len(counts) == 1 else (0, 0)
+    return count if count[0] != count[1] else None

@@ -62,10 +62,14 @@ def test_a_new_head_is_drawn_as_without_weights_and_the_rest_is_the_files(
 
 def test_other_classes_are_refused_with_the_way_out(tmp_path: Path) -> None:
     write(tmp_path / "x.pt", 9)
-    with pytest.raises(CheckpointError, match="for other classes than the network's") as caught:
+    with pytest.raises(CheckpointError, match="for other classes than micronet has here") as caught:
         build_model(replace(MICRO, weights=str(tmp_path / "x.pt")), INFO, 4)
-    assert (caught.value.got, caught.value.allowed) == ("9 classes", "5")
+    assert (caught.value.got, caught.value.allowed) == ("9 classes", 5)
     assert "--model.new_head true" in str(caught.value.fix)
+    info = replace(INFO, in_chans=3, image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    torch.save(state_dict(widened(NETS["mcunet"], 2.2, 2.8), 9), tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match="for other classes than mcunet has here"):
+        build_model(ModelConfig(name="mcunet", weights=str(tmp_path / "best.pt")), info, 4)
 
 
 def test_a_new_head_does_not_excuse_other_differences(tmp_path: Path) -> None:

@@ -237,6 +237,9 @@ def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
         read_weights(tmp_path)
     with pytest.raises(CheckpointError, match="there is no weights file"):
         read_weights(tmp_path / "none.pt")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="is not a regular file"):
+        read_weights(tmp_path / "pipe")
 
 
 def test_what_is_kept_is_named_and_stays(tmp_path: Path) -> None:

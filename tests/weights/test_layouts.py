@@ -115,6 +115,12 @@ def test_a_network_wired_otherwise_has_no_released_names() -> None:
     assert RELEASED.names(nn.Linear(2, 2)) is None
 
 
+def test_a_layout_without_names_for_a_network_is_named_as_such(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.pt", state_dict(NETS["mcunet"], CLASSES))
+    with pytest.raises(CheckpointError, match="released code, which has none for this network"):
+        load_weights(create_model("mobilenetv2-0.25"), path)
+
+
 def test_differences_are_named_with_counts_and_shapes(tmp_path: Path) -> None:
     state = state_dict(NETS["mcunet"], CLASSES)
     state["extra.weight"] = torch.zeros(2, 3)
