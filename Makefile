@@ -1,11 +1,12 @@
 # make demo   train a tiny network with and without NetAug on embedded data, and compare (a few minutes)
 # make test   everything that must hold: lint, types and tests
+# make coverage   check every small classifier of timm and torchvision, and write docs/coverage.md (about an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests bench clean
+.PHONY: demo test check format lint types tests bench coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -35,6 +36,10 @@ tests: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py
+
+coverage: $(STAMP)
+	$(BIN)/python -m benchmarks.coverage --jobs 2
+	$(BIN)/python -m pytest -n 2 -m coverage
 
 clean:
 	rm -rf $(VENV) build *.egg-info

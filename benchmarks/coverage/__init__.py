@@ -1,0 +1,1 @@
+"""How much of the world's small convolutional classifiers NetAug widens, and whether exactly."""
