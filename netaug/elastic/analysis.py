@@ -137,7 +137,8 @@ class Analysis:
         if name not in self._axes:
             module = name.rpartition(".")[0] or name
             elastic = name in self.trace.parameters or name in self.trace.statistics
-            sizes = enumerate(shape if elastic else ())
+            dims = (2 if name in self.trace.kernels else len(shape)) if elastic else 0
+            sizes = enumerate(shape[:dims])
             self._axes[name] = {
                 dim: (Part(self.groups.new(size, module)),) for dim, size in sizes if size > 1
             }
@@ -221,8 +222,16 @@ class Analysis:
                     if found:
                         self.sizes.append(SizeUse(module_of(node), attribute, index, found, certain=False))
 
+    def settle_sizes(self) -> None:
+        """Channels that one attribute counts in several calls, such as one per head, have the same width."""
+        first: dict[tuple[str, str, int | None], Parts] = {}
+        for use in self.sizes:
+            parts = first.setdefault((use.module, use.attribute, use.index), use.parts)
+            if self.groups.elements(parts) == self.groups.elements(use.parts):
+                self.groups.unify(parts, use.parts, use.module)
+
     def guess_sizes(self) -> None:
-        """Attributes that count the channels of what their module computes may be read where the graph does not show it.
+        """Note attributes that count the channels a module computes: they may be read where the graph shows nothing.
 
         A full slice, for example, leaves no trace. Modules of torch itself take their sizes from their inputs.
         """

@@ -38,6 +38,7 @@ class Planner:
         self.config = config
         self.analysis = Analysis(self.trace, model)
         apply_rules(self.analysis)
+        self.analysis.settle_sizes()
         self.analysis.guess_sizes()
         self._names = self._unique_names()
         self._members = self._collect_members()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from netaug.errors import ModelError, UnsupportedModelError
@@ -30,7 +31,8 @@ class Trace:
         inputs: Nodes of the example inputs.
         tensors: Canonical name of the parameter or buffer behind a node.
         parameters: Which of these names are parameters.
-        statistics: Which of them are running statistics of torch's own norms, one entry per channel.
+        kernels: Which of them are weights of torch's own convolutions, with positions after the first two dimensions.
+        statistics: Which names are running statistics of torch's own norms, one entry per channel.
         batch_size: Number of examples in the example input.
     """
 
@@ -39,6 +41,7 @@ class Trace:
     inputs: tuple[Node, ...]
     tensors: dict[Node, str]
     parameters: frozenset[str]
+    kernels: frozenset[str]
     statistics: frozenset[str]
     batch_size: int
     owners: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
@@ -208,6 +211,11 @@ def _read(program: Any, model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
         inputs=tuple(inputs),
         tensors=tensors,
         parameters=frozenset(name for name, _ in model.named_parameters()),
+        kernels=frozenset(
+            canonical[f"{name}.weight".lstrip(".")]
+            for name, module in model.named_modules()
+            if isinstance(module, _ConvNd) and isinstance(module._parameters.get("weight"), Tensor)
+        ),
         statistics=frozenset(canonical[name] for name in running_statistics(model)),
         batch_size=example[0].shape[0] if example[0].dim() else 1,
         owners=owners,

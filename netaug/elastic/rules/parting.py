@@ -75,6 +75,9 @@ def split(analysis: Analysis, node: Node) -> list[Layout]:
         full, rest = divmod(shape_of(x)[dim], sizes)
         sizes = [sizes] * full + [rest]
     stretches = _cut(analysis, parts, sizes)
+    for stretch, size in zip(stretches, sizes, strict=True):
+        if stretch and size == 1:
+            analysis.groups.freeze(stretch, f"'{where(node)}' splits a single channel off")
     analysis.note_sizes(node, sizes, {i: found for i, found in enumerate(stretches) if found})
     return _parted(analysis, node, x, dim, _cut(analysis, parts, sizes))
 
