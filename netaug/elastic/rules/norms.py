@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch.fx import Node
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from netaug.elastic.analysis import Analysis, where
 from netaug.elastic.groups import Layout
@@ -20,6 +21,8 @@ def batch_norm(analysis: Analysis, node: Node) -> Layout:
         return analysis.give_up(node, f"'{where(node)}' keeps statistics outside a torch module")
     affine = [call[name] for name in ("weight", "bias") if call[name] is not None]
     channels = analysis.meet(node, (x, 1), *((tensor, 0) for tensor in (*affine, *kept)))
+    if isinstance(analysis.model.get_submodule(module_of(node)), _InstanceNorm):
+        analysis.require_size(module_of(node), "num_features", channels)  # it checks its input
     return {**analysis.layout(x), 1: channels}
 
 

@@ -55,6 +55,18 @@ def chunk(analysis: Analysis, node: Node) -> list[Layout]:
     return [{**analysis.layout(x), dim: stretch or ()}] * count
 
 
+@elastic_rule("glu")
+def gate(analysis: Analysis, node: Node) -> Layout:
+    """One half times the sigmoid of the other."""
+    call = arguments(node)
+    x, dim = call["self"], call["dim"] % len(shape_of(node))
+    parts = analysis.dim(x, dim)
+    half = analysis.groups.tile(parts, 2, where(node)) if parts else ()
+    if half is None:
+        analysis.groups.freeze(parts, f"'{where(node)}' cannot divide these channels into halves")
+    return {**analysis.layout(x), dim: half or ()}
+
+
 @elastic_rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
 def split(analysis: Analysis, node: Node) -> list[Layout]:
     """Stretches of given sizes: each widens by itself if the module keeps the sizes, which is tried."""
