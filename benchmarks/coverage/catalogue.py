@@ -63,16 +63,29 @@ def all_names() -> list[str]:
     ]
 
 
-def build(name: str) -> nn.Module:
-    """A model with fresh weights, with its library's default options."""
+def build(name: str, *, drop: float = 0.0) -> nn.Module:
+    """A model with fresh weights, with its library's default options.
+
+    Args:
+        name: ``timm:NAME`` or ``torchvision:NAME``.
+        drop: Rate of dropout and of drop path, in [0, 1), where timm's factory takes one.
+    """
     library, _, own = name.partition(":")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if library == "timm":
-            model: nn.Module = timm.create_model(own)
-        else:
-            model = torchvision.models.get_model(own, weights=None, **TORCHVISION_OPTIONS.get(own, {}))
-    return model
+        if library == "torchvision":
+            model: nn.Module = torchvision.models.get_model(
+                own, weights=None, **TORCHVISION_OPTIONS.get(own, {})
+            )
+            return model
+        for options in ({"drop_rate": drop, "drop_path_rate": drop}, {"drop_rate": drop}) if drop else ():
+            try:
+                model = timm.create_model(own, **options)
+            except (TypeError, AssertionError):  # it has no such option
+                continue
+            return model
+        model = timm.create_model(own)
+        return model
 
 
 def look_at(name: str) -> Entry:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from benchmarks.coverage.catalogue import MOST_PARAMS, Entry
 from benchmarks.coverage.causes import OUTPUT
-from benchmarks.coverage.probe import BATCH, SIZES, Record
+from benchmarks.coverage.probe import BATCH, DROP, SIZES, Record
 
 Pair = tuple[Entry, Record]
 
@@ -25,9 +25,10 @@ convolutions other than a patch embedding (a convolution on the image whose stri
 more). A linear layer on a channels-last map `[N, H, W, C]` counts as the 1 x 1 convolution that it computes. The
 other classifiers (transformers, mixers) follow in a table of their own, as an extra.
 
-Each model is built with its library's default options and fresh weights (parameters that start at zero get random
-values: a zero would hide faults behind it), and `netaug.augment` is called with default settings and {batch} images
-of noise. The images are as small as the model runs on, out of {sizes} pixels and its own default.
+Each model is built with its library's default options and fresh weights, with dropout and drop path at {drop} where
+timm's factory takes them. Parameters that start at zero get random values: a zero would hide faults behind it.
+`netaug.augment` is called with default settings and {batch} images of noise, as small as the model runs on out of
+{sizes} pixels and its own default.
 
 What the columns say:
 
@@ -59,7 +60,7 @@ def page(entries: Iterable[Entry], records: Mapping[str, Record], *, jobs: int) 
     others = [pair for pair in pairs if not pair[0].convolutional]
     sizes = ", ".join(map(str, SIZES))
     parts = [
-        ABOUT.format(most=MOST_PARAMS // 10**6, batch=BATCH, sizes=sizes),
+        ABOUT.format(most=MOST_PARAMS // 10**6, batch=BATCH, drop=DROP, sizes=sizes),
         "## Summary\n",
         _summary(convolutional, others),
         _left_out(looked_at, records),

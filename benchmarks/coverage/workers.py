@@ -11,11 +11,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 PRELOAD = ("benchmarks.coverage.probe", "torch.export", "torch._dynamo", "torch._export", "networkx")
-"""Imported once by the process that all workers are forked from."""
+"""Slow to import."""
 
 
 def run_all(
-    function: Callable[[Any], Any], things: Iterable[Any], *, jobs: int, seconds: float, gib: float
+    function: Callable[[Any], Any],
+    things: Iterable[Any],
+    *,
+    jobs: int,
+    seconds: float,
+    gib: float,
+    preload: Sequence[str] = PRELOAD,
 ) -> Iterator[tuple[Any, Any, str]]:
     """Yield (thing, result or None, problem or empty) as they finish.
 
@@ -25,9 +31,10 @@ def run_all(
         jobs: How many processes run at a time.
         seconds: A process that takes more processor time is ended; so is one that takes ten times as long.
         gib: Most address space of a process beyond what it starts with.
+        preload: Modules that are imported once, by the process that all others are forked from.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOAD))
+    context.set_forkserver_preload(list(preload))
     with ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_run_one, context, function, thing, seconds, gib): thing for thing in things}
         for done in as_completed(waiting):
