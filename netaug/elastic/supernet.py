@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from netaug.elastic.axes import Piece, added_dims, added_key, added_values
 from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
-from netaug.elastic.overlay import Setting, following_settings, overlaid, wide_tensors
+from netaug.elastic.overlay import Place, Setting, following_settings, overlaid, wide_tensors
 from netaug.elastic.plan import Group, Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
@@ -167,6 +167,12 @@ class Supernet(nn.Module):
         """Run the network of the present widths on the inputs of the caller's model."""
         if self._pieces is None:
             return self.base(*inputs)
+        if torch.compiler.is_compiling():  # else it would be compiled anew for every widths drawn
+            return torch.compiler.disable(self._run_wide)(*inputs)  # type: ignore[no-untyped-call]
+        return self._run_wide(*inputs)
+
+    def _run_wide(self, *inputs: Tensor) -> Any:
+        assert self._pieces is not None
         with overlaid(self._settings(self._pieces)):
             return self.base(*inputs)
 
@@ -178,6 +184,9 @@ class Supernet(nn.Module):
 
     def _settings(self, pieces: Mapping[str, dict[int, tuple[Piece, ...]]]) -> Iterator[Setting]:
         yield from self._switches
+        for module in self.base.modules():
+            if module._compiled_call_impl is not None:  # compiled for its own weights
+                yield Setting(Place(module, "_compiled_call_impl"), None)
         for name, tensor in self._wide.items():
             value = tensor.value(pieces[name])
             for place in tensor.places:
