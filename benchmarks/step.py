@@ -25,8 +25,11 @@ from netaug.train.optim import make_optimizer
 CASES = {
     "mcunet": (176, (1.0, 1.6, 2.2)),
     "mobilenetv2-tiny": (144, (1.0, 1.8, 2.6)),
+    "mobilenetv3-0.35": (160, (1.0, 2.0, 3.0)),
+    "timm:resnet18": (112, (1.0, 1.8, 2.6)),
+    "timm:ghostnet_050": (160, (1.0, 1.8, 2.6)),
 }
-"""Input size and the paper's width multipliers."""
+"""Input size and width multipliers: the paper's for its networks."""
 
 
 @dataclass(frozen=True)

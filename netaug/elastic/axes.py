@@ -14,9 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MOST_NARROWS = 8
-"""Beyond this many pieces a tensor is put together by index."""
-
 
 class Piece(NamedTuple):
     """A run of elements along one dimension: of the added tensor if ``added``, else of the base tensor."""
@@ -133,44 +130,6 @@ def added_values(base: Tensor, axes: Axes, dim: int, seed: int) -> Tensor:
     return drawn.mul_(spread).add_(mean).to(dtype=base.dtype, device=base.device)
 
 
-def assemble(
-    base: Tensor, added: Mapping[int, Tensor], pieces: Mapping[int, tuple[Piece, ...]], base_shape: torch.Size
-) -> Tensor:
-    """Put the tensor of one width together from its base and the added parts; differentiable in both.
-
-    Args:
-        base: The base tensor.
-        added: Per elastic dimension, the tensor of shape :func:`added_shape`.
-        pieces: Per elastic dimension with something added, :meth:`Axis.pieces` of the wanted widths.
-        base_shape: Shape of the base tensor.
-    """
-    result = base
-    for dim in sorted(pieces, reverse=True):
-        more = added[dim]
-        for later in sorted(pieces):
-            if later > dim:
-                stored = [
-                    Piece(False, piece.start + base_shape[later], piece.stop + base_shape[later])
-                    if piece.added
-                    else piece
-                    for piece in pieces[later]
-                ]
-                more = _take(more, later, stored)
-        result = _read(result, more, dim, pieces[dim])
-    return result
-
-
-def _read(base: Tensor, added: Tensor, dim: int, pieces: tuple[Piece, ...]) -> Tensor:
-    """Concatenate pieces; many small ones are picked by index, so that backward fills one tensor, not one each."""
-    if len(pieces) <= MOST_NARROWS:
-        return torch.cat([_narrow(added if piece.added else base, dim, piece) for piece in pieces], dim)
-    offset = base.shape[dim]
-    index = [
-        position + offset * piece.added for piece in pieces for position in range(piece.start, piece.stop)
-    ]
-    return torch.cat([base, added], dim).index_select(dim, torch.tensor(index, device=base.device))
-
-
 def join(base: Tensor, added: Mapping[int, Tensor]) -> Tensor:
     """The whole widest tensor in stored order (base first, then added, along every dimension)."""
     for dim in sorted(added, reverse=True):
@@ -185,25 +144,3 @@ def split(whole: Tensor, base_shape: torch.Size, dims: tuple[int, ...]) -> tuple
         added[dim] = whole.narrow(dim, base_shape[dim], whole.shape[dim] - base_shape[dim])
         whole = whole.narrow(dim, 0, base_shape[dim])
     return whole, added
-
-
-def _narrow(tensor: Tensor, dim: int, piece: Piece) -> Tensor:
-    if piece.start == 0 and piece.stop == tensor.shape[dim]:
-        return tensor
-    return tensor.narrow(dim, piece.start, piece.stop - piece.start)
-
-
-def _take(tensor: Tensor, dim: int, pieces: list[Piece]) -> Tensor:
-    merged: list[Piece] = []
-    for piece in pieces:
-        if piece.start == piece.stop:
-            continue
-        if merged and merged[-1].stop == piece.start:
-            merged[-1] = Piece(False, merged[-1].start, piece.stop)
-        else:
-            merged.append(piece)
-    if len(merged) > MOST_NARROWS:
-        index = [position for piece in merged for position in range(piece.start, piece.stop)]
-        return tensor.index_select(dim, torch.tensor(index, device=tensor.device))
-    parts = [_narrow(tensor, dim, piece) for piece in merged]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

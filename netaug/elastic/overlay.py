@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from netaug.elastic.axes import Axes, Piece, assemble
+from netaug.elastic.assembly import assemble
+from netaug.elastic.axes import Axes, Piece
 from netaug.elastic.plan import Plan
 
 _ABSENT = object()
@@ -52,7 +53,7 @@ class WideTensor:
         """The tensor of some width, differentiable in the base parameter and all that is added."""
         base: Tensor = getattr(*self.places[0])
         added: dict[int, Tensor] = {dim: getattr(*place) for dim, place in self._added.items()}
-        return assemble(base, added, pieces, base.shape)
+        return assemble(base, added, pieces)
 
 
 def wide_tensors(

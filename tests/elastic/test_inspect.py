@@ -10,23 +10,25 @@ from netaug import AugmentConfig, augment
 from netaug.elastic.inspect import describe, inspect
 from tests import tiny
 
+# Input size, width list; base parameters (thousands) and MACs (millions), widest ones (millions) as in the paper's
+# released code; mean MACs (millions) in both phases of 100,000 networks drawn by an independent simulation.
 PAPER = {
-    "mobilenetv2-tiny": (144, (1.0, 1.8, 2.6), 750, 23.50, 5.83, 334, 128, 40),
-    "mcunet": (176, (1.0, 1.6, 2.2), 737, 81.79, 7.27, 866, 374, 151),
-    "mobilenetv2-0.35": (160, (1.0, 1.8, 2.6), 1677, 30.87, 8.62, 412, 160, 50),
+    "mobilenetv2-tiny": (144, (1.0, 1.8, 2.6), 750, 23.50, 5.83, 334, 126.8, 39.8),
+    "mcunet": (176, (1.0, 1.6, 2.2), 737, 81.79, 7.27, 866, 357.3, 150.4),
+    "mobilenetv2-0.35": (160, (1.0, 1.8, 2.6), 1677, 30.87, 8.62, 412, 158.7, 50.2),
 }
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_counts_are_the_papers(name: str) -> None:
-    """Base and widest to the printed digits; means over draws within 5 % (they are random, also the paper's)."""
+    """Base and widest to the printed digits; means over 500 draws within 4 % (their standard error is 1 %)."""
     size, width, kilo_params, mega_macs, widest_mega_params, widest_mega_macs, drawn, drawn_late = PAPER[name]
     found = describe(netaug.create_model(name), tiny.images(2, size), AugmentConfig(width=width))
     assert round(found.base.parameters / 1e3) == kilo_params
     assert round(found.base.macs / 1e6, 2) == mega_macs
     assert round(found.widest.parameters / 1e6, 2) == widest_mega_params
     assert round(found.widest.macs / 1e6) == widest_mega_macs
-    assert found.drawn.macs / 1e6 == pytest.approx(drawn, rel=0.06)
+    assert found.drawn.macs / 1e6 == pytest.approx(drawn, rel=0.04)
     assert found.drawn_late.macs / 1e6 == pytest.approx(drawn_late, rel=0.03)
 
 

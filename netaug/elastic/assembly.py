@@ -1,0 +1,135 @@
+"""Putting a weight of some width together from its base and what is added, and its gradient apart again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from netaug.elastic.axes import Piece, join
+
+MOST_BLOCKS = 64
+"""Beyond this many blocks a tensor is read by index: a grouped convolution may have one piece per group."""
+
+Pieces = Mapping[int, tuple[Piece, ...]]
+
+
+class Block(NamedTuple):
+    """A rectangle of the result and where it comes from.
+
+    Args:
+        source: 0 for the base tensor, ``n`` for the ``n``-th added one.
+        start: Its first position per dimension in the source.
+        target: Its first position per dimension in the result.
+        size: Its length per dimension.
+    """
+
+    source: int
+    start: tuple[int, ...]
+    target: tuple[int, ...]
+    size: tuple[int, ...]
+
+    def of_source(self, tensor: Tensor) -> Tensor:
+        """The part of the source."""
+        return _narrowed(tensor, self.start, self.size)
+
+    def of_result(self, tensor: Tensor) -> Tensor:
+        """The part of the result."""
+        return _narrowed(tensor, self.target, self.size)
+
+
+def assemble(base: Tensor, added: Mapping[int, Tensor], pieces: Pieces) -> Tensor:
+    """Put the tensor of one width together from its base and the added parts; differentiable in both.
+
+    Args:
+        base: The base tensor.
+        added: Per elastic dimension, the tensor of shape :func:`netaug.elastic.axes.added_shape`.
+        pieces: Per elastic dimension with something added, :meth:`netaug.elastic.axes.Axis.pieces` of the widths.
+    """
+    dims = tuple(sorted(pieces))
+    count = 1
+    for dim in dims:
+        count *= len(pieces[dim])
+    if count > MOST_BLOCKS:
+        return _by_index(base, added, pieces)
+    shape, blocks = _blocks(tuple(base.shape), dims, pieces)
+    result: Tensor = _Assemble.apply(shape, blocks, base, *(added[dim] for dim in dims))
+    return result
+
+
+def _blocks(
+    base_shape: tuple[int, ...], dims: tuple[int, ...], pieces: Pieces
+) -> tuple[tuple[int, ...], list[Block]]:
+    """The result's shape and its blocks; what has added positions along several dimensions is in the first's tensor."""
+    shape, placed = list(base_shape), []
+    for dim in dims:
+        lengths = [piece.stop - piece.start for piece in pieces[dim]]
+        starts = [0, *itertools.accumulate(lengths)]
+        shape[dim] = starts[-1]
+        placed.append([one for one in zip(pieces[dim], starts, lengths, strict=False) if one[2]])
+    blocks = []
+    for chosen in itertools.product(*placed):
+        start, target, size = [0] * len(base_shape), [0] * len(base_shape), list(base_shape)
+        source = next((n + 1 for n, (piece, _, _) in enumerate(chosen) if piece.added), 0)
+        for number, (dim, (piece, begin, length)) in enumerate(zip(dims, chosen, strict=True), start=1):
+            behind_base = piece.added and source != number
+            start[dim] = piece.start + (base_shape[dim] if behind_base else 0)
+            target[dim], size[dim] = begin, length
+        blocks.append(Block(source, tuple(start), tuple(target), tuple(size)))
+    return tuple(shape), blocks
+
+
+class _Assemble(torch.autograd.Function):
+    """Copies blocks; each source's gradient is written once, with zeros where this width does not read it."""
+
+    @staticmethod
+    def forward(ctx: Any, shape: tuple[int, ...], blocks: list[Block], *sources: Tensor) -> Tensor:
+        base = sources[0]
+        result = torch.empty(shape, dtype=base.dtype, device=base.device, memory_format=_format(base))
+        for block in blocks:
+            block.of_result(result).copy_(block.of_source(sources[block.source]))
+        ctx.blocks, ctx.shapes = blocks, [source.shape for source in sources]
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        found: list[Tensor | None] = [None, None]
+        for number, shape in enumerate(ctx.shapes):
+            if not ctx.needs_input_grad[2 + number]:
+                found.append(None)
+                continue
+            blocks = [block for block in ctx.blocks if block.source == number]
+            if len(blocks) == 1 and blocks[0].size == tuple(shape):
+                found.append(blocks[0].of_result(gradient))
+                continue
+            own = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
+            for block in blocks:
+                block.of_source(own).copy_(block.of_result(gradient))
+            found.append(own)
+        return tuple(found)
+
+
+def _by_index(base: Tensor, added: Mapping[int, Tensor], pieces: Pieces) -> Tensor:
+    result = join(base, {dim: added[dim] for dim in pieces})
+    for dim, found in pieces.items():
+        behind = base.shape[dim]
+        index = [n + behind * piece.added for piece in found for n in range(piece.start, piece.stop)]
+        result = result.index_select(dim, torch.tensor(index, device=base.device))
+    return result
+
+
+def _format(base: Tensor) -> torch.memory_format:
+    if base.dim() == 4 and base.is_contiguous(memory_format=torch.channels_last) and not base.is_contiguous():
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def _narrowed(tensor: Tensor, start: tuple[int, ...], size: tuple[int, ...]) -> Tensor:
+    for dim, (first, length) in enumerate(zip(start, size, strict=True)):
+        if length != tensor.shape[dim]:
+            tensor = tensor.narrow(dim, first, length)
+    return tensor
