@@ -3,6 +3,10 @@
 Run `python examples/accelerate_loop.py`, or `accelerate launch` it on several devices. What `prepare` returns may be
 a wrapper that knows nothing of passes or widths. Call the wrapper, so that gradients meet and mixed precision applies;
 ask the supernet, which is the same network, for all the rest.
+
+On several devices added weights need a gradient in every step. If augmentation ends before the training does (an
+`expand_until` below 1, or a network whose blocks have no hidden channels), give `Accelerator` the handler
+`DistributedDataParallelKwargs(find_unused_parameters=True)`.
 """
 
 from contextlib import nullcontext

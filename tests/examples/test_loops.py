@@ -69,3 +69,20 @@ def test_timm_style(mixup: float) -> None:
     assert_like_our_loop(watch, criterion, STEPS)
     assert_sorted_once(watch)
     assert_the_network_is_back(network, timm.create_model("test_efficientnet", num_classes=10, in_chans=1))
+    (average,) = watch.averages
+    assert not torch.equal(next(average.parameters()), next(watch.supernet.parameters()))
+    for name, tensor in average.base.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name])
+
+
+def test_accelerate_loop_in_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`accelerate launch --mixed_precision bf16`: the same gradients, and nothing of it stays in the network."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with watched() as watch:
+        network = load("accelerate_loop").main(EPOCHS, IMAGES)
+    assert watch.supernet is not None
+    assert "forward" in vars(watch.supernet), "Accelerate left the supernet as it was"
+    assert_like_our_loop(watch, F.cross_entropy, STEPS)
+    assert all(bool(gradient.isfinite().all()) for gradient in watch.updates[-1].gradients.values())
+    assert "forward" not in vars(network)
+    assert network(torch.zeros(2, 1, 8, 8)).dtype == torch.float32

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
@@ -59,6 +59,7 @@ class Watch:
     supernet: Supernet | None = None
     updates: list[Update] = field(default_factory=list)
     orders: list[dict[str, Tensor]] = field(default_factory=list)
+    averages: list[Supernet] = field(default_factory=list)
 
 
 @contextmanager
@@ -80,8 +81,11 @@ def watched() -> Iterator[Watch]:
         watch.updates[-1].batch = images, labels
         return take(self, images, labels)
 
-    def watched_sort(self: Supernet, *args: Any, **options: Any) -> dict[str, Tensor]:
-        watch.orders.append(sort(self, *args, **options))
+    def watched_sort(
+        self: Supernet, optimizer: torch.optim.Optimizer, averages: Sequence[Supernet] = ()
+    ) -> dict[str, Tensor]:
+        watch.averages.extend(averages)
+        watch.orders.append(sort(self, optimizer, averages))
         return watch.orders[-1]
 
     def stepped(*_: object) -> None:
