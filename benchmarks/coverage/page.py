@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from benchmarks.coverage.catalogue import MOST_PARAMS, Entry
 from benchmarks.coverage.causes import OUTPUT
-from benchmarks.coverage.probe import BATCH, DROP, SIZES, Record
+from benchmarks.coverage.probe import BATCH, DROP, SIZES, WEIGHT_DRAWS, Record
 
 Pair = tuple[Entry, Record]
 
@@ -39,7 +39,8 @@ What the columns say:
   gradients and buffers, bit for bit.
 - **extract**: `extract()` in both modes, and `extract(widths)` at two drawn sets of widths and at the widest in
   training mode (batch statistics), give the supernet's outputs at these widths bit for bit; dropout seeded the same.
-- **gradients**: every parameter that NetAug adds gets a gradient in the widest network, and not only zeros.
+- **gradients**: every parameter that NetAug adds gets a gradient in the widest network, and not only zeros (in one
+  of {draws} draws of weights at the latest: a rectifier may be dead by chance).
 - **augment**: seconds of processor time of `netaug.augment`, on one thread.
 - **held by**: what keeps the other MACs at base width (share of all), or what went wrong.
 """
@@ -60,7 +61,7 @@ def page(entries: Iterable[Entry], records: Mapping[str, Record], *, jobs: int) 
     others = [pair for pair in pairs if not pair[0].convolutional]
     sizes = ", ".join(map(str, SIZES))
     parts = [
-        ABOUT.format(most=MOST_PARAMS // 10**6, batch=BATCH, drop=DROP, sizes=sizes),
+        ABOUT.format(most=MOST_PARAMS // 10**6, batch=BATCH, drop=DROP, draws=WEIGHT_DRAWS, sizes=sizes),
         "## Summary\n",
         _summary(convolutional, others),
         _left_out(looked_at, records),

@@ -23,6 +23,9 @@ BATCH = 4
 DROP = 0.1
 """Rate of dropout and drop path, where a model of timm takes one: what is drawn has to agree as well."""
 
+WEIGHT_DRAWS = 4
+"""In one of so many draws of weights each added parameter has to get a gradient."""
+
 
 @dataclass
 class Record:
@@ -152,19 +155,32 @@ def smallest_size(model: nn.Module, channels: int, own_size: int) -> int:
 
 
 def gradients_reach_all_that_is_added(model: nn.Module, supernet: Supernet, images: Tensor) -> str:
-    """The widest network trains every parameter that NetAug adds."""
+    """The widest network trains every parameter that NetAug adds; a rectifier that is dead by chance has a retry."""
     network = copy.deepcopy(supernet).train()
     network.use_widest()
-    _run(network, images)[1].backward()
-    missing = [name for name, p in network.added.items() if p.requires_grad and p.grad is None]
-    dead = [
-        name
-        for name, p in network.added.items()
-        if p.requires_grad and p.grad is not None and p.numel() and not p.grad.any()
-    ]
-    if missing:
-        return f"{len(missing)} of {len(network.added)} get none, first {missing[0]}"
-    return f"{len(dead)} of {len(network.added)} get zeros, first {dead[0]}" if dead else ""
+    dead = {
+        name for name, parameter in network.added.items() if parameter.requires_grad and parameter.numel()
+    }
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(WEIGHT_DRAWS):
+        network.zero_grad()
+        _run(network, images)[1].backward()
+        missing = [name for name in dead if network.added[name].grad is None]
+        if missing:
+            return f"{len(missing)} of {len(network.added)} get none, first {missing[0]}"
+        dead = {name for name in dead if not network.added[name].grad.nan_to_num(0, 0, 0).any()}
+        if not dead:
+            return ""
+        _shake(network, generator)
+    return f"{len(dead)} of {len(network.added)} get zeros, first {min(dead)}"
+
+
+def _shake(network: nn.Module, generator: torch.Generator) -> None:
+    """Move every parameter by as much as its values differ."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.is_floating_point() and parameter.numel() > 1:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * parameter.std())
 
 
 def base_is_the_model(model: nn.Module, supernet: Supernet, images: Tensor) -> str:
