@@ -62,6 +62,10 @@ def _proven_plan(planner: Planner, rehearsal: Rehearsal) -> Plan:
         outcome = rehearsal.run(plan, plan.widest)
         if outcome.error is None:
             return plan
+        if not plan.widest:
+            raise UnsupportedModelError(
+                "the network fails though nothing in it is wider: two runs of it differ.", got=outcome.error
+            )
         place = re.sub(r"\d+", "*", outcome.module)  # blocks of one kind fail for one reason
         more = None
         if place not in in_vain:

@@ -17,6 +17,8 @@ from netaug.elastic.plan import Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 from netaug.elastic.trace import first_line
+from netaug.elastic.usable import place_of
+from netaug.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Rehearsal:
 
     def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
         self._config = config
-        inputs = tuple(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor for tensor in example)
+        inputs = _of_two_or_more(example)
         try:
             self._model = copy.deepcopy(model).to("meta").train()
             self._inputs = tuple(tensor.to("meta") for tensor in inputs)
@@ -47,8 +49,18 @@ class Rehearsal:
                 self._expected = _shapes(self._model(*self._inputs))
         except Exception:  # values are needed after all, as for tensors that are no buffers
             self._model, self._inputs = copy.deepcopy(model).train(), inputs
+            self._expected = self._true_shapes()
+
+    def _true_shapes(self) -> list[tuple[int, ...]]:
+        try:
             with torch.no_grad(), torch.random.fork_rng():
-                self._expected = _shapes(self._model(*self._inputs))
+                return _shapes(self._model(*self._inputs))
+        except Exception as error:  # of somebody else's code
+            raise ModelError(
+                f"'{type(self._model).__name__}' does not run on the example input in training mode.",
+                got=f"{place_of(error, self._model)} {type(error).__name__}: {first_line(error)}".lstrip(),
+                fix="give an example of the shape and number of examples that the network is trained with",
+            ) from error
 
     def run(self, plan: Plan, widths: Mapping[str, int]) -> Outcome:
         """Run the network of these widths in training mode, and compare its outputs' shapes with the base's."""
@@ -66,6 +78,13 @@ class Rehearsal:
             message = f"the output's shape changes from {self._expected} to {shapes}"
             return Outcome(message, "", counter.operations)
         return Outcome(None, "", counter.operations)
+
+
+def _of_two_or_more(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The example, a single one twice: batch norms need two."""
+    if any(tensor.dim() and len(tensor) > 1 for tensor in example):
+        return example
+    return tuple(torch.cat([tensor, tensor]) if tensor.dim() else tensor for tensor in example)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

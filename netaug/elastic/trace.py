@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import is_lazy
 
+from netaug.elastic.usable import check_usable, describe, place_of, types_of
 from netaug.errors import ModelError, UnsupportedModelError
 
 
@@ -63,9 +63,8 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
     except Exception as error:
         raise ModelError(
             f"'{type(model).__name__}' does not run on the example input.",
-            got=f"{describe(example)}: {type(error).__name__}: {first_line(error)}",
-            fix="give an example of the shape, type and device the network is trained with; several inputs go "
-            "in as a tuple",
+            got=f"input {describe(example)}, parameters {types_of(model)}: {_account(error, frozen_copy)}",
+            fix="give an example of the shape, type and device the network is trained with",
         ) from error
     try:
         with _quiet():
@@ -73,10 +72,14 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
     except Exception as error:
         raise UnsupportedModelError(
             f"the operations of '{type(model).__name__}' cannot be recorded by torch.export.",
-            got=f"{type(error).__name__}: {first_line(error)}",
+            got=_account(error, frozen_copy),
             fix="remove control flow that depends on the data from forward, or augment only the part without it",
         ) from error
     return _read(program, frozen_copy, example)
+
+
+def _account(error: BaseException, model: nn.Module) -> str:
+    return f"{place_of(error, model)} {type(error).__name__}: {first_line(error)}".lstrip()
 
 
 @contextmanager
@@ -90,35 +93,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def check_usable(model: nn.Module, example: tuple[Tensor, ...]) -> None:
-    """Refuse models and examples that nothing can be done with, naming the module."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    for name, tensor in named:
-        if is_lazy(tensor):
-            raise ModelError(
-                f"parameter '{name}' is not built yet.", fix="run the model once before augmenting it"
-            )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(f"'{name}' holds values that are not finite.", fix="load or initialise it again")
-    devices = {tensor.device for _, tensor in named}
-    for tensor in example:
-        if not isinstance(tensor, Tensor):
-            raise ModelError(
-                "an example input is not a tensor.", got=type(tensor).__name__, allowed="a tensor, or a tuple"
-            )
-        if devices and tensor.device not in devices:
-            raise ModelError(
-                "the example input is on another device than the model.",
-                got=f"input on {tensor.device}, model on {', '.join(map(str, devices))}",
-                fix="move one of them with .to(device)",
-            )
-
-
-def describe(example: tuple[Tensor, ...]) -> str:
-    """Type and shape of the inputs, for messages."""
-    return ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in example)
 
 
 def first_line(error: BaseException) -> str:
