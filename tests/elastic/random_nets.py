@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.elastic.random_blocks import RIGID, WIDENING, conv, positions, unit
+from tests.elastic.blocks import RIGID, WIDENING
+from tests.elastic.blocks.kit import conv, positions, unit
 
 
 @dataclass(frozen=True)

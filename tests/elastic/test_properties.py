@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from netaug import AugmentConfig, Supernet
 from netaug.elastic.build import plan_supernet
-from tests.elastic.random_blocks import RIGID, WIDENING
+from tests.elastic.blocks import RIGID, WIDENING
 from tests.elastic.random_nets import HEADS, Network, Program, inputs
 
 CONFIG = AugmentConfig(width=(1.0, 1.5, 2.0), expand=(1.0, 1.5, 2.0))
@@ -199,14 +199,8 @@ def test_sorting_leaves_the_widest_network_as_it_is(program: Program, seed: int)
     torch.testing.assert_close(_run(supernet, images), before, rtol=1e-7, atol=1e-9)
 
 
-NOT_YET = pytest.mark.xfail(reason="no rule yet", strict=False)
-BLOCKS = [
-    pytest.param(name, marks=NOT_YET) if name in ("glu", "instance_norm") else name for name in WIDENING
-]
-
-
 @pytest.mark.parametrize("dims", [1, 2])
-@pytest.mark.parametrize("block", [*BLOCKS, *RIGID])
+@pytest.mark.parametrize("block", [*WIDENING, *RIGID])
 def test_every_block_widens_as_far_as_it_can(block: str, dims: int) -> None:
     """A block fixes its own channels at most, with a reason, and only if what it computes is bound to them."""
     program = Program(dims, 6, (("plain", 1), (block, 1), ("plain", 2)))
