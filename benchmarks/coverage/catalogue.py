@@ -99,6 +99,7 @@ def look_at(name: str) -> Entry:
     if getattr(model, "num_classes", 1) == 0:
         return Entry(name, params, size, problem="no classifier: it gives features")
     try:
+        model.requires_grad_(False)  # parameters that are passed on as inputs upset the counter
         macs, by_conv = convolutional_macs(model, torch.empty(1, channels, size, size, device="meta"))
     except Exception as error:
         return Entry(name, params, size, problem=f"{type(error).__name__}: {str(error).splitlines()[0]}")
@@ -157,7 +158,7 @@ class _ConvolutionCounter(TorchFunctionMode):
 
 def macs_by_module(model: nn.Module, channels: int, size: int) -> dict[str, int]:
     """MACs of one image of this many pixels per module name; ``""`` is the whole model."""
-    twin = copy.deepcopy(model).to("meta").eval()
+    twin = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin(torch.empty(1, channels, size, size, device="meta"))
     counts = {name: sum(by_operator.values()) // 2 for name, by_operator in counter.get_flop_counts().items()}
