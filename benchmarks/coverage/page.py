@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from benchmarks.coverage.catalogue import MOST_PARAMS, Entry
 from benchmarks.coverage.causes import OUTPUT
-from benchmarks.coverage.probe import BATCH, DROP, SIZES, WEIGHT_DRAWS, Record
+from benchmarks.coverage.probe import BATCH, DROP, FEWER, LARGE, SIZES, WEIGHT_DRAWS, Record
 
 Pair = tuple[Entry, Record]
 
@@ -27,8 +27,8 @@ other classifiers (transformers, mixers) follow in a table of their own, as an e
 
 Each model is built with its library's default options and fresh weights, with dropout and drop path at {drop} where
 timm's factory takes them. Parameters that start at zero get random values: a zero would hide faults behind it.
-`netaug.augment` is called with default settings and {batch} images of noise, as small as the model runs on out of
-{sizes} pixels and its own default.
+`netaug.augment` is called with default settings and {batch} images of noise ({fewer} from {large} pixels on), as small
+as the model runs on out of {sizes} pixels and its own default.
 
 What the columns say:
 
@@ -61,7 +61,15 @@ def page(entries: Iterable[Entry], records: Mapping[str, Record], *, jobs: int) 
     others = [pair for pair in pairs if not pair[0].convolutional]
     sizes = ", ".join(map(str, SIZES))
     parts = [
-        ABOUT.format(most=MOST_PARAMS // 10**6, batch=BATCH, drop=DROP, draws=WEIGHT_DRAWS, sizes=sizes),
+        ABOUT.format(
+            most=MOST_PARAMS // 10**6,
+            batch=BATCH,
+            fewer=FEWER,
+            large=LARGE,
+            drop=DROP,
+            draws=WEIGHT_DRAWS,
+            sizes=sizes,
+        ),
         "## Summary\n",
         _summary(convolutional, others),
         _left_out(looked_at, records),

@@ -19,7 +19,8 @@ from netaug.errors import UnsupportedModelError
 
 SIZES = (64, 96, 128, 160, 192, 224, 256)
 """Pixels of the inputs that are tried, smallest first; the model's own size is last."""
-BATCH = 4
+BATCH, FEWER, LARGE = 4, 2, 192
+"""Images in a batch; fewer if they have this many pixels or more."""
 DROP = 0.1
 """Rate of dropout and drop path, where a model of timm takes one: what is drawn has to agree as well."""
 
@@ -137,7 +138,8 @@ def revive(model: nn.Module) -> None:
 
 def images_of(channels: int, size: int) -> Tensor:
     """A batch of noise, always the same."""
-    return torch.randn(BATCH, channels, size, size, generator=torch.Generator().manual_seed(1))
+    batch = BATCH if size < LARGE else FEWER
+    return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def smallest_size(model: nn.Module, channels: int, own_size: int) -> int:
