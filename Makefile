@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests bench coverage clean
+.PHONY: demo test check format lint types tests kill-test bench coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -33,6 +33,9 @@ types: $(STAMP)
 
 tests: $(STAMP)
 	$(BIN)/python -m pytest -n 2
+
+kill-test: $(STAMP)
+	NETAUG_KILLS=30 $(BIN)/python -m pytest -q tests/train/test_resume.py -k killed
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py

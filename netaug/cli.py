@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `netaug`; those of the process by default.
 
     Returns:
-        Exit code: 0 done, 2 a mistake of the user's (message on stderr), 130 Ctrl-C.
+        Exit code: 0 done, 2 a mistake of the user's (message on stderr), 130 Ctrl-C; a training that
+            was asked to stop: 128 + the signal's number.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_MISTAKE
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return int(getattr(stop, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:  # the reader of our output went away, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK

@@ -159,6 +159,8 @@ class TrainConfig:
         channels_last: Whether tensors use the channels_last memory format.
         eval_every: Epochs between evaluations on the validation split; the last epoch always is.
         checkpoint_every: Epochs between checkpoints; the last epoch always is.
+        checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
+        keep_checkpoints: How many checkpoints are kept; older ones are removed.
     """
 
     epochs: int = 10
@@ -173,11 +175,15 @@ class TrainConfig:
     channels_last: bool = True
     eval_every: int = 1
     checkpoint_every: int = 1
+    checkpoint_minutes: float | None = 10.0
+    keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "eval_every", "checkpoint_every"):
+        for name in ("epochs", "eval_every", "checkpoint_every", "keep_checkpoints"):
             self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
         self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
+        minutes = self.checkpoint_minutes
+        self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")
         self._require("lr", 0 < self.lr < math.inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")
         for name in ("momentum", "label_smoothing"):

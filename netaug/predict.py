@@ -10,7 +10,7 @@ from torch import nn
 
 from netaug.data import Normalizer, load_image
 from netaug.tasks import ClassificationTask
-from netaug.train.checkpoint import ModelCard
+from netaug.train.card import ModelCard
 
 
 @dataclass(frozen=True)

@@ -164,9 +164,9 @@ def test_mistakes_are_messages_with_exit_code_2(
 
 
 def test_a_run_that_exists_is_not_touched(capsys: pytest.CaptureFixture[str], run: Path) -> None:
-    before = {entry.name: entry.read_bytes() for entry in run.iterdir()}
+    before = {str(entry): entry.read_bytes() for entry in run.rglob("*") if entry.is_file()}
     assert "RunFolderError" in fails(capsys, *TRAIN, "--out", str(run))
-    assert {entry.name: entry.read_bytes() for entry in run.iterdir()} == before
+    assert {str(entry): entry.read_bytes() for entry in run.rglob("*") if entry.is_file()} == before
 
 
 @pytest.mark.parametrize("by", ["run", "weights"])
@@ -350,4 +350,4 @@ def test_ctrl_c_says_where_things_are_and_exits_with_130(tmp_path: Path) -> None
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert re.search(r"stopped; saved after \d+ epochs: the network .*model\.safetensors", errors)
+    assert re.search(r"stopped; saved after step \d+ in .*checkpoints", errors)

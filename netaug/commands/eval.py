@@ -24,7 +24,7 @@ from netaug.recipes.settings import add_settings
 
 if TYPE_CHECKING:
     from netaug.data import DataInfo
-    from netaug.train.checkpoint import ModelCard
+    from netaug.train.card import ModelCard
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
@@ -88,7 +88,7 @@ def _eval_one(place: Path, given: list[str]) -> None:
     from netaug.data import Normalizer, build_data
     from netaug.evaluate import evaluate
     from netaug.tasks import ClassificationTask
-    from netaug.train.checkpoint import load_weights
+    from netaug.train.card import load_weights
     from netaug.train.device import choose_device, set_up
     from netaug.train.runlog import find_weights
 

@@ -117,7 +117,7 @@ def _refuse_existing(out: Path, *, folder: bool) -> None:
 def _write(
     bench: WidthBench, choices: Sequence[Choice], files: Sequence[Path], *, measure: bool
 ) -> list[Row]:
-    from netaug.train.checkpoint import save_weights
+    from netaug.train.card import save_weights
 
     rows = []
     for choice, file in zip(choices, files, strict=True):

@@ -35,7 +35,7 @@ def run(words: list[str]) -> None:
         raise ConfigError("--top is out of range.", got=arguments.top, allowed="a whole number, at least 1")
 
     from netaug.predict import predict
-    from netaug.train.checkpoint import load_weights
+    from netaug.train.card import load_weights
     from netaug.train.device import choose_device
     from netaug.train.runlog import find_weights
 

@@ -29,7 +29,12 @@ def run(words: list[str]) -> None:
         "--out",
         type=str | None,
         default=None,
-        help="The run folder; must not exist. null is runs/RECIPE-ARM-seedN.",
+        help="The run folder. null is runs/RECIPE-ARM-seedN. An unfinished run of the same settings goes on there.",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="Go on with the run in the folder, also if it is finished but gets more epochs; starts if there is none.",
     )
     add_settings(parser)
     arguments, given = parse(parser, words, tuple(GROUPS))
@@ -39,7 +44,8 @@ def run(words: list[str]) -> None:
     from netaug.train.run import train
     from netaug.train.runlog import default_folder
 
-    result = train(config, Path(arguments.out) if arguments.out else default_folder(name, config))
+    out = Path(arguments.out) if arguments.out else default_folder(name, config)
+    result = train(config, out, resume=arguments.resume)
     summary, folder = result.summary, result.folder
     print(
         f"top-1 {summary['val_top1']:.2f} % on {summary['val_split']} after {summary['epochs']} epochs; "

@@ -15,7 +15,7 @@ from netaug.errors import RunFolderError
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html")
-_RUN_FILES = ("config.yaml", "environment.json", "metrics.jsonl", "checkpoint.pt", "summary.json")
+_RUN_FILES = ("config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "summary.json")
 
 
 class Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -158,13 +159,13 @@ class TrainLoader:
         """Steps per epoch; the last incomplete batch is left out."""
         return len(self._sampler)
 
-    def epoch(self, epoch: int) -> Iterator[ClassificationBatch]:
-        """The batches of one epoch, 0-based; one epoch at a time.
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[ClassificationBatch]:
+        """The batches of one epoch, 0-based, but for the first ``skip``, which are not made; one epoch at a time.
 
         Raises:
             DataError: An image does not decode.
         """
-        self._sampler.epoch = epoch
+        self._sampler.epoch, self._sampler.skip = epoch, skip
         yield from self._batches
 
 
@@ -206,7 +207,7 @@ class _Batches:
             num_workers=loading.workers,
             persistent_workers=loading.workers > 0,
             collate_fn=_unchanged,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
             pin_memory=loading.pin_memory,
             generator=torch.Generator(),  # else each epoch would draw from torch's global generator
         )
@@ -236,5 +237,8 @@ def _unchanged(loaded: Any) -> Any:
     return loaded
 
 
-def _one_thread(_: int) -> None:
+def _start_worker(_: int) -> None:
+    """One thread each; signals to the whole process group are for the main process, which still needs its workers."""
     torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
+        signal.signal(number, signal.SIG_IGN)

@@ -18,8 +18,8 @@ BatchKey = tuple[int, npt.NDArray[np.int64]]
 class ShuffledBatches(Sampler[BatchKey]):
     """Keys of one epoch's training batches, in an order of (seed, epoch) alone.
 
-    The last incomplete batch is left out; the next epoch's order leaves out others. ``epoch`` may be set
-    between iterations.
+    The last incomplete batch is left out; the next epoch's order leaves out others. ``epoch`` and ``skip``, the number
+    of first batches to leave out, may be set between iterations.
 
     Args:
         size: Number of images in the split.
@@ -28,7 +28,8 @@ class ShuffledBatches(Sampler[BatchKey]):
     """
 
     def __init__(self, size: int, batch_size: int, seed: int) -> None:
-        self.size, self.batch_size, self.seed, self.epoch = size, batch_size, seed, 0
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.epoch = self.skip = 0
 
     def __len__(self) -> int:
         return self.size // self.batch_size
@@ -36,7 +37,7 @@ class ShuffledBatches(Sampler[BatchKey]):
     def __iter__(self) -> Iterator[BatchKey]:
         epoch = self.epoch
         order_N = torch.randperm(self.size, generator=generator(self.seed, "order", epoch)).numpy()
-        for step in range(len(self)):
+        for step in range(self.skip, len(self)):
             yield epoch, order_N[step * self.batch_size : (step + 1) * self.batch_size]
 
 

@@ -19,7 +19,7 @@ from netaug.errors import ConfigError, ModelError
 from netaug.models import create_model, default_image_size, initialize
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
-from netaug.train.checkpoint import ModelCard
+from netaug.train.card import ModelCard
 from netaug.train.network import BaseOnly, Network
 from netaug.weights.files import read_weights
 from netaug.weights.head import head_tensors

@@ -25,6 +25,7 @@ class TrainingConsole:
     def __init__(self, epochs: int, steps: int, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._epochs, self._steps = epochs, steps
+        self._before = 0.0
         self._start = self._epoch_start = self._shown = time.perf_counter()
         self._bar = (
             Progress(
@@ -55,6 +56,10 @@ class TrainingConsole:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def start_at(self, step: int) -> None:
+        """Steps that were done before, by another process."""
+        self._before = step / self._steps
 
     def say(self, text: str) -> None:
         """One line of plain text."""
@@ -90,7 +95,8 @@ class TrainingConsole:
 
     def _eta(self, epochs_done: float) -> str:
         passed = time.perf_counter() - self._start
-        return duration(passed / epochs_done * (self._epochs - epochs_done))
+        rate = passed / max(epochs_done - self._before, 1 / self._steps)
+        return duration(rate * (self._epochs - epochs_done))
 
 
 def duration(seconds: float) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from netaug.config import TrainConfig
@@ -66,6 +68,7 @@ class Tally:
         self._draws = 0
         self.images = 0
         self.macs = 0
+        self.seconds = 0.0
 
     def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
         """Count one pass."""
@@ -88,6 +91,17 @@ class Tally:
         """Mean channels per group over the augmented passes."""
         return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """All of it as plain values and a tensor."""
+        counts = {"draws": self._draws, "images": self.images, "macs": self.macs, "seconds": self.seconds}
+        return {**counts, "sums": self._sums, "channels": dict(self._channels)}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self._draws, self.images, self.macs = state["draws"], state["images"], state["macs"]
+        self._channels, self.seconds = dict(state["channels"]), state["seconds"]
+        self._sums = None if state["sums"] is None else state["sums"].to(device)
+
 
 OnStep = Callable[[int, int, Tally], None]
 """Called after each step with the epoch, the steps done in it, and what has been added up."""
@@ -103,6 +117,10 @@ class Trainer:
         normalizer: Moves and normalises images.
         config: Epochs, rates, seed.
         sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts; 0 never sorts.
+
+    Attributes:
+        steps_done: Updates so far.
+        epochs_done: Epochs that are finished, evaluation included.
     """
 
     def __init__(
@@ -122,23 +140,50 @@ class Trainer:
         self.total_steps = config.epochs * len(data.train)
         self._warmup_steps = round(config.warmup_epochs * len(data.train))
         self._guard = FiniteGuard(1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY)
+        self.steps_done = self.epochs_done = 0
+        self._tally: Tally | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the training depends on. Randomness is keyed by step: no generator has a state.
+
+        Raises:
+            TrainingError: A loss since the last check is not finite.
+        """
+        self._guard.check()
+        return {
+            "step": self.steps_done,
+            "epochs": self.epochs_done,
+            "tally": None if self._tally is None else self._tally.state_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, on any device."""
+        self.steps_done, self.epochs_done = state["step"], state["epochs"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._tally = None
+        if state["tally"] is not None:
+            self._tally = Tally(self.task, self.network)
+            self._tally.load_state_dict(state["tally"], self.normalizer.device)
 
     def fit(self, on_step: OnStep | None = None) -> Iterator[EpochRecord]:
-        """Train, and hand over a record after each epoch; the network is then at base widths.
+        """Train from where it stands, and hand over a record after each epoch; the network is then at base widths.
+
+        ``on_step`` may raise to stop: what :meth:`state_dict` gives then continues to the same bits.
 
         Raises:
             TrainingError: A loss is not finite.
             DataError: An image does not decode.
         """
-        for epoch in range(self.config.epochs):
-            start = time.perf_counter()
-            self._sort(epoch)
+        steps = len(self.data.train)
+        for epoch in range(self.epochs_done, self.config.epochs):
             tally = self._train_epoch(epoch, on_step)
             trained = tally.metrics()
-            seconds = time.perf_counter() - start
             start = time.perf_counter()
             validated = self._validate(epoch)
-            steps = len(self.data.train)
+            self.epochs_done, self._tally = epoch + 1, None
             yield EpochRecord(
                 epoch=epoch,
                 train_loss=trained["loss"],
@@ -146,9 +191,9 @@ class Trainer:
                 val_loss=validated.get("loss"),
                 val_top1=validated.get("top1"),
                 lr=self.lr((epoch + 1) * steps - 1),
-                seconds=seconds,
+                seconds=tally.seconds,
                 val_seconds=time.perf_counter() - start if validated else 0.0,
-                images_per_second=tally.images / seconds,
+                images_per_second=tally.images / tally.seconds,
                 steps=steps,
                 train_macs=tally.macs,
                 widths=tally.widths(),
@@ -181,13 +226,22 @@ class Trainer:
         self.optimizer.step()
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
+        """The steps of an epoch that are not done yet; before its first one channels are sorted."""
+        clock = time.perf_counter()
+        tally = self._tally
+        if tally is None:
+            self._sort(epoch)
+            tally = self._tally = Tally(self.task, self.network)
         self.network.train()
-        tally = Tally(self.task, self.network)
         first = epoch * len(self.data.train)
-        for done, batch in enumerate(self.data.train.epoch(epoch)):
-            self.step(first + done, batch, tally)
+        for batch in self.data.train.epoch(epoch, skip=self.steps_done - first):
+            self.step(self.steps_done, batch, tally)
+            self.steps_done += 1
+            now = time.perf_counter()
+            tally.seconds, clock = tally.seconds + now - clock, now
             if on_step is not None:
-                on_step(epoch, done + 1, tally)
+                on_step(epoch, self.steps_done - first, tally)
+                clock = time.perf_counter()  # showing and saving is not training
         self._guard.check()
         return tally
 

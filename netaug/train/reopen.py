@@ -19,7 +19,8 @@ from netaug.elastic.recalibrate import has_statistics, recalibrate
 from netaug.errors import CheckpointError, RunFolderError
 from netaug.evaluate import evaluate
 from netaug.tasks import ClassificationTask
-from netaug.train.checkpoint import ModelCard, fill, load_checkpoint, load_weights
+from netaug.train.card import ModelCard, fill, load_weights
+from netaug.train.checkpoints import Checkpoints
 from netaug.train.resized import size_changes
 from netaug.train.runlog import RunFolder, find_weights, read_config
 
@@ -30,7 +31,7 @@ def open_supernet(run: Path) -> tuple[Supernet, ModelCard]:
     """Rebuild the trained supernet of a run folder.
 
     Args:
-        run: Written by `netaug train` with NetAug on; its ``checkpoint.pt`` holds the weights of all widths.
+        run: Written by `netaug train` with NetAug on; its newest checkpoint holds the weights of all widths.
 
     Returns:
         The supernet on the CPU, at base widths and in evaluation mode, and the card of its base network.
@@ -53,25 +54,26 @@ def open_supernet(run: Path) -> tuple[Supernet, ModelCard]:
             got="netaug.enabled false",
             fix="give a run trained with NetAug",
         )
-    checkpoint = RunFolder(run).checkpoint
-    if not checkpoint.is_file():
+    checkpoints = RunFolder(run).checkpoints
+    found = Checkpoints(checkpoints).newest()
+    if found is None:
         raise RunFolderError(
             f"'{run}' no longer has the weights of the wider networks.",
-            got=f"no {checkpoint.name}, which holds them",
-            fix="train again, and keep that file",
+            got=f"no checkpoint in '{checkpoints}', which holds them",
+            fix="train again, and keep that folder",
         )
     base, card = load_weights(weights)
     example = torch.zeros(2, card.in_chans, card.image_size, card.image_size)
     supernet = augment(base, example, config.netaug.augment_config(config.train.seed))
-    fill(supernet, _tensors(checkpoint), checkpoint)
+    checkpoint, content = found
+    fill(supernet, _tensors(checkpoint, content["network"]), checkpoint)
     trained = supernet.base.state_dict()
     if any(not torch.equal(trained[name], tensor) for name, tensor in base.state_dict().items()):
         _log.warning("%s holds other base weights than %s; widths use the former", checkpoint, weights)
     return supernet.eval(), card
 
 
-def _tensors(checkpoint: Path) -> dict[str, Tensor]:
-    found: Any = load_checkpoint(checkpoint)["network"]
+def _tensors(checkpoint: Path, found: Any) -> dict[str, Tensor]:
     if isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values()):
         return dict(found)
     raise CheckpointError(f"'{checkpoint}' holds no network.", got=type(found).__name__)

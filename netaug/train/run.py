@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,18 @@ import torch
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.batch import DataInfo
+from netaug.errors import CheckpointError
 from netaug.profile import Profile, profile
 from netaug.tasks import ClassificationTask
 from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
-from netaug.train.loop import EpochRecord, Trainer
+from netaug.train.lock import RunLock
+from netaug.train.loop import EpochRecord, Tally, Trainer
 from netaug.train.network import BaseOnly, Network
+from netaug.train.resume import check_same_data, check_same_run, fingerprint
 from netaug.train.runlog import RunFolder, refuse_existing
+from netaug.train.stopping import Stopped, StopRequests
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,24 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def train(config: RunConfig, out: Path) -> RunResult:
-    """Train one network and write its run folder.
+def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
+    """Train one network and write its run folder, or go on with an unfinished run of the same settings there.
 
     Args:
         config: The run's settings.
-        out: The run folder; new or empty. It is made once data and network are known to be good.
+        out: The run folder. A new one is filled once data and network are known to be good.
+        resume: Whether going on is what was asked for; a finished run then goes on too if it gets more epochs.
 
     Raises:
         NetaugError: Settings, data, network or folder cannot be used, or the loss stops being a number.
-        KeyboardInterrupt: Ctrl-C; says what is saved and where.
+        Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
-    refuse_existing(out)
+    folder = RunFolder(out)
+    goes_on = folder.config.is_file() and (resume or not folder.summary.exists())
+    if goes_on:
+        check_same_run(folder, config, asked=resume)
+    else:
+        refuse_existing(out)
     device = choose_device(config.train.device)
     set_up(device, config.train.threads)
     data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
@@ -56,13 +68,41 @@ def train(config: RunConfig, out: Path) -> RunResult:
     cost = profile(model, example)
     network = build_network(model, config, data.info)
     trainer = _trainer(network, data, config, device)
-    folder = RunFolder.create(out, config, device)
-    with TrainingConsole(config.train.epochs, len(data.train)) as console:
-        _introduce(console, config, data.info, network, cost, out)
-        records = _run(trainer, folder, config, data.info, console)
-    summary = summarize(records, config, data.info, cost)
-    folder.finish(summary)
+    with RunLock(out):
+        with TrainingConsole(config.train.epochs, len(data.train)) as console:
+            _introduce(console, config, data.info, network, cost, out)
+            if goes_on:
+                records = _reopen(folder, trainer, data.info, console)
+            else:
+                records = []
+                folder = RunFolder.create(out, config, device)
+            records += _run(trainer, folder, config, data.info, console)
+        summary = summarize(records, config, data.info, cost)
+        folder.finish(summary)
     return RunResult(folder, summary)
+
+
+def _reopen(
+    folder: RunFolder, trainer: Trainer, info: DataInfo, console: TrainingConsole
+) -> list[EpochRecord]:
+    """Put the trainer where the newest checkpoint is; the epochs that were finished then."""
+    records, content = folder.reopen()
+    if content is None:
+        console.say("goes on with a run that was stopped before its first checkpoint: starts anew")
+        return []
+    check_same_data(content["data"], info)
+    try:
+        trainer.load_state_dict(content)
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"the checkpoint in '{folder.checkpoints}' does not fit the network of these settings.",
+            got=str(error).strip().split("\n")[0],
+            fix="go on with the versions of netaug and of the model's library that wrote it",
+        ) from error
+    folder.summary.unlink(missing_ok=True)
+    console.start_at(trainer.steps_done)
+    console.say(f"goes on after step {trainer.steps_done:,} of {trainer.total_steps:,}")
+    return records
 
 
 def _trainer(network: Network, data: Data, config: RunConfig, device: torch.device) -> Trainer:
@@ -78,17 +118,31 @@ def _run(
     trainer: Trainer, folder: RunFolder, config: RunConfig, info: DataInfo, console: TrainingConsole
 ) -> list[EpochRecord]:
     records = []
-    try:
-        for record in trainer.fit(console.step):
+    seconds = math.inf if config.train.checkpoint_minutes is None else 60 * config.train.checkpoint_minutes
+    clock = time.monotonic()
+    mark = fingerprint(info)
+
+    def after_step(epoch: int, done: int, tally: Tally) -> None:
+        nonlocal clock
+        console.step(epoch, done, tally)
+        if stop.signal is not None or time.monotonic() - clock >= seconds:
+            folder.save(trainer.state_dict(), config, mark)
+            clock = time.monotonic()
+        if stop.signal is not None:
+            raise Stopped(folder.saved_so_far(), stop.signal)
+
+    with StopRequests() as stop:
+        for record in trainer.fit(after_step):
             records.append(record)
             folder.log(record)
             console.epoch(record)
             done = record.epoch + 1
-            if done == config.train.epochs or done % config.train.checkpoint_every == 0:
-                card = make_card(config.model, info, record.val_top1)
-                folder.save(trainer.network, trainer.optimizer, config, card)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(folder.saved_so_far()) from None
+            last = done == config.train.epochs
+            if last or done % config.train.checkpoint_every == 0 or stop.signal is not None:
+                folder.save(trainer.state_dict(), config, mark)
+                folder.save_network(trainer.network.base, make_card(config.model, info, record.val_top1))
+            if stop.signal is not None and not last:
+                raise Stopped(folder.saved_so_far(), stop.signal)
     return records
 
 

@@ -20,8 +20,10 @@ import netaug
 from netaug.config import RunConfig
 from netaug.errors import RunFolderError
 from netaug.recipes.loader import load_config, to_mapping, to_yaml
-from netaug.train.checkpoint import ModelCard, save_checkpoint, save_weights
+from netaug.train.card import ModelCard, save_weights
+from netaug.train.checkpoints import Checkpoints
 from netaug.train.files import append_line, write_atomic
+from netaug.train.lock import NAME as LOCK
 from netaug.train.loop import EpochRecord
 
 
@@ -37,11 +39,10 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
-        self.checkpoint = path / "checkpoint.pt"
+        self.checkpoints = path / "checkpoints"
         self.weights = path / "model.safetensors"
         self.summary = path / "summary.json"
-        self._epochs = 0
-        self._checkpointed = 0
+        self._saved = 0
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, device: torch.device) -> RunFolder:
@@ -63,22 +64,46 @@ class RunFolder:
     def log(self, record: EpochRecord) -> None:
         """Append an epoch to ``metrics.jsonl``."""
         append_line(self.metrics, json.dumps(asdict(record)))
-        self._epochs = record.epoch + 1
 
-    def save(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, card: ModelCard
-    ) -> None:
-        """Write the checkpoint, and the plain network as ``model.safetensors``.
+    def save(self, state: Mapping[str, Any], config: RunConfig, info: Mapping[str, Any]) -> None:
+        """Write a checkpoint.
 
         Args:
-            network: With the plain network as ``.base``.
-            optimizer: Its state goes into the checkpoint.
+            state: Of the trainer.
             config: The run's settings.
-            card: What describes the plain network.
+            info: What tells the run's data from other data.
         """
-        save_checkpoint(self.checkpoint, network, optimizer, epoch=self._epochs, config=to_mapping(config))
-        save_weights(self.weights, network.get_submodule("base"), card)
-        self._checkpointed = self._epochs
+        content = {**state, "config": to_mapping(config), "data": dict(info)}
+        Checkpoints(self.checkpoints, config.train.keep_checkpoints).save(content)
+        self._saved = state["step"]
+
+    def reopen(self) -> tuple[list[EpochRecord], dict[str, Any] | None]:
+        """Where a stopped run goes on: the newest checkpoint, and the epochs logged until then; None without one.
+
+        Epochs that were logged later are taken out of ``metrics.jsonl``: they will be logged again.
+
+        Raises:
+            CheckpointError: All checkpoints are damaged.
+        """
+        found = Checkpoints(self.checkpoints).newest()
+        records = self.records()[: found[1]["epochs"]] if found else []
+        write_atomic(self.metrics, "".join(json.dumps(asdict(record)) + "\n" for record in records))
+        self._saved = found[1]["step"] if found else 0
+        return records, found[1] if found else None
+
+    def records(self) -> list[EpochRecord]:
+        """The epochs logged so far; a line that was cut off at the end is left out."""
+        found = []
+        for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else ():
+            try:
+                found.append(EpochRecord(**json.loads(line)))
+            except (ValueError, TypeError):
+                break
+        return found
+
+    def save_network(self, network: nn.Module, card: ModelCard) -> None:
+        """Write the plain network as ``model.safetensors``."""
+        save_weights(self.weights, network, card)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``: the run is finished."""
@@ -86,14 +111,11 @@ class RunFolder:
 
     def saved_so_far(self) -> str:
         """What a stopped run leaves behind, in words."""
-        if not self._checkpointed:
-            kept = f"{self._epochs} epochs logged in {self.metrics}, no weights yet"
-            return (
-                f"stopped; {kept}" if self._epochs else f"stopped before the end of an epoch; see {self.path}"
-            )
+        if not self._saved:
+            return f"stopped before the first checkpoint; see {self.path}"
         return (
-            f"stopped; saved after {self._checkpointed} epochs: the network {self.weights}, everything else in "
-            f"{self.checkpoint}; {self._epochs} epochs logged in {self.metrics}"
+            f"stopped; saved after step {self._saved} in {self.checkpoints}. "
+            "The same command goes on from there to the same result"
         )
 
 
@@ -103,7 +125,7 @@ def refuse_existing(path: Path) -> None:
     Raises:
         RunFolderError: The path is a file, or a folder that is not empty.
     """
-    if path.is_dir() and not any(path.iterdir()):
+    if path.is_dir() and all(entry.name == LOCK for entry in path.iterdir()):
         return
     if path.exists():
         raise RunFolderError(

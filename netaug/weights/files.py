@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from netaug.errors import CheckpointError
-from netaug.train.checkpoint import read_safetensors, unreadable
+from netaug.train.card import read_safetensors, unreadable
 
 # Where training programs put the network's tensors; averaged weights come first, they are the better ones.
 PARTS = ("state_dict_ema", "model_ema", "state_dict", "model")

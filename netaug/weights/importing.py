@@ -16,7 +16,7 @@ from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model, default_image_size
 from netaug.seeding import generator, seeded
 from netaug.train.build import check_fits
-from netaug.train.checkpoint import ModelCard, save_weights
+from netaug.train.card import ModelCard, save_weights
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.head import count_classes, head_tensors
 from netaug.weights.loading import Loaded, put

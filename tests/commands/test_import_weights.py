@@ -17,7 +17,7 @@ from netaug.cli import main
 from netaug.commands.eval import check_classes
 from netaug.data import DataInfo
 from netaug.models import create_model
-from netaug.train.checkpoint import load_weights
+from netaug.train.card import load_weights
 from tests.weights.released import NETS, forward, state_dict
 
 

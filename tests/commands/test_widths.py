@@ -13,7 +13,8 @@ from PIL import Image
 from netaug.cli import main
 from netaug.commands.widths import choose, split_words
 from netaug.errors import CheckpointError, ConfigError, RunFolderError, ShapeError
-from netaug.train.checkpoint import load_checkpoint, load_weights
+from netaug.train.card import load_weights
+from netaug.train.checkpoints import Checkpoints
 from netaug.train.reopen import open_supernet
 
 TRAIN = ["train", "demo/digits", "--data.limit", "192", "--train.epochs", "2", "--train.threads", "1"]
@@ -57,7 +58,9 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 @pytest.mark.slow
 def test_the_supernet_of_a_run_comes_back_to_the_bit(run: Path) -> None:
     supernet, card = open_supernet(run)
-    state = load_checkpoint(run / "checkpoint.pt")["network"]
+    found = Checkpoints(run / "checkpoints").newest()
+    assert found is not None
+    state = found[1]["network"]
     assert set(supernet.state_dict()) == set(state)
     for name, tensor in supernet.state_dict().items():
         assert torch.equal(tensor, state[name])
@@ -152,10 +155,10 @@ def test_runs_without_a_supernet_are_messages(
         capsys, "eval", str(run / "model.safetensors"), "--widths", "widest"
     )
     copy = shutil.copytree(run, tmp_path / "copy")
-    (copy / "checkpoint.pt").unlink()
-    with pytest.raises(RunFolderError, match=r"no checkpoint\.pt, which holds them"):
+    shutil.rmtree(copy / "checkpoints")
+    with pytest.raises(RunFolderError, match=r"no checkpoint in (?s:.*)which holds them"):
         open_supernet(copy)
-    (copy / "checkpoint.pt").write_bytes((baseline / "checkpoint.pt").read_bytes())
+    shutil.copytree(baseline / "checkpoints", copy / "checkpoints")
     with pytest.raises(CheckpointError, match="does not fit Supernet"):
         open_supernet(copy)
     with pytest.raises(RunFolderError, match="there is no run folder"):

@@ -15,7 +15,7 @@ from torch import nn
 import netaug
 from netaug import AugmentConfig, Supernet
 from netaug.errors import CheckpointError, ModelError
-from netaug.train.checkpoint import ModelCard, load_weights, save_weights
+from netaug.train.card import ModelCard, load_weights, save_weights
 from netaug.train.resized import resize, size_changes
 from tests import tiny
 

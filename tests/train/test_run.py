@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from netaug.errors import RunFolderError, TrainingError, UnsupportedModelError
 from netaug.models import create_model
 from netaug.recipes.loader import load_config
 from netaug.train import run as run_module
-from netaug.train.checkpoint import load_checkpoint, load_weights
+from netaug.train.card import load_weights
+from netaug.train.checkpoints import Checkpoints
 from netaug.train.run import RunResult, train
 
 SMALL = (
@@ -48,7 +51,8 @@ def test_a_run_folder_is_complete(finished: RunResult) -> None:
         "config.yaml",
         "environment.json",
         "metrics.jsonl",
-        "checkpoint.pt",
+        "checkpoints",
+        ".lock",
         "model.safetensors",
         "summary.json",
     }
@@ -93,8 +97,10 @@ def test_the_saved_network_is_the_plain_one(finished: RunResult) -> None:
     assert type(plain) is type(loaded)
     assert card.top1 == finished.summary["val_top1"]
     assert card.class_names == tuple("0123456789")
-    checkpoint = load_checkpoint(finished.folder.checkpoint)
-    assert checkpoint["epoch"] == 3
+    found = Checkpoints(finished.folder.checkpoints).newest()
+    assert found is not None
+    checkpoint = found[1]
+    assert (checkpoint["epochs"], checkpoint["step"]) == (3, 18)
     for name, tensor in loaded.state_dict().items():
         assert torch.equal(checkpoint["network"][f"base.{name}"], tensor)
 
@@ -117,10 +123,14 @@ def test_both_arms_share_the_first_weights_and_the_data(
 
 @pytest.mark.slow
 def test_an_existing_run_is_left_alone(finished: RunResult) -> None:
-    before = {entry.name: entry.read_bytes() for entry in finished.folder.path.iterdir()}
+    before = _files(finished.folder.path)
     with pytest.raises(RunFolderError, match="a finished run"):
         train(small("--train.seed=5"), finished.folder.path)
-    assert {entry.name: entry.read_bytes() for entry in finished.folder.path.iterdir()} == before
+    assert _files(finished.folder.path) == before
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(entry): entry.read_bytes() for entry in folder.rglob("*") if entry.is_file()}
 
 
 def test_a_network_that_cannot_widen_leaves_no_folder(tmp_path: Path) -> None:
@@ -140,11 +150,11 @@ def test_ctrl_c_says_what_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     class Impatient(run_module.TrainingConsole):
         def epoch(self, record: object) -> None:
             if record.epoch == 1:  # type: ignore[attr-defined]
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(run_module, "TrainingConsole", Impatient)
     config = small("--netaug.enabled=false", "--train.checkpoint_every=1")
-    with pytest.raises(KeyboardInterrupt, match=r"saved after 1 epochs.*2 epochs logged"):
+    with pytest.raises(KeyboardInterrupt, match=r"saved after step 12 in .*checkpoints"):
         train(config, tmp_path / "run")
     load_weights(tmp_path / "run" / "model.safetensors")
     assert not (tmp_path / "run" / "summary.json").exists()

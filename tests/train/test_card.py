@@ -14,7 +14,7 @@ from torch import nn
 
 from netaug.errors import CheckpointError, ModelError
 from netaug.models import create_model
-from netaug.train.checkpoint import ModelCard, load_checkpoint, load_weights, save_checkpoint, save_weights
+from netaug.train.card import ModelCard, load_weights, save_weights
 from netaug.train.files import append_line, write_atomic
 
 OPTIONS = {"stem": 3, "channels": [3, 4], "blocks": [1, 1], "strides": [1, 2]}
@@ -96,15 +96,13 @@ def test_truncated_weights_are_refused(weights: Path, share: float) -> None:
 def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
-    for load in (load_weights, load_checkpoint):
-        with pytest.raises(CheckpointError, match=r"cannot be read|not a checkpoint"):
-            load(path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_weights(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    for load in (load_weights, load_checkpoint):
-        with pytest.raises(CheckpointError, match="cannot be read"):
-            load(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_weights(tmp_path / "none")
 
 
 def test_weights_of_another_program_are_refused(tmp_path: Path) -> None:
@@ -161,43 +159,6 @@ def test_weights_that_do_not_fit_name_the_first_tensors(model: nn.Module, tmp_pa
         CheckpointError, match=r"does not fit(?s:.*)stem\.conv\.weight: file \(3, 1, 3, 3\), network \(5,"
     ):
         load_weights(path)
-
-
-def test_a_checkpoint_comes_back_whole(model: nn.Module, tmp_path: Path) -> None:
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    model(torch.randn(4, 1, 8, 8)).sum().backward()
-    optimizer.step()
-    path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, model, optimizer, epoch=3, config={"train": {"lr": 0.1}, "list": [1, None]})
-    content = load_checkpoint(path)
-    assert content["epoch"] == 3
-    assert content["config"] == {"train": {"lr": 0.1}, "list": [1, None]}
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(content["network"][name], tensor)
-    momentum = content["optimizer"]["state"][0]["momentum_buffer"]
-    assert torch.equal(momentum, optimizer.state[next(model.parameters())]["momentum_buffer"])
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_checkpoint(path)
-
-
-class _Evil:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, ("owned",)
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save({"epoch": _Evil()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_checkpoint(tmp_path / "checkpoint.pt")
-    assert not (tmp_path / "owned").exists()
-
-
-def test_another_programs_checkpoint_is_refused(tmp_path: Path) -> None:
-    torch.save({"model": {}}, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match=r"not a checkpoint of netaug(?s:.*)model"):
-        load_checkpoint(tmp_path / "x.pt")
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(

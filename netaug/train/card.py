@@ -1,11 +1,9 @@
-"""Weights with what is needed to rebuild their network, and checkpoints of a training; both untrusted input."""
+"""Weights files: a plain network with what is needed to rebuild it and to feed it; untrusted input."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -195,53 +193,6 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
             allowed="the same names and shapes",
         )
     model.load_state_dict(dict(tensors))
-
-
-def save_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, *, epoch: int, config: dict[str, Any]
-) -> None:
-    """Write all that a training consists of after an epoch, whole or not at all.
-
-    Args:
-        path: The file.
-        network: Supernet or baseline; its ``state_dict`` is kept.
-        optimizer: Its ``state_dict`` is kept.
-        epoch: Finished epochs. Randomness is keyed by step, so there is no generator state to keep.
-        config: The run's settings as nested plain values.
-    """
-    buffer = io.BytesIO()
-    content = {
-        "epoch": epoch,
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "config": config,
-    }
-    torch.save(content, buffer)
-    write_atomic(path, buffer.getvalue())
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint on the CPU; only plain values and tensors are accepted, no code is run.
-
-    Returns:
-        ``epoch``, ``network``, ``optimizer`` and ``config``, see :func:`save_checkpoint`.
-
-    Raises:
-        CheckpointError: The file is missing, truncated or foreign.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that are not torch's
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes from anywhere make the unpickler raise anything
-        raise unreadable(path, error, "checkpoint.pt of a run folder") from error
-    expected = {"epoch", "network", "optimizer", "config"}
-    if not isinstance(content, dict) or set(content) != expected:
-        got = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(
-            f"'{path}' is not a checkpoint of netaug.", got=got, allowed=", ".join(sorted(expected))
-        )
-    return content
 
 
 def read_safetensors(path: Path, allowed: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,0 +1,50 @@
+"""One process at a time writes to a run folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+
+from netaug.errors import RunFolderError
+
+NAME = ".lock"
+
+
+class RunLock:
+    """Holds a run folder; a context manager. The system lets go of it however the process ends.
+
+    Args:
+        folder: The run folder; made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._descriptor = -1
+
+    def __enter__(self) -> RunLock:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunFolderError(f"the run folder '{self._path.parent}' cannot be used.", got=error) from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise RunFolderError(
+                f"another process is writing to the run folder '{self._path.parent}'.",
+                got=holder or "a lock without a name",
+                fix="wait for it, stop it, or choose another folder with --out",
+            ) from None
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)

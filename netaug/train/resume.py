@@ -1,0 +1,97 @@
+"""Going on with a run that was stopped: what is compared before, and what may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from netaug.config import RunConfig
+from netaug.data.batch import DataInfo
+from netaug.errors import RunFolderError
+from netaug.recipes.loader import to_mapping
+from netaug.train.runlog import RunFolder, read_config
+
+FREE = (
+    *("data.root", "data.workers", "data.cache", "data.download", "data.eval_batch_size"),
+    *("train.device", "train.threads", "train.checkpoint_every", "train.checkpoint_minutes"),
+    *("train.keep_checkpoints", "model.weights"),
+)
+"""Settings that a run may go on with other values of: they do not change what is learned, or only where."""
+EXTENDABLE = "train.epochs"
+
+
+def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ and would change what is learned, each with both values."""
+    first, second = dict(_flat(to_mapping(before))), dict(_flat(to_mapping(now)))
+    return {
+        name: (first.get(name), second.get(name))
+        for name in sorted({*first, *second} - set(FREE))
+        if first.get(name) != second.get(name)
+    }
+
+
+def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None:
+    """Refuse to go on with other settings than those of the run.
+
+    Args:
+        folder: With the settings it was started with.
+        config: The present settings.
+        asked: Whether the user asked to go on; only then may epochs be added.
+
+    Raises:
+        RunFolderError: Settings differ; names each with both values.
+    """
+    differing = differences(read_config(folder.path), config)
+    if asked and set(differing) == {EXTENDABLE}:
+        before, now = differing[EXTENDABLE]
+        if now > before:
+            return
+    if differing:
+        shown = "; ".join(f"{name} {before!r} then, {now!r} now" for name, (before, now) in differing.items())
+        raise RunFolderError(
+            f"the run folder '{folder.path}' holds an unfinished run with other settings.",
+            got=shown,
+            allowed=f"the same settings; these may change: {', '.join(FREE)}, and more {EXTENDABLE} with --resume",
+            fix="go on with the settings of then, or choose another folder with --out",
+        )
+
+
+def fingerprint(info: DataInfo) -> dict[str, Any]:
+    """What must be the same about the data of a run that goes on."""
+    names = hashlib.sha256(json.dumps(info.class_names).encode()).hexdigest()
+    return {
+        "name": info.name,
+        "train_size": info.train_size,
+        "val_size": info.val_size,
+        "classes": info.num_classes,
+        "class_names": names,
+        "image_size": info.image_size,
+    }
+
+
+def check_same_data(before: Mapping[str, Any], info: DataInfo) -> None:
+    """Refuse to go on with other data.
+
+    Raises:
+        RunFolderError: It differs; names what and how.
+    """
+    now = fingerprint(info)
+    differing = [
+        f"{key} {before.get(key)!r} then, {now[key]!r} now" for key in now if before.get(key) != now[key]
+    ]
+    if differing:
+        raise RunFolderError(
+            "the data is not that of the run to go on with.",
+            got="; ".join(differing),
+            fix="give the data of then with --data.root, or start another run with --out",
+        )
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and not prefix:
+            yield from _flat(value, f"{key}.")
+        else:
+            yield prefix + key, value

@@ -1,0 +1,237 @@
+"""A run that is stopped anywhere goes on to the same bits; what does not belong together is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from netaug import AugmentConfig, augment
+from netaug.config import RunConfig, TrainConfig
+from netaug.errors import RunFolderError
+from netaug.recipes.loader import load_config
+from netaug.train.checkpoints import Checkpoints
+from netaug.train.lock import RunLock
+from netaug.train.loop import EpochRecord, Tally, Trainer
+from netaug.train.network import BaseOnly, Network
+from netaug.train.resume import differences
+from netaug.train.run import RunResult, train
+from netaug.train.runlog import RunFolder
+from netaug.train.stopping import Stopped, StopRequests
+from tests import tiny
+from tests.train.fakes import trainer
+
+TIMES = ("seconds", "val_seconds", "images_per_second")
+CONFIG = TrainConfig(epochs=4, lr=0.05, momentum=0.9, label_smoothing=0.0, warmup_epochs=1.0, eval_every=2)
+WORDS = (
+    *(
+        "--train.epochs=3",
+        "--train.warmup_epochs=1",
+        "--data.limit=192",
+        "--data.batch_size=32",
+        "--train.threads=1",
+        "--train.eval_every=2",
+    ),
+    "--model.options.channels=[4, 6]",
+)
+
+
+def small(*words: str) -> RunConfig:
+    return load_config("demo/digits", (*WORDS, *words))
+
+
+class _EnoughError(Exception):
+    pass
+
+
+def _trainer(arm: str) -> Trainer:
+    network: Network = BaseOnly(tiny.build("inverted"), 1)
+    if arm == "netaug":
+        network = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
+    return trainer(network, CONFIG, steps=3, sort_until=0.7)
+
+
+def _without_times(record: EpochRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in TIMES}
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_equal(first[key], second[key]) for key in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    return bool(first == second)
+
+
+@pytest.mark.parametrize("arm", ["netaug", "baseline"])
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 8, 12])
+def test_a_stop_after_any_step_changes_nothing(arm: str, stop_after: int) -> None:
+    """In the middle of an epoch, at its last step, before and after sorting: same metrics, weights and momentum."""
+    whole = _trainer(arm)
+    expected = [_without_times(record) for record in whole.fit()]
+    first, found = _trainer(arm), []
+    state: dict[str, Any] = {}
+
+    def stop(epoch: int, done: int, tally: Tally) -> None:
+        if first.steps_done == stop_after:
+            state.update(first.state_dict())
+            raise _EnoughError
+
+    with pytest.raises(_EnoughError):
+        found += [_without_times(record) for record in first.fit(stop)]
+    found = [one for one in expected if one["epoch"] < state["epochs"]]
+    second = _trainer(arm)
+    second.load_state_dict(state)
+    found += [_without_times(record) for record in second.fit()]
+    assert found == expected
+    last, wanted = second.state_dict(), whole.state_dict()
+    assert _equal(last["network"], wanted["network"])
+    assert _equal(last["optimizer"], wanted["optimizer"])
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def _command(out: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "netaug", "train", "demo/digits", "--out", str(out), *WORDS, *words]
+
+
+def _assert_same_result(out: Path, expected: RunResult) -> None:
+    def lines(folder: RunFolder) -> list[dict[str, Any]]:
+        return [_without_times(record) for record in folder.records()]
+
+    assert lines(RunFolder(out)) == lines(expected.folder)
+    assert (out / "model.safetensors").read_bytes() == expected.folder.weights.read_bytes()
+    timed = ("train_seconds", "val_seconds")
+    summary = json.loads((out / "summary.json").read_text())
+    assert {k: v for k, v in summary.items() if k not in timed} == {
+        k: v for k, v in expected.summary.items() if k not in timed
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return train(small(), tmp_path_factory.mktemp("runs") / "whole")
+
+
+KILLS = int(os.environ.get("NETAUG_KILLS", "5"))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
+    undisturbed: RunResult, tmp_path: Path
+) -> None:
+    """SIGKILL with two loader processes and a checkpoint after every step, so that many hit while one is written."""
+    out, drawn = tmp_path / "run", random.Random(0)
+    words = ("--train.checkpoint_minutes=0", "--data.workers=2")
+    for _ in range(KILLS):
+        _start_and_kill(_command(out, *words), out / "checkpoints", drawn.uniform(0, 0.1))
+        if (out / "summary.json").exists():  # it was faster than we: let it lose its end
+            (out / "summary.json").unlink()
+            Checkpoints(out / "checkpoints").paths()[0].unlink()
+    finished = subprocess.run(
+        _command(out, *words), env=_environment(), capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "goes on after step" in finished.stderr
+    _assert_same_result(out, undisturbed)
+
+
+def _start_and_kill(command: list[str], checkpoints: Path, delay: float) -> None:
+    """Let a training write at least one checkpoint, then kill it a little later."""
+    before, end = Checkpoints(checkpoints).paths()[:1], time.monotonic() + 120
+    with subprocess.Popen(
+        command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while Checkpoints(checkpoints).paths()[:1] == before and process.poll() is None:
+            assert time.monotonic() < end, "no checkpoint in two minutes"
+            time.sleep(0.005)
+        time.sleep(delay)
+        process.kill()
+        _, errors = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
+def test_a_signal_stops_after_the_step_with_a_checkpoint(
+    number: int, code: int, tmp_path: Path, undisturbed: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    def signal_at_eight(self: Trainer, *args: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 8:
+            os.kill(os.getpid(), number)
+        step(self, *args)
+
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", signal_at_eight)
+    with pytest.raises(Stopped, match="saved after step 8") as stopped:
+        train(small(), tmp_path / "run")
+    assert stopped.value.exit_code == code
+    monkeypatch.setattr(Trainer, "step", step)
+    again = train(small("--data.workers=1"), tmp_path / "run")
+    _assert_same_result(again.folder.path, undisturbed)
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    with StopRequests() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt, match="at once"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path, undisturbed: RunResult) -> None:
+    out = tmp_path / "run"
+    train(small("--train.epochs=1"), out)
+    with pytest.raises(RunFolderError, match="exists already"):
+        train(small("--train.epochs=1"), out)
+    (out / "summary.json").unlink()
+    with pytest.raises(RunFolderError, match=r"train.lr 0\.\d+ then, 0\.3 now"):
+        train(small("--train.epochs=1", "--train.lr=0.3"), out)
+    with pytest.raises(RunFolderError, match="with --resume"):
+        train(small("--train.epochs=2"), out)
+    longer = train(small("--train.epochs=2"), out, resume=True)
+    assert [record.epoch for record in longer.folder.records()] == [0, 1]
+
+
+def test_what_may_change_is_no_difference() -> None:
+    assert differences(small(), small("--data.workers=3", "--train.checkpoint_minutes=1")) == {}
+    assert differences(small(), small("--netaug.alpha=0.5")) == {"netaug.alpha": (1.0, 0.5)}
+
+
+def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from netaug.train.lock import RunLock\n"
+        "with RunLock(Path(sys.argv[1])):\n print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with (
+            pytest.raises(RunFolderError, match=f"another process(?s:.*)process {other.pid} on"),
+            RunLock(tmp_path / "run"),
+        ):
+            pass
+        other.kill()
+    with RunLock(tmp_path / "run"):
+        pass
