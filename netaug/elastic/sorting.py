@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from netaug.elastic.axes import added_dims, added_key, join, split
+from netaug.errors import ConfigError
 
 if TYPE_CHECKING:
     from netaug.elastic.supernet import Supernet
@@ -34,9 +35,21 @@ def sort_channels(
     Returns:
         Per group the new order: entry ``i`` is the old channel that now is channel ``i``.
 
+    Raises:
+        ConfigError: An average is not one of the whole supernet.
+
     Source:
         Channel sorting of NetAug, arXiv:2110.08890; importance by L1 norm as in Once-for-All, arXiv:1908.09791.
     """
+    averages = list(averages)
+    for average in averages:
+        if not hasattr(average, "plan"):
+            raise ConfigError(
+                "an average is not one of the whole supernet.",
+                got=type(average).__name__,
+                allowed="copies of the supernet, such as the .module of ModelEmaV3(supernet)",
+                fix="average the supernet: its base alone would keep channels where they were before sorting",
+            )
     orders: dict[str, Tensor] = {}
     for group in supernet.plan.groups.values():
         if group.role == "expand" and group.most > group.base:

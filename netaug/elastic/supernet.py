@@ -24,7 +24,7 @@ from netaug.elastic.plan import Group, Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.widths import draw, is_augmented
-from netaug.errors import ShapeError
+from netaug.errors import ConfigError, ShapeError
 from netaug.seeding import key
 
 
@@ -149,7 +149,17 @@ class Supernet(nn.Module):
         Args:
             step: Number of the training step, from 0.
             progress: Share of the training that is done, in [0, 1].
+
+        Raises:
+            ConfigError: ``progress`` is out of range.
         """
+        if not 0.0 <= progress <= 1.0:
+            raise ConfigError(
+                "progress is the share of the training that is done.",
+                got=progress,
+                allowed="a number in [0, 1]",
+                fix="step / total_steps",
+            )
         try:
             self.use_base()
             roles = {group.role for group in self.plan.groups.values()}
@@ -201,8 +211,8 @@ class Supernet(nn.Module):
             widths: Channels per group; None gives the base network with the caller's ``state_dict`` keys.
 
         Returns:
-            A copy. A wider one has no running statistics for added channels (mean 0, variance 1): recalibrate
-            its batch norms, e.g. with ``torch.optim.swa_utils.update_bn``, before evaluating it.
+            A copy. A wider one has no running statistics for added channels (mean 0, variance 1): take it from
+            :func:`netaug.recalibrate` instead, to evaluate it.
         """
         with self.at(widths or {}):
             return extract(self)

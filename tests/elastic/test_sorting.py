@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 import netaug
 from netaug import AugmentConfig, Supernet, augment
+from netaug.errors import ConfigError
 from tests import tiny
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -134,3 +135,9 @@ def test_sorting_a_sorted_network_changes_nothing() -> None:
     supernet.sort_channels()
     for name, tensor in supernet.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+def test_an_average_of_the_base_alone_is_refused() -> None:
+    supernet = augment(tiny.build("inverted"), tiny.images())
+    with pytest.raises(ConfigError, match="average the supernet"):
+        supernet.sort_channels(averages=[supernet.base])  # type: ignore[list-item]

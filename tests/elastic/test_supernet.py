@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import netaug
 from netaug import AugmentConfig, Supernet, augment
-from netaug.errors import ShapeError
+from netaug.errors import ConfigError, ShapeError
 from tests import tiny
 
 FULL_SIZE = ["mcunet", "mobilenetv2-0.35", "mobilenetv2-tiny", "timm:mobilenetv3_small_050", "timm:resnet18"]
@@ -311,3 +311,10 @@ def test_macs_and_parameters_are_those_of_the_extracted_network(
             plain(images)
         assert counter.get_total_flops() // 2 == supernet.macs(widths) * len(images)
         assert sum(p.numel() for p in plain.parameters()) == supernet.num_parameters(widths)
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan")])
+def test_progress_is_a_share(progress: float) -> None:
+    supernet = augment(tiny.build("plain"), tiny.images())
+    with pytest.raises(ConfigError, match="share of the training"):
+        next(iter(supernet.passes(0, progress)))
