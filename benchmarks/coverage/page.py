@@ -38,7 +38,8 @@ What the columns say:
 - **base**: after augmented passes with frozen weights, a base pass in training mode has the model's own outputs,
   gradients and buffers, bit for bit.
 - **extract**: `extract()` in both modes, and `extract(widths)` at two drawn sets of widths and at the widest in
-  training mode (batch statistics), give the supernet's outputs at these widths bit for bit; dropout seeded the same.
+  training mode (batch statistics), give the supernet's outputs at these widths bit for bit; dropout seeded the same,
+  no gradients recorded.
 - **gradients**: every parameter that NetAug adds gets a gradient in the widest network, and not only zeros (in one
   of {draws} draws of weights at the latest: a rectifier may be dead by chance).
 - **augment**: seconds of processor time of `netaug.augment`, on one thread.
@@ -128,7 +129,7 @@ def _how(pairs: Sequence[Pair], jobs: int) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("netaug", "torch", "torchvision", "timm"))
     minutes = sum(record.total for _, record in pairs) / 60 / jobs
     return (
-        f"Command: `python -m benchmarks.coverage --jobs {jobs}` "
+        f"Command: `python -m benchmarks.coverage --jobs {jobs}`, which goes on where it was stopped "
         f"({minutes:.0f} minutes of processor time per job for the checks). "
         f"Versions: {versions}, Python {platform.python_version()}. "
         f"Machine: {os.cpu_count()} cores, {platform.machine()}, no GPU. "

@@ -226,9 +226,25 @@ def extracted_is_the_supernet(model: nn.Module, supernet: Supernet, images: Tens
         plain = network.extract(widths).train()
         with network.at(widths):
             expected = _outputs(network.train(), images)
-        if not _same(_outputs(plain, images), expected):
-            return f"{what} differs"
+            if not _same(_outputs(plain, images), expected):
+                return f"{what} differs, {_how_far(plain, network, images)}"
     return ""
+
+
+def _how_far(plain: nn.Module, network: nn.Module, images: Tensor) -> str:
+    """How large a difference is, and whether it is there too while gradients are recorded.
+
+    To torch a matrix product is another one if its weight needs no gradient (`should_fold` in LinearAlgebra.cpp),
+    and the supernet's wide weights, which are computed, need none while none are recorded.
+    """
+    pairs = list(zip(_outputs(plain, images), _outputs(network, images), strict=True))
+    if any(first.shape != second.shape for first, second in pairs):
+        return "in shape"
+    largest = max(float((first - second).abs().max() / second.abs().max()) for first, second in pairs)
+    same = _same(_run(plain, images)[0], _run(network, images)[0])
+    return (
+        f"by {largest:.0e} of the largest output; {'exact' if same else 'also'} while gradients are recorded"
+    )
 
 
 def _run(network: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -43,7 +43,7 @@ def sort_channels(
     """
     averages = list(averages)
     for average in averages:
-        if not hasattr(average, "plan"):
+        if not isinstance(average, type(supernet)):
             raise ConfigError(
                 "an average is not one of the whole supernet.",
                 got=type(average).__name__,
