@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "name what is on pictures",
     "import-weights": "take over weights of another program, or of the paper's released code",
     "compare": "train with and without NetAug, several seeds, and compare",
+    "runs": "list the runs in a folder: how far they are and how good",
     "inspect": "show what of a network widens, and what does not and why",
     "recipes": "list the recipes, or show one",
     "models": "list the networks",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 
 from netaug.errors import RunFolderError
 
 NAME = ".lock"
+_TRIES, _PAUSE_SECONDS = 5, 0.02
 
 
 class RunLock:
@@ -30,16 +32,14 @@ class RunLock:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunFolderError(f"the run folder '{self._path.parent}' cannot be used.", got=error) from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(self._descriptor):
             holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
             raise RunFolderError(
                 f"another process is writing to the run folder '{self._path.parent}'.",
                 got=holder or "a lock without a name",
                 fix="wait for it, stop it, or choose another folder with --out",
-            ) from None
+            )
         os.truncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         return self
@@ -48,3 +48,30 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process writes to this run folder now; looking takes no rights to write."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _taken(descriptor: int) -> bool:
+    """Take the lock; tries again for a moment, as one that only looks holds it for an instant."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+    return False
