@@ -90,8 +90,11 @@ def build(name: str, *, drop: float = 0.0) -> nn.Module:
 
 def look_at(name: str) -> Entry:
     """Count a model's parameters and MACs on the meta device, without memory for its weights."""
-    with torch.device("meta"):
-        model = build(name)
+    try:
+        with torch.device("meta"):
+            model = build(name)
+    except NotImplementedError:  # its factory computes with tensors
+        model = build(name).to("meta")
     params = sum(parameter.numel() for parameter in model.parameters())
     if params > MOST_PARAMS:
         return Entry(name, params)

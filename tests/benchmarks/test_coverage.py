@@ -75,6 +75,7 @@ def test_models_are_found_and_counted() -> None:
     transformer = look_at("timm:test_vit")
     assert transformer.small
     assert not transformer.convolutional
+    assert look_at("torchvision:regnet_y_400mf").convolutional  # its factory does not work on the meta device
 
 
 @pytest.mark.slow
