@@ -152,6 +152,11 @@ class TrainConfig:
         warmup_epochs: Epochs in which the rate rises linearly, step by step, to `lr`.
         momentum: Nesterov momentum.
         weight_decay: L2 factor on weights; biases and norms get none.
+        clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.
+        accumulate: Parts a batch of `data.batch_size` is cut into, one after the other, for less memory: one update
+            with the mean gradient of all parts. Batch norm sees one part at a time.
+        amp: Number format of the forward passes in training: `off` is float32; `bf16`; `fp16` on CUDA only, with a
+            scaled loss. Weights stay float32, and evaluation computes in float32.
         label_smoothing: Probability mass spread over all classes, in [0, 1).
         seed: Keys initialisation, data order, image augmentation and drawn widths.
         device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
@@ -161,6 +166,8 @@ class TrainConfig:
         checkpoint_every: Epochs between checkpoints; the last epoch always is.
         checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
         keep_checkpoints: How many checkpoints are kept; older ones are removed.
+        tensorboard: Whether curves are also written for TensorBoard, into the run folder; needs netaug[tensorboard].
+        wandb: Project of Weights & Biases that gets the curves too; needs netaug[wandb]. null sends nothing.
     """
 
     epochs: int = 10
@@ -168,6 +175,9 @@ class TrainConfig:
     warmup_epochs: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 4e-5
+    clip_norm: float | None = None
+    accumulate: int = 1
+    amp: Literal["off", "bf16", "fp16"] = "off"
     label_smoothing: float = 0.1
     seed: int = 0
     device: str = "auto"
@@ -177,15 +187,20 @@ class TrainConfig:
     checkpoint_every: int = 1
     checkpoint_minutes: float | None = 10.0
     keep_checkpoints: int = 2
+    tensorboard: bool = False
+    wandb: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "eval_every", "checkpoint_every", "keep_checkpoints"):
+        for name in ("epochs", "accumulate", "eval_every", "checkpoint_every", "keep_checkpoints"):
             self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
         self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")
+        self._require("wandb", self.wandb != "", "null, or the name of a project")
         self._require("lr", 0 < self.lr < math.inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")
+        clip = self.clip_norm
+        self._require("clip_norm", clip is None or 0 < clip < math.inf, "null, or a number above 0")
         for name in ("momentum", "label_smoothing"):
             self._require(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
         self._require(
@@ -210,3 +225,11 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     netaug: NetAugConfig = field(default_factory=NetAugConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.train.accumulate > 1 and 2 * self.train.accumulate > self.data.batch_size:
+            raise ConfigError(
+                "train.accumulate leaves parts of less than two images.",
+                got=f"{self.train.accumulate} parts of {self.data.batch_size} images (data.batch_size)",
+                allowed=f"1 to {max(1, self.data.batch_size // 2)}",
+            )

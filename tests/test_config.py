@@ -23,6 +23,8 @@ from netaug.recipes.settings import GROUPS, settings
         ("momentum", 1.0),
         ("label_smoothing", 1.0),
         ("threads", 0),
+        ("clip_norm", 0.0),
+        ("accumulate", 0),
         ("eval_every", 0),
         ("checkpoint_every", 0),
         ("warmup_epochs", 11.0),

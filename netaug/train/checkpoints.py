@@ -16,11 +16,11 @@ import torch
 from netaug.errors import CheckpointError, RunFolderError
 from netaug.train.files import write_atomic
 
-VERSION = 1
+VERSION = 2
 _HEADER = re.compile(rb"netaug checkpoint (\d{1,9})\n")
 _DIGEST_BYTES = 32
 _SPARE_BYTES = 16 * 2**20
-_CONTENT = {"config", "data", "epochs", "network", "optimizer", "step", "tally"}
+_CONTENT = {"config", "data", "epochs", "network", "optimizer", "step", "tally", "updates"}
 
 _log = logging.getLogger("netaug")
 
@@ -99,8 +99,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU; only plain values and tensors are accepted, no code is run.
 
     Returns:
-        ``step`` (updates done), ``epochs`` (finished ones), ``tally`` (of the one in progress, or None), ``network``
-        and ``optimizer`` states, ``config`` and ``data`` (what the training was started with).
+        ``step`` (updates done), ``epochs`` (finished ones), ``tally`` (of the one in progress, or None), ``network``,
+        ``optimizer`` and ``updates`` states, ``config`` and ``data`` (what the training was started with).
 
     Raises:
         CheckpointError: The file is missing, damaged, foreign, or of a newer version.

@@ -21,6 +21,7 @@ from netaug.train.device import seed_everything
 from netaug.train.guard import FiniteGuard
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import learning_rate, make_optimizer, set_learning_rate
+from netaug.train.updates import Updates, parts
 
 _CUDA_CHECK_EVERY = 100
 
@@ -137,6 +138,7 @@ class Trainer:
         self.optimizer = make_optimizer(
             network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
+        self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
         self.total_steps = config.epochs * len(data.train)
         self._warmup_steps = round(config.warmup_epochs * len(data.train))
         self._guard = FiniteGuard(1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY)
@@ -156,6 +158,7 @@ class Trainer:
             "tally": None if self._tally is None else self._tally.state_dict(),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "updates": self._updates.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,6 +166,7 @@ class Trainer:
         self.steps_done, self.epochs_done = state["step"], state["epochs"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._updates.load_state_dict(state["updates"])
         self._tally = None
         if state["tally"] is not None:
             self._tally = Tally(self.task, self.network)
@@ -215,15 +219,17 @@ class Trainer:
         images_NCHW = self.normalizer(batch.images_NCHW)
         labels_N = batch.labels_N.to(self.normalizer.device, non_blocking=True)
 
-        self.optimizer.zero_grad()
+        self._updates.start()
         for pass_ in self.network.passes(step, step / self.total_steps):
             x, y = pass_.take(images_NCHW, labels_N)
-            outputs = self.network(x)
-            loss = self.task.loss(outputs, y)
-            (pass_.weight * loss).backward()  # type: ignore[no-untyped-call]
-            tally.add(pass_, outputs, y, loss)
-            self._guard.add(loss, pass_.name, step, lr, batch.indices_N)
-        self.optimizer.step()
+            for part in parts(len(y), self.config.accumulate):
+                with self._updates.precision():
+                    outputs = self.network(x[part])
+                    loss = self.task.loss(outputs, y[part])
+                self._updates.add(pass_.weight * (len(y[part]) / len(y)) * loss)
+                tally.add(pass_, outputs, y[part], loss)
+                self._guard.add(loss, pass_.name, step, lr, batch.indices_N[part])
+        self._updates.apply()
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """The steps of an epoch that are not done yet; before its first one channels are sorted."""

@@ -17,7 +17,13 @@ from netaug.train.checkpoints import Checkpoints, pack, read_checkpoint
 
 def _content(step: int = 7) -> dict[str, Any]:
     weight = torch.arange(300.0)
-    empty: dict[str, Any] = {"epochs": 1, "tally": None, "config": {"train": {"lr": 0.1}}, "data": {}}
+    empty: dict[str, Any] = {
+        "epochs": 1,
+        "tally": None,
+        "updates": {},
+        "config": {"train": {"lr": 0.1}},
+        "data": {},
+    }
     return {
         **empty,
         "step": step,
@@ -109,8 +115,8 @@ def test_other_files_and_newer_versions_are_told_apart(tmp_path: Path) -> None:
     path.write_bytes(pack({"model": {}}))
     with pytest.raises(CheckpointError, match=r"not a checkpoint of netaug(?s:.*)model"):
         read_checkpoint(path)
-    path.write_bytes(pack(_content()).replace(b"checkpoint 1\n", b"checkpoint 2\n", 1))
-    with pytest.raises(CheckpointError, match=r"another version(?s:.*)format 2"):
+    path.write_bytes(pack(_content()).replace(b"checkpoint 2\n", b"checkpoint 3\n", 1))
+    with pytest.raises(CheckpointError, match=r"another version(?s:.*)format 3"):
         read_checkpoint(path)
 
 

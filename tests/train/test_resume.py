@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -53,11 +54,11 @@ class _EnoughError(Exception):
     pass
 
 
-def _trainer(arm: str) -> Trainer:
+def _trainer(arm: str, **settings: Any) -> Trainer:
     network: Network = BaseOnly(tiny.build("inverted"), 1)
     if arm == "netaug":
         network = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
-    return trainer(network, CONFIG, steps=3, sort_until=0.7)
+    return trainer(network, dataclasses.replace(CONFIG, **settings), steps=3, sort_until=0.7)
 
 
 def _without_times(record: EpochRecord) -> dict[str, Any]:
@@ -78,9 +79,18 @@ def _equal(first: Any, second: Any) -> bool:
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 8, 12])
 def test_a_stop_after_any_step_changes_nothing(arm: str, stop_after: int) -> None:
     """In the middle of an epoch, at its last step, before and after sorting: same metrics, weights and momentum."""
-    whole = _trainer(arm)
+    _assert_goes_on_exactly(stop_after, arm)
+
+
+@pytest.mark.parametrize("settings", [{"accumulate": 2, "clip_norm": 0.5}, {"amp": "bf16"}], ids=str)
+def test_a_stop_changes_nothing_with_other_kinds_of_updates(settings: dict[str, Any]) -> None:
+    _assert_goes_on_exactly(5, "netaug", **settings)
+
+
+def _assert_goes_on_exactly(stop_after: int, arm: str, **settings: Any) -> None:
+    whole = _trainer(arm, **settings)
     expected = [_without_times(record) for record in whole.fit()]
-    first, found = _trainer(arm), []
+    first, found = _trainer(arm, **settings), []
     state: dict[str, Any] = {}
 
     def stop(epoch: int, done: int, tally: Tally) -> None:
@@ -91,13 +101,14 @@ def test_a_stop_after_any_step_changes_nothing(arm: str, stop_after: int) -> Non
     with pytest.raises(_EnoughError):
         found += [_without_times(record) for record in first.fit(stop)]
     found = [one for one in expected if one["epoch"] < state["epochs"]]
-    second = _trainer(arm)
+    second = _trainer(arm, **settings)
     second.load_state_dict(state)
     found += [_without_times(record) for record in second.fit()]
     assert found == expected
     last, wanted = second.state_dict(), whole.state_dict()
     assert _equal(last["network"], wanted["network"])
     assert _equal(last["optimizer"], wanted["optimizer"])
+    assert _equal(last["updates"], wanted["updates"])
 
 
 def _environment() -> dict[str, str]:
