@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import time
 from dataclasses import asdict
 from fnmatch import fnmatchcase
@@ -62,9 +63,10 @@ def checked(
     records = {name: Record(**line) for name, line in read(cache).items()}
     wanted = [entry for entry in entries if _wanted(records.get(entry.name), entry.name, arguments)]
     random.Random(0).shuffle(wanted)  # so that the first ones tell about the rest
-    started = time.monotonic()
+    started, code = time.monotonic(), commit()
     for number, (entry, record, problem) in enumerate(run_all(probe, wanted, **limits), start=1):
         found = records[entry.name] = record or Record(entry.name, error=problem)
+        found.code = code
         append(cache, asdict(found))
         verdict = "exact" if found.exact else found.error or "; ".join(found.notes)
         print(
@@ -73,6 +75,14 @@ def checked(
             flush=True,
         )
     return records
+
+
+def commit() -> str:
+    """The commit that is checked out, in short; empty outside a clone."""
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip()
 
 
 def read(path: Path) -> dict[str, Any]:

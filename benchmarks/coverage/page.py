@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 
@@ -127,11 +127,13 @@ def _left_out(entries: Sequence[Entry], records: Mapping[str, Record]) -> str:
 
 def _how(pairs: Sequence[Pair], jobs: int) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("netaug", "torch", "torchvision", "timm"))
+    commits = Counter(record.code or "unknown" for _, record in pairs).most_common()
+    code = ", ".join(f"{name} ({count} models)" for name, count in commits)
     minutes = sum(record.total for _, record in pairs) / 60 / jobs
     return (
         f"Command: `python -m benchmarks.coverage --jobs {jobs}`, which goes on where it was stopped "
         f"({minutes:.0f} minutes of processor time per job for the checks). "
-        f"Versions: {versions}, Python {platform.python_version()}. "
+        f"Commit: {code}. Versions: {versions}, Python {platform.python_version()}. "
         f"Machine: {os.cpu_count()} cores, {platform.machine()}, no GPU. "
         f"Date: {datetime.date.today().isoformat()}.\n"
     )

@@ -49,6 +49,7 @@ class Record:
         error: Why nothing could be checked, else empty.
         mib: Most memory the worker held, in MiB.
         total: Processor time of everything, in seconds.
+        code: Commit of the project.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Record:
     error: str = ""
     mib: int = 0
     total: float = 0.0
+    code: str = ""
 
     @property
     def exact(self) -> bool:
