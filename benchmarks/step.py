@@ -26,10 +26,10 @@ CASES = {
     "mcunet": (176, (1.0, 1.6, 2.2)),
     "mobilenetv2-tiny": (144, (1.0, 1.8, 2.6)),
     "mobilenetv3-0.35": (160, (1.0, 2.0, 3.0)),
-    "timm:resnet18": (112, (1.0, 1.8, 2.6)),
-    "timm:ghostnet_050": (160, (1.0, 1.8, 2.6)),
+    "timm:resnet18": (224, (1.0, 1.8, 2.6)),
+    "timm:ghostnet_050": (224, (1.0, 1.8, 2.6)),
 }
-"""Input size and width multipliers: the paper's for its networks."""
+"""Input size and width multipliers: the paper's for its networks, timm's default size for timm's."""
 
 
 @dataclass(frozen=True)
