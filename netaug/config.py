@@ -157,6 +157,8 @@ class TrainConfig:
             with the mean gradient of all parts. Batch norm sees one part at a time.
         amp: Number format of the forward passes in training: `off` is float32; `bf16`; `fp16` on CUDA only, with a
             scaled loss. Weights stay float32, and evaluation computes in float32.
+        ema_decay: Share in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
+            average is then what is evaluated and saved. null keeps none.
         label_smoothing: Probability mass spread over all classes, in [0, 1).
         seed: Keys initialisation, data order, image augmentation and drawn widths.
         device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
@@ -178,6 +180,7 @@ class TrainConfig:
     clip_norm: float | None = None
     accumulate: int = 1
     amp: Literal["off", "bf16", "fp16"] = "off"
+    ema_decay: float | None = None
     label_smoothing: float = 0.1
     seed: int = 0
     device: str = "auto"
@@ -201,6 +204,8 @@ class TrainConfig:
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")
         clip = self.clip_norm
         self._require("clip_norm", clip is None or 0 < clip < math.inf, "null, or a number above 0")
+        decay = self.ema_decay
+        self._require("ema_decay", decay is None or 0 <= decay < 1, "null, or a number in [0, 1)")
         for name in ("momentum", "label_smoothing"):
             self._require(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
         self._require(

@@ -25,6 +25,7 @@ from netaug.recipes.settings import GROUPS, settings
         ("threads", 0),
         ("clip_norm", 0.0),
         ("accumulate", 0),
+        ("ema_decay", 1.0),
         ("eval_every", 0),
         ("checkpoint_every", 0),
         ("warmup_epochs", 11.0),

@@ -20,7 +20,7 @@ VERSION = 2
 _HEADER = re.compile(rb"netaug checkpoint (\d{1,9})\n")
 _DIGEST_BYTES = 32
 _SPARE_BYTES = 16 * 2**20
-_CONTENT = {"config", "data", "epochs", "network", "optimizer", "step", "tally", "updates"}
+_CONTENT = {"average", "config", "data", "epochs", "network", "optimizer", "step", "tally", "updates"}
 
 _log = logging.getLogger("netaug")
 
@@ -100,7 +100,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Returns:
         ``step`` (updates done), ``epochs`` (finished ones), ``tally`` (of the one in progress, or None), ``network``,
-        ``optimizer`` and ``updates`` states, ``config`` and ``data`` (what the training was started with).
+        ``optimizer``, ``updates`` and ``average`` states, ``config`` and ``data`` (what the training was started with).
 
     Raises:
         CheckpointError: The file is missing, damaged, foreign, or of a newer version.

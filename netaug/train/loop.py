@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from netaug.config import TrainConfig
 from netaug.data import Data
 from netaug.data.batch import ClassificationBatch, Normalizer
-from netaug.elastic import Pass
+from netaug.elastic import Pass, Supernet
 from netaug.evaluate import evaluate
 from netaug.seeding import key
 from netaug.tasks.base import Task
 from netaug.train.device import seed_everything
+from netaug.train.ema import Average
 from netaug.train.guard import FiniteGuard
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import learning_rate, make_optimizer, set_learning_rate
@@ -138,6 +139,7 @@ class Trainer:
         self.optimizer = make_optimizer(
             network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
+        self._average = None if config.ema_decay is None else Average(network, config.ema_decay)
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
         self.total_steps = config.epochs * len(data.train)
         self._warmup_steps = round(config.warmup_epochs * len(data.train))
@@ -159,6 +161,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "updates": self._updates.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -167,6 +170,8 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._updates.load_state_dict(state["updates"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
         self._tally = None
         if state["tally"] is not None:
             self._tally = Tally(self.task, self.network)
@@ -203,6 +208,16 @@ class Trainer:
                 widths=tally.widths(),
             )
 
+    @property
+    def result(self) -> nn.Module:
+        """The plain network that is evaluated and saved: the average's base with ``ema_decay``, else the base."""
+        return (self.network if self._average is None else self._average.network).base
+
+    @property
+    def tally(self) -> Tally | None:
+        """Of the epoch in progress; None between epochs."""
+        return self._tally
+
     def lr(self, step: int) -> float:
         """The learning rate of a step."""
         return learning_rate(step, self.total_steps, self._warmup_steps, self.config.lr)
@@ -230,6 +245,8 @@ class Trainer:
                 tally.add(pass_, outputs, y[part], loss)
                 self._guard.add(loss, pass_.name, step, lr, batch.indices_N[part])
         self._updates.apply()
+        if self._average is not None:
+            self._average.update(self.network, step)
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """The steps of an epoch that are not done yet; before its first one channels are sorted."""
@@ -255,10 +272,11 @@ class Trainer:
         last = epoch + 1 == self.config.epochs
         if not last and (epoch + 1) % self.config.eval_every:
             return {}
-        return evaluate(self.network.base, self.data.val, self.normalizer, self.task)
+        return evaluate(self.result, self.data.val, self.normalizer, self.task)
 
     def _sort(self, epoch: int) -> None:
         # Not before the first epoch: untrained channels have no importance yet, and both arms keep one init.
         wanted = 0 < epoch / self.config.epochs < self.sort_until
         if wanted and not isinstance(self.network, BaseOnly):
-            self.network.sort_channels(self.optimizer)
+            averages = () if self._average is None else (cast(Supernet, self._average.network),)
+            self.network.sort_channels(self.optimizer, averages)

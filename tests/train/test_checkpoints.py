@@ -21,6 +21,7 @@ def _content(step: int = 7) -> dict[str, Any]:
         "epochs": 1,
         "tally": None,
         "updates": {},
+        "average": None,
         "config": {"train": {"lr": 0.1}},
         "data": {},
     }

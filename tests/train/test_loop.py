@@ -78,7 +78,7 @@ def test_sorting_happens_at_epoch_starts_of_the_first_phase_but_not_before_train
     supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
     events: list[object] = []
     subject = trainer(supernet, TrainConfig(epochs=5, warmup_epochs=0, lr=0.01), steps=1, sort_until=0.6)
-    supernet.sort_channels = lambda optimizer: events.append(optimizer)  # type: ignore[method-assign,assignment,return-value]
+    supernet.sort_channels = lambda optimizer, averages: events.append(optimizer)  # type: ignore[method-assign,assignment,return-value]
     for record in subject.fit():
         events.append(record.epoch)
     assert events == [0, subject.optimizer, 1, subject.optimizer, 2, 3, 4]
@@ -90,7 +90,7 @@ def test_sorting_counts_as_training_time(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
     supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
 
-    def sort(_: object) -> None:
+    def sort(*_: object) -> None:
         now[0] += 7.0
 
     supernet.sort_channels = sort  # type: ignore[method-assign,assignment]

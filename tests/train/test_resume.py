@@ -82,7 +82,9 @@ def test_a_stop_after_any_step_changes_nothing(arm: str, stop_after: int) -> Non
     _assert_goes_on_exactly(stop_after, arm)
 
 
-@pytest.mark.parametrize("settings", [{"accumulate": 2, "clip_norm": 0.5}, {"amp": "bf16"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"accumulate": 2, "clip_norm": 0.5}, {"amp": "bf16"}, {"ema_decay": 0.9}], ids=str
+)
 def test_a_stop_changes_nothing_with_other_kinds_of_updates(settings: dict[str, Any]) -> None:
     _assert_goes_on_exactly(5, "netaug", **settings)
 
@@ -109,6 +111,7 @@ def _assert_goes_on_exactly(stop_after: int, arm: str, **settings: Any) -> None:
     assert _equal(last["network"], wanted["network"])
     assert _equal(last["optimizer"], wanted["optimizer"])
     assert _equal(last["updates"], wanted["updates"])
+    assert _equal(last["average"], wanted["average"])
 
 
 def _environment() -> dict[str, str]:
