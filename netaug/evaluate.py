@@ -9,6 +9,7 @@ from torch import nn
 
 from netaug.data.batch import ClassificationBatch, Normalizer
 from netaug.errors import DataError
+from netaug.modes import evaluating
 from netaug.tasks.base import Task
 
 
@@ -30,18 +31,13 @@ def evaluate(
     Raises:
         DataError: The loader has no batch.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     total: torch.Tensor | None = None
-    try:
+    with evaluating(model):
         for batch in loader:
             outputs = model(normalizer(batch.images_NCHW))
             labels_N = batch.labels_N.to(normalizer.device, non_blocking=True)
             sums = task.sums(outputs, labels_N, task.loss(outputs, labels_N))
             total = sums if total is None else total + sums
-    finally:
-        for module, training in modes:
-            module.training = training
     if total is None:
         raise DataError("there is nothing to evaluate on.", got="a split without images")
     return task.metrics(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netaug.compare.statistics import Difference, Spread
+from netaug.durations import duration
 
 NONE = "\u2013"  # en dash
 MINUS = "\u2212"
@@ -43,12 +44,7 @@ def seconds(value: float | None) -> str:
         return NONE
     if value < 9.95:
         return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return duration(value)
 
 
 def si(value: float | None) -> str:

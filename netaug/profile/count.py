@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from netaug.errors import ModelError, ShapeError
+from netaug.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,8 @@ def profile(model: nn.Module, example: Tensor) -> Profile:
             "the example input holds no image.", got=list(example.shape), allowed="[N, C, H, W] with N >= 1"
         )
     counter = FlopCounterMode(display=False)
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        with torch.no_grad(), counter:
+        with evaluating(model), torch.no_grad(), counter:
             model(example)
     except Exception as error:
         raise ModelError(
@@ -62,8 +61,5 @@ def profile(model: nn.Module, example: Tensor) -> Profile:
             got=f"an input of shape {list(example.shape)} on {example.device}: {error}",
             fix="check the number of channels, the image size and the device",
         ) from error
-    finally:
-        for module, training in modes:
-            module.training = training
     params = sum(parameter.numel() for parameter in model.parameters())
     return Profile(params=params, macs=round(counter.get_total_flops() / 2 / len(example)))

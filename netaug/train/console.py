@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from netaug.durations import duration
 from netaug.train.loop import EpochRecord, Tally
 
 _REFRESH_SECONDS = 0.25
@@ -97,13 +98,3 @@ class TrainingConsole:
         passed = time.perf_counter() - self._start
         rate = passed / max(epochs_done - self._before, 1 / self._steps)
         return duration(rate * (self._epochs - epochs_done))
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: `45 s`, `3 min 05 s`, `2 h 14 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from netaug.config import TrainConfig
-from netaug.train.console import TrainingConsole, duration
+from netaug.durations import duration
+from netaug.train.console import TrainingConsole
 from netaug.train.network import BaseOnly
 from tests import tiny
 from tests.train.fakes import trainer
