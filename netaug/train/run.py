@@ -26,6 +26,7 @@ from netaug.train.network import BaseOnly, Network
 from netaug.train.resume import check_same_data, check_same_run, fingerprint
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
+from netaug.train.tracking import Tracking, check_trackers, open_tracking
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
         check_same_run(folder, config, asked=resume)
     else:
         refuse_existing(out)
+    check_trackers(config)
     device = choose_device(config.train.device)
     set_up(device, config.train.threads)
     data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
@@ -76,7 +78,8 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
             else:
                 records = []
                 folder = RunFolder.create(out, config, device)
-            records += _run(trainer, folder, config, data.info, console)
+            with open_tracking(config, out, trainer, records) as tracking:
+                records += _run(trainer, folder, config, data.info, console, tracking)
         summary = summarize(records, config, data.info, cost)
         folder.finish(summary)
     return RunResult(folder, summary)
@@ -115,7 +118,12 @@ def _trainer(network: Network, data: Data, config: RunConfig, device: torch.devi
 
 
 def _run(
-    trainer: Trainer, folder: RunFolder, config: RunConfig, info: DataInfo, console: TrainingConsole
+    trainer: Trainer,
+    folder: RunFolder,
+    config: RunConfig,
+    info: DataInfo,
+    console: TrainingConsole,
+    tracking: Tracking,
 ) -> list[EpochRecord]:
     records = []
     seconds = math.inf if config.train.checkpoint_minutes is None else 60 * config.train.checkpoint_minutes
@@ -125,6 +133,7 @@ def _run(
     def after_step(epoch: int, done: int, tally: Tally) -> None:
         nonlocal clock
         console.step(epoch, done, tally)
+        tracking.step(trainer, tally)
         if stop.signal is not None or time.monotonic() - clock >= seconds:
             folder.save(trainer.state_dict(), config, mark)
             clock = time.monotonic()
@@ -136,6 +145,7 @@ def _run(
             records.append(record)
             folder.log(record)
             console.epoch(record)
+            tracking.epoch(trainer.steps_done, record)
             done = record.epoch + 1
             last = done == config.train.epochs
             if last or done % config.train.checkpoint_every == 0 or stop.signal is not None:
