@@ -75,6 +75,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
             _introduce(console, config, data.info, network, cost, out)
             if goes_on:
                 records = _reopen(folder, trainer, data.info, console)
+                folder.reconfigure(config)
             else:
                 records = []
                 folder = RunFolder.create(out, config, device)

@@ -61,6 +61,10 @@ class RunFolder:
         write_atomic(run.environment, json.dumps(environment(device, config.model.weights), indent=2) + "\n")
         return run
 
+    def reconfigure(self, config: RunConfig) -> None:
+        """Write the settings that the run goes on with."""
+        write_atomic(self.config, to_yaml(config))
+
     def log(self, record: EpochRecord) -> None:
         """Append an epoch to ``metrics.jsonl``."""
         append_line(self.metrics, json.dumps(asdict(record)))
@@ -132,7 +136,7 @@ def refuse_existing(path: Path) -> None:
             f"the run folder '{path}' exists already.",
             got="a finished run" if (path / "summary.json").exists() else "an unfinished run or other files",
             allowed="a new or an empty folder",
-            fix="choose another with --out, or remove it yourself",
+            fix="choose another with --out, or remove it yourself; --resume with more train.epochs trains on",
         )
 
 

@@ -26,7 +26,7 @@ from netaug.train.loop import EpochRecord, Tally, Trainer
 from netaug.train.network import BaseOnly, Network
 from netaug.train.resume import differences
 from netaug.train.run import RunResult, train
-from netaug.train.runlog import RunFolder
+from netaug.train.runlog import RunFolder, read_config
 from netaug.train.stopping import Stopped, StopRequests
 from tests import tiny
 from tests.train.fakes import trainer
@@ -225,6 +225,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path, undistur
         train(small("--train.epochs=2"), out)
     longer = train(small("--train.epochs=2"), out, resume=True)
     assert [record.epoch for record in longer.folder.records()] == [0, 1]
+    assert read_config(out).train.epochs == 2
 
 
 def test_what_may_change_is_no_difference() -> None:
