@@ -56,3 +56,8 @@ class RunFolderError(NetaugError):
 
 class TrainingError(NetaugError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for messages; empty if it has none."""
+    return next(iter(str(error).strip().splitlines()), "")

@@ -1,4 +1,4 @@
-"""How a tensor that can widen is stored and put together.
+"""How a tensor that can widen is stored; :mod:`netaug.elastic.assembly` puts it together.
 
 The base tensor keeps its own shape and name; the channels that NetAug adds live in further tensors, one per
 elastic dimension. Along an elastic dimension the stored order is "all base channels, then all added ones";

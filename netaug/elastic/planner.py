@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from netaug.elastic.analysis import Analysis, SizeUse
 from netaug.elastic.axes import Axis, Span
@@ -18,7 +17,7 @@ from netaug.elastic.plan import Group, Layer, Plan, Size
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
 from netaug.elastic.settings import AugmentConfig
-from netaug.elastic.trace import Trace, module_of, tensor_inputs, trace
+from netaug.elastic.trace import Trace, module_of, norms_with_statistics, tensor_inputs, trace
 from netaug.elastic.widths import resolve
 from netaug.errors import ConfigError
 
@@ -40,6 +39,7 @@ class Planner:
         apply_rules(self.analysis)
         self.analysis.settle_sizes()
         self.analysis.guess_sizes()
+        self._roles = assign_roles(self.analysis)
         self._names = self._unique_names()
         self._members = self._collect_members()
 
@@ -77,7 +77,7 @@ class Planner:
                 for use in self.analysis.uses
             ),
             sizes=self._sizes(groups, followed),
-            statistics=_with_statistics(self.analysis.model),
+            statistics=tuple(norms_with_statistics(self.analysis.model)),
             owners=self.trace.owners,
             batch_size=self.trace.batch_size,
         )
@@ -162,7 +162,7 @@ class Planner:
 
     def _with_roles(self, reasons: Mapping[str, str]) -> list[Group]:
         found = []
-        for root, assignment in assign_roles(self.analysis).items():
+        for root, assignment in self._roles.items():
             name = self._names[root]
             reason = self.analysis.groups.reason(root) or reasons.get(name, "")
             base = self.analysis.groups.size(root)
@@ -192,11 +192,3 @@ class Planner:
 
 def _widening(layout: Mapping[int, Axis]) -> dict[int, Axis]:
     return {dim: axis for dim, axis in layout.items() if axis.added_size}
-
-
-def _with_statistics(model: nn.Module) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, _NormBase) and module.track_running_stats
-    )

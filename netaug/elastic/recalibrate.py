@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from netaug.elastic.supernet import Supernet
-from netaug.errors import ConfigError, DataError, ModelError
+from netaug.errors import ConfigError, DataError, ModelError, first_line
 
 Inputs = Callable[[Any], Any]
 """From what a loader yields to the network's input: a tensor, or a tuple of them for several inputs."""
@@ -200,9 +200,8 @@ def _run(network: nn.Module, batch: tuple[Tensor, ...]) -> None:
     try:
         network(*batch)
     except (RuntimeError, ValueError, TypeError) as error:
-        lines = str(error).strip().splitlines() or [""]
         raise ModelError(
             f"{type(network).__name__} fails on a batch to recalibrate on.",
-            got=f"inputs of {', '.join(str(list(tensor.shape)) for tensor in batch)}: {lines[0]}",
+            got=f"inputs of {', '.join(str(list(tensor.shape)) for tensor in batch)}: {first_line(error)}",
             fix="check channels and size; batches need two images or more (drop_last=True)",
         ) from error

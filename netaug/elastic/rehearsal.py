@@ -16,9 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from netaug.elastic.plan import Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
-from netaug.elastic.trace import first_line
-from netaug.elastic.usable import place_of
-from netaug.errors import ModelError
+from netaug.elastic.usable import account_of
+from netaug.errors import ModelError, first_line
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Rehearsal:
         except Exception as error:  # of somebody else's code
             raise ModelError(
                 f"'{type(self._model).__name__}' does not run on the example input in training mode.",
-                got=f"{place_of(error, self._model)} {type(error).__name__}: {first_line(error)}".lstrip(),
+                got=account_of(error, self._model),
                 fix="give an example of the shape and number of examples that the network is trained with",
             ) from error
 

@@ -7,7 +7,6 @@ model's ``forward`` runs unchanged, whatever it does with its parameters.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,9 +134,10 @@ class Supernet(nn.Module):
             step: Number of the training step, from 0.
             progress: Share of the training that is done, in [0, 1].
         """
-        limit = self.config.max_macs_ratio
-        most = math.inf if limit is None else limit * self._counter.macs({})
-        groups = self.plan.groups.values()
+        groups, limit = self.plan.groups.values(), self.config.max_macs_ratio
+        if limit is None:
+            return draw(groups, self.config, step, progress)
+        most = limit * self._counter.macs({})
         return draw(groups, self.config, step, progress, lambda widths: self._counter.macs(widths) <= most)
 
     def passes(self, step: int, progress: float) -> Iterator[Pass]:

@@ -17,7 +17,7 @@ from torch.fx import Node
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from netaug.elastic.usable import check_usable, describe, place_of, types_of
+from netaug.elastic.usable import account_of, check_usable, describe, types_of
 from netaug.errors import ModelError, UnsupportedModelError
 
 
@@ -63,7 +63,7 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
     except Exception as error:
         raise ModelError(
             f"'{type(model).__name__}' does not run on the example input.",
-            got=f"input {describe(example)}, parameters {types_of(model)}: {_account(error, frozen_copy)}",
+            got=f"input {describe(example)}, parameters {types_of(model)}: {account_of(error, frozen_copy)}",
             fix="give an example of the shape, type and device the network is trained with",
         ) from error
     try:
@@ -72,14 +72,10 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
     except Exception as error:
         raise UnsupportedModelError(
             f"the operations of '{type(model).__name__}' cannot be recorded by torch.export.",
-            got=_account(error, frozen_copy),
+            got=account_of(error, frozen_copy),
             fix="remove control flow that depends on the data from forward, or augment only the part without it",
         ) from error
     return _read(program, frozen_copy, example)
-
-
-def _account(error: BaseException, model: nn.Module) -> str:
-    return f"{place_of(error, model)} {type(error).__name__}: {first_line(error)}".lstrip()
 
 
 @contextmanager
@@ -93,11 +89,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text."""
-    return next(iter(str(error).strip().splitlines()), "")
 
 
 def arguments(node: Node) -> dict[str, Any]:
@@ -146,14 +137,22 @@ def number_of_results(node: Node) -> int:
     return sum(isinstance(one, Tensor) for one in values)
 
 
+def norms_with_statistics(model: nn.Module) -> list[str]:
+    """Names of torch's own norms that keep running statistics."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase) and module.track_running_stats
+    ]
+
+
 def running_statistics(model: nn.Module) -> list[str]:
     """Names of the running means and variances that torch's own norms keep."""
     return [
         f"{name}.{attribute}" if name else attribute
-        for name, module in model.named_modules()
-        if isinstance(module, _NormBase) and module.track_running_stats
+        for name in norms_with_statistics(model)
         for attribute in ("running_mean", "running_var")
-        if isinstance(module._buffers.get(attribute), Tensor)
+        if isinstance(model.get_submodule(name)._buffers.get(attribute), Tensor)
     ]
 
 

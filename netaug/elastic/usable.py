@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from netaug.errors import ModelError
+from netaug.errors import ModelError, first_line
 
 _TORCH = str(Path(torch.__file__).parent)
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
@@ -60,6 +60,11 @@ def place_of(error: BaseException, model: nn.Module) -> str:
     return " ".join(
         part for part in (f"in '{module}'" if module else "", f"({line})" if line else "") if part
     )
+
+
+def account_of(error: BaseException, model: nn.Module) -> str:
+    """Where an error was raised, its kind, and the first line of its text."""
+    return f"{place_of(error, model)} {type(error).__name__}: {first_line(error)}".lstrip()
 
 
 def describe(tensors: tuple[Tensor, ...]) -> str:

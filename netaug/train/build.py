@@ -15,7 +15,7 @@ from netaug.config import ModelConfig, RunConfig
 from netaug.data.batch import DataInfo
 from netaug.elastic import Supernet, augment
 from netaug.elastic.widths import is_augmented
-from netaug.errors import ConfigError, ModelError
+from netaug.errors import ConfigError, ModelError, first_line
 from netaug.models import create_model, default_image_size, initialize
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
@@ -128,7 +128,7 @@ def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: i
     except Exception as error:  # of somebody else's code
         raise ModelError(
             f"the network {name!r} cannot run on images of {size}x{size} pixels.",
-            got=_first_line(error),
+            got=_kind_and_line(error),
             fix=f"raise data.image_size; this network is meant for {default_image_size(name)}",
         ) from error
     if shrunk:
@@ -152,7 +152,7 @@ def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes:
     except Exception as error:  # of somebody else's code
         raise ModelError(
             f"the network {name!r} cannot be trained on this batch.",
-            got=f"{_first_line(error)} on {len(example_NCHW)} images of {example_NCHW.shape[-1]} pixels",
+            got=f"{_kind_and_line(error)} on {len(example_NCHW)} images of {example_NCHW.shape[-1]} pixels",
             fix="raise data.batch_size or data.image_size" if len(example_NCHW) == 1 else None,
         ) from error
     _check_logits(outputs, name, (len(example_NCHW), num_classes), when=" in training")
@@ -175,9 +175,9 @@ def _check_logits(outputs: object, name: str, shape: tuple[int, int], when: str 
     )
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _kind_and_line(error: Exception) -> str:
+    line = first_line(error)
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def _refuse_if_never_drawn(supernet: Supernet) -> None:

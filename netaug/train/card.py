@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from netaug.errors import CheckpointError
+from netaug.errors import CheckpointError, first_line
 from netaug.models import create_model
 from netaug.seeding import seeded
 from netaug.train.files import write_atomic
@@ -164,10 +164,9 @@ def _fill_wider(model: nn.Module, tensors: Mapping[str, Tensor], card: ModelCard
     except CheckpointError:
         raise
     except Exception as error:  # of a user's network with tensors that do not belong together
-        first = str(error).strip().split("\n")[0]
         raise CheckpointError(
             f"the wider network in '{path}' cannot be put together.",
-            got=f"{type(error).__name__}: {first}",
+            got=f"{type(error).__name__}: {first_line(error)}",
             allowed=f"tensors and sizes that `netaug extract` wrote for {card.name!r}",
         ) from error
 
@@ -211,9 +210,8 @@ def read_safetensors(path: Path, allowed: str) -> tuple[dict[str, Tensor], dict[
 def unreadable(path: Path, error: Exception, allowed: str) -> CheckpointError:
     """The message for a file that a reader gave up on."""
     size = f"{path.stat().st_size} bytes; " if path.is_file() else ""
-    first = str(error).strip().split("\n")[0]
     return CheckpointError(
         f"'{path}' cannot be read: truncated, damaged, or another kind of file.",
-        got=f"{size}{type(error).__name__}: {first}",
+        got=f"{size}{type(error).__name__}: {first_line(error)}",
         allowed=allowed,
     )

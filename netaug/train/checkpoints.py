@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from netaug.errors import CheckpointError, RunFolderError
+from netaug.errors import CheckpointError, RunFolderError, first_line
 from netaug.train.files import write_atomic
 
 VERSION = 2
@@ -136,8 +136,9 @@ def _unpacked(path: Path, payload: bytes) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # about pickles that are not torch's
             content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # bytes from anywhere make the unpickler raise anything
-        first = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"'{path}' cannot be read.", got=f"{type(error).__name__}: {first}") from error
+        raise CheckpointError(
+            f"'{path}' cannot be read.", got=f"{type(error).__name__}: {first_line(error)}"
+        ) from error
     if not isinstance(content, dict) or set(content) != _CONTENT:
         got = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(

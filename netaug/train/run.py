@@ -14,7 +14,7 @@ import torch
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.batch import DataInfo
-from netaug.errors import CheckpointError
+from netaug.errors import CheckpointError, first_line
 from netaug.profile import Profile, profile
 from netaug.tasks import ClassificationTask
 from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
@@ -100,7 +100,7 @@ def _reopen(
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(
             f"the checkpoint in '{folder.checkpoints}' does not fit the network of these settings.",
-            got=str(error).strip().split("\n")[0],
+            got=first_line(error),
             fix="go on with the versions of netaug and of the model's library that wrote it",
         ) from error
     folder.summary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from netaug.errors import RunFolderError
+from netaug.errors import RunFolderError, first_line
 from netaug.train.lock import NAME as LOCK
 from netaug.train.lock import is_held
 
@@ -186,4 +186,4 @@ def _reason(error: Exception) -> str:
         return "config.yaml is not YAML"
     if isinstance(error, UnicodeDecodeError):
         return "a file is not text"
-    return str(error).strip().split("\n")[0]
+    return first_line(error)

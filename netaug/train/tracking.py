@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol
 
 from netaug.config import RunConfig
+from netaug.errors import first_line
 from netaug.recipes.loader import to_mapping
 from netaug.train.loop import EpochRecord, Tally, Trainer
 from netaug.train.tracking_tensorboard import TensorBoardTracker, import_tensorboard
@@ -133,8 +134,8 @@ class Tracking:
                 action(tracker)
             except Exception as error:  # of somebody else's code: no reason to lose days of training
                 self._trackers.remove(tracker)
-                first = str(error).strip().split("\n")[0]
-                _log.warning("%s gets no more of this run: %s: %s", tracker.name, type(error).__name__, first)
+                kind, line = type(error).__name__, first_line(error)
+                _log.warning("%s gets no more of this run: %s: %s", tracker.name, kind, line)
 
 
 def epoch_values(record: EpochRecord) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netaug.errors import ConfigError
+from netaug.errors import ConfigError, first_line
 from netaug.train.files import write_atomic
 
 _ID = "wandb-id.txt"
@@ -67,7 +67,7 @@ class WandbTracker:
                 file.unlink(missing_ok=True)
             raise ConfigError(
                 "Weights & Biases does not let the run start (train.wandb).",
-                got=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
+                got=f"{type(error).__name__}: {first_line(error)}",
                 fix="`wandb login`; or WANDB_MODE=offline in the environment, then `wandb sync` sends it later",
             ) from error
 
