@@ -161,6 +161,13 @@ class Analysis:
             self.groups.unify(found[0], parts, where(node))
         return self.groups.resolve(found[0])
 
+    def tile(self, node: Node, parts: Parts, count: int, what: str) -> Parts:
+        """Demand ``count`` equal stretches and give one; if there cannot be, freeze: the call ``what``."""
+        found = self.groups.tile(parts, count, where(node)) if parts else ()
+        if found is None:
+            self.groups.freeze(parts, f"'{where(node)}' {what}")
+        return found or ()
+
     def freeze_node(self, node: Node, reason: str, *, except_dims: Iterable[int] = ()) -> None:
         """Freeze all groups in a tensor, but for some dimensions."""
         for dim, parts in self.layout(node).items():
@@ -177,23 +184,6 @@ class Analysis:
 
     # Notes
 
-    def record_dense(
-        self,
-        node: Node,
-        weight: Node,
-        *,
-        source: Parts,
-        target: Parts,
-        positions: int,
-        channels: tuple[int, int],
-        input_dim: int = 1,
-        depthwise: bool = False,
-    ) -> None:
-        """Note a convolution or linear call for counting, roles and sorting."""
-        name = self.parameter_behind(weight)
-        if name is not None:
-            self.uses.append(DenseUse(node, name, positions, source, target, channels, input_dim, depthwise))
-
     def parameter_behind(self, node: Node) -> str | None:
         """The parameter of the same shape that a weight is, or is computed from."""
         wanted, todo = shape_of(node), [node]
@@ -208,7 +198,7 @@ class Analysis:
     def note_size(self, node: Node, value: object, parts: Parts) -> None:
         """A call names the number of elastic channels: note the attributes of its module that may be its source."""
         if isinstance(value, int) and value > 1 and parts:
-            for attribute, held in vars(self.model.get_submodule(module_of(node))).items():
+            for attribute, held in self._attributes(node).items():
                 if type(held) is int and held == value:
                     self.sizes.append(SizeUse(module_of(node), attribute, None, parts, certain=False))
 
@@ -216,11 +206,14 @@ class Analysis:
         """The same for a list of numbers, of which some count elastic channels."""
         for index, found in parts.items():
             self.note_size(node, values[index], found)
-        for attribute, held in vars(self.model.get_submodule(module_of(node))).items():
+        for attribute, held in self._attributes(node).items():
             if isinstance(held, (list, tuple)) and list(held) == list(values):
                 for index, found in parts.items():
                     if found:
                         self.sizes.append(SizeUse(module_of(node), attribute, index, found, certain=False))
+
+    def _attributes(self, node: Node) -> dict[str, object]:
+        return vars(self.model.get_submodule(module_of(node)))
 
     def settle_sizes(self) -> None:
         """Channels that one attribute counts in several calls, such as one per head, have the same width."""
@@ -235,14 +228,14 @@ class Analysis:
 
         A full slice, for example, leaves no trace. Modules of torch itself take their sizes from their inputs.
         """
-        known = {(use.module, use.attribute) for use in self.sizes}
-        named = len(self.sizes)
+        known, named = {(use.module, use.attribute) for use in self.sizes}, len(self.sizes)
         for node in self.trace.operations:
-            if not type(self.model.get_submodule(module_of(node))).__module__.startswith("torch."):
-                for dim, parts in self.layouts_of(node)[0].items() if self.layouts_of(node) else ():
+            if type(self.model.get_submodule(module_of(node))).__module__.startswith("torch."):
+                continue
+            for layout in self.layouts_of(node)[:1]:
+                for dim, parts in layout.items():
                     self.note_size(node, shape_of(node)[dim], parts)
-        guessed = [use for use in self.sizes[named:] if (use.module, use.attribute) not in known]
-        self.sizes[named:] = guessed
+        self.sizes[named:] = [use for use in self.sizes[named:] if (use.module, use.attribute) not in known]
 
     def require_size(self, module: str, attribute: str, parts: Parts, index: int | None = None) -> None:
         """A module surely reads this attribute as the number of these channels."""

@@ -7,7 +7,7 @@ import math
 from torch.fx import Node
 from torch.nn.modules.conv import _ConvNd
 
-from netaug.elastic.analysis import Analysis, outputs_per_weight, where
+from netaug.elastic.analysis import Analysis, DenseUse, outputs_per_weight, where
 from netaug.elastic.groups import Layout, Part, Parts
 from netaug.elastic.rules.registry import elastic_rule
 from netaug.elastic.trace import arguments, module_of, shape_of
@@ -97,6 +97,11 @@ def _depthwise(analysis: Analysis, node: Node, *, multiplier: int) -> Layout:
     return {1: target}
 
 
+def _tile(analysis: Analysis, node: Node, parts: Parts, groups: int) -> Parts:
+    """One group's channels; the convolution widens within each of its groups."""
+    return analysis.tile(node, parts, groups, f"cannot divide these channels into {groups} groups")
+
+
 def _record(
     analysis: Analysis,
     node: Node,
@@ -108,25 +113,12 @@ def _record(
     input_dim: int = 1,
     depthwise: bool = False,
 ) -> None:
+    """Note the call, whose channels are along this dimension, for counting, roles and sorting."""
     call = arguments(node)
-    analysis.record_dense(
-        node,
-        call["weight"],
-        source=source,
-        target=target,
-        positions=positions,
-        channels=(shape_of(call["input"])[dim], shape_of(node)[dim]),
-        input_dim=input_dim,
-        depthwise=depthwise,
-    )
-
-
-def _tile(analysis: Analysis, node: Node, parts: Parts, groups: int) -> Parts:
-    """One group's channels; the convolution widens within each of its groups."""
-    found = analysis.groups.tile(parts, groups, where(node)) if parts else ()
-    if found is None:
-        analysis.groups.freeze(parts, f"'{where(node)}' cannot divide these channels into {groups} groups")
-    return found or ()
+    name = analysis.parameter_behind(call["weight"])
+    if name is not None:
+        channels = shape_of(call["input"])[dim], shape_of(node)[dim]
+        analysis.uses.append(DenseUse(node, name, positions, source, target, channels, input_dim, depthwise))
 
 
 def _same(analysis: Analysis, node: Node, first: Parts, second: Parts) -> Parts:

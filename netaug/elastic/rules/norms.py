@@ -49,9 +49,9 @@ def group_norm(analysis: Analysis, node: Node) -> Layout:
     """Statistics per group of channels: every group widens alike."""
     call = arguments(node)
     x = call["input"]
-    channels = analysis.dim(x, 1)
-    if channels and analysis.groups.tile(channels, call["num_groups"], where(node)) is None:
-        analysis.groups.freeze(channels, f"'{where(node)}' cannot divide these channels into its groups")
+    analysis.tile(
+        node, analysis.dim(x, 1), call["num_groups"], "cannot divide these channels into its groups"
+    )
     affine = [call[name] for name in ("weight", "bias") if call[name] is not None]
     analysis.meet(node, (x, 1), *((tensor, 0) for tensor in affine))
     return analysis.layout(x)

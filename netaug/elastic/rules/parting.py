@@ -47,12 +47,8 @@ def chunk(analysis: Analysis, node: Node) -> list[Layout]:
     parts = analysis.dim(x, dim)
     if not parts:
         return [analysis.layout(x)] * count
-    stretch = analysis.groups.tile(parts, count, where(node))
-    if stretch is None:
-        analysis.groups.freeze(
-            parts, f"'{where(node)}' cannot divide these channels into {count} equal parts"
-        )
-    return [{**analysis.layout(x), dim: stretch or ()}] * count
+    stretch = analysis.tile(node, parts, count, f"cannot divide these channels into {count} equal parts")
+    return [{**analysis.layout(x), dim: stretch}] * count
 
 
 @elastic_rule("glu")
@@ -60,11 +56,8 @@ def gate(analysis: Analysis, node: Node) -> Layout:
     """One half times the sigmoid of the other."""
     call = arguments(node)
     x, dim = call["self"], call["dim"] % len(shape_of(node))
-    parts = analysis.dim(x, dim)
-    half = analysis.groups.tile(parts, 2, where(node)) if parts else ()
-    if half is None:
-        analysis.groups.freeze(parts, f"'{where(node)}' cannot divide these channels into halves")
-    return {**analysis.layout(x), dim: half or ()}
+    half = analysis.tile(node, analysis.dim(x, dim), 2, "cannot divide these channels into halves")
+    return {**analysis.layout(x), dim: half}
 
 
 @elastic_rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.fx import Node
 
 from netaug.elastic.analysis import Analysis
-from netaug.elastic.groups import Layout, Parts
+from netaug.elastic.groups import Layout
 from netaug.elastic.rules.registry import elastic_rule
 from netaug.elastic.trace import shape_of, tensor_inputs
 
@@ -96,8 +96,3 @@ def prelu(analysis: Analysis, node: Node) -> Layout:
 def create(analysis: Analysis, node: Node) -> Layout:
     """A new tensor of a size that is given."""
     return {}
-
-
-def same_size(layout: Layout, before: tuple[int, ...], after: tuple[int, ...]) -> dict[int, Parts]:
-    """The elastic dimensions that a call leaves at their size."""
-    return {dim: parts for dim, parts in layout.items() if before[dim] == after[dim]}

@@ -6,7 +6,7 @@ from torch.fx import Node
 
 from netaug.elastic.analysis import Analysis, where
 from netaug.elastic.groups import Layout, Part
-from netaug.elastic.rules.pointwise import combine, same_size
+from netaug.elastic.rules.pointwise import combine
 from netaug.elastic.rules.registry import Result, elastic_rule
 from netaug.elastic.trace import arguments, gives_several, shape_of, tensor_inputs
 
@@ -55,7 +55,7 @@ def pad(analysis: Analysis, node: Node) -> Layout:
     call = arguments(node)
     x, amounts = tensor_inputs(node)[0], call.get("pad") or call["padding"]
     layout, rank = analysis.layout(x), len(shape_of(x))
-    result = same_size(layout, shape_of(x), shape_of(node))
+    result = {dim: parts for dim, parts in layout.items() if shape_of(x)[dim] == shape_of(node)[dim]}
     for dim in layout.keys() - result.keys():
         before, after = amounts[2 * (rank - 1 - dim) : 2 * (rank - dim)]
         if min(before, after) < 0:

@@ -119,11 +119,8 @@ def channel_shuffle(analysis: Analysis, node: Node) -> Layout:
     """The first channel of every stretch, then the second of every stretch, and so on."""
     x, stretches = node.args[:2]
     assert isinstance(x, Node) and isinstance(stretches, int)
-    parts = analysis.dim(x, 1)
-    found = analysis.groups.tile(parts, stretches, where(node)) if parts else ()
-    if found is None:
-        analysis.groups.freeze(parts, f"'{where(node)}' shuffles these channels")
-    return {1: tuple(Part(part.group, part.repeat * stretches) for part in found or ())}
+    found = analysis.tile(node, analysis.dim(x, 1), stretches, "shuffles these channels")
+    return {1: tuple(Part(part.group, part.repeat * stretches) for part in found)}
 
 
 def _named_sizes(node: Node) -> dict[int, object]:
