@@ -19,7 +19,7 @@ from torch import nn
 
 import netaug
 from netaug.cli import COMMANDS, main
-from netaug.commands.eval import check_classes, evaluation_data
+from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import DataConfig, ModelConfig
 from netaug.data import DataInfo, build_data
 from netaug.errors import DataError

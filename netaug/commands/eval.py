@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.commands.evaluation import SETTINGS, check_classes, evaluation_data
 from netaug.commands.widths import (
     ALLOWED,
+    add_images,
     check_images,
     choose,
     describe,
@@ -17,25 +17,15 @@ from netaug.commands.widths import (
     print_table,
     split_words,
 )
-from netaug.config import DataConfig, RunConfig
-from netaug.errors import ConfigError, DataError
+from netaug.config import RunConfig
+from netaug.errors import ConfigError
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
-
-if TYPE_CHECKING:
-    from netaug.data import DataInfo
-    from netaug.train.card import ModelCard
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
 netaug eval runs/demo-digits-netaug-seed0 --widths base widest draws:4 macs:2.0x
 netaug eval model.safetensors --data.name folder --data.root DIR"""
-
-SETTINGS = (
-    *(f"data.{key}" for key in ("name", "root", "image_size", "eval_batch_size", "workers", "cache")),
-    *(f"data.{key}" for key in ("download", "holdout", "on_error")),
-    *(f"train.{key}" for key in ("label_smoothing", "device", "threads")),
-)
 
 
 def run(words: list[str]) -> None:
@@ -51,12 +41,7 @@ def run(words: list[str]) -> None:
     parser.add_argument(
         "--widths", type=str, nargs="+", default=None, help=f"{ALLOWED}. Only for a run folder."
     )
-    parser.add_argument(
-        "--images",
-        type=int | None,
-        default=None,
-        help="Training images for the batch norms of other widths; null is 16000, or all if there are fewer.",
-    )
+    add_images(parser, "the batch norms of other widths")
     add_settings(parser, SETTINGS)
     arguments, given = parse(parser, words, SETTINGS)
     images = check_images(arguments.images, given=arguments.widths is not None)
@@ -120,44 +105,3 @@ def _config(place: Path, given: list[str]) -> RunConfig:
             fix="add --data.name and --data.root, or give the run folder",
         )
     return default_config(given)
-
-
-def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
-    """The data settings that read evaluation images as the network was trained to see them.
-
-    One training image is enough here; how images are cropped is the card's business.
-    """
-    cropped = card.crop_ratio < 1
-    return replace(
-        config,
-        image_size=config.image_size or card.image_size,
-        augment="imagenet" if cropped else "none",
-        cache="none" if cropped else config.cache,
-        batch_size=1,
-        limit=1,
-    )
-
-
-def check_classes(card: ModelCard, info: DataInfo) -> None:
-    """Refuse data whose classes or channels are not those the network was trained on.
-
-    Raises:
-        DataError: They differ; names the first differing class.
-    """
-    if card.in_chans != info.in_chans:
-        raise DataError(
-            "the images have other channels than the network.",
-            got=f"{info.in_chans} in {info.name!r}",
-            allowed=card.in_chans,
-        )
-    if card.class_names == info.class_names:
-        return
-    pairs = zip(info.class_names, card.class_names, strict=False)
-    first = next((f"{ours!r}, the network says {theirs!r}" for ours, theirs in pairs if ours != theirs), "")
-    raise DataError(
-        "the classes of the data are not those the network was trained on.",
-        got=f"{info.num_classes} classes in {info.name!r}"
-        + (f", first that differs: {first}" if first else ""),
-        allowed=f"the network's {card.num_classes} classes, in the same order",
-        fix="give the data of the training with --data.name and --data.root",
-    )

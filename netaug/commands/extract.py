@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.eval import SETTINGS
+from netaug.commands.evaluation import SETTINGS
 from netaug.commands.widths import (
     ALLOWED,
     Choice,
     Row,
+    add_images,
     check_images,
     choose,
     describe,
@@ -53,12 +54,7 @@ def run(words: list[str]) -> None:
     )
     parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
     parser.add_argument("--measure", action="store_true", help="Measure top-1 on the evaluation images too.")
-    parser.add_argument(
-        "--images",
-        type=int | None,
-        default=None,
-        help="Training images for the statistics; null is 16000, or all if there are fewer.",
-    )
+    add_images(parser, "the statistics")
     add_settings(parser, SETTINGS)
     arguments, given = parse(parser, words, SETTINGS)
     parts, out = _wanted(arguments), Path(arguments.out)

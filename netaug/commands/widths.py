@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netaug.commands.evaluation import check_classes
 from netaug.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
     from torch import nn
 
     from netaug.elastic import Supernet
@@ -109,6 +111,16 @@ def _choices(supernet: Supernet, part: str) -> Iterator[Choice]:
             yield Choice(part, supernet.widths)
 
 
+def add_images(parser: ArgumentParser, purpose: str) -> None:
+    """The argument ``--images``; ``purpose`` says what for."""
+    parser.add_argument(
+        "--images",
+        type=int | None,
+        default=None,
+        help=f"Training images for {purpose}; null is {RECALIBRATION_IMAGES}, or all if there are fewer.",
+    )
+
+
 def check_images(images: int | None, given: bool) -> int:
     """The value of ``--images``.
 
@@ -132,7 +144,6 @@ def open_bench(run: Path, given: list[str], images: int) -> WidthBench:
     """
     import torch
 
-    from netaug.commands.eval import check_classes
     from netaug.data import Normalizer, build_data
     from netaug.tasks import ClassificationTask
     from netaug.train.device import choose_device, set_up

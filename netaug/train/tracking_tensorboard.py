@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netaug.errors import ConfigError
+from netaug.train.extras import import_extra
 
 _FLUSH_SECONDS = 30
 
@@ -18,14 +17,7 @@ def import_tensorboard() -> Any:
     Raises:
         ConfigError: The package tensorboard is missing.
     """
-    try:
-        return importlib.import_module("torch.utils.tensorboard")
-    except ImportError as error:
-        raise ConfigError(
-            "train.tensorboard needs a package that is not installed.",
-            got=error,
-            fix="pip install 'netaug[tensorboard]', or --train.tensorboard false; metrics.jsonl is always written",
-        ) from None
+    return import_extra("torch.utils.tensorboard", "tensorboard", "--train.tensorboard false")
 
 
 class TensorBoardTracker:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from netaug.errors import ConfigError, first_line
+from netaug.train.extras import import_extra
 from netaug.train.files import write_atomic
 
 _ID = "wandb-id.txt"
@@ -20,14 +20,7 @@ def import_wandb() -> Any:
     Raises:
         ConfigError: It is missing.
     """
-    try:
-        return importlib.import_module("wandb")
-    except ImportError as error:
-        raise ConfigError(
-            "train.wandb needs a package that is not installed.",
-            got=error,
-            fix="pip install 'netaug[wandb]', or leave train.wandb out; metrics.jsonl is always written",
-        ) from None
+    return import_extra("wandb", "wandb", "leave train.wandb out")
 
 
 class WandbTracker:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from netaug.cli import main
-from netaug.commands.eval import check_classes
+from netaug.commands.evaluation import check_classes
 from netaug.data import DataInfo
 from netaug.models import create_model
 from netaug.train.card import load_weights
