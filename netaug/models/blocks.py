@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
@@ -119,6 +119,35 @@ class InvertedResidual(nn.Module):
         """Map ``[N, in_channels, H, W]`` to ``[N, out_channels, ceil(H / stride), ceil(W / stride)]``."""
         y_NCHW: Tensor = self.project(self.gate(self.depthwise(self.expand(x_NCHW))))
         return x_NCHW + y_NCHW if self.shortcut else y_NCHW
+
+
+Stages = Iterable[tuple[int, Sequence[int], Sequence[int], int]]
+"""Per stage: channels at width 1, expand ratio of each block, kernel of each block, stride of the first block."""
+
+
+def inverted_stages(
+    channels: int, table: Stages, width: float = 1.0, *, shortcut_at_start: bool = True
+) -> list[list[nn.Module]]:
+    """Stages of inverted blocks, one after the other.
+
+    Args:
+        channels: What enters the first one.
+        table: What they are like.
+        width: Multiplies the channels that leave each stage, which are rounded to 8.
+        shortcut_at_start: Whether a stage may start with a shortcut, where rounding gives two the same channels.
+    """
+    stages = []
+    for base, expands, kernels, first_stride in table:
+        out, stage = round_channels(base * width), list[nn.Module]()
+        for index, (expand, kernel) in enumerate(zip(expands, kernels, strict=True)):
+            hidden, stride = round_channels(channels * expand), first_stride if index == 0 else 1
+            shortcut = shortcut_at_start or index > 0
+            stage.append(
+                InvertedResidual(channels, hidden, out, kernel=kernel, stride=stride, shortcut=shortcut)
+            )
+            channels = out
+        stages.append(stage)
+    return stages
 
 
 class StagedNet(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from netaug.models.blocks import ConvNormAct, DepthwiseSeparable, InvertedResidual, StagedNet, round_channels
+from netaug.models.blocks import ConvNormAct, DepthwiseSeparable, StagedNet, inverted_stages
 from netaug.models.init import init_default
 from netaug.models.registry import register
 
@@ -32,20 +32,12 @@ def mcunet(*, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0) 
     Source:
         Lin et al. 2020, arXiv:2007.10319; the variant of Cai et al. 2022, arXiv:2110.08890.
     """
-    stages: list[list[nn.Module]] = [[DepthwiseSeparable(STEM, FIRST)]]
-    channels = FIRST
-    for out, expands, kernels, first_stride in STAGES:
-        stage = list[nn.Module]()
-        for index, (expand, kernel) in enumerate(zip(expands, kernels, strict=True)):
-            hidden, stride = round_channels(channels * expand), first_stride if index == 0 else 1
-            stage.append(InvertedResidual(channels, hidden, out, kernel=kernel, stride=stride))
-            channels = out
-        stages.append(stage)
+    stages: list[list[nn.Module]] = [[DepthwiseSeparable(STEM, FIRST)], *inverted_stages(FIRST, STAGES)]
     model = StagedNet(
         ConvNormAct(in_chans, STEM, 3, stride=2),
         stages,
         nn.Identity(),
-        features=channels,
+        features=STAGES[-1][0],
         num_classes=num_classes,
         dropout=dropout,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from netaug.models.blocks import ConvNormAct, DepthwiseSeparable, InvertedResidual, StagedNet, round_channels
+from netaug.models.blocks import ConvNormAct, DepthwiseSeparable, StagedNet, inverted_stages, round_channels
 from netaug.models.init import init_default
 from netaug.models.registry import register
 
@@ -61,17 +61,14 @@ def mobilenetv2_tiny(*, num_classes: int = 1000, in_chans: int = 3, dropout: flo
 def _build(width: float, last: int, *, num_classes: int, in_chans: int, dropout: float) -> StagedNet:
     channels, first = round_channels(STEM * width), round_channels(FIRST * width)
     stem = ConvNormAct(in_chans, channels, 3, stride=2)
-    stages: list[list[nn.Module]] = [[DepthwiseSeparable(channels, first)]]
-    channels = first
-    for expand, base, blocks, first_stride in STAGES:
-        out, stage = round_channels(base * width), list[nn.Module]()
-        for index in range(blocks):
-            stride = first_stride if index == 0 else 1
-            stage.append(InvertedResidual(channels, round_channels(channels * expand), out, stride=stride))
-            channels = out
-        stages.append(stage)
+    table = [(base, (expand,) * blocks, (3,) * blocks, stride) for expand, base, blocks, stride in STAGES]
+    stages: list[list[nn.Module]] = [
+        [DepthwiseSeparable(channels, first)],
+        *inverted_stages(first, table, width),
+    ]
+    before_last = round_channels(STAGES[-1][1] * width)
     model = StagedNet(
-        stem, stages, ConvNormAct(channels, last), features=last, num_classes=num_classes, dropout=dropout
+        stem, stages, ConvNormAct(before_last, last), features=last, num_classes=num_classes, dropout=dropout
     )
     init_default(model)
     return model

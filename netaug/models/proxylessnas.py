@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from netaug.models.blocks import ConvNormAct, DepthwiseSeparable, InvertedResidual, StagedNet, round_channels
+from netaug.models.blocks import ConvNormAct, DepthwiseSeparable, StagedNet, inverted_stages, round_channels
 from netaug.models.init import init_default
 from netaug.models.registry import register
 
@@ -44,21 +44,14 @@ def proxylessnas(
     """
     channels, first = round_channels(STEM * width), round_channels(FIRST * width)
     stem = ConvNormAct(in_chans, channels, 3, stride=2)
-    stages: list[list[nn.Module]] = [[DepthwiseSeparable(channels, first)]]
-    channels = first
-    for base, expands, kernels, first_stride in STAGES:
-        out, stage = round_channels(base * width), list[nn.Module]()
-        for index, (expand, kernel) in enumerate(zip(expands, kernels, strict=True)):
-            hidden, stride = round_channels(channels * expand), first_stride if index == 0 else 1
-            # Rounding can give two stages the same channels; a new stage still starts without a shortcut.
-            stage.append(
-                InvertedResidual(channels, hidden, out, kernel=kernel, stride=stride, shortcut=index > 0)
-            )
-            channels = out
-        stages.append(stage)
+    stages: list[list[nn.Module]] = [
+        [DepthwiseSeparable(channels, first)],
+        *inverted_stages(first, STAGES, width, shortcut_at_start=False),
+    ]
+    before_last = round_channels(STAGES[-1][0] * width)
     last = round_channels(max(LAST, LAST * width))
     model = StagedNet(
-        stem, stages, ConvNormAct(channels, last), features=last, num_classes=num_classes, dropout=dropout
+        stem, stages, ConvNormAct(before_last, last), features=last, num_classes=num_classes, dropout=dropout
     )
     init_default(model)
     return model
