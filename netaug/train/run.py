@@ -150,8 +150,8 @@ def _run(
             done = record.epoch + 1
             last = done == config.train.epochs
             if last or done % config.train.checkpoint_every == 0 or stop.signal is not None:
-                folder.save(trainer.state_dict(), config, mark)
                 folder.save_network(trainer.result, make_card(config.model, info, record.val_top1))
+                folder.save(trainer.state_dict(), config, mark)  # last: what it counts as done is written
             if stop.signal is not None and not last:
                 raise Stopped(folder.saved_so_far(), stop.signal)
     return records

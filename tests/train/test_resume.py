@@ -204,6 +204,25 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(
     _assert_same_result(again.folder.path, undisturbed)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("writer", ["save", "save_network"])
+def test_an_end_right_after_the_last_writes_loses_nothing(
+    writer: str, undisturbed: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last checkpoint and the network, whichever comes first, and before the summary."""
+    write = getattr(RunFolder, writer)
+
+    def write_and_end(self: RunFolder, *arguments: Any) -> None:
+        write(self, *arguments)
+        raise _EnoughError
+
+    monkeypatch.setattr(RunFolder, writer, write_and_end)
+    with pytest.raises(_EnoughError):
+        train(small(), tmp_path / "run")
+    monkeypatch.setattr(RunFolder, writer, write)
+    _assert_same_result(train(small(), tmp_path / "run").folder.path, undisturbed)
+
+
 def test_a_second_interrupt_leaves_at_once() -> None:
     with StopRequests() as stop:
         os.kill(os.getpid(), signal.SIGINT)
