@@ -5,12 +5,14 @@ A recipe is a YAML file with these keys; the command line overrides them as ``--
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from netaug.config.train import TrainConfig
 from netaug.elastic.settings import AugmentConfig
 from netaug.errors import ConfigError
+
+__all__ = ["DataConfig", "ModelConfig", "NetAugConfig", "RunConfig", "TrainConfig"]
 
 
 @dataclass(frozen=True)
@@ -140,86 +142,6 @@ class NetAugConfig:
             seed=seed,
             keep=tuple(self.keep),
         )
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the network is optimised: SGD with Nesterov momentum, warmup, per-step cosine to zero.
-
-    Args:
-        epochs: Passes over the training images, warmup included.
-        lr: Peak learning rate for `data.batch_size` images a step (used as given, not scaled).
-        warmup_epochs: Epochs in which the rate rises linearly, step by step, to `lr`.
-        momentum: Nesterov momentum.
-        weight_decay: L2 factor on weights; biases and norms get none.
-        clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.
-        accumulate: Parts a batch of `data.batch_size` is cut into, one after the other, for less memory: one update
-            with the mean gradient of all parts. Batch norm sees one part at a time.
-        amp: Number format of the forward passes in training: `off` is float32; `bf16`; `fp16` on CUDA only, with a
-            scaled loss. Weights stay float32, and evaluation computes in float32.
-        ema_decay: Share in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
-            average is then what is evaluated and saved. null keeps none.
-        label_smoothing: Probability mass spread over all classes, in [0, 1).
-        seed: Keys initialisation, data order, image augmentation and drawn widths.
-        device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
-        threads: CPU threads of torch; null leaves torch's choice.
-        channels_last: Whether tensors use the channels_last memory format.
-        eval_every: Epochs between evaluations on the validation split; the last epoch always is.
-        checkpoint_every: Epochs between checkpoints; the last epoch always is.
-        checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
-        keep_checkpoints: How many checkpoints are kept; older ones are removed.
-        tensorboard: Whether curves are also written for TensorBoard, into the run folder; needs netaug[tensorboard].
-        wandb: Project of Weights & Biases that gets the curves too; needs netaug[wandb]. null sends nothing.
-    """
-
-    epochs: int = 10
-    lr: float = 0.1
-    warmup_epochs: float = 1.0
-    momentum: float = 0.9
-    weight_decay: float = 4e-5
-    clip_norm: float | None = None
-    accumulate: int = 1
-    amp: Literal["off", "bf16", "fp16"] = "off"
-    ema_decay: float | None = None
-    label_smoothing: float = 0.1
-    seed: int = 0
-    device: str = "auto"
-    threads: int | None = None
-    channels_last: bool = True
-    eval_every: int = 1
-    checkpoint_every: int = 1
-    checkpoint_minutes: float | None = 10.0
-    keep_checkpoints: int = 2
-    tensorboard: bool = False
-    wandb: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "accumulate", "eval_every", "checkpoint_every", "keep_checkpoints"):
-            self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
-        self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
-        minutes = self.checkpoint_minutes
-        self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")
-        self._require("wandb", self.wandb != "", "null, or the name of a project")
-        self._require("lr", 0 < self.lr < math.inf, "a number above 0")
-        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")
-        clip = self.clip_norm
-        self._require("clip_norm", clip is None or 0 < clip < math.inf, "null, or a number above 0")
-        decay = self.ema_decay
-        self._require("ema_decay", decay is None or 0 <= decay < 1, "null, or a number in [0, 1)")
-        for name in ("momentum", "label_smoothing"):
-            self._require(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
-        self._require(
-            "warmup_epochs",
-            0 <= self.warmup_epochs <= self.epochs,
-            f"a number in [0, train.epochs] = [0, {self.epochs}]",
-            fix=f"--train.warmup_epochs {self.epochs / 10:g}",
-        )
-
-    def _require(self, name: str, holds: bool, allowed: str, fix: str | None = None) -> None:
-        if not holds:
-            raise ConfigError(
-                f"train.{name} is out of range.", got=getattr(self, name), allowed=allowed, fix=fix
-            )
 
 
 @dataclass(frozen=True)
