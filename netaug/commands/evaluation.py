@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SETTINGS = (
     *(f"data.{key}" for key in ("name", "root", "image_size", "eval_batch_size", "workers", "cache")),
-    *(f"data.{key}" for key in ("download", "holdout", "on_error")),
+    *(f"data.{key}" for key in ("classes", "download", "holdout", "on_error")),
     *(f"train.{key}" for key in ("label_smoothing", "device", "threads")),
 )
 
@@ -32,6 +32,7 @@ def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
         cache="none" if cropped else config.cache,
         batch_size=1,
         limit=1,
+        shots=None,
     )
 
 

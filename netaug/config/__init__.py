@@ -63,6 +63,8 @@ class DataConfig:
         name: `digits` (built in), `folder`, `cifar10` or `fashion_mnist`.
         root: Folder of the dataset on disk; `digits` needs none.
         image_size: Height and width in pixels of the network's input; null keeps the images' own size.
+        mean: Per-channel mean of pixels scaled to [0, 1] that images are normalised with; empty takes the dataset's.
+        std: Per-channel standard deviation, same scale; empty takes the dataset's.
         augment: `imagenet` = random resized crop, flip, colour jitter; `small` = pad, crop, flip; `none`.
         pad: Pixels of zero padding around the image before the random crop of `small`.
         flip: Whether training images are mirrored at random (off for digits and letters).
@@ -71,7 +73,10 @@ class DataConfig:
         workers: Loader processes; 0 loads in the training process. The data does not depend on it.
         cache: `ram` holds the decoded images in memory, `none` decodes each time, `auto` chooses by size.
         download: Whether a torchvision dataset that is not on disk may be downloaded into `root`.
-        limit: Use only this many training images, chosen by the seed 0, the same for every run.
+        classes: Keep only the images of these classes, which are then labelled in this order; empty keeps all.
+        limit: Use only this many training images, chosen by `subset_seed`, the same for every run.
+        shots: Use only this many training images of each class, chosen by `subset_seed`.
+        subset_seed: Keys which images `limit` and `shots` keep; `train.seed` does not change them.
         holdout: Share in [0, 1) of the training images held out and used in place of the validation split; for
             tuning, so that settings are not chosen on the images they are judged by.
         on_error: `raise` stops at an image that cannot be decoded and names it; `skip` leaves it out and counts.
@@ -80,6 +85,8 @@ class DataConfig:
     name: str = "digits"
     root: str | None = None
     image_size: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     augment: Literal["imagenet", "small", "none"] = "small"
     pad: int = 1
     flip: bool = True
@@ -88,7 +95,10 @@ class DataConfig:
     workers: int = 0
     cache: Literal["auto", "ram", "none"] = "auto"
     download: bool = False
+    classes: tuple[str, ...] = ()
     limit: int | None = None
+    shots: int | None = None
+    subset_seed: int = 0
     holdout: float = 0.0
     on_error: Literal["raise", "skip"] = "raise"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from netaug.data.batch import DataInfo
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
 from netaug.data.registry import Source, Split, load_source
 from netaug.data.store import FileImages, MemoryImages, common_side, decode_all
+from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
 from netaug.errors import DataError
 from netaug.seeding import key, uniforms
@@ -56,6 +58,9 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Da
     check_settings(config)
     _warn_of_what_is_ignored(config)
     source = load_source(config)
+    if config.classes:
+        source = keep_classes(source, config.classes)
+    mean, std = _normalisation(source, config)
     train, val, val_split = _select(source, config)
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _own_size(train, skip_errors=skip)
@@ -69,8 +74,8 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Da
         class_names=source.class_names,
         in_chans=source.in_chans,
         image_size=size,
-        mean=source.mean,
-        std=source.std,
+        mean=mean,
+        std=std,
         crop_ratio=crop_ratio,
         train_size=len(train),
         val_size=len(val),
@@ -92,7 +97,15 @@ def check_settings(config: DataConfig) -> None:
     Raises:
         DataError: A setting is out of range.
     """
-    lowest = {"image_size": 1, "batch_size": 1, "eval_batch_size": 1, "limit": 1, "workers": 0, "pad": 0}
+    lowest = {
+        "image_size": 1,
+        "batch_size": 1,
+        "eval_batch_size": 1,
+        "limit": 1,
+        "shots": 1,
+        "workers": 0,
+        "pad": 0,
+    }
     for name, low in lowest.items():
         value = getattr(config, name)
         if value is not None and value < low:
@@ -106,6 +119,12 @@ def check_settings(config: DataConfig) -> None:
             allowed="a share of the training images in [0, 1)",
             fix="--data.holdout 0.1",
         )
+    if config.shots is not None and config.limit is not None:
+        raise DataError(
+            "data.shots and data.limit both choose training images.",
+            got=f"data.shots {config.shots}, data.limit {config.limit}",
+            fix="leave one of them out",
+        )
     choices = {
         "augment": ("imagenet", "small", "none"),
         "cache": ("auto", "ram", "none"),
@@ -118,6 +137,21 @@ def check_settings(config: DataConfig) -> None:
             )
 
 
+def _normalisation(source: Source, config: DataConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the settings, else of the dataset."""
+    chosen = {"mean": config.mean or source.mean, "std": config.std or source.std}
+    for name, values in chosen.items():
+        sound = all(math.isfinite(value) and (name == "mean" or value > 0) for value in values)
+        if len(values) != source.in_chans or not sound:
+            raise DataError(
+                f"data.{name} cannot be used.",
+                got=list(values),
+                allowed=f"{source.in_chans} numbers{' above 0' * (name == 'std')}, one a channel, of pixels in [0, 1]",
+                fix=f"leave it out: {config.name} has {list(getattr(source, name))}",
+            )
+    return chosen["mean"], chosen["std"]
+
+
 def _warn_of_what_is_ignored(config: DataConfig) -> None:
     if config.name == "digits" and (config.root is not None or config.download):
         _log.warning("data.root and data.download change nothing: the dataset 'digits' is built in.")
@@ -126,7 +160,7 @@ def _warn_of_what_is_ignored(config: DataConfig) -> None:
 
 
 def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:
-    """Training and evaluation images after ``holdout``, then ``limit``; the same for every run's seed."""
+    """Training and evaluation images after ``holdout``, then ``shots`` or ``limit``; the same for every run's seed."""
     train, val, val_split = source.train, source.val, source.val_split
     chosen = np.arange(len(train))
     if config.holdout > 0:
@@ -141,15 +175,18 @@ def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:
         val, val_split = train.select(np.sort(order[:held])), "holdout"
         chosen = np.sort(order[held:])
     assert val is not None, "a source leaves out its evaluation split only when holdout is set"
-    if config.limit is not None:
+    if config.shots is not None:
+        labels, names = train.labels_N[chosen], source.class_names
+        chosen = few_of_each(chosen, labels, config.shots, names, config.subset_seed)
+    elif config.limit is not None:
         if config.limit >= len(chosen):
             _log.warning("data.limit %d changes nothing: there are %d images.", config.limit, len(chosen))
-        chosen = np.sort(_ranked(chosen, "limit")[: config.limit])
+        chosen = np.sort(_ranked(chosen, "limit", config.subset_seed)[: config.limit])
     return train if len(chosen) == len(train) else train.select(chosen), val, val_split
 
 
-def _ranked(positions: np.ndarray, what: str) -> np.ndarray:
-    draws = uniforms(key(0, what), positions, 1)[:, 0]
+def _ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:
+    draws = uniforms(key(seed, what), positions, 1)[:, 0]
     ranked: np.ndarray = positions[np.argsort(draws)]
     return ranked
 

@@ -1,0 +1,94 @@
+"""A part of a dataset: some of its classes, a few images of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from netaug.data.registry import Source, Split
+from netaug.errors import DataError
+from netaug.seeding import key, uniforms
+
+_SHOWN = 12
+
+
+def keep_classes(source: Source, names: Sequence[str]) -> Source:
+    """Keep only the images of these classes, in both splits; labels are then positions in ``names``.
+
+    Raises:
+        DataError: A name is not a class of the dataset or stands there twice, or fewer than two are named.
+    """
+    known = {name: label for label, name in enumerate(source.class_names)}
+    for name in names:
+        if name not in known:
+            raise _unknown(name, source.class_names)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise DataError("data.classes names a class twice.", got=twice, allowed="different classes")
+    if len(names) < 2:
+        raise DataError(
+            "data.classes leaves nothing to tell apart.",
+            got=f"{len(names)} class: {', '.join(names)}",
+            allowed="two classes or more; none named keeps all",
+        )
+    relabel_C = np.full(len(known), -1, np.int64)
+    relabel_C[[known[name] for name in names]] = np.arange(len(names))
+    train = _relabelled(source.train, relabel_C)
+    val = None if source.val is None else _relabelled(source.val, relabel_C)
+    return dataclasses.replace(source, class_names=tuple(names), train=train, val=val)
+
+
+def few_of_each(
+    positions_M: npt.NDArray[np.int64],
+    labels_M: npt.NDArray[np.int64],
+    shots: int,
+    class_names: Sequence[str],
+    seed: int,
+) -> npt.NDArray[np.int64]:
+    """Choose ``shots`` images of each class by keyed draws; fewer shots choose a part of what more shots do.
+
+    Args:
+        positions_M: Positions in the training split to choose from.
+        labels_M: Their classes.
+        shots: Images of each class.
+        class_names: In label order.
+        seed: Keys the choice.
+
+    Returns:
+        The positions chosen, ascending.
+
+    Raises:
+        DataError: A class has fewer images.
+    """
+    counts_C = np.bincount(labels_M, minlength=len(class_names))
+    if counts_C.min() < shots:
+        least = int(counts_C.argmin())
+        raise DataError(
+            "data.shots asks for more images than a class has.",
+            got=f"{shots}; {class_names[least]!r} has {counts_C[least]} to train on",
+            allowed=f"1 to {counts_C[least]}",
+        )
+    draws_M = uniforms(key(seed, "shots"), positions_M, 1)[:, 0]
+    ranked_M = positions_M[np.lexsort((draws_M, labels_M))]  # class by class, in drawn order
+    starts_C = np.cumsum(counts_C) - counts_C
+    return np.sort(ranked_M[(starts_C[:, None] + np.arange(shots)).ravel()])
+
+
+def _relabelled(split: Split, relabel_C: npt.NDArray[np.int64]) -> Split:
+    kept = split.select(np.flatnonzero(relabel_C[split.labels_N] >= 0))
+    return Split(kept.images, relabel_C[kept.labels_N])
+
+
+def _unknown(name: str, known: Sequence[str]) -> DataError:
+    close = difflib.get_close_matches(name, known, n=1)
+    more = f", and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return DataError(
+        "data.classes names a class that the dataset does not have.",
+        got=repr(name),
+        allowed=", ".join(known[:_SHOWN]) + more,
+        fix=f"did you mean {close[0]!r}?" if close else None,
+    )
