@@ -106,14 +106,14 @@ def _is_recipe(name: str) -> bool:
 
 def _feed(config: RunConfig, arguments: Any, is_recipe: bool) -> _Feed:
     """What was asked for, else what the recipe's data is if it is at hand, else the usual."""
-    from netaug.data import build_data, published_shape
+    from netaug.data import build_data, published
     from netaug.models import default_image_size
 
     at_hand = is_recipe and (config.data.name == "digits" or config.data.root is not None)
     info = build_data(config.data, seed=config.train.seed).info if at_hand else None
-    known = published_shape(config.data.name) if is_recipe and not at_hand else None
+    known = info or (published(config.data.name) if is_recipe else None)
     classes, chans, side = (
-        (info.num_classes, info.in_chans, info.image_size) if info else known or (None, None, None)
+        (known.num_classes, known.in_chans, known.image_size) if known else (None, None, None)
     )
     wanted = config.model
     asked = (

@@ -4,7 +4,7 @@ from netaug.data.batch import ClassificationBatch, DataInfo, Normalizer
 from netaug.data.build import Data, build_data
 from netaug.data.image import load_image
 from netaug.data.loading import EvalLoader, TrainLoader
-from netaug.data.registry import list_datasets, published_shape
+from netaug.data.registry import Published, customary_metric, list_datasets, published
 
 __all__ = [
     "ClassificationBatch",
@@ -12,9 +12,11 @@ __all__ = [
     "DataInfo",
     "EvalLoader",
     "Normalizer",
+    "Published",
     "TrainLoader",
     "build_data",
+    "customary_metric",
     "list_datasets",
     "load_image",
-    "published_shape",
+    "published",
 ]

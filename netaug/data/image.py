@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from netaug.data.headers import header_size, oversized, refuse_oversized
 from netaug.data.transforms import Fit
 from netaug.errors import DataError
 
@@ -23,8 +24,9 @@ try:
 except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same pixels, slower
     decode_image = None
 
-_FAST_STARTS = (b"\xff\xd8", b"\x89PNG")
-_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
+_HEADER_BYTES = 2**18
+_PILLOW_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class InputFormat(Protocol):
@@ -71,7 +73,8 @@ def decode_file(path: str, in_chans: int) -> Tensor:
         uint8 pixels, shape ``[C, H, W]``.
 
     Raises:
-        DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3.
+        DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3; an
+            :class:`OversizedImageError` if its header says that it has more than ``headers.MAX_PIXELS`` pixels.
     """
     if in_chans not in (1, 3):
         raise DataError(
@@ -80,7 +83,10 @@ def decode_file(path: str, in_chans: int) -> Tensor:
             allowed="1 (grey) or 3 (colour)",
         )
     content = _read(path)
-    if decode_image is not None and content.startswith(_FAST_STARTS):
+    size_HW = header_size(content)
+    if size_HW is not None:
+        refuse_oversized(path, size_HW)
+    if decode_image is not None and size_HW is not None:
         mode = "GRAY" if in_chans == 1 else "RGB"
         try:
             image: Tensor = decode_image(torch.frombuffer(content, dtype=torch.uint8), mode, True)
@@ -100,8 +106,15 @@ def read_size(path: str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
+    except _PILLOW_BOMBS as error:
+        with open(path, "rb") as file:
+            size_HW = header_size(file.read(_HEADER_BYTES))
+        if size_HW is not None:
+            refuse_oversized(path, size_HW)
+        raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:
         raise _undecodable(path, error) from None
+    refuse_oversized(path, (height, width))
     return height, width
 
 
@@ -125,7 +138,10 @@ def _eight_bits(image_CHW: Tensor) -> Tensor:
 def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
     try:
         with Image.open(io.BytesIO(content)) as file:
+            refuse_oversized(path, (file.height, file.width))
             image = ImageOps.exif_transpose(file).convert("L" if in_chans == 1 else "RGB")
+    except _PILLOW_BOMBS as error:
+        raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:
         raise _undecodable(path, error) from None
     pixels = np.array(image).reshape(image.height, image.width, in_chans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import numpy.typing as npt
 from netaug.config import DataConfig
 from netaug.data.store import Images
 from netaug.errors import DataError
+
+Metric = Literal["top1", "mean_per_class"]
 
 
 @dataclass(frozen=True)
@@ -60,35 +62,63 @@ class Source:
     image_size: int | None = None
 
 
-class Shape(NamedTuple):
-    """Number of classes, image channels, and height = width in pixels."""
+@dataclass(frozen=True)
+class Published:
+    """What the publishers of a dataset say of it; the files at hand are checked against it.
+
+    Args:
+        num_classes: Number of classes.
+        train: Images of the training split, as it is customarily used.
+        val: Images of the evaluation split.
+        val_split: Where ``val`` comes from: ``val`` or ``test``.
+        metric: What results on it are customarily reported in: ``top1``, or ``mean_per_class``, the mean over
+            classes of each class's accuracy.
+        tree: The expected files, one pattern a line, relative to ``data.root``.
+        obtain: Where it may be had, one sentence.
+        source: Where these figures are published.
+        in_chans: Image channels.
+        image_size: Side in pixels of all images; None if their sizes differ.
+        train_per_class: Fewest and most training images of a class; None if not published.
+        val_per_class: The same of the evaluation split.
+        downloads: Whether ``data.download`` can fetch it.
+    """
 
     num_classes: int
-    in_chans: int
-    image_size: int
+    train: int
+    val: int
+    val_split: Literal["val", "test"]
+    metric: Metric
+    tree: tuple[str, ...]
+    obtain: str
+    source: str
+    in_chans: int = 3
+    image_size: int | None = None
+    train_per_class: tuple[int, int] | None = None
+    val_per_class: tuple[int, int] | None = None
+    downloads: bool = False
 
 
 Loader = Callable[[DataConfig], Source]
 
 _LOADERS: dict[str, Loader] = {}
 _SUMMARIES: dict[str, str] = {}
-_SHAPES: dict[str, Shape] = {}
+_PUBLISHED: dict[str, Published] = {}
 
 
-def dataset(name: str, summary: str, shape: Shape | None = None) -> Callable[[Loader], Loader]:
+def dataset(name: str, summary: str, published: Published | None = None) -> Callable[[Loader], Loader]:
     """Register the function below under a dataset name.
 
     Args:
         name: Its name in the configuration.
         summary: One line that describes it.
-        shape: Classes, channels and side as published; None if that depends on the files.
+        published: What its publishers say of it; None if everything depends on the files.
     """
 
     def register(load: Loader) -> Loader:
         assert name not in _LOADERS, f"two datasets are called {name}"
         _LOADERS[name], _SUMMARIES[name] = load, summary
-        if shape is not None:
-            _SHAPES[name] = shape
+        if published is not None:
+            _PUBLISHED[name] = published
         return load
 
     return register
@@ -99,9 +129,14 @@ def list_datasets() -> dict[str, str]:
     return {name: _SUMMARIES[name] for name in sorted(_SUMMARIES)}
 
 
-def published_shape(name: str) -> Shape | None:
-    """What a dataset is like before its files are at hand; None if that depends on the files."""
-    return _SHAPES.get(name)
+def published(name: str) -> Published | None:
+    """What a dataset's publishers say of it; None if everything depends on the files, or the name is unknown."""
+    return _PUBLISHED.get(name)
+
+
+def customary_metric(name: str) -> Metric:
+    """What results on a dataset are customarily reported in; ``top1`` where nothing else is known."""
+    return _PUBLISHED[name].metric if name in _PUBLISHED else "top1"
 
 
 def load_source(config: DataConfig) -> Source:

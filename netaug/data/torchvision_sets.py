@@ -12,7 +12,7 @@ import torch
 
 from netaug.config import DataConfig
 from netaug.data.folder import scan_folder
-from netaug.data.registry import Shape, Source, Split, dataset
+from netaug.data.registry import Published, Source, Split, dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import MemoryImages
 from netaug.errors import DataError
@@ -34,11 +34,44 @@ _FASHION_MNIST_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 
+_CIFAR10 = Published(
+    num_classes=10,
+    train=50_000,
+    val=10_000,
+    val_split="test",
+    metric="top1",
+    tree=(
+        "cifar-10-batches-py/data_batch_1 ... data_batch_5, test_batch, batches.meta",
+        "or train/CLASS/* and test/CLASS/*",
+    ),
+    obtain="https://www.cs.toronto.edu/~kriz/cifar.html (the Python version)",
+    source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images; the page above",
+    image_size=_CIFAR10_SIDE,
+    train_per_class=(5000, 5000),
+    val_per_class=(1000, 1000),
+    downloads=True,
+)
+_FASHION_MNIST = Published(
+    num_classes=10,
+    train=60_000,
+    val=10_000,
+    val_split="test",
+    metric="top1",
+    tree=tuple(f"{_FASHION_MNIST_FOLDER}/{name}" for name in _FASHION_MNIST_FILES),
+    obtain="https://github.com/zalandoresearch/fashion-mnist",
+    source="Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747",
+    in_chans=1,
+    image_size=_FASHION_MNIST_SIDE,
+    train_per_class=(6000, 6000),
+    val_per_class=(1000, 1000),
+    downloads=True,
+)
+
 
 @dataset(
     "cifar10",
     "60,000 photos of 10 kinds of things, 32x32 colour; official files or class folders in ROOT",
-    Shape(10, 3, _CIFAR10_SIDE),
+    _CIFAR10,
 )
 def load_cifar10(config: DataConfig) -> Source:
     """Load CIFAR-10 from ``ROOT/cifar-10-batches-py``, else from class folders of images under ROOT."""
@@ -71,7 +104,7 @@ def load_cifar10(config: DataConfig) -> Source:
 @dataset(
     "fashion_mnist",
     "70,000 pictures of 10 kinds of clothes, 28x28 grey; official files in ROOT/FashionMNIST/raw",
-    Shape(10, 1, _FASHION_MNIST_SIDE),
+    _FASHION_MNIST,
 )
 def load_fashion_mnist(config: DataConfig) -> Source:
     """Load Fashion-MNIST from ``ROOT/FashionMNIST/raw``."""
