@@ -60,8 +60,14 @@ class DataConfig:
     """Which images are trained on and how they are fed.
 
     Args:
-        name: `digits` (built in), `folder`, `cifar10` or `fashion_mnist`.
-        root: Folder of the dataset on disk; `digits` needs none.
+        name: `digits` (built in), `folder`, `table`, `cifar10` or `fashion_mnist`.
+        root: Folder of the dataset on disk; a table may be one file; `digits` needs none.
+        train_split: What is trained on, where the usual names do not find it: a table's file in `root`, or a value of
+            its column `split`.
+        val_split: The same for evaluation.
+        image_column: Column that holds the images or the paths of their files.
+        label_column: Column that holds the labels.
+        classes: Text file with the names of all classes, one a line, in label order; null numbers or sorts them.
         image_size: Height and width in pixels of the network's input; null keeps the images' own size.
         mean: Per-channel mean of pixels scaled to [0, 1] that images are normalised with; empty takes the dataset's.
         std: Per-channel standard deviation, same scale; empty takes the dataset's.
@@ -84,6 +90,11 @@ class DataConfig:
 
     name: str = "digits"
     root: str | None = None
+    train_split: str | None = None
+    val_split: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    classes: str | None = None
     image_size: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

@@ -1,0 +1,50 @@
+"""A file with the names of all classes, in label order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netaug.errors import DataError
+
+
+def read_class_names(path: str | None) -> tuple[str, ...] | None:
+    """Read the names of the classes.
+
+    Args:
+        path: A text file in UTF-8 with one name a line, the first one for label 0; None reads nothing.
+
+    Returns:
+        The names in label order; None without a file.
+
+    Raises:
+        DataError: The file is missing, no text, empty, or names a class twice or not at all.
+    """
+    if path is None:
+        return None
+    try:
+        text = Path(path).expanduser().read_text("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"the file of data.classes '{path}' cannot be read.",
+            got=error.strerror,
+            allowed="a text file with one class name a line",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the file of data.classes '{path}' is no text in UTF-8.",
+            got=f"{error.reason} at byte {error.start}",
+        ) from None
+    names = [line.strip() for line in text.rstrip().splitlines()]
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if not name or name in first:
+            problem = f"'{name}', as in line {first[name]}" if name else "nothing"
+            raise DataError(
+                f"line {number} of data.classes '{path}' names no new class.",
+                got=problem,
+                allowed="a different name in every line",
+            )
+        first[name] = number
+    if not names:
+        raise DataError(f"the file of data.classes '{path}' is empty.", allowed="one class name a line")
+    return tuple(names)
