@@ -67,7 +67,8 @@ class DataConfig:
         val_split: The same for evaluation.
         image_column: Column that holds the images or the paths of their files.
         label_column: Column that holds the labels.
-        classes: Text file with the names of all classes, one a line, in label order; null numbers or sorts them.
+        class_names: Text file with the names of all classes, one a line, in label order; without it classes that the
+            dataset does not name are numbered, or sorted by name.
         image_size: Height and width in pixels of the network's input; null keeps the images' own size.
         mean: Per-channel mean of pixels scaled to [0, 1] that images are normalised with; empty takes the dataset's.
         std: Per-channel standard deviation, same scale; empty takes the dataset's.
@@ -94,7 +95,7 @@ class DataConfig:
     val_split: str | None = None
     image_column: str | None = None
     label_column: str | None = None
-    classes: str | None = None
+    class_names: str | None = None
     image_size: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

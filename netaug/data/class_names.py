@@ -25,13 +25,13 @@ def read_class_names(path: str | None) -> tuple[str, ...] | None:
         text = Path(path).expanduser().read_text("utf-8-sig")
     except OSError as error:
         raise DataError(
-            f"the file of data.classes '{path}' cannot be read.",
+            f"the file of data.class_names '{path}' cannot be read.",
             got=error.strerror,
             allowed="a text file with one class name a line",
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(
-            f"the file of data.classes '{path}' is no text in UTF-8.",
+            f"the file of data.class_names '{path}' is no text in UTF-8.",
             got=f"{error.reason} at byte {error.start}",
         ) from None
     names = [line.strip() for line in text.rstrip().splitlines()]
@@ -40,11 +40,11 @@ def read_class_names(path: str | None) -> tuple[str, ...] | None:
         if not name or name in first:
             problem = f"'{name}', as in line {first[name]}" if name else "nothing"
             raise DataError(
-                f"line {number} of data.classes '{path}' names no new class.",
+                f"line {number} of data.class_names '{path}' names no new class.",
                 got=problem,
                 allowed="a different name in every line",
             )
         first[name] = number
     if not names:
-        raise DataError(f"the file of data.classes '{path}' is empty.", allowed="one class name a line")
+        raise DataError(f"the file of data.class_names '{path}' is empty.", allowed="one class name a line")
     return tuple(names)

@@ -137,7 +137,7 @@ def _numbered(train: _Coded, values: list[int]) -> tuple[str, ...]:
             got=f"{largest} in {train.where(values.index(largest))}, "
             f"with {len(values)} different labels on {len(train.codes_N)} images",
             allowed="class indices from 0, one less than the number of classes at most",
-            fix="number the classes from 0, or give the names of all classes, one a line: --data.classes FILE",
+            fix="number the classes from 0, or give the names of all classes, one a line: --data.class_names FILE",
         )
     return tuple(str(label) for label in range(largest + 1))
 
@@ -171,7 +171,7 @@ def _refuse_unknown(train: _Coded, labels: list[int], class_names: tuple[str, ..
         f"a label in {train.raw.origin} is not among the names of the classes.",
         got=f"'{train.distinct[code]}' in {train.where(code)}",
         allowed=f"one of {len(class_names)} names: {shown(class_names)}",
-        fix="add it to the file of data.classes, or mend the label",
+        fix="add it to the file of data.class_names, or mend the label",
     )
 
 

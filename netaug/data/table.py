@@ -70,7 +70,7 @@ def load_table(config: DataConfig) -> Source:
         _warn_of_repeats(part)
     _warn_of_overlap(parts)
     raw = [part.raw_labels() for part in parts]
-    labels = resolve_labels(raw[0], raw[1] if len(raw) > 1 else None, read_class_names(config.classes))
+    labels = resolve_labels(raw[0], raw[1] if len(raw) > 1 else None, read_class_names(config.class_names))
     val = None if labels.val_N is None else Split(parts[1].images(), labels.val_N)
     return Source(
         class_names=labels.class_names,

@@ -14,7 +14,7 @@ from netaug.recipes.loader import to_mapping
 from netaug.train.runlog import RunFolder, read_config
 
 FREE = (
-    *("data.root", "data.workers", "data.cache", "data.download", "data.eval_batch_size"),
+    *("data.root", "data.class_names", "data.workers", "data.cache", "data.download", "data.eval_batch_size"),
     *("train.device", "train.threads", "train.checkpoint_every", "train.checkpoint_minutes"),
     *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "model.weights"),
 )
