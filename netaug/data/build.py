@@ -12,7 +12,7 @@ from netaug.config import DataConfig
 from netaug.data import sources as sources  # registers every dataset
 from netaug.data.batch import DataInfo
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
-from netaug.data.registry import Source, Split, load_source
+from netaug.data.registry import Source, Split, ignored_settings, load_source
 from netaug.data.store import FileImages, MemoryImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
@@ -155,8 +155,12 @@ def _normalisation(source: Source, config: DataConfig) -> tuple[tuple[float, ...
 def _warn_of_what_is_ignored(config: DataConfig) -> None:
     if config.name == "digits" and (config.root is not None or config.download):
         _log.warning("data.root and data.download change nothing: the dataset 'digits' is built in.")
-    if config.name == "folder" and config.download:
-        _log.warning("data.download changes nothing: the dataset 'folder' has no place to come from.")
+    if config.name in ("folder", "table") and config.download:
+        _log.warning(
+            "data.download changes nothing: the dataset '%s' has no place to come from.", config.name
+        )
+    for name in ignored_settings(config):
+        _log.warning("data.%s changes nothing: the dataset '%s' does not heed it.", name, config.name)
 
 
 def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:

@@ -103,25 +103,40 @@ Loader = Callable[[DataConfig], Source]
 _LOADERS: dict[str, Loader] = {}
 _SUMMARIES: dict[str, str] = {}
 _PUBLISHED: dict[str, Published] = {}
+_READS: dict[str, tuple[str, ...]] = {}
+
+SPECIAL = ("train_split", "val_split", "image_column", "label_column", "class_names")
+"""Settings that only some datasets heed."""
 
 
-def dataset(name: str, summary: str, published: Published | None = None) -> Callable[[Loader], Loader]:
+def dataset(
+    name: str, summary: str, published: Published | None = None, *, reads: tuple[str, ...] = ()
+) -> Callable[[Loader], Loader]:
     """Register the function below under a dataset name.
 
     Args:
         name: Its name in the configuration.
         summary: One line that describes it.
         published: What its publishers say of it; None if everything depends on the files.
+        reads: The settings among :data:`SPECIAL` that it heeds.
     """
+    assert set(reads) <= set(SPECIAL), f"of {reads} only {SPECIAL} have to be told"
 
     def register(load: Loader) -> Loader:
         assert name not in _LOADERS, f"two datasets are called {name}"
         _LOADERS[name], _SUMMARIES[name] = load, summary
         if published is not None:
             _PUBLISHED[name] = published
+        _READS[name] = reads
         return load
 
     return register
+
+
+def ignored_settings(config: DataConfig) -> list[str]:
+    """The settings among :data:`SPECIAL` that are set though the dataset does not heed them."""
+    heeded = _READS.get(config.name, SPECIAL)
+    return [name for name in SPECIAL if getattr(config, name) is not None and name not in heeded]
 
 
 def list_datasets() -> dict[str, str]:

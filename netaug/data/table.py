@@ -60,6 +60,7 @@ class _Part:
 @dataset(
     "table",
     "CSV, TSV or Parquet with columns path, label [, split]: ROOT is one such file, or holds train.csv and val.csv",
+    reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
 )
 def load_table(config: DataConfig) -> Source:
     """Find the images that tables list, in colour, with ImageNet's mean and deviation."""

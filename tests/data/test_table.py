@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,3 +238,14 @@ def test_two_tables_of_one_split_are_not_guessed_between(tables):
 def test_other_files_are_no_tables(two_classes: Path):
     (two_classes / "t.xlsx").write_bytes(b"PK")
     assert "is not known as a table" in error_of(table(two_classes / "t.xlsx")).where
+
+
+def test_settings_that_a_dataset_does_not_heed_are_said(two_classes: Path, caplog: pytest.LogCaptureFixture):
+    build_data(DataConfig(name="folder", root=str(two_classes), batch_size=2, label_column="class"), seed=0)
+    assert "data.label_column changes nothing: the dataset 'folder' does not heed it." in caplog.text
+
+
+def test_parquet_without_its_package_says_what_to_install(tables, monkeypatch: pytest.MonkeyPatch):
+    root = tables(".parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert "pip install 'netaug[parquet]', or save it as CSV" in str(error_of(table(root)).fix)
