@@ -78,6 +78,15 @@ def test_overrides_win_over_the_recipe_and_the_last_one_wins() -> None:
     assert load_config("demo/digits").train.lr != 0.25
 
 
+def test_members_of_any_open_mapping_are_options() -> None:
+    words = ["--train.optimizer=adamw", "--train.optimizer_options.betas", "[0.9, 0.95]"]
+    config = load_config("demo/digits", [*words, "--train.optimizer_options.eps=1e-6"])
+    assert config.train.optimizer_options == {"betas": [0.9, 0.95], "eps": "1e-6"}  # text: YAML wants 1.0e-6
+    for word in ("--netaug.groups.stem=[1]", "--train.lr.x=1", "--model.options.=1"):
+        with pytest.raises(ConfigError, match="is not a setting"):
+            load_config("demo/digits", [word])
+
+
 def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
     words = ["--netaug.keep", "a*,b", "--train.lr", "1e-3", "--model.options", "{a: [1, 2]}"]
     config = default_config([*words, "--netaug.groups", '{"a.*": [1, 2.5]}', "--netaug.max_macs_ratio", "3"])

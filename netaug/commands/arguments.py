@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 from netaug.errors import ConfigError
 from netaug.recipes import nearest
 from netaug.recipes.loader import pairs
-from netaug.recipes.settings import nearest_settings, settings, unknown_key
+from netaug.recipes.settings import nearest_settings, open_setting, settings, unknown_key
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -91,7 +91,7 @@ def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:
-    if key not in settings() and not key.startswith("model.options."):
+    if key not in settings() and open_setting(key) is None:
         raise unknown_key(key, "command line")
     if not any(key == name or key.startswith(f"{name}.") for name in allowed):
         raise ConfigError(

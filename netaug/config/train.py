@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from netaug.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the network is optimised: SGD with Nesterov momentum, warmup, per-step cosine to zero.
+    """How the network is optimised: by default SGD with Nesterov momentum, warmup, per-step cosine to zero.
 
     Args:
         epochs: Passes over the training images, warmup included.
+        optimizer: `sgd` (Nesterov), `adamw`, `lamb`, `rmsproptf`, or another name of timm's optimizers.
+        optimizer_options: Further arguments of the optimizer, such as {betas: [0.9, 0.99], eps: 1.0e-6}.
         lr: Peak learning rate for `data.batch_size` images a step (used as given, not scaled).
         warmup_epochs: Epochs in which the rate rises linearly, step by step, to `lr`.
-        momentum: Nesterov momentum.
-        weight_decay: L2 factor on weights; biases and norms get none.
+        schedule: How the rate goes down after warmup, step by step: `cosine`, `linear` or `poly` down to `min_lr`,
+            `step` by a factor every so many epochs, or `constant`.
+        min_lr: Rate that the schedule ends at or does not go below.
+        decay_epochs: Epochs after warmup between two drops of `step`; null drops twice, at each third of the run.
+        decay_rate: Factor of each drop of `step`; null is 0.1.
+        poly_power: Exponent of `poly` on the share of steps that is left; null is 1, which is `linear`.
+        momentum: Of optimizers that have one; Nesterov's for `sgd`. Others take `betas` from their options.
+        weight_decay: Factor on weights, applied as the optimizer does; biases and norms get none.
         clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.
         accumulate: Parts a batch of `data.batch_size` is cut into, one after the other, for less memory: one update
             with the mean gradient of all parts. Batch norm sees one part at a time.
@@ -40,8 +48,15 @@ class TrainConfig:
     """
 
     epochs: int = 10
+    optimizer: str = "sgd"
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
     lr: float = 0.1
     warmup_epochs: float = 1.0
+    schedule: Literal["cosine", "step", "poly", "linear", "constant"] = "cosine"
+    min_lr: float = 0.0
+    decay_epochs: float | None = None
+    decay_rate: float | None = None
+    poly_power: float | None = None
     momentum: float = 0.9
     weight_decay: float = 4e-5
     clip_norm: float | None = None
@@ -81,6 +96,24 @@ class TrainConfig:
             f"a number in [0, train.epochs] = [0, {self.epochs}]",
             fix=f"--train.warmup_epochs {self.epochs / 10:g}",
         )
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        self._require("min_lr", 0 <= self.min_lr <= self.lr, f"a number in [0, train.lr] = [0, {self.lr:g}]")
+        for name, kind in (("decay_epochs", "step"), ("decay_rate", "step"), ("poly_power", "poly")):
+            value = getattr(self, name)
+            self._require(name, value is None or 0 < value < math.inf, "null, or a number above 0")
+            if value is not None and self.schedule != kind:
+                raise ConfigError(
+                    f"train.{name} has no effect with train.schedule {self.schedule}.",
+                    got=f"train.{name} {value:g}",
+                    fix=f"--train.schedule {kind}, or leave train.{name} out",
+                )
+        self._require("decay_rate", self.decay_rate is None or self.decay_rate < 1, "a number in (0, 1)")
+        if self.schedule == "constant" and self.min_lr > 0:
+            raise ConfigError(
+                "train.min_lr has no effect with train.schedule constant.", fix="leave train.min_lr out"
+            )
 
     def _require(self, name: str, holds: bool, allowed: str, fix: str | None = None) -> None:
         if not holds:

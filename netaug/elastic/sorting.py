@@ -36,7 +36,7 @@ def sort_channels(
         Per group the new order: entry ``i`` is the old channel that now is channel ``i``.
 
     Raises:
-        ConfigError: An average is not one of the whole supernet.
+        ConfigError: An average is not one of the whole supernet, or a state of the optimizer cannot be permuted.
 
     Source:
         Channel sorting of NetAug, arXiv:2110.08890; importance by L1 norm as in Once-for-All, arXiv:1908.09791.
@@ -56,20 +56,58 @@ def sort_channels(
             importance = _importance(supernet, group.name)
             if importance is not None:
                 orders[group.name] = torch.sort(importance, descending=True, stable=True).indices.cpu()
-    parameters = dict(supernet.base.named_parameters())
-    for name in supernet.plan.axes:
-        moves = _moves(supernet, name, orders)
-        if not moves:
-            continue
-        if added_dims(supernet.plan.axes[name]) and name in parameters:
-            for copy in (supernet, *averages):
-                _permute_parameter(copy, name, moves)
-            if optimizer is not None:
-                _permute_states(supernet, optimizer, name, moves)
-        elif name in dict(supernet.base.named_buffers()):
-            for copy in (supernet, *averages):
-                _permute_statistic(copy, name, moves)
+    _move(supernet, optimizer, averages, orders)
     return orders
+
+
+def _move(
+    supernet: Supernet,
+    optimizer: torch.optim.Optimizer | None,
+    averages: list[Supernet],
+    orders: dict[str, Tensor],
+) -> None:
+    """Permute parameters, statistics and states; nothing is moved if one of them cannot be."""
+    parameters, buffers = dict(supernet.base.named_parameters()), dict(supernet.base.named_buffers())
+    moving = {name: moves for name in supernet.plan.axes if (moves := _moves(supernet, name, orders))}
+    weights = [name for name in moving if name in parameters and added_dims(supernet.plan.axes[name])]
+    for name in weights:
+        if optimizer is not None:
+            _check_states(optimizer, name, _parts(supernet, name))
+    for name in weights:
+        for copy in (supernet, *averages):
+            _permute_parameter(copy, name, moving[name])
+        if optimizer is not None:
+            _permute_states(supernet, optimizer, name, moving[name])
+    for name in moving.keys() & buffers.keys():
+        for copy in (supernet, *averages):
+            _permute_statistic(copy, name, moving[name])
+
+
+def _parts(supernet: Supernet, name: str) -> list[Tensor]:
+    """A base parameter and what is added to it."""
+    dims = added_dims(supernet.plan.axes[name])
+    return [supernet.base.get_parameter(name), *(_added(supernet, name, dim) for dim in dims)]
+
+
+def _check_states(optimizer: torch.optim.Optimizer, name: str, tensors: list[Tensor]) -> None:
+    """Refuse states of which it is not known what belongs to which channel."""
+    states = [state for tensor in tensors if (state := optimizer.state.get(tensor))]
+    got = None
+    if any(set(state) != set(states[0]) for state in states):
+        got = f"one part of '{name}' has the states {sorted(states[0])}, another has others"
+    for tensor in tensors:
+        for key, value in optimizer.state.get(tensor, {}).items():
+            for member in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(member, Tensor) and member.numel() > 1 and member.shape != tensor.shape:
+                    shapes = f"{tuple(member.shape)} for a parameter of shape {tuple(tensor.shape)}"
+                    got = f"state {key!r} of shape {shapes}"
+    if got is not None:
+        raise ConfigError(
+            f"channels cannot be sorted along with the optimizer {type(optimizer).__name__}.",
+            got=got,
+            allowed="states of the parameter's shape, and single numbers",
+            fix="choose another optimizer, such as sgd or adamw, or train without sorting",
+        )
 
 
 def _importance(supernet: Supernet, group: str) -> Tensor | None:
@@ -134,9 +172,8 @@ def _permute_states(
     supernet: Supernet, optimizer: torch.optim.Optimizer, name: str, moves: dict[int, Tensor]
 ) -> None:
     """Permute every state of a parameter's shape; a part without a state counts as one of zeros."""
-    base = supernet.base.get_parameter(name)
-    parts = {dim: _added(supernet, name, dim) for dim in added_dims(supernet.plan.axes[name])}
-    tensors = [base, *parts.values()]
+    tensors = _parts(supernet, name)
+    base, parts = tensors[0], added_dims(supernet.plan.axes[name])
     states = [optimizer.state.get(tensor, {}) for tensor in tensors]
     known = {
         key
@@ -148,7 +185,7 @@ def _permute_states(
         _complete(optimizer, tensors, key)
         values = [optimizer.state[tensor][key] for tensor in tensors]
         whole = join(values[0], dict(zip(parts, values[1:], strict=True)))
-        new_base, new_added = split(_reordered(whole, moves), base.shape, tuple(parts))
+        new_base, new_added = split(_reordered(whole, moves), base.shape, parts)
         for value, new in zip(values, (new_base, *new_added.values()), strict=True):
             value.copy_(new)
 

@@ -11,7 +11,7 @@ import yaml
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
 from netaug.recipes import find_recipe, recipe_text
-from netaug.recipes.settings import GROUPS, build, settings, typed, unknown_key
+from netaug.recipes.settings import GROUPS, build, open_setting, settings, typed, unknown_key
 
 
 def load_config(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -91,9 +91,9 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
 def _override(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     values = dict(values)
     for key, text in pairs(words):
-        if key.startswith("model.options."):
-            options = values.get("model.options", {})
-            values["model.options"] = {**options, key.removeprefix("model.options."): yaml.safe_load(text)}
+        if (mapping := open_setting(key)) is not None:
+            options = values.get(mapping, {})
+            values[mapping] = {**options, key.removeprefix(f"{mapping}."): yaml.safe_load(text)}
         elif key in settings():
             values[key] = typed(key, text, "command line")
         else:

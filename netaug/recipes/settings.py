@@ -63,6 +63,13 @@ def settings() -> dict[str, Setting]:
     return found
 
 
+def open_setting(key: str) -> str | None:
+    """The setting that ``key`` is a member of, as ``model.options.channels`` is one of ``model.options``."""
+    setting, _, member = key.rpartition(".")
+    known = settings().get(setting)
+    return setting if member and known is not None and known.hint == dict[str, Any] else None
+
+
 def add_settings(parser: ArgumentParser, allowed: tuple[str, ...] = tuple(GROUPS)) -> None:
     """Add these groups or single keys to a parser as typed options, with their docstrings as help."""
     for group in dict.fromkeys(name.split(".")[0] for name in allowed):

@@ -21,7 +21,8 @@ from netaug.train.device import seed_everything
 from netaug.train.ema import Average
 from netaug.train.guard import FiniteGuard
 from netaug.train.network import BaseOnly, Network
-from netaug.train.optim import learning_rate, make_optimizer, set_learning_rate
+from netaug.train.optim import make_optimizer, set_learning_rate
+from netaug.train.schedule import Schedule
 from netaug.train.updates import Updates, parts
 
 _CUDA_CHECK_EVERY = 100
@@ -137,12 +138,17 @@ class Trainer:
         self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
         self.config, self.sort_until = config, sort_until
         self.optimizer = make_optimizer(
-            network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+            network.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            name=config.optimizer,
+            options=config.optimizer_options,
         )
         self._average = None if config.ema_decay is None else Average(network, config.ema_decay)
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
-        self.total_steps = config.epochs * len(data.train)
-        self._warmup_steps = round(config.warmup_epochs * len(data.train))
+        self._schedule = Schedule(config, len(data.train))
+        self.total_steps = self._schedule.total_steps
         self._guard = FiniteGuard(1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY)
         self.steps_done = self.epochs_done = 0
         self._tally: Tally | None = None
@@ -220,7 +226,7 @@ class Trainer:
 
     def lr(self, step: int) -> float:
         """The learning rate of a step."""
-        return learning_rate(step, self.total_steps, self._warmup_steps, self.config.lr)
+        return self._schedule.lr(step)
 
     def step(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:
         """One update: the gradients of the base network and of one wider network add.

@@ -1,62 +1,104 @@
-"""SGD with Nesterov momentum, and the learning rate of each step."""
+"""Optimizers by name: SGD in torch's fused form, any other of timm's; none decays biases and norms."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
+from netaug.config import TrainConfig
+from netaug.errors import ConfigError, first_line
+from netaug.train.optim_names import check_sorting, optimizer_class, used_options
+
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float
-) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; parameters of one dimension (biases, norms) are not decayed.
+    parameters: Iterable[nn.Parameter],
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    name: str = "sgd",
+    options: Mapping[str, Any] | None = None,
+) -> torch.optim.Optimizer:
+    """The optimizer of this name; parameters of one dimension (biases, norms) are not decayed.
 
     Args:
         parameters: All of them, those that NetAug adds included.
         lr: Learning rate until :func:`set_learning_rate` is called.
-        momentum: In [0, 1); 0 is plain SGD.
-        weight_decay: L2 factor on parameters of two or more dimensions.
+        momentum: In [0, 1), for those that have one; 0 makes ``sgd`` plain SGD, else it is Nesterov's.
+        weight_decay: Factor on parameters of two or more dimensions, applied as the optimizer does.
+        name: ``sgd``, or a name of timm.
+        options: Further arguments of the optimizer's class, such as ``betas`` and ``eps``.
+
+    Raises:
+        ConfigError: There is no such optimizer, it cannot be used here, or an option is not one of its.
     """
+    groups = decay_groups(parameters, weight_decay)
+    if not groups:
+        raise ConfigError("there is nothing to train: no parameter of the network requires a gradient.")
+    kind = optimizer_class(name)
+    given = used_options(name, kind, options or {})
+    try:
+        if name == "sgd":
+            return _sgd(groups, {"lr": lr, "momentum": momentum, "nesterov": momentum > 0, **given})
+        from timm.optim import create_optimizer_v2
+
+        if kind in (torch.optim.Adam, torch.optim.AdamW):
+            given.setdefault("fused", True)  # as for SGD below; their states may start late
+        made: torch.optim.Optimizer = create_optimizer_v2(
+            groups, opt=name, lr=lr, momentum=momentum, weight_decay=0.0, **given
+        )
+        return made
+    except (ValueError, TypeError, AssertionError, RuntimeError, IndexError) as error:
+        raise ConfigError(
+            f"train.optimizer {name} cannot be made with these settings.",
+            got=f"{first_line(error)} (momentum {momentum:g}, options {dict(given)})",
+            fix="correct train.optimizer_options",
+        ) from error
+
+
+def check_optimizer(config: TrainConfig, *, sorts: bool) -> None:
+    """Make the optimizer for a small weight, to say what is wrong with its settings before any time is spent.
+
+    Raises:
+        ConfigError: It cannot be made, or channels are sorted and it cannot follow.
+    """
+    weight = nn.Parameter(torch.zeros(2, 2))
+    make_optimizer(
+        [weight],
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        name=config.optimizer,
+        options=config.optimizer_options,
+    )
+    if sorts:
+        check_sorting(config.optimizer)
+
+
+def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of those that are decayed and those that are not; empty groups and frozen ones left out."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     decayed = [parameter for parameter in trained if parameter.ndim > 1]
     spared = [parameter for parameter in trained if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    used = [group for group in groups if group["params"]]
-    # fused: one call instead of one per parameter, 5x faster on the CPU for hundreds of small ones
-    optimizer = torch.optim.SGD(used, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True)
-    if momentum > 0:
-        # fused SGD cannot start a buffer late, as for channels that the first steps do not draw; zeros are a start
-        for parameter in trained:
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
-
-
-def learning_rate(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    """The learning rate of a step: a linear rise to the peak, then half a cosine to zero.
-
-    Args:
-        step: 0 .. total_steps - 1.
-        total_steps: Steps of the whole run.
-        warmup_steps: Steps of the rise: step 0 has ``peak / warmup_steps``, step ``warmup_steps - 1`` the peak.
-        peak: Highest rate.
-
-    Returns:
-        In warmup ``peak * (step + 1) / warmup_steps``; after it ``peak / 2 * (1 + cos(pi * t))`` with t rising
-        from 0 at step ``warmup_steps`` to 1 at ``total_steps``, the step after the last.
-
-    Source:
-        Warmup and cosine by the step as in arXiv:2110.08890; Loshchilov & Hutter 2017, arXiv:1608.03983.
-    """
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    done = (step - warmup_steps) / (total_steps - warmup_steps)
-    return peak / 2 * (1 + math.cos(math.pi * done))
+    return [group for group in groups if group["params"]]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Use this rate for every parameter from the next step on."""
+    """Use this rate for every parameter from the next step on, times its group's ``lr_scale`` where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+
+
+def _sgd(groups: list[dict[str, Any]], settings: dict[str, Any]) -> torch.optim.SGD:
+    # fused: one call instead of one per parameter, 5x faster on the CPU for hundreds of small ones
+    optimizer = torch.optim.SGD(groups, fused=True, **settings)
+    if settings["momentum"] > 0:
+        # fused SGD cannot start a buffer late, as for channels that the first steps do not draw; zeros are a start
+        for group in groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

@@ -23,6 +23,7 @@ from netaug.train.device import choose_device, set_up
 from netaug.train.lock import RunLock
 from netaug.train.loop import EpochRecord, Tally, Trainer
 from netaug.train.network import BaseOnly, Network
+from netaug.train.optim import check_optimizer
 from netaug.train.resume import check_same_data, check_same_run, fingerprint
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
@@ -61,6 +62,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
     else:
         refuse_existing(out)
     check_trackers(config)
+    check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
     device = choose_device(config.train.device)
     set_up(device, config.train.threads)
     data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
+import timm.optim
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,14 +18,33 @@ from netaug import AugmentConfig, Supernet, augment
 from netaug.errors import ConfigError
 from tests import tiny
 
+
+def _timm(name: str, **settings: Any) -> Callable[[Any], torch.optim.Optimizer]:
+    return lambda p: timm.optim.create_optimizer_v2(list(p), opt=name, lr=0.01, **settings)
+
+
+# Those that act on each element by itself. Lamb does so without decay: else it scales the update of a tensor by the
+# norm of the tensor, which is another one when it holds other channels.
+ELEMENTWISE = (
+    *("adabelief", "adadelta", "adagrad", "adam", "adamax", "adamc", "adamw", "adamwlegacy", "adan", "adanw"),
+    *("adopt", "adoptw", "laprop", "lion", "lionc", "madgrad", "madgradw", "momentum", "nadam", "nadamw"),
+    *("nesterovw", "radabelief", "radam", "rmsproptf", "rmsproptfw", "sgd", "sgdw", "lamb", "lambc"),
+)
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.9),
+    **{f"timm {name}": _timm(name) for name in ELEMENTWISE},
 }
 
 
 def _supernet(name: str = "inverted") -> tuple[Supernet, Tensor]:
+    supernet, images = _traced(name)
+    return copy.deepcopy(supernet), images
+
+
+@cache
+def _traced(name: str) -> tuple[Supernet, Tensor]:
     if name in tiny.NETWORKS:
         network, images = tiny.build(name).double(), tiny.images().double()
     else:
@@ -91,6 +112,31 @@ def test_momentum_left_behind_would_be_seen() -> None:
     _step(supernet, optimizer, images, widest=True)
     _step(unsorted, twin, images, widest=True)
     assert not torch.allclose(_widest_output(supernet, images), _widest_output(unsorted, images), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"sum": torch.zeros(2, 3)}, r"state 'sum' of shape \(2, 3\)"),
+        ({"factors": [torch.zeros(7), torch.zeros(1)]}, r"state 'factors' of shape \(7,\)"),
+        (
+            {"other": torch.zeros(())},
+            r"one part of '.*' has the states \['momentum_buffer'\], another has others",
+        ),
+    ],
+    ids=["factored", "list", "kinds"],
+)
+def test_an_optimizer_that_cannot_follow_is_refused_before_anything_moves(
+    state: dict[str, Any], message: str
+) -> None:
+    supernet, images = _supernet()
+    optimizer = OPTIMIZERS["nesterov"](supernet.parameters())
+    _step(supernet, optimizer, images)
+    optimizer.state[supernet.added["project/0/weight[1]"]] = state  # of one of the last weights to be moved
+    before = copy.deepcopy(supernet.state_dict())
+    with pytest.raises(ConfigError, match=message):
+        supernet.sort_channels(optimizer)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in supernet.state_dict().items())
 
 
 def test_sorting_before_any_augmented_pass_completes_the_optimizer_state() -> None:

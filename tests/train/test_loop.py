@@ -18,7 +18,8 @@ from netaug.seeding import key
 from netaug.train import loop
 from netaug.train.loop import Tally
 from netaug.train.network import BaseOnly
-from netaug.train.optim import learning_rate, make_optimizer, set_learning_rate
+from netaug.train.optim import make_optimizer, set_learning_rate
+from netaug.train.schedule import Schedule
 from tests import tiny
 from tests.train.fakes import fake_data, trainer
 
@@ -32,7 +33,7 @@ def test_the_baseline_trains_as_a_plain_loop_does() -> None:
     optimizer = make_optimizer(plain.parameters(), lr=1.0, momentum=0.9, weight_decay=0.01)
     for step in range(6):
         batch = subject.data.train.batches[step % 3]  # type: ignore[attr-defined]
-        set_learning_rate(optimizer, learning_rate(step, 6, 3, 0.05))
+        set_learning_rate(optimizer, Schedule(CONFIG, 3).lr(step))
         optimizer.zero_grad()
         outputs = plain(subject.normalizer(batch.images_NCHW))
         F.cross_entropy(outputs, batch.labels_N, label_smoothing=0.1).backward()
@@ -41,7 +42,7 @@ def test_the_baseline_trains_as_a_plain_loop_does() -> None:
         assert torch.equal(tensor, network.base.state_dict()[name])
     assert [record.train_macs for record in records] == [3 * 4 * 10] * 2
     assert records[-1].widths == {}
-    assert records[-1].lr == learning_rate(5, 6, 3, 0.05)
+    assert records[-1].lr == Schedule(CONFIG, 3).lr(5)
 
 
 def test_a_step_adds_the_gradients_of_both_passes() -> None:
@@ -151,7 +152,7 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights() -> None:
     with pytest.raises(TrainingError, match=r"base pass is not finite at step 1") as caught:
         list(trainer(network, CONFIG).fit())
     assert "number 4, 5, 6, 7" in str(caught.value)
-    assert f"learning rate {learning_rate(1, 6, 3, 0.05):.6g}" in str(caught.value)
+    assert f"learning rate {Schedule(CONFIG, 3).lr(1):.6g}" in str(caught.value)
     assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
 
 

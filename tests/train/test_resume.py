@@ -83,7 +83,16 @@ def test_a_stop_after_any_step_changes_nothing(arm: str, stop_after: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "settings", [{"accumulate": 2, "clip_norm": 0.5}, {"amp": "bf16"}, {"ema_decay": 0.9}], ids=str
+    "settings",
+    [
+        {"accumulate": 2, "clip_norm": 0.5},
+        {"amp": "bf16"},
+        {"ema_decay": 0.9},
+        {"optimizer": "adamw", "schedule": "poly"},
+        {"optimizer": "lamb", "schedule": "step"},
+        {"optimizer": "rmsproptf", "schedule": "linear"},
+    ],
+    ids=str,
 )
 def test_a_stop_changes_nothing_with_other_kinds_of_updates(settings: dict[str, Any]) -> None:
     _assert_goes_on_exactly(5, "netaug", **settings)
