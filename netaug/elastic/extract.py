@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from netaug.hooks import remove_training_hooks
+
 if TYPE_CHECKING:
     from netaug.elastic.supernet import Supernet
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 def extract(supernet: Supernet) -> nn.Module:
     """Copy the network of the supernet's present widths into plain modules."""
     network = copy.deepcopy(supernet.base)
+    remove_training_hooks(network)
     if supernet.widths == supernet.plan.base_widths:
         return network
     modules: dict[str, nn.Module] = {}

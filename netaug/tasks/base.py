@@ -10,7 +10,8 @@ from torch import Tensor
 class Task(ABC):
     """Loss and metrics of a network's outputs.
 
-    Metrics travel as sums on the device: sums of batches add, and are read once at the end of an epoch.
+    Metrics travel as sums on the device: sums of batches add, and are read once at the end of an epoch. Labels of
+    mixed images are shares of the classes, ``[N, C]`` in place of ``[N]``.
     """
 
     @abstractmethod

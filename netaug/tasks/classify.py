@@ -21,13 +21,17 @@ class ClassificationTask(Task):
         self.label_smoothing = label_smoothing
 
     def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
-        """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N."""
+        """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N; labels ``[N]``, or shares ``[N, C]``."""
         return F.cross_entropy(outputs, labels_N, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
     def sums(self, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> Tensor:
-        """Sum of losses, number of right answers, number of images: float64 ``[3]``, on the device."""
+        """Sum of losses, number of right answers, number of images: float64 ``[3]``, on the device.
+
+        Of mixed labels, shares ``[N, C]``, the likeliest class is the right answer.
+        """
         count = len(labels_N)
+        labels_N = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
         right = (outputs.argmax(1) == labels_N).sum().double()
         return torch.stack([loss.detach().double() * count, right, torch.full_like(right, count)])
 

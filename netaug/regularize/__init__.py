@@ -1,0 +1,1 @@
+"""What keeps large networks from learning by heart: layers that drop, mixed images, automatic augmentation."""

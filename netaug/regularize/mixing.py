@@ -1,0 +1,60 @@
+"""Mixup and CutMix: images of a batch mixed with others of it, and their labels in the same shares."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from netaug.regularize.settings import RegularizeConfig
+from netaug.seeding import seeded
+
+
+class Mixer:
+    """Mixes each image with its neighbour in the part of the batch that a forward sees, by torchvision's transforms.
+
+    What is drawn is a function of (seed, step, part) alone. Both passes of a step see the same mixed images.
+
+    Args:
+        config: Which of the two, and how strong.
+        num_classes: C, the number of classes.
+        seed: The run's seed.
+
+    Source:
+        Zhang et al. 2018, arXiv:1710.09412; Yun et al. 2019, arXiv:1905.04899.
+    """
+
+    def __init__(self, config: RegularizeConfig, num_classes: int, seed: int) -> None:
+        self._config, self._seed = config, seed
+        self._mixup = v2.MixUp(alpha=config.mixup, num_classes=num_classes) if config.mixup else None
+        self._cutmix = v2.CutMix(alpha=config.cutmix, num_classes=num_classes) if config.cutmix else None
+
+    def __call__(
+        self, images_NCHW: Tensor, labels_N: Tensor, step: int, part: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Mix a part of a batch.
+
+        Args:
+            images_NCHW: Normalised images, float ``[N, C, H, W]``, on any device.
+            labels_N: Class indices ``[N]``.
+            step: Number of the training step, from 0.
+            part: Which part of the whole batch this is.
+
+        Returns:
+            Images of the same shape, and shares of the classes ``[N, C]``; in a batch that is not mixed, both as given.
+        """
+        with seeded(self._seed, "mix", step, part):
+            mixed, which = torch.rand(2).tolist()
+            if mixed >= self._config.mix_probability:
+                return images_NCHW, labels_N
+            mix = self._cutmix if self._mixup is None or which < self._config.cutmix_share else self._mixup
+            if self._cutmix is None:
+                mix = self._mixup
+            assert mix is not None, "made only where one of the two is on"
+            images, shares = mix(images_NCHW, labels_N)
+        return images, shares
+
+
+def make_mixer(config: RegularizeConfig, num_classes: int, seed: int) -> Mixer | None:
+    """The mixer of these settings; None if they mix nothing."""
+    return Mixer(config, num_classes, seed) if config.mixes else None
