@@ -16,6 +16,7 @@ EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 
 COMMANDS = {
     "train": "train a network with or without NetAug, into a run folder",
+    "finetune": "train a pre-trained network on other classes",
     "eval": "measure the top-1 of a run's network, or of a weights file",
     "extract": "write wider networks of one training as weights files",
     "predict": "name what is on pictures",

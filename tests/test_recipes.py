@@ -146,3 +146,25 @@ def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(str(path))
+
+
+def test_a_recipe_starts_from_its_base_and_says_only_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("base: demo/digits\ntrain: {lr: 0.03}\n")
+    config = load_config(write(tmp_path, "base: own.yaml\ntrain: {epochs: 7}\n"))
+    digits = load_config("demo/digits")
+    assert (config.train.lr, config.train.epochs) == (0.03, 7)
+    assert config.model == digits.model
+    assert digits.train.lr != 0.03
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: mine.yaml", "its own base"),
+        ("base: demo/digts", "did you mean demo/digits"),
+        ("base: 3", "'base' is"),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.config import RunConfig
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS, add_settings
@@ -41,11 +42,17 @@ def run(words: list[str]) -> None:
     name, _ = find_recipe(arguments.recipe)
     config = load_config(arguments.recipe, given)
 
-    from netaug.train.run import train
     from netaug.train.runlog import default_folder
 
     out = Path(arguments.out) if arguments.out else default_folder(name, config)
-    result = train(config, out, resume=arguments.resume)
+    train_and_report(config, out, resume=arguments.resume)
+
+
+def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
+    """Train into a run folder, and print how good the network is and where."""
+    from netaug.train.run import train
+
+    result = train(config, out, resume=resume)
     summary, folder = result.summary, result.folder
     print(
         f"top-1 {summary['val_top1']:.2f} % on {summary['val_split']} after {summary['epochs']} epochs; "

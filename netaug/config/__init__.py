@@ -24,6 +24,8 @@ class ModelConfig:
         num_classes: Number of logits; null counts the classes of the data.
         in_chans: Image channels; null takes those of the data (1 grey, 3 colour).
         options: Further keyword arguments of the model's factory.
+        dropout: Probability in [0, 1) of dropping a feature before the classifier while training, whatever the
+            factory calls it; null keeps the factory's own, or that of `options`.
         init: `model` keeps the factory's own initialisation; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
             choice for NetAug; `he` is he-normal by fan-out, the paper's choice for its baseline.
         weights: File of weights to start from, safetensors or a PyTorch checkpoint, relative to the working
@@ -35,11 +37,16 @@ class ModelConfig:
     num_classes: int | None = None
     in_chans: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    dropout: float | None = None
     init: Literal["model", "uniform", "he"] = "model"
     weights: str | None = None
     new_head: bool = False
 
     def __post_init__(self) -> None:
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(
+                "model.dropout is out of range.", got=self.dropout, allowed="null, or a number in [0, 1)"
+            )
         if self.new_head and self.weights is None:
             raise ConfigError(
                 "model.new_head has no effect without weights to start from.",

@@ -27,6 +27,8 @@ class TrainConfig:
         poly_power: Exponent of `poly` on the share of steps that is left; null is 1, which is `linear`.
         momentum: Of optimizers that have one; Nesterov's for `sgd`. Others take `betas` from their options.
         weight_decay: Factor on weights, applied as the optimizer does; biases and norms get none.
+        freeze: What is not trained: glob patterns of modules or parameters such as `stages.0.*`, or `backbone` for
+            all but the classifier. Norms in there keep their statistics, and NetAug does not widen it.
         clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.
         accumulate: Parts a batch of `data.batch_size` is cut into, one after the other, for less memory: one update
             with the mean gradient of all parts. Batch norm sees one part at a time.
@@ -59,6 +61,7 @@ class TrainConfig:
     poly_power: float | None = None
     momentum: float = 0.9
     weight_decay: float = 4e-5
+    freeze: tuple[str, ...] = ()
     clip_norm: float | None = None
     accumulate: int = 1
     amp: Literal["off", "bf16", "fp16"] = "off"

@@ -105,6 +105,15 @@ def default_image_size(name: str, /) -> int:
     return _find(name)[0].image_size
 
 
+def factory_of(name: str, /) -> Factory:
+    """The function that builds a model written here.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    return _find(name)[0].factory
+
+
 def _find(name: str) -> tuple[_Entry, dict[str, object]]:
     """The entry of a name, and the width in it as a keyword argument."""
     for known, entry in _ENTRIES.items():

@@ -17,7 +17,11 @@ def nearest(name: str, allowed: Iterable[str], count: int = 2) -> list[str]:
 
 
 def recipe_names() -> list[str]:
-    """Names of the packaged recipes, such as ``demo/digits``, sorted."""
+    """Names of the packaged recipes, such as ``demo/digits``, sorted, without those that only others start from."""
+    return [name for name in _all_names() if not name.rpartition("/")[2].startswith("_")]
+
+
+def _all_names() -> list[str]:
     return sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in _FOLDER.rglob("*.yaml"))
 
 
@@ -45,7 +49,7 @@ def find_recipe(recipe: str) -> tuple[str, Path]:
         ConfigError: Neither a packaged recipe nor a file; names the nearest recipes.
     """
     names = recipe_names()
-    if recipe in names:
+    if recipe in _all_names():
         return recipe, _FOLDER / f"{recipe}.yaml"
     path = Path(recipe)
     if path.is_file():

@@ -1,9 +1,9 @@
-"""From a recipe and overrides to a checked :class:`RunConfig`, and back to YAML."""
+"""From a recipe, the one it is based on, and overrides to a checked :class:`RunConfig`, and back to YAML."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -27,14 +27,47 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: Unknown recipe or key (with the nearest valid name), wrong type, value out of range, no YAML.
     """
-    _, path = find_recipe(recipe)
-    values = _flatten(_read_yaml(recipe_text(recipe), str(path)), str(path))
-    return build(_override(values, overrides))
+    return build(override(recipe_values(recipe), overrides))
 
 
 def default_config(overrides: Sequence[str] = ()) -> RunConfig:
     """The configuration without a recipe: defaults and overrides, see :func:`load_config`."""
-    return build(_override({}, overrides))
+    return build(override({}, overrides))
+
+
+def recipe_values(recipe: str, inside: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings that a recipe names, `group.key` to typed value, on top of those of its ``base``.
+
+    Args:
+        recipe: As for :func:`load_config`. A ``base:`` at its top names another one, whose settings it starts from:
+            a packaged name, or a path relative to the file.
+        inside: Files of the recipes that this one is the base of.
+
+    Raises:
+        ConfigError: As :func:`load_config`; or recipes are each other's base.
+    """
+    _, path = find_recipe(recipe)
+    where = str(path)
+    if where in inside:
+        raise ConfigError(
+            f"the recipe {recipe!r} is its own base.",
+            got=" -> ".join((*inside[inside.index(where) :], where)),
+        )
+    tree = _read_yaml(recipe_text(recipe), where)
+    base = tree.pop(BASE, None)
+    if base is None:
+        return _flatten(tree, where)
+    if not isinstance(base, str):
+        raise ConfigError(
+            f"{BASE!r} is the name of a recipe ({where}).", got=base, allowed="a name or a path"
+        )
+    beside = path.parent / base
+    start = recipe_values(str(beside) if beside.is_file() else base, (*inside, where))
+    return start | _flatten(tree, where)
+
+
+BASE = "base"
+"""The key of a recipe that names the one it starts from."""
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
@@ -88,7 +121,8 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
     return values
 
 
-def _override(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Settings by `group.key`, with those of command-line words in their place."""
     values = dict(values)
     for key, text in pairs(words):
         if (mapping := open_setting(key)) is not None:

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,15 @@ from torch import Tensor, nn
 import netaug
 from netaug.config import ModelConfig, RunConfig
 from netaug.data.batch import DataInfo
-from netaug.elastic import Supernet, augment
+from netaug.elastic import AugmentConfig, Supernet, augment
 from netaug.elastic.widths import is_augmented
-from netaug.errors import ConfigError, ModelError, first_line
+from netaug.errors import ConfigError, ModelError, UnsupportedModelError, first_line
 from netaug.models import create_model, default_image_size, initialize
+from netaug.models.dropout import with_dropout
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
 from netaug.train.card import ModelCard
+from netaug.train.freeze import freeze, frozen_groups
 from netaug.train.network import BaseOnly, Network
 from netaug.weights.files import read_weights
 from netaug.weights.head import head_tensors
@@ -48,7 +51,7 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
             )
     with seeded(seed, "init"):
         model = create_model(
-            config.name, num_classes=info.num_classes, in_chans=info.in_chans, **config.options
+            config.name, num_classes=info.num_classes, in_chans=info.in_chans, **factory_options(config)
         )
         initialize(model, config.init)
     if config.weights is not None:
@@ -59,9 +62,7 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
 
 def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
     """Replace the drawn weights by those of a file, but for a classifier that is asked to be new."""
-    head = head_tensors(
-        config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=config.options
-    )
+    head = _head(config, info)
     if config.new_head and not head:
         raise ConfigError(
             f"model.new_head has no effect: no tensor of {config.name!r} has a size that follows its classes.",
@@ -74,20 +75,49 @@ def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataI
         _log.warning("%s: %s", weights, loaded)
 
 
+def factory_options(config: ModelConfig) -> dict[str, object]:
+    """All keyword arguments of the model's factory but the number of classes and channels."""
+    return with_dropout(config.name, config.options, config.dropout)
+
+
+def _head(config: ModelConfig, info: DataInfo) -> dict[str, int]:
+    options = factory_options(config)
+    return head_tensors(config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=options)
+
+
 def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Network:
-    """The supernet of a model, or the model as a baseline, on the CPU.
+    """The supernet of a model, or the model as a baseline, on the CPU; what is not to be trained is frozen in it.
 
     Raises:
         UnsupportedModelError: NetAug is on and nothing in the model can be widened.
-        ConfigError: NetAug is on and its schedule never widens anything.
+        ConfigError: NetAug is on and its schedule never widens anything; or what is to be frozen is not there, or all.
     """
     seed = config.train.seed
     example = example_input(info, seed)
+    if config.train.freeze:
+        freeze(model, config.train.freeze, _head(config.model, info))
     if config.netaug.enabled:
-        supernet = augment(model, example, config.netaug.augment_config(seed))
+        supernet = _augmented(model, example, config.netaug.augment_config(seed), config.train.freeze)
         _refuse_if_never_drawn(supernet)
         return supernet
     return BaseOnly(model, profile(model, example).macs)
+
+
+def _augmented(
+    model: nn.Module, example_NCHW: Tensor, config: AugmentConfig, frozen: tuple[str, ...]
+) -> Supernet:
+    supernet = augment(model, example_NCHW, config)
+    kept = frozen_groups(supernet) if frozen else ()
+    if not kept:
+        return supernet
+    try:
+        return augment(model, example_NCHW, replace(config, keep=(*config.keep, *kept)))
+    except UnsupportedModelError as error:
+        raise ConfigError(
+            "NetAug is on, but every layer that it could widen is frozen or next to a frozen one.",
+            got=f"train.freeze {', '.join(frozen)}",
+            fix="--netaug.enabled false, or freeze less",
+        ) from error
 
 
 def example_input(info: DataInfo, seed: int = 0) -> Tensor:
@@ -100,7 +130,7 @@ def make_card(config: ModelConfig, info: DataInfo, top1: float | None) -> ModelC
     """The description that goes with the weights."""
     return ModelCard(
         name=config.name,
-        options=config.options,
+        options=factory_options(config),
         num_classes=info.num_classes,
         in_chans=info.in_chans,
         class_names=info.class_names,

@@ -122,6 +122,20 @@ def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
     write_atomic(path, safetensors.torch.save(tensors, metadata=metadata))
 
 
+def read_card(path: Path) -> ModelCard | None:
+    """The description in a weights file, without its tensors; None for a file of another program.
+
+    Raises:
+        CheckpointError: There is a description, and it is damaged or of another version.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, ValueError, safetensors.SafetensorError):
+        return None
+    return ModelCard.from_json(metadata[_METADATA_KEY], path) if _METADATA_KEY in metadata else None
+
+
 def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
     """Rebuild the network of a weights file.
 

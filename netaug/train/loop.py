@@ -19,6 +19,7 @@ from netaug.seeding import key
 from netaug.tasks.base import Task
 from netaug.train.device import seed_everything
 from netaug.train.ema import Average
+from netaug.train.freeze import keep_statistics
 from netaug.train.guard import FiniteGuard
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import make_optimizer, set_learning_rate
@@ -262,6 +263,7 @@ class Trainer:
             self._sort(epoch)
             tally = self._tally = Tally(self.task, self.network)
         self.network.train()
+        keep_statistics(self.network.base)
         first = epoch * len(self.data.train)
         for batch in self.data.train.epoch(epoch, skip=self.steps_done - first):
             self.step(self.steps_done, batch, tally)

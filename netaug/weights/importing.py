@@ -15,7 +15,7 @@ from netaug.data.transforms import IMAGENET_CROP_RATIO
 from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model, default_image_size
 from netaug.seeding import generator, seeded
-from netaug.train.build import check_fits
+from netaug.train.build import check_fits, factory_options
 from netaug.train.card import ModelCard, save_weights
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.head import count_classes, head_tensors
@@ -74,7 +74,9 @@ def import_weights(
     in_chans = config.in_chans or _COLOUR
     num_classes, head = _classes(file, config, in_chans)
     with seeded(0, "import"):  # building draws weights that are replaced below
-        model = create_model(config.name, num_classes=num_classes, in_chans=in_chans, **config.options)
+        model = create_model(
+            config.name, num_classes=num_classes, in_chans=in_chans, **factory_options(config)
+        )
     loaded = put(model, file, match(model, file, head=head, name=config.name), ())
     names, origin = _class_names(feed, num_classes)
     card = _card(config, feed, in_chans, names)
@@ -120,9 +122,9 @@ def _check_place(out: Path) -> None:
 def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, int]]:
     """The number of classes, the file's if it has a classifier, and the classifier's tensors."""
     guess = config.num_classes or _IMAGENET_CLASSES
-    head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=config.options)
+    head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=factory_options(config))
     with seeded(0, "import"):
-        model = create_model(config.name, num_classes=guess, in_chans=in_chans, **config.options)
+        model = create_model(config.name, num_classes=guess, in_chans=in_chans, **factory_options(config))
     found = count_classes(model, head, file)
     if found is not None and config.num_classes not in (None, found):
         raise ConfigError(
@@ -155,7 +157,7 @@ def _card(config: ModelConfig, feed: Feed, in_chans: int, names: tuple[str, ...]
     mean, std, crop_ratio = _usual(config.name, in_chans)
     card = ModelCard(
         name=config.name,
-        options=config.options,
+        options=factory_options(config),
         num_classes=len(names),
         in_chans=in_chans,
         class_names=names,

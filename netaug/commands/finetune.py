@@ -1,0 +1,57 @@
+"""`netaug finetune`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.commands.train import train_and_report
+from netaug.recipes.settings import GROUPS, add_settings
+
+_EXAMPLE = """
+netaug finetune --from runs/imagenet-mcunet-netaug-seed0 --data.name pets --data.root DIR
+netaug finetune transfer/flowers102/mcunet --from mcunet.pth --data.root DIR
+netaug finetune --from model.safetensors --data.name folder --data.root DIR --train.freeze backbone
+netaug finetune --from RUN --data.name cub200 --data.root DIR --netaug.enabled true --train.layer_decay 0.75"""
+
+
+def run(words: list[str]) -> None:
+    """Train a pre-trained network on other classes."""
+    parser = new_parser(
+        "finetune",
+        "[RECIPE] --from RUN|WEIGHTS --data.name NAME --data.root DIR [--out DIR] [--group.key VALUE ...]",
+        "Trains a network that has been trained before on other images: with a new classifier, at the resolution and\n"
+        "with the normalisation it was trained with, and without NetAug unless --netaug.enabled true is given. The\n"
+        "settings are those of RECIPE; without one, of transfer/DATASET/MODEL if there is one, else the paper's\n"
+        "recipe with a learning rate in the middle of its range. The weights may be of a run, a file of netaug, a\n"
+        "PyTorch checkpoint or the paper's released code (the last two need --model.name or a RECIPE).",
+        _EXAMPLE,
+    )
+    parser.add_argument(
+        "recipe", type=str, nargs="?", default=None, help="A recipe, or the path of a YAML file."
+    )
+    parser.add_argument("--from", type=str, required=True, help="A run folder, or a file of weights.")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="The run folder. null is runs/finetune-DATA-MODEL-ARM-seedN, or RECIPE's name. An unfinished run of the "
+        "same settings goes on there.",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="Go on with the run in the folder, also if it is finished but gets more epochs; starts if there is none.",
+    )
+    add_settings(parser)
+    arguments, given = parse(parser, words, tuple(GROUPS))
+
+    from netaug.train.finetune import finetune_config
+    from netaug.train.runlog import default_folder
+
+    name, config = finetune_config(arguments["from"], arguments.recipe, given)
+    if arguments.recipe is None and not name.startswith("finetune-"):
+        print(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
+    out = Path(arguments.out) if arguments.out else default_folder(name, config)
+    train_and_report(config, out, resume=arguments.resume)

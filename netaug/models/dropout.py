@@ -1,0 +1,43 @@
+"""The classifier's dropout as one setting, whatever a model's factory calls it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from netaug.errors import ModelError
+from netaug.models.factory import Factory, load
+from netaug.models.registry import factory_of
+
+NAMES = ("dropout", "drop_rate", "dropout_rate", "drop")
+
+
+def with_dropout(name: str, options: Mapping[str, object], dropout: float | None) -> dict[str, object]:
+    """Options for a model's factory with the classifier's dropout among them.
+
+    Args:
+        name: As for :func:`netaug.create_model`.
+        options: Keyword arguments of the factory; one for the dropout among them is replaced.
+        dropout: Probability in [0, 1) of dropping a feature before the classifier; None leaves the options alone.
+
+    Raises:
+        ModelError: The factory has no argument for it.
+    """
+    return dict(options) if dropout is None else {**options, _argument(name): dropout}
+
+
+def _argument(name: str) -> str:
+    """What the factory calls it: timm's models all say ``drop_rate``."""
+    if name.startswith("timm:"):
+        return "drop_rate"
+    factory: Factory = load(name) if ":" in name else factory_of(name)
+    known = inspect.signature(factory).parameters
+    found = next((argument for argument in NAMES if argument in known), None)
+    if found is None:
+        raise ModelError(
+            f"model.dropout has no effect on {name!r}: its factory has no argument for it.",
+            got=", ".join(known),
+            allowed=f"a factory that takes one of {', '.join(NAMES)}",
+            fix="leave model.dropout out, or give the factory's own option with --model.options.NAME",
+        )
+    return found

@@ -1,0 +1,116 @@
+"""The settings of a fine-tuning: the paper's recipe, fed as the network was in pre-training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from netaug.config import RunConfig
+from netaug.errors import ConfigError
+from netaug.recipes import find_recipe, recipe_names
+from netaug.recipes.loader import override, recipe_values
+from netaug.recipes.settings import build
+from netaug.train.card import ModelCard, read_card
+from netaug.train.runlog import find_weights
+
+DEFAULTS: dict[str, Any] = {
+    "data.batch_size": 256,
+    "netaug.enabled": False,
+    "train.epochs": 55,
+    "train.warmup_epochs": 5.0,
+    "train.lr": 0.2,
+    "train.momentum": 0.9,
+    "train.weight_decay": 4e-5,
+    "train.label_smoothing": 0.1,
+}
+"""arXiv:2110.08890 and its code: 50 + 5 epochs, batch 256; its 25 rates for that batch are 0.04 to 1, median 0.24."""
+_MOST_WORKERS = 8
+
+
+def finetune_config(place: str, recipe: str | None, words: Sequence[str]) -> tuple[str, RunConfig]:
+    """The settings of a fine-tuning.
+
+    Args:
+        place: A run folder or a file of weights.
+        recipe: As for `netaug train`; None takes ``transfer/DATASET/MODEL`` if there is one, else :data:`DEFAULTS`.
+        words: Settings of the command line; they win over everything.
+
+    Returns:
+        A short name for run folders, and the settings.
+
+    Raises:
+        ConfigError: The network is unknown, another than the recipe's, or no data is named.
+        CheckpointError: The file's description is damaged.
+        RunFolderError: There is no such file or folder.
+    """
+    path = find_weights(place)
+    card = read_card(path)
+    given = override({}, words)
+    recipe = recipe or _usual_recipe(given, card)
+    named = {} if recipe is None else recipe_values(recipe)
+    model = _model(named, given, card, place)
+    values = {**DEFAULTS, **named, **_as_pretrained(card, model), **model}
+    values |= {"model.weights": str(path), "model.new_head": True}
+    if "train.epochs" in given and "train.warmup_epochs" not in given:
+        share = values["train.warmup_epochs"] / values["train.epochs"]
+        values["train.warmup_epochs"] = round(share * given["train.epochs"], 4)
+    config = build(override(values, words))
+    if "data.name" not in {**named, **given}:
+        raise ConfigError(
+            "fine-tuning needs images.", got="no --data.name", fix="--data.name folder --data.root DIR"
+        )
+    name = f"finetune-{config.data.name}-{config.model.name}" if recipe is None else find_recipe(recipe)[0]
+    return name.replace(":", "-"), config
+
+
+def _usual_recipe(given: dict[str, Any], card: ModelCard | None) -> str | None:
+    """The paper's recipe for this dataset and network."""
+    model = given.get("model.name", card.name if card else None)
+    name = f"transfer/{given.get('data.name')}/{model}"
+    return name if name in recipe_names() else None
+
+
+def _model(
+    named: dict[str, Any], given: dict[str, Any], card: ModelCard | None, place: str
+) -> dict[str, Any]:
+    """Name and options of the network in the weights."""
+    wanted = given.get("model.name", named.get("model.name"))
+    if card is None:
+        if wanted is None:
+            raise ConfigError(
+                f"'{place}' does not say what network its weights are of.",
+                got="a file that netaug did not write, and no --model.name",
+                fix="--model.name NAME, see `netaug models`",
+            )
+        return {"model.name": wanted}
+    if wanted not in (None, card.name):
+        raise ConfigError(
+            f"the weights in '{place}' are of another network.",
+            got=f"weights of {card.name!r}, settings for {wanted!r}",
+            fix="leave model.name and the recipe out: they then follow the weights",
+        )
+    if card.widths:
+        raise ConfigError(
+            f"the network in '{place}' is wider than {card.name!r} is built.",
+            got="a network that `netaug extract` took out of a training",
+            allowed="the base network, model.safetensors of the run",
+        )
+    options = {key: value for key, value in card.options.items() if key != "pretrained"}
+    return {"model.name": card.name, "model.options": options}
+
+
+def _as_pretrained(card: ModelCard | None, model: dict[str, Any]) -> dict[str, Any]:
+    """Resolution, normalisation and kind of crops as in pre-training; those of ImageNet if nothing is known."""
+    if card is None:
+        from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+        from netaug.models import default_image_size
+
+        size = default_image_size(model["model.name"])
+        feed = {"data.image_size": size, "data.mean": IMAGENET_MEAN, "data.std": IMAGENET_STD}
+    else:
+        size = card.image_size
+        feed = {"data.image_size": size, "data.mean": card.mean, "data.std": card.std}
+    if card is None or card.crop_ratio < 1:
+        return {**feed, "data.augment": "imagenet", "data.workers": min(_MOST_WORKERS, os.cpu_count() or 1)}
+    return {**feed, "data.augment": "small", "data.pad": max(1, size // 8)}
