@@ -50,7 +50,7 @@ def test_soft_labels_are_hintons(temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_decoupled_distillation_is_zhaos(temperature: float) -> None:
-    """The loss is alpha KL(b_t || b_s) + beta KL(q_t || q_s): b = (label, all others), q = the others among themselves."""
+    """Alpha KL(b_t || b_s) + beta KL(q_t || q_s): b = (label, all others), q = the others among themselves."""
     total = 0.0
     for (s, t), y in zip(rows(temperature), LABELS.tolist(), strict=True):
         target = divergence([t[y], 1 - t[y]], [s[y], 1 - s[y]])
@@ -78,7 +78,7 @@ def test_of_mixed_labels_the_likeliest_counts_as_the_label() -> None:
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_relations_are_huangs(temperature: float) -> None:
-    """The loss is beta (1 - mean over images of rho(s_i, t_i)) + gamma (1 - mean over classes of rho(s_c, t_c)), times T^2."""
+    """Beta (1 - mean over images of rho(s_i, t_i)) + gamma (1 - mean over classes of rho(s_c, t_c)), times T^2."""
     pairs = rows(temperature)
     classes = 1 - sum(pearson(s, t) for s, t in pairs) / N
     columns = [([s[c] for s, _ in pairs], [t[c] for _, t in pairs]) for c in range(C)]
