@@ -13,7 +13,7 @@ from netaug.data import sources as sources  # registers every dataset
 from netaug.data.batch import DataInfo
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
 from netaug.data.registry import Source, Split, ignored_settings, load_source
-from netaug.data.store import FileImages, MemoryImages, common_side, decode_all
+from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
 from netaug.errors import DataError
@@ -196,7 +196,7 @@ def _ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:
 
 
 def _own_size(train: Split, *, skip_errors: bool) -> int:
-    assert isinstance(train.images, FileImages), "sources in memory know their size"
+    assert not isinstance(train.images, MemoryImages), "sources in memory know their size"
     side = common_side(train.images, skip_errors=skip_errors)
     if side is None:
         raise DataError(
@@ -227,7 +227,7 @@ def _belongs_in_memory(train: Split, val: Split, size: int, config: DataConfig) 
     return not large and decoded < _RAM_LIMIT
 
 
-def _largest_side(images: FileImages) -> int:
+def _largest_side(images: StoredImages) -> int:
     """The largest side in pixels among a few images, evenly spaced; broken files have none."""
     sides = [0]
     for index in np.linspace(0, len(images) - 1, min(_PEEKED, len(images)), dtype=int).tolist():

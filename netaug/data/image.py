@@ -6,7 +6,7 @@ import io
 import os
 import struct
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -73,8 +73,25 @@ def decode_file(path: str, in_chans: int) -> Tensor:
         uint8 pixels, shape ``[C, H, W]``.
 
     Raises:
-        DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3; an
-            :class:`OversizedImageError` if its header says that it has more than ``headers.MAX_PIXELS`` pixels.
+        DataError: The file is missing, or as :func:`decode_content`.
+    """
+    return decode_content(read_content(path), path, in_chans)
+
+
+def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
+    """Decode the bytes of one image, turned upright by its EXIF orientation.
+
+    Args:
+        content: An image file's bytes.
+        path: Its name, for messages.
+        in_chans: 1 for grey, 3 for colour; the image is converted to it.
+
+    Returns:
+        uint8 pixels, shape ``[C, H, W]``.
+
+    Raises:
+        DataError: It does not decode, or ``in_chans`` is neither 1 nor 3; an :class:`OversizedImageError` if its
+            header says that it has more than ``headers.MAX_PIXELS`` pixels.
     """
     if in_chans not in (1, 3):
         raise DataError(
@@ -82,7 +99,6 @@ def decode_file(path: str, in_chans: int) -> Tensor:
             got=in_chans,
             allowed="1 (grey) or 3 (colour)",
         )
-    content = _read(path)
     size_HW = header_size(content)
     if size_HW is not None:
         refuse_oversized(path, size_HW)
@@ -104,21 +120,40 @@ def read_size(path: str) -> tuple[int, int]:
         DataError: The file is missing, or no image.
     """
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file:
+            return _size(file, path, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise _undecodable(path, error, 0) from None
+
+
+def content_size(content: bytearray, path: str) -> tuple[int, int]:
+    """Height and width in pixels from the header in an image file's bytes; ``path`` is its name, for messages.
+
+    Raises:
+        DataError: They are no image.
+    """
+    return _size(io.BytesIO(content), path, len(content))
+
+
+def _size(file: BinaryIO, path: str, count: int) -> tuple[int, int]:
+    """Height and width of the image in a file of ``count`` bytes."""
+    try:
+        with Image.open(file) as image:
             width, height = image.size
     except _PILLOW_BOMBS as error:
-        with open(path, "rb") as file:
-            size_HW = header_size(file.read(_HEADER_BYTES))
+        file.seek(0)
+        size_HW = header_size(file.read(_HEADER_BYTES))
         if size_HW is not None:
             refuse_oversized(path, size_HW)
         raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:
-        raise _undecodable(path, error) from None
+        raise _undecodable(path, error, count) from None
     refuse_oversized(path, (height, width))
     return height, width
 
 
-def _read(path: str) -> bytearray:
+def read_content(path: str) -> bytearray:
+    """The bytes of a file; raises :class:`DataError` if it is missing or cannot be read."""
     try:
         return bytearray(Path(path).read_bytes())
     except FileNotFoundError:
@@ -143,16 +178,16 @@ def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
     except _PILLOW_BOMBS as error:
         raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:
-        raise _undecodable(path, error) from None
+        raise _undecodable(path, error, len(content)) from None
     pixels = np.array(image).reshape(image.height, image.width, in_chans)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def _undecodable(path: str, error: Exception) -> DataError:
+def _undecodable(path: str, error: Exception, count: int) -> DataError:
     if isinstance(error, FileNotFoundError):
         reason = "the file does not exist any more"
     elif isinstance(error, UnidentifiedImageError):  # its own text holds a memory address
-        reason = "an empty file" if os.path.getsize(path) == 0 else "not the content of an image file"
+        reason = "an empty file" if count == 0 else "not the content of an image file"
     else:
         reason = str(error)
     return DataError(

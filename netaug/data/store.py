@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from netaug.data.image import decode_file, read_size
+from netaug.data.image import decode_file, read_content, read_size
 from netaug.data.transforms import Fit
 from netaug.errors import DataError
 
@@ -24,6 +24,39 @@ _RESIZE_CHUNK = 1024
 _MAX_THREADS = 8
 
 Result = TypeVar("Result")
+
+
+class StoredImages(Protocol):
+    """Images that are somewhere else and decoded at each access: files, or members of larger files.
+
+    A worker process gets a copy, so what it holds is arrays and numbers, and open files are opened when first used.
+    """
+
+    @property
+    def folder(self) -> str:
+        """Where they are, for messages."""
+
+    @property
+    def in_chans(self) -> int:
+        """Channels they are converted to: 1 or 3."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def path(self, index: int) -> str:
+        """The name of one image, for messages."""
+
+    def content(self, index: int) -> bytearray:
+        """The bytes of one image as they are stored; raises :class:`DataError` if they cannot be read."""
+
+    def read(self, index: int) -> Tensor:
+        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels of one image, without decoding it; raises :class:`DataError`."""
+
+    def select(self, indices: Indices) -> StoredImages:
+        """The images at ``indices``, in that order."""
 
 
 class MemoryImages:
@@ -80,6 +113,10 @@ class FileImages:
         """The file of one image."""
         return os.path.join(self.folder, os.fsdecode(bytes(self._names[index])))
 
+    def content(self, index: int) -> bytearray:
+        """The bytes of one file; raises :class:`DataError` if it cannot be read."""
+        return read_content(self.path(index))
+
     def read(self, index: int) -> Tensor:
         """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming the file if it does not decode."""
         return decode_file(self.path(index), self.in_chans)
@@ -93,10 +130,10 @@ class FileImages:
         return FileImages(self.folder, self._names[indices], self.in_chans)
 
 
-Images = MemoryImages | FileImages
+Images = MemoryImages | StoredImages
 
 
-def common_side(images: FileImages, *, skip_errors: bool) -> int | None:
+def common_side(images: StoredImages, *, skip_errors: bool) -> int | None:
     """The side in pixels that all images share; None when they differ or are not square.
 
     Raises:
@@ -121,7 +158,9 @@ def common_side(images: FileImages, *, skip_errors: bool) -> int | None:
     return found.pop() if found else None
 
 
-def decode_all(images: FileImages, fit: Fit, *, skip_errors: bool) -> tuple[MemoryImages, Indices, list[str]]:
+def decode_all(
+    images: StoredImages, fit: Fit, *, skip_errors: bool
+) -> tuple[MemoryImages, Indices, list[str]]:
     """Decode files into one tensor, in threads, with a progress bar on a terminal.
 
     Args:
