@@ -75,6 +75,7 @@ def decode_file(path: str, in_chans: int) -> Tensor:
     Raises:
         DataError: The file is missing, or as :func:`decode_content`.
     """
+    _check_channels(path, in_chans)
     return decode_content(read_content(path), path, in_chans)
 
 
@@ -93,12 +94,7 @@ def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
         DataError: It does not decode, or ``in_chans`` is neither 1 nor 3; an :class:`OversizedImageError` if its
             header says that it has more than ``headers.MAX_PIXELS`` pixels.
     """
-    if in_chans not in (1, 3):
-        raise DataError(
-            f"'{path}' cannot be read with {in_chans} channels.",
-            got=in_chans,
-            allowed="1 (grey) or 3 (colour)",
-        )
+    _check_channels(path, in_chans)
     size_HW = header_size(content)
     if size_HW is not None:
         refuse_oversized(path, size_HW)
@@ -111,6 +107,15 @@ def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
         else:
             return _eight_bits(image)
     return _decode_with_pillow(path, content, in_chans)
+
+
+def _check_channels(path: str, in_chans: int) -> None:
+    if in_chans not in (1, 3):
+        raise DataError(
+            f"'{path}' cannot be read with {in_chans} channels.",
+            got=in_chans,
+            allowed="1 (grey) or 3 (colour)",
+        )
 
 
 def read_size(path: str) -> tuple[int, int]:
