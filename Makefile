@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests kill-test bench coverage clean
+.PHONY: demo test check format lint types tests kill-test bench bench-input coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -39,6 +39,10 @@ kill-test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py
+
+# DATA is a folder of class folders of JPEGs
+bench-input: $(STAMP)
+	$(BIN)/python -m benchmarks.input --data $(DATA)
 
 coverage: $(STAMP)
 	$(BIN)/python -m benchmarks.coverage --jobs 2

@@ -1,0 +1,157 @@
+"""How many training images a core prepares in a second: ours, the paper's pipeline, timm's, and mere decoding.
+
+`python -m benchmarks.input --data DIR`, a folder of class folders of JPEGs. Every way prepares the same files at the
+same size with the same changes (random resized crop, mirror, brightness 32/255, saturation 0.5) in this one process on
+one thread. The ways take turns in every round, so that a drift of the machine's speed meets all of them; quoted are
+medians over rounds, and ratios of these medians. Seconds are CPU seconds of this process: other programs on the machine
+matter little. The first round warms up and is left out.
+
+The paper's pipeline and timm's end with normalised float images, decoding with pixels, ours with uint8 batches;
+`ours, normalised` adds what the training process then does on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from timm.data import create_dataset, create_loader
+from torchvision import transforms as v1
+
+from netaug.data.batch import Normalizer
+from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.image import SUFFIXES, decode_file
+from netaug.data.loading import Loading, Steps, TrainLoader
+from netaug.data.registry import Split
+from netaug.data.store import FileImages
+from netaug.data.transforms import ImagenetAugment
+
+BATCH = 50
+PAPERS, DECODING = "paper's", "decoding"
+
+
+def image_names(folder: Path) -> list[str]:
+    """Every image file below a folder, relative to it, sorted."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+def our_batches(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
+    """The batches of one epoch of our training pipeline, in this process."""
+    steps = Steps(None, single=ImagenetAugment(0, size, True))
+    loader = TrainLoader(split, steps, batch_size=min(BATCH, len(split)), seed=0, loading=Loading())
+    return loader.epoch
+
+
+def ours_normalised(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
+    """The same, each batch also normalised as the training process does it."""
+    batches = our_batches(split, size)
+    normalizer = Normalizer(IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"), channels_last=True)
+    return lambda epoch: (normalizer(batch.images_NCHW) for batch in batches(epoch))
+
+
+def papers_batches(files: list[str], size: int) -> Callable[[int], Iterable[Any]]:
+    """Pillow and torchvision's first transforms, as in the code of arXiv:2110.08890."""
+    transform = v1.Compose(
+        [
+            v1.RandomResizedCrop(size),
+            v1.RandomHorizontalFlip(),
+            v1.ColorJitter(brightness=32 / 255, saturation=0.5),
+            v1.ToTensor(),
+            v1.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+
+    def batches(epoch: int) -> Iterable[Any]:
+        del epoch
+        for start in range(0, len(files), BATCH):
+            images = []
+            for file in files[start : start + BATCH]:
+                with open(file, "rb") as opened:
+                    images.append(transform(Image.open(opened).convert("RGB")))
+            yield torch.stack(images)
+
+    return batches
+
+
+def timms_batches(folder: Path, size: int) -> Callable[[int], Iterable[Any]]:
+    """The loader of timm's training script, in this process."""
+    loader = create_loader(
+        create_dataset("", root=str(folder), split="train", is_training=True),
+        input_size=(3, size, size),
+        batch_size=BATCH,
+        is_training=True,
+        interpolation="bilinear",
+        color_jitter=(32 / 255, 0.0, 0.5),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        num_workers=0,
+        persistent_workers=False,
+        use_prefetcher=False,
+        pin_memory=False,
+    )
+    return lambda epoch: loader
+
+
+def decoded(files: list[str]) -> Callable[[int], Iterable[Any]]:
+    """Every file read and decoded in full, by our decoder, and nothing else."""
+    return lambda epoch: (decode_file(file, 3) for file in files)
+
+
+def rates(ways: dict[str, Callable[[int], Iterable[Any]]], count: int, rounds: int) -> dict[str, list[float]]:
+    """Images per CPU second of each way, one entry per round; the ways take turns."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, batches in ways.items():
+            start = time.process_time()
+            for _ in batches(number):
+                pass
+            if number:
+                found[name].append(count / (time.process_time() - start))
+    return found
+
+
+def main() -> None:
+    """Measure and print a line for each way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of class folders of JPEGs")
+    parser.add_argument("--size", type=int, default=176, help="pixels of the training images' sides")
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    names = image_names(arguments.data)
+    if not names:
+        parser.error(f"there are no images below '{arguments.data}'")
+    names = names[: len(names) // BATCH * BATCH] if len(names) > BATCH else names
+    files = [os.path.join(arguments.data, name) for name in names]
+    split = Split(FileImages(str(arguments.data), names, 3), np.zeros(len(names), np.int64))
+    ways = {
+        PAPERS: papers_batches(files, arguments.size),
+        "timm's": timms_batches(arguments.data, arguments.size),
+        DECODING: decoded(files),
+        "ours": our_batches(split, arguments.size),
+        "ours, normalised": ours_normalised(split, arguments.size),
+    }
+    print(f"torchvision {torchvision.__version__}, {len(files)} files, {arguments.size} px")
+    found = rates(ways, len(files), arguments.rounds)
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    for name, median in medians.items():
+        low, high = min(found[name]), max(found[name])
+        print(
+            f"{name:18} {median:6.0f} images/s per core ({low:.0f}-{high:.0f})   "
+            f"{median / medians[PAPERS]:5.2f} x the paper's   "
+            f"{median / medians[DECODING]:5.2f} x decoding"
+        )
+
+
+if __name__ == "__main__":
+    main()
