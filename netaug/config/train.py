@@ -29,6 +29,8 @@ class TrainConfig:
         weight_decay: Factor on weights, applied as the optimizer does; biases and norms get none.
         freeze: What is not trained: glob patterns of modules or parameters such as `stages.0.*`, or `backbone` for
             all but the classifier. Norms in there keep their statistics, and NetAug does not widen it.
+        layer_decay: Factor in (0, 1] from each layer's learning rate to that of the layer before, so that early layers
+            change less; null is one rate for all.
         clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.
         accumulate: Parts a batch of `data.batch_size` is cut into, one after the other, for less memory: one update
             with the mean gradient of all parts. Batch norm sees one part at a time.
@@ -62,6 +64,7 @@ class TrainConfig:
     momentum: float = 0.9
     weight_decay: float = 4e-5
     freeze: tuple[str, ...] = ()
+    layer_decay: float | None = None
     clip_norm: float | None = None
     accumulate: int = 1
     amp: Literal["off", "bf16", "fp16"] = "off"
@@ -87,6 +90,8 @@ class TrainConfig:
         self._require("wandb", self.wandb != "", "null, or the name of a project")
         self._require("lr", 0 < self.lr < math.inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")
+        decay = self.layer_decay
+        self._require("layer_decay", decay is None or 0 < decay <= 1, "null, or a number in (0, 1]")
         clip = self.clip_norm
         self._require("clip_norm", clip is None or 0 < clip < math.inf, "null, or a number above 0")
         decay = self.ema_decay

@@ -188,6 +188,15 @@ class StagedNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(features, num_classes)
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Patterns that tell the layer of a parameter, in timm's form; what none matches is the classifier's layer.
+
+        Args:
+            coarse: Whether a whole stage is one layer, else each block is.
+        """
+        blocks = r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)"
+        return {"stem": r"^stem", "blocks": blocks, "last": r"^last", "neck": r"^neck"}
+
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Map images ``[N, in_chans, H, W]`` to logits ``[N, num_classes]``."""
         features_NCHW = self.last(self.stages(self.stem(images_NCHW)))

@@ -21,6 +21,7 @@ from netaug.train.device import seed_everything
 from netaug.train.ema import Average
 from netaug.train.freeze import keep_statistics
 from netaug.train.guard import FiniteGuard
+from netaug.train.layers import layer_scales
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import make_optimizer, set_learning_rate
 from netaug.train.schedule import Schedule
@@ -145,6 +146,7 @@ class Trainer:
             weight_decay=config.weight_decay,
             name=config.optimizer,
             options=config.optimizer_options,
+            scales=None if config.layer_decay is None else layer_scales(network, config.layer_decay),
         )
         self._average = None if config.ema_decay is None else Average(network, config.ema_decay)
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)

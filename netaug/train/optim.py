@@ -21,6 +21,7 @@ def make_optimizer(
     weight_decay: float,
     name: str = "sgd",
     options: Mapping[str, Any] | None = None,
+    scales: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
     """The optimizer of this name; parameters of one dimension (biases, norms) are not decayed.
 
@@ -31,11 +32,14 @@ def make_optimizer(
         weight_decay: Factor on parameters of two or more dimensions, applied as the optimizer does.
         name: ``sgd``, or a name of timm.
         options: Further arguments of the optimizer's class, such as ``betas`` and ``eps``.
+        scales: Factors on the learning rate by parameter; None is 1 for all.
 
     Raises:
         ConfigError: There is no such optimizer, it cannot be used here, or an option is not one of its.
     """
     groups = decay_groups(parameters, weight_decay)
+    if scales is not None:
+        groups = [part for group in groups for part in _by_scale(group, scales)]
     if not groups:
         raise ConfigError("there is nothing to train: no parameter of the network requires a gradient.")
     kind = optimizer_class(name)
@@ -85,6 +89,14 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
     spared = [parameter for parameter in trained if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _by_scale(group: dict[str, Any], scales: Mapping[nn.Parameter, float]) -> list[dict[str, Any]]:
+    """A parameter group cut into those of one ``lr_scale`` each, in the parameters' order."""
+    parts: dict[float, list[nn.Parameter]] = {}
+    for parameter in group["params"]:
+        parts.setdefault(scales[parameter], []).append(parameter)
+    return [{**group, "params": found, "lr_scale": scale} for scale, found in parts.items()]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
