@@ -1,0 +1,41 @@
+"""`netaug data`: what is done to a dataset before training."""
+
+from __future__ import annotations
+
+import importlib
+
+from netaug.errors import ConfigError
+from netaug.recipes import nearest
+
+_SUBCOMMANDS = {
+    "pack": "write a scaled copy in one file, for fast repeated training",
+}
+
+_HELP = """\
+usage: netaug data SUBCOMMAND [ARGUMENTS]
+
+Works on a dataset before it is trained on.
+
+subcommands:
+{rows}
+
+example:
+  netaug data pack folder --data.root DIR --out PACKED --size 224
+
+`netaug data SUBCOMMAND --help` shows its arguments with an example."""
+
+
+def run(words: list[str]) -> None:
+    """Run one of the subcommands."""
+    if words and words[0] in ("-h", "--help", "help"):
+        print(_HELP.format(rows="\n".join(f"  {name:<10}{line}" for name, line in _SUBCOMMANDS.items())))
+        return
+    if not words or words[0] not in _SUBCOMMANDS:
+        close = nearest(words[0], _SUBCOMMANDS, count=1) if words else []
+        raise ConfigError(
+            f"there is no `netaug data {words[0]}`." if words else "`netaug data` needs a subcommand.",
+            got=words[0] if words else None,
+            allowed=", ".join(_SUBCOMMANDS),
+            fix=f"did you mean `netaug data {close[0]}`?" if close else "see `netaug data --help`",
+        )
+    importlib.import_module(f"netaug.commands.data_{words[0]}").run(words[1:])

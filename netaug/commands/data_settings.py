@@ -1,0 +1,30 @@
+"""What the subcommands of `netaug data` share: the dataset's name, and the settings that say which images it has."""
+
+from __future__ import annotations
+
+from netaug.config import DataConfig
+from netaug.errors import ConfigError
+from netaug.recipes.loader import default_config
+
+SETTINGS = (
+    *(f"data.{key}" for key in ("root", "train_split", "val_split", "image_column", "label_column")),
+    *(f"data.{key}" for key in ("class_names", "download", "holdout", "on_error")),
+)
+
+
+def data_config(name: str, given: list[str]) -> DataConfig:
+    """The settings of a dataset, as in a run with `--data.name NAME`."""
+    return default_config([f"--data.name={name}", *given]).data
+
+
+def check_jobs(jobs: int | None) -> int:
+    """The number of threads to use.
+
+    Raises:
+        ConfigError: It is below 1.
+    """
+    from netaug.data.parallel import default_jobs
+
+    if jobs is not None and jobs < 1:
+        raise ConfigError("--jobs is out of range.", got=jobs, allowed="a whole number, at least 1")
+    return jobs or default_jobs()
