@@ -14,4 +14,5 @@ def _process_settings() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+    torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.deterministic = deterministic

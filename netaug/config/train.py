@@ -36,6 +36,10 @@ class TrainConfig:
             with the mean gradient of all parts. Batch norm sees one part at a time.
         amp: Number format of the forward passes in training: `off` is float32; `bf16`; `fp16` on CUDA only, with a
             scaled loss. Weights stay float32, and evaluation computes in float32.
+        compile: Whether the base pass in training is compiled by torch; needs a C++ compiler, and a minute or more at
+            the start. Wide passes and evaluations are not.
+        deterministic: Whether operations that may give other bits each time are refused; torch then names them. CPU
+            runs, and most on CUDA, repeat to the bit without it.
         ema_decay: Share in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
             average is then what is evaluated and saved. null keeps none.
         label_smoothing: Probability mass spread over all classes, in [0, 1).
@@ -68,6 +72,8 @@ class TrainConfig:
     clip_norm: float | None = None
     accumulate: int = 1
     amp: Literal["off", "bf16", "fp16"] = "off"
+    compile: bool = False
+    deterministic: bool = False
     ema_decay: float | None = None
     label_smoothing: float = 0.1
     seed: int = 0

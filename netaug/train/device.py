@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import torch
 
@@ -39,12 +40,22 @@ def choose_device(name: str, setting: str = "train.device") -> torch.device:
     return device
 
 
-def set_up(device: torch.device, threads: int | None) -> None:
+def set_up(device: torch.device, threads: int | None, deterministic: bool = False) -> None:
     """Set the number of CPU threads, what makes training on a CPU faster, and what makes CUDA repeatable.
 
     Denormals are flushed to zero: they slow small networks many times. cuDNN may else choose convolutions whose
     sums come in any order, and the same seed would give other weights.
+
+    Args:
+        device: Where training runs.
+        threads: CPU threads; None leaves torch's choice.
+        deterministic: Whether operations whose sums may come in any order are errors; torch then names them. What
+            cuBLAS needs for it goes into the environment of the process, before its first use.
     """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
     if threads is not None:
         torch.set_num_threads(threads)
     if device.type == "cpu":
