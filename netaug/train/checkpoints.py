@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from netaug.errors import CheckpointError, RunFolderError, first_line
-from netaug.train.files import write_atomic
+from netaug.errors import CheckpointError, first_line
+from netaug.train.files import cannot_write, write_atomic
 
 VERSION = 2
 _HEADER = re.compile(rb"netaug checkpoint (\d{1,9})\n")
@@ -50,13 +50,9 @@ class Checkpoints:
         try:
             self.folder.mkdir(exist_ok=True)
             _require_space(self.folder, len(packed))
-            write_atomic(path, packed)
         except OSError as error:
-            raise RunFolderError(
-                f"the checkpoint '{path}' cannot be written.",
-                got=error,
-                fix=f"free {_mebibytes(len(packed))} or more and go on with --resume; earlier checkpoints are kept",
-            ) from None
+            raise cannot_write(path, error, f"{_mebibytes(len(packed))} or more") from error
+        write_atomic(path, packed)
         for old in self.paths()[self.keep :]:
             old.unlink(missing_ok=True)
         return path

@@ -81,10 +81,7 @@ def import_weights(
     names, origin = _class_names(feed, num_classes)
     card = _card(config, feed, in_chans, names)
     _check_runs(model.eval(), card, path)
-    try:
-        save_weights(out, model, card)
-    except OSError as error:
-        raise CheckpointError(f"'{out}' cannot be written.", got=error.strerror) from error
+    save_weights(out, model, card)
     return loaded, card, origin
 
 

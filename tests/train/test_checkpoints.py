@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
         free = 1000
 
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Full)
-    with pytest.raises(RunFolderError, match=r"nearly full(?s:.*)earlier checkpoints are kept"):
+    with pytest.raises(RunFolderError, match=r"nearly full(?s:.*)what was saved before is whole"):
         checkpoints.save(_content(2))
     found = checkpoints.newest()
     assert found is not None

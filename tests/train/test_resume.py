@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from netaug import AugmentConfig, augment
 from netaug.config import RunConfig, TrainConfig
@@ -278,3 +281,122 @@ def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
         other.kill()
     with RunLock(tmp_path / "run"):
         pass
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB of its own, where the system lets us make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no right to mount a small disk; a file size limit stands in: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def _fill(place: Path) -> Path:
+    ballast = place / "ballast"
+    with ballast.open("wb") as file, contextlib.suppress(OSError):
+        while file.write(bytes(2**16)):
+            file.flush()
+    return ballast
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("writer", "noticed"),
+    [
+        ("log", "while writing"),
+        ("save_network", "while writing"),
+        ("save", "while writing"),
+        ("save", "before"),
+    ],
+)
+def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(
+    writer: str, noticed: str, undisturbed: RunResult, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, before = small_disk / "run", getattr(RunFolder, writer)
+    if noticed == "while writing":
+        monkeypatch.setattr("netaug.train.checkpoints._require_space", lambda *_: None)
+
+    def fill_first(self: RunFolder, *arguments: Any) -> None:
+        if Checkpoints(out / "checkpoints").paths():
+            _fill(small_disk)
+        before(self, *arguments)
+
+    monkeypatch.setattr(RunFolder, writer, fill_first)
+    config = small("--train.checkpoint_every=1")
+    with pytest.raises(RunFolderError, match=r"cannot be written(?s:.*)free .* on this disk"):
+        train(config, out)
+    found = Checkpoints(out / "checkpoints").newest()
+    assert found is not None
+    assert found[1]["epochs"] == 1
+    assert not list(out.rglob(".*.*.*")), "a part of a file is left"
+    monkeypatch.setattr(RunFolder, writer, before)
+    (small_disk / "ballast").unlink()
+    _assert_same_result(train(config, out).folder.path, undisturbed)
+
+
+def test_a_file_size_limit_is_a_full_disk_too(tmp_path: Path) -> None:
+    """Without rights to mount; the limit is the process's, so another one has to hit it."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from netaug.train.files import write_atomic\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_atomic(Path(sys.argv[1]), bytes(2000))"
+    )
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(b"old")
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert "RunFolderError" in ended.stderr
+    assert "File too large" in ended.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.ckpt"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model.options.channels=[6, 6]"], r"model.options .* then, .* now"),
+        (["--model.name=mobilenetv2-tiny"], r"model.name 'micronet' then, 'mobilenetv2-tiny' now"),
+        (["--data.name=folder", "--data.root=."], r"data.name 'digits' then, 'folder' now"),
+    ],
+)
+def test_another_model_or_dataset_is_refused_before_it_is_looked_at(
+    words: list[str], message: str, undisturbed: RunResult
+) -> None:
+    with pytest.raises(RunFolderError, match=message):
+        train(small(*words, "--train.epochs=4"), undisturbed.folder.path, resume=True)
+
+
+@pytest.mark.slow
+def test_other_images_under_the_same_name_are_refused(tmp_path: Path) -> None:
+    """The settings are the same, but the folder has another class, or other numbers of images."""
+    words = ("--data.name=folder", "--data.image_size=8", "--data.limit=null", "--data.batch_size=4")
+    several = tuple("ab"), tuple("abc"), tuple("ac")
+    for number, classes in enumerate(several):
+        for split in ("train", "val"):
+            for name in classes:
+                folder = tmp_path / str(number) / split / name
+                folder.mkdir(parents=True)
+                for image in range(8 // len(classes) + 1):
+                    Image.new("L", (8, 8), image * 20).save(folder / f"{image}.png")
+
+    def start(number: int, epochs: int) -> None:
+        config = load_config(
+            "demo/digits",
+            (*WORDS, *words, f"--data.root={tmp_path / str(number)}", f"--train.epochs={epochs}"),
+        )
+        train(config, tmp_path / "run", resume=True)
+
+    start(0, 1)
+    with pytest.raises(RunFolderError, match=r"not that of the run(?s:.*)classes 2 then, 3 now"):
+        start(1, 2)
+    with pytest.raises(RunFolderError, match=r"not that of the run(?s:.*)class_names"):
+        start(2, 2)
+    assert Checkpoints(tmp_path / "run" / "checkpoints").paths(), "the refused run is still there"
+    start(0, 2)
