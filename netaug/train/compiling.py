@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import nn
 
 from netaug.train.explain import not_compiled
-from netaug.train.network import Network
 
 
 def check_compiler(device: torch.device) -> None:
@@ -27,24 +26,21 @@ def check_compiler(device: torch.device) -> None:
         raise not_compiled(error) from error
 
 
-def compile_base(network: Network) -> None:
-    """Compile the base network in place; names, weights and copies stay those of the plain one.
+def compile_base(base: nn.Module, backend: str = "inductor") -> None:
+    """Compile a network in place for training; names, weights and copies stay those of the plain one.
 
-    Shapes are compiled as they come, not made variable after the second: what a step computes then does not depend
-    on which batches came before it, and a run that goes on computes the same.
-    """
-    network.base.compile(dynamic=False)
-
-
-@contextmanager
-def plain(compiled: bool) -> Iterator[None]:
-    """Inside a ``with`` block, a compiled network runs as the plain one that will be saved.
+    In evaluation mode it runs as it is: what is measured is then the network that is saved, to the bit. Shapes are
+    compiled as they come, not made variable after the second: what a step computes then does not depend on which
+    batches came before it, and a run that goes on computes the same.
 
     Args:
-        compiled: Whether anything is compiled; if not, nothing is done, as asking torch takes seconds.
+        base: The network.
+        backend: Of ``torch.compile``.
     """
-    if not compiled:
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
+    run = base._call_impl
+    compiled = torch.compile(run, dynamic=False, backend=backend)
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        return (compiled if base.training else run)(*inputs, **named)
+
+    base._compiled_call_impl = call

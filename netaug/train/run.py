@@ -18,6 +18,7 @@ from netaug.errors import CheckpointError, first_line
 from netaug.profile import Profile, profile
 from netaug.tasks import ClassificationTask
 from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
+from netaug.train.compiling import check_compiler, compile_base
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
 from netaug.train.lock import RunLock
@@ -64,7 +65,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
     check_trackers(config)
     check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
     device = choose_device(config.train.device)
-    set_up(device, config.train.threads)
+    set_up(device, config.train.threads, config.train.deterministic)
     data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
     model = build_model(config.model, data.info, config.train.seed)
     example = example_input(data.info)
@@ -114,6 +115,9 @@ def _reopen(
 def _trainer(network: Network, data: Data, config: RunConfig, device: torch.device) -> Trainer:
     last = config.train.channels_last
     network.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
+    if config.train.compile:
+        check_compiler(device)
+        compile_base(network.base)
     normalizer = Normalizer(data.info.mean, data.info.std, device, last)
     task = ClassificationTask(config.train.label_smoothing)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -21,6 +23,21 @@ def test_a_device_without_float64_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch, "empty", empty)
     with pytest.raises(ConfigError, match=r"--device 'mps' cannot be used(?s:.*)float64"):
         choose_device("mps", "--device")
+
+
+def test_deterministic_mode_sets_what_torch_and_cublas_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    set_up(torch.device("cpu"), None)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    set_up(torch.device("cpu"), None, deterministic=True)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    set_up(torch.device("cpu"), None, deterministic=True)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "what the user has set stays"
 
 
 def test_cuda_convolutions_are_made_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
