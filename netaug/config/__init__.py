@@ -67,13 +67,13 @@ class DataConfig:
     """Which images are trained on and how they are fed.
 
     Args:
-        name: `digits` (built in), `folder`, `table`, `cifar10` or `fashion_mnist`.
-        root: Folder of the dataset on disk; a table may be one file; `digits` needs none.
-        train_split: What is trained on, where the usual names do not find it: a table's file in `root`, or a value of
-            its column `split`.
+        name: `digits` (built in), `folder`, `table`, `webdataset`, `packed`, `cifar10` or `fashion_mnist`.
+        root: Folder of the dataset on disk; a table may be one file, shards an address; `digits` needs none.
+        train_split: What is trained on, where the usual names do not find it: a table in `root`, or a value of its
+            column `split`; a pattern of shards such as `train-{0000..0127}.tar`.
         val_split: The same for evaluation.
-        image_column: Column that holds the images or the paths of their files.
-        label_column: Column that holds the labels.
+        image_column: Column of images or of the paths of their files; in shards the ending of the images' names.
+        label_column: Column of labels; in shards the ending of the labels' names, or a field of their JSON.
         class_names: Text file with the names of all classes, one a line, in label order; without it classes that the
             dataset does not name are numbered, or sorted by name.
         image_size: Height and width in pixels of the network's input; null keeps the images' own size.

@@ -14,6 +14,7 @@ from netaug.errors import DataError
 
 _MISSING = frozenset({"nan", "none", "null", "na", "n/a", "<na>"})
 _SHOWN = 5
+_MANY = 50
 
 _log = logging.getLogger("netaug")
 
@@ -79,6 +80,7 @@ def resolve_labels(train: RawLabels, val: RawLabels | None, names: tuple[str, ..
         number = {name: label for label, name in enumerate(class_names)}
         tables = [[number.get(text, -1) for text in one.distinct] for one in coded]
         _refuse_unknown(coded[0], tables[0], class_names)
+        _warn_of_captions(coded[0])
     if len(coded) > 1:
         _check_val(coded[1], tables[0], tables[1], class_names)
     _warn_of_gaps(coded[0].raw.origin, set(tables[0]), class_names)
@@ -173,6 +175,20 @@ def _refuse_unknown(train: _Coded, labels: list[int], class_names: tuple[str, ..
         allowed=f"one of {len(class_names)} names: {shown(class_names)}",
         fix="add it to the file of data.class_names, or mend the label",
     )
+
+
+def _warn_of_captions(train: _Coded) -> None:
+    """Texts that hardly repeat are no classes."""
+    images, different = len(train.codes_N), len(train.distinct)
+    if different > max(_MANY, images // 2):
+        example = train.distinct[0][:60]
+        _log.warning(
+            "%s has %d different labels on %d images, such as '%s': are these classes?",
+            train.raw.origin,
+            different,
+            images,
+            example,
+        )
 
 
 def _check_val(val: _Coded, trained: list[int], labels: list[int], class_names: tuple[str, ...]) -> None:

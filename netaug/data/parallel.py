@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -27,7 +27,9 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[int], Result], count: int, title: str, jobs: int) -> Iterator[Result]:
+def in_threads(
+    work: Callable[[int], Result], count: int, title: str, jobs: int, *, chunk: int = _CHUNK
+) -> Generator[Result, None, None]:
     """Run ``work`` on 0..count-1 and yield the results in order; the first error, or leaving, ends it.
 
     Args:
@@ -35,16 +37,17 @@ def in_threads(work: Callable[[int], Result], count: int, title: str, jobs: int)
         count: How many times.
         title: What is done, for the progress: a bar on a terminal, else a line every ten seconds.
         jobs: Number of threads. Few more results are made than are taken.
+        chunk: How many a thread does at a time.
     """
     pool = ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,))
-    starts = iter(range(0, count, _CHUNK))
+    starts = iter(range(0, count, chunk))
     running: deque[Future[list[Result]]] = deque()
     try:
         with _Shown(title, count) as shown:
             while True:
                 while len(running) < _CHUNKS_AHEAD * jobs and (start := next(starts, None)) is not None:
-                    chunk = range(start, min(start + _CHUNK, count))
-                    running.append(pool.submit(lambda chunk: [work(index) for index in chunk], chunk))
+                    part = range(start, min(start + chunk, count))
+                    running.append(pool.submit(lambda part: [work(index) for index in part], part))
                 if not running:
                     return
                 results = running.popleft().result()

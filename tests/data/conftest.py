@@ -14,6 +14,12 @@ from netaug.seeding import generator
 MakeFolder = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept from one test to the next, or in the user's own folder."""
+    monkeypatch.setenv("NETAUG_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def make_folder(tmp_path: Path) -> MakeFolder:
     """A function that writes ``{"train/cat": 3, ...}`` images and returns the root.
