@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.evaluation import SETTINGS, check_classes, evaluation_data
+from netaug.commands.evaluation import SETTINGS, check_classes, evaluation_data, shown_mean
 from netaug.commands.widths import (
     ALLOWED,
     add_images,
@@ -85,10 +85,10 @@ def _eval_one(place: Path, given: list[str]) -> None:
     data = build_data(evaluation_data(config.data, card), seed=config.train.seed)
     check_classes(card, data.info)
     normalizer = Normalizer(card.mean, card.std, device, config.train.channels_last)
-    task = ClassificationTask(config.train.label_smoothing)
+    task = ClassificationTask.of(config.train.label_smoothing, data.info)
     found = evaluate(model.to(device), data.val, normalizer, task)
     print(
-        f"top-1 {found['top1']:.2f} %  loss {found['loss']:.4f}  "
+        f"top-1 {found['top1']:.2f} %{shown_mean(found.get('mean_per_class'))}  loss {found['loss']:.4f}  "
         f"n {data.info.val_size:,}  split {data.info.val_split} of {data.info.name}"
     )
 

@@ -36,6 +36,11 @@ def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
     )
 
 
+def shown_mean(mean_per_class: float | None) -> str:
+    """The mean per-class accuracy for people, behind top-1; nothing where it was not measured."""
+    return "" if mean_per_class is None else f"  mean per class {mean_per_class:.2f} %"
+
+
 def check_classes(card: ModelCard, info: DataInfo) -> None:
     """Refuse data whose classes or channels are not those the network was trained on.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.commands.evaluation import shown_mean
 from netaug.config import RunConfig
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
@@ -54,8 +55,9 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
 
     result = train(config, out, resume=resume)
     summary, folder = result.summary, result.folder
+    mean = shown_mean(summary.get("val_mean_per_class"))
     print(
-        f"top-1 {summary['val_top1']:.2f} % on {summary['val_split']} after {summary['epochs']} epochs; "
+        f"top-1 {summary['val_top1']:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
         f"network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}; netaug predict {folder.path} IMAGE"

@@ -47,12 +47,14 @@ class Row:
         choice: The network.
         top1: In percent; None when not measured.
         loss: In nats; None when not measured.
+        mean_per_class: In percent; None when not measured or not customary.
         file: Where it was written; empty if nowhere.
     """
 
     choice: Choice
     top1: float | None = None
     loss: float | None = None
+    mean_per_class: float | None = None
     file: str = ""
 
 
@@ -159,14 +161,14 @@ def open_bench(run: Path, given: list[str], images: int) -> WidthBench:
     supernet.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
     normalizer = Normalizer(card.mean, card.std, device, last)
     batches = min(len(data.train), -(-images // config.data.batch_size))
-    task = ClassificationTask(config.train.label_smoothing)
+    task = ClassificationTask.of(config.train.label_smoothing, data.info)
     return WidthBench(supernet, card, data, normalizer, task, batches * config.data.batch_size)
 
 
 def measured(bench: WidthBench, choice: Choice, network: nn.Module) -> Row:
     """The line of a network with what the evaluation images say."""
     found = bench.measure(network)
-    return Row(choice, found["top1"], found["loss"])
+    return Row(choice, found["top1"], found["loss"], mean_per_class=found.get("mean_per_class"))
 
 
 def describe(bench: WidthBench) -> str:
@@ -186,6 +188,7 @@ def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
     table.add_column("network")
     columns = ["channels", "parameters", "MACs", "x base"]
     columns += ["top-1 %", "loss"] if rows[0].top1 is not None else []
+    columns += ["mean per class %"] if rows[0].mean_per_class is not None else []
     for column in columns:
         table.add_column(column, justify="right")
     if rows[0].file:
@@ -196,6 +199,8 @@ def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
         cells += [f"{macs:,}", f"{macs / base:.2f}"]
         if row.top1 is not None and row.loss is not None:
             cells += [f"{row.top1:.2f}", f"{row.loss:.4f}"]
+        if row.mean_per_class is not None:
+            cells.append(f"{row.mean_per_class:.2f}")
         table.add_row(*cells, *([row.file] if row.file else []))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from netaug.errors import RunFolderError
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A finished run's ``summary.json``; top-1 in percent 0..100, times in seconds, forward MACs."""
+    """A finished run's ``summary.json``; accuracies in percent 0..100, times in seconds, forward MACs."""
 
     epochs: int
     val_top1: float
@@ -27,6 +27,7 @@ class RunSummary:
     params: int
     macs: int
     val_split: str
+    val_mean_per_class: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def epochs_logged(folder: Path) -> int:
 def _read_summary(path: Path) -> RunSummary:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return RunSummary(**{item.name: content[item.name] for item in fields(RunSummary)})
+        return RunSummary(
+            **{item.name: content[item.name] for item in fields(RunSummary) if item.default is MISSING},
+            val_mean_per_class=content.get("val_mean_per_class"),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"'{path}' is not the summary of a finished run.",

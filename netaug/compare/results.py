@@ -31,6 +31,7 @@ class ArmRow:
         macs: MACs of the final network for one image.
         vs_baseline: Top-1 minus the baseline's, paired by seed; equal epochs for NetAug.
         vs_long: Top-1 minus the longer baseline's, paired by seed; equal training time for NetAug.
+        val_mean_per_class: Mean per-class accuracy, last epoch; None where it is not customary.
     """
 
     arm: Arm
@@ -46,6 +47,7 @@ class ArmRow:
     macs: int | None
     vs_baseline: Difference | None
     vs_long: Difference | None
+    val_mean_per_class: Spread | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,9 @@ def arm_rows(runs: Sequence[RunRecord]) -> tuple[ArmRow, ...]:
                 train_macs=statistics.fmean(s.train_macs for s in done) if done else None,
                 params=done[0].params if done else None,
                 macs=done[0].macs if done else None,
+                val_mean_per_class=spread(
+                    [s.val_mean_per_class for s in done if s.val_mean_per_class is not None]
+                ),
                 vs_baseline=None if arm == "baseline" else paired_difference(top1[arm], top1["baseline"]),
                 vs_long=paired_difference(top1[arm], top1["baseline-long"]) if arm == "netaug" else None,
             )

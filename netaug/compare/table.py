@@ -31,8 +31,10 @@ CSV_COLUMNS = (
     "macs",
     "val_split",
     "status",
+    "val_mean_per_class",
 )
-HEADERS = (
+_PER_CLASS = "mean per class %"
+_HEADERS = (
     "arm",
     "epochs",
     "lr",
@@ -47,8 +49,18 @@ HEADERS = (
 _WIDE = 160
 
 
-def cells(row: ArmRow) -> tuple[str, ...]:
-    """One row of the table, a text for each of ``HEADERS``."""
+def lines(rows: Sequence[ArmRow]) -> list[tuple[str, ...]]:
+    """The table's heading, then a line per arm; mean per-class accuracy has a column where it was measured."""
+    found = [_HEADERS, *(_cells(row) for row in rows)]
+    if all(row.val_mean_per_class is None for row in rows):
+        return found
+    place = _HEADERS.index("train top-1 %")
+    further = [_PER_CLASS, *(plus_minus(row.val_mean_per_class) for row in rows)]
+    return [(*line[:place], cell, *line[place:]) for line, cell in zip(found, further, strict=True)]
+
+
+def _cells(row: ArmRow) -> tuple[str, ...]:
+    """A text for each of the headings."""
     counted = f"{row.n} ({row.failed} failed)" if row.failed else str(row.n)
     return (
         row.arm,
@@ -87,18 +99,18 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _table(comparison: Comparison, console: Console) -> Table:
     """A row per arm, or a column per arm where the console is too narrow for that."""
-    lines = [HEADERS, *(cells(row) for row in comparison.rows)]
-    wide = _grid(lines)
+    shown = lines(comparison.rows)
+    wide = _grid(shown)
     if console.measure(wide, options=console.options.update(max_width=_WIDE)).maximum <= console.width:
         return wide
-    return _grid(list(zip(*lines, strict=True)))
+    return _grid(list(zip(*shown, strict=True)))
 
 
-def _grid(lines: Sequence[tuple[str, ...]]) -> Table:
+def _grid(shown: Sequence[tuple[str, ...]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, header in enumerate(lines[0]):
+    for index, header in enumerate(shown[0]):
         table.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
-    for line in lines[1:]:
+    for line in shown[1:]:
         table.add_row(*line)
     return table
 

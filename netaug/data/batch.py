@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -48,6 +49,7 @@ class DataInfo:
         train_size: Number of training images.
         val_size: Number of evaluation images.
         val_split: Where the evaluation images come from: ``val``, ``test`` or ``holdout``.
+        metric: What results on it are customarily reported in, beside top-1 if it is another.
     """
 
     name: str
@@ -60,6 +62,7 @@ class DataInfo:
     train_size: int
     val_size: int
     val_split: str
+    metric: Literal["top1", "mean_per_class"] = "top1"
 
     @property
     def num_classes(self) -> int:

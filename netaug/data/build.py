@@ -12,7 +12,7 @@ from netaug.config import DataConfig
 from netaug.data import sources as sources  # registers every dataset
 from netaug.data.batch import DataInfo
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
-from netaug.data.registry import Source, Split, ignored_settings, load_source
+from netaug.data.registry import Source, Split, customary_metric, ignored_settings, load_source
 from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
@@ -80,6 +80,7 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Da
         train_size=len(train),
         val_size=len(val),
         val_split=val_split,
+        metric=customary_metric(config.name),
     )
     evaluation = Steps(None if in_memory else fit)
     training = _train_steps(evaluation, size, config, seed)

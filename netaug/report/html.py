@@ -34,13 +34,14 @@ def render_page(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    headers, *rows = table.lines(comparison.rows)
     curves = [(title, learning_curves(comparison.runs, split, axis)) for split, axis, title in _CURVES]
     environment.filters.update(rate=numbers.rate, seconds=numbers.seconds)
     return environment.get_template("page.html.jinja").render(
         recipe=comparison.request.recipe,
         verdict=comparison.verdict,
-        headers=table.HEADERS,
-        rows=[table.cells(row) for row in comparison.rows],
+        headers=headers,
+        rows=rows,
         network=table.network(comparison),
         pairs=paired_differences(comparison),
         curves=[(title, svg) for title, svg in curves if svg],

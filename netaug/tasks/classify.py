@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from netaug.tasks.base import Task
 
+if TYPE_CHECKING:
+    from netaug.data.batch import DataInfo
+
 
 class ClassificationTask(Task):
-    """Cross-entropy with label smoothing, and top-1 accuracy.
+    """Cross-entropy with label smoothing, top-1 accuracy, and where asked for the mean of each class's accuracy.
 
     Args:
         label_smoothing: Probability mass spread over all classes, in [0, 1). The loss of metrics is smoothed
             too, in training and validation alike, so that the two curves can be compared.
+        per_class: Number of classes C if accuracy is also measured class by class; None measures top-1 alone.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
+    def __init__(self, label_smoothing: float = 0.0, per_class: int | None = None) -> None:
+        self.label_smoothing, self.per_class = label_smoothing, per_class
+
+    @classmethod
+    def of(cls, label_smoothing: float, info: DataInfo) -> ClassificationTask:
+        """The task that measures what is customary for a dataset."""
+        return cls(label_smoothing, info.num_classes if info.metric == "mean_per_class" else None)
 
     def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
         """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N; labels ``[N]``, or shares ``[N, C]``."""
@@ -28,17 +40,33 @@ class ClassificationTask(Task):
     def sums(self, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> Tensor:
         """Sum of losses, number of right answers, number of images: float64 ``[3]``, on the device.
 
-        Of mixed labels, shares ``[N, C]``, the likeliest class is the right answer.
+        Of mixed labels, shares ``[N, C]``, the likeliest class is the right answer. With ``per_class`` the right
+        answers and the images of each class follow: ``[3 + 2 C]``.
         """
         count = len(labels_N)
         labels_N = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
-        right = (outputs.argmax(1) == labels_N).sum().double()
-        return torch.stack([loss.detach().double() * count, right, torch.full_like(right, count)])
+        right_N = outputs.argmax(1) == labels_N
+        right = right_N.sum().double()
+        sums = torch.stack([loss.detach().double() * count, right, torch.full_like(right, count)])
+        if self.per_class is None:
+            return sums
+        of_class_NC = labels_N[:, None] == torch.arange(self.per_class, device=labels_N.device)
+        right_C, count_C = (of_class_NC & right_N[:, None]).sum(0), of_class_NC.sum(0)
+        return torch.cat([sums, right_C.double(), count_C.double()])
 
     def metrics(self, sums: Tensor) -> dict[str, float]:
-        """Mean ``loss`` in nats and ``top1`` in percent; the one place that waits for the device."""
-        loss, right, count = sums.tolist()
-        return {"loss": loss / count, "top1": 100 * right / count}
+        """Mean ``loss`` in nats and ``top1`` in percent; the one place that waits for the device.
+
+        With ``per_class`` also ``mean_per_class``: the mean over classes of the percentage right of each, classes
+        without an image left out.
+        """
+        loss, right, count, *classes = sums.tolist()
+        found = {"loss": loss / count, "top1": 100 * right / count}
+        if self.per_class is None:
+            return found
+        pairs = zip(classes[: self.per_class], classes[self.per_class :], strict=True)
+        shares = [right / count for right, count in pairs if count]
+        return {**found, "mean_per_class": 100 * math.fsum(shares) / len(shares)}
 
     @torch.no_grad()
     def predictions(self, logits_NC: Tensor, top: int) -> tuple[Tensor, Tensor]:

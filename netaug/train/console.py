@@ -84,6 +84,8 @@ class TrainingConsole:
     def epoch(self, record: EpochRecord) -> None:
         """An epoch is done; writes its line."""
         val = "" if record.val_top1 is None else f"  val top-1 {record.val_top1:5.2f} %"
+        if record.val_mean_per_class is not None:
+            val += f"  per class {record.val_mean_per_class:5.2f} %"
         self.say(
             f"epoch {record.epoch + 1:>{len(str(self._epochs))}}/{self._epochs}  loss {record.train_loss:.4f}  "
             f"top-1 {record.train_top1:5.2f} %{val}  lr {record.lr:.4g}  {record.images_per_second:.0f} img/s  "

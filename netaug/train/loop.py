@@ -47,6 +47,7 @@ class EpochRecord:
         steps: Optimizer updates in the epoch.
         train_macs: Multiply-accumulates of all forwards of all images and passes of the training part.
         widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
+        val_mean_per_class: Mean over classes of the percentage right; None where it is not customary or not evaluated.
     """
 
     epoch: int
@@ -61,6 +62,7 @@ class EpochRecord:
     steps: int
     train_macs: int
     widths: dict[str, float]
+    val_mean_per_class: float | None = None
 
 
 class Tally:
@@ -215,6 +217,7 @@ class Trainer:
                 steps=steps,
                 train_macs=tally.macs,
                 widths=tally.widths(),
+                val_mean_per_class=validated.get("mean_per_class"),
             )
 
     @property

@@ -119,7 +119,7 @@ def _trainer(network: Network, data: Data, config: RunConfig, device: torch.devi
         check_compiler(device)
         compile_base(network.base)
     normalizer = Normalizer(data.info.mean, data.info.std, device, last)
-    task = ClassificationTask(config.train.label_smoothing)
+    task = ClassificationTask.of(config.train.label_smoothing, data.info)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0
     return Trainer(network, data, task, normalizer, config.train, sort_until)
 
@@ -173,6 +173,7 @@ def summarize(
         "steps": sum(record.steps for record in records),
         "val_top1": last.val_top1,
         "val_loss": last.val_loss,
+        "val_mean_per_class": last.val_mean_per_class,
         "train_top1": last.train_top1,
         "train_loss": last.train_loss,
         "train_seconds": sum(record.seconds for record in records),

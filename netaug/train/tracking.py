@@ -146,6 +146,7 @@ def epoch_values(record: EpochRecord) -> dict[str, float]:
         "train/top1": record.train_top1,
         "val/loss": record.val_loss,
         "val/top1": record.val_top1,
+        "val/mean_per_class": record.val_mean_per_class,
         "epoch/lr": record.lr,
         "epoch/images_per_second": record.images_per_second,
         "epoch/train_seconds": record.seconds,

@@ -35,7 +35,7 @@ def test_files_hold_every_run(tmp_path):
     assert len(rows) == 6
     assert set(rows[0]) == {
         *("arm", "phase", "seed", "lr", "epochs", "val_top1", "train_top1", "val_loss", "train_loss"),
-        *("train_seconds", "train_macs", "params", "macs", "val_split", "status"),
+        *("train_seconds", "train_macs", "params", "macs", "val_split", "status", "val_mean_per_class"),
     }
     first = next(row for row in rows if row["arm"] == "netaug" and row["seed"] == "1")
     summary = json.loads((out / "netaug-seed1" / "summary.json").read_text())

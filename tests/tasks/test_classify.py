@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 
 from netaug.tasks import ClassificationTask
 
@@ -37,3 +38,22 @@ def test_predictions_are_the_likeliest_first() -> None:
 def test_more_predictions_than_classes_are_all_of_them() -> None:
     probabilities, _ = ClassificationTask().predictions(torch.randn(2, 3), top=5)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize("classes_at_hand", [4, 6])
+def test_mean_per_class_accuracy_of_uneven_classes_is_sklearns(classes_at_hand: int) -> None:
+    """Also over uneven batches, and with classes that have no image."""
+    task = ClassificationTask(per_class=6)
+    drawn = torch.Generator().manual_seed(classes_at_hand)
+    labels_N = (torch.rand(200, generator=drawn) ** 3 * classes_at_hand).long()
+    logits_NC = torch.randn(200, 6, generator=drawn)
+    logits_NC[:, classes_at_hand:] -= 99  # sklearn warns of predicted classes that no label has
+    logits_NC[torch.arange(100), labels_N[:100]] += 2
+    parts = [slice(0, 130), slice(130, 131), slice(131, 200)]
+    sums = [task.sums(logits_NC[p], labels_N[p], torch.tensor(0.0)) for p in parts]
+    assert {part.shape for part in sums} == {(15,)}  # a fixed size: processes may add them
+    found = task.metrics(torch.stack(sums).sum(0))
+    expected = balanced_accuracy_score(labels_N.numpy(), logits_NC.argmax(1).numpy())
+    assert found["mean_per_class"] == pytest.approx(100 * expected, abs=1e-12)
+    assert found["top1"] != pytest.approx(found["mean_per_class"], abs=0.5)
+    assert "mean_per_class" not in ClassificationTask().metrics(sums[0][:3])

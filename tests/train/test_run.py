@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from netaug.cli import main
 from netaug.config import RunConfig
 from netaug.errors import RunFolderError, TrainingError, UnsupportedModelError
 from netaug.models import create_model
@@ -165,3 +166,18 @@ def test_settings_of_the_process_are_applied(tmp_path: Path) -> None:
     train(replace(config, train=replace(config.train, threads=1)), tmp_path / "run")
     assert torch.get_num_threads() == 1
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["threads"] == 1
+
+
+def test_mean_per_class_accuracy_is_logged_where_it_is_customary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr("netaug.data.build.customary_metric", lambda name: "mean_per_class")
+    out = tmp_path / "run"
+    finished = train(small(), out)
+    line = metrics(finished, drop=())[-1]
+    assert line["val_mean_per_class"] == finished.summary["val_mean_per_class"]
+    assert line["val_mean_per_class"] != line["val_top1"]
+    shown = f"{line['val_mean_per_class']:.2f} %"
+    assert f"per class {shown}" in capsys.readouterr().err
+    assert main(["eval", str(out)]) == 0
+    assert f"mean per class {shown}" in capsys.readouterr().out
