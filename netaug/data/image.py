@@ -1,4 +1,8 @@
-"""Image files into uint8 tensors: JPEG and PNG through torchvision, all else through Pillow."""
+"""Image files into uint8 tensors: JPEG through torchvision, all else through Pillow.
+
+PNG is not left to torchvision: its decoder ends the process with a segmentation fault where the data in the file is
+damaged (seen with 0.29.1), and a dataset's file is not to be trusted so far.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ try:
 except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same pixels, slower
     decode_image = None
 
+_JPEG_START = b"\xff\xd8"
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 _HEADER_BYTES = 2**18
 _PILLOW_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -98,14 +103,14 @@ def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
     size_HW = header_size(content)
     if size_HW is not None:
         refuse_oversized(path, size_HW)
-    if decode_image is not None and size_HW is not None:
+    if decode_image is not None and size_HW is not None and content.startswith(_JPEG_START):
         mode = "GRAY" if in_chans == 1 else "RGB"
         try:
             image: Tensor = decode_image(torch.frombuffer(content, dtype=torch.uint8), mode, True)
         except RuntimeError:
-            pass  # a kind of JPEG or PNG that torchvision lacks; a damaged one fails below as well
+            pass  # a kind of JPEG that torchvision lacks; a damaged one fails below as well
         else:
-            return _eight_bits(image)
+            return image
     return _decode_with_pillow(path, content, in_chans)
 
 
@@ -169,17 +174,18 @@ def read_content(path: str) -> bytearray:
         raise DataError(f"the image file '{path}' cannot be read.", got=error.strerror) from None
 
 
-def _eight_bits(image_CHW: Tensor) -> Tensor:
-    if image_CHW.dtype == torch.uint8:
-        return image_CHW
-    return (image_CHW.to(torch.int32) >> 8).to(torch.uint8)
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The upper 8 of 16 bits of a grey image; Pillow's own conversion clips, and it keeps colour in 8 bits already."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
 
 
 def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
     try:
         with Image.open(io.BytesIO(content)) as file:
             refuse_oversized(path, (file.height, file.width))
-            image = ImageOps.exif_transpose(file).convert("L" if in_chans == 1 else "RGB")
+            image = _eight_bits(ImageOps.exif_transpose(file)).convert("L" if in_chans == 1 else "RGB")
     except _PILLOW_BOMBS as error:
         raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from netaug.data import load_image
-from netaug.data.image import decode_file, read_size
+from netaug.data.image import decode_content, decode_file, read_size
 from netaug.errors import DataError
 
 
@@ -130,3 +131,22 @@ def test_a_folder_is_no_image(tmp_path: Path):
 def test_other_channel_counts_are_refused(tmp_path: Path):
     with pytest.raises(DataError, match="4 channels"):
         load_image(tmp_path / "any.jpg", Format(in_chans=4))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_no_damage_to_a_file_ends_the_process(tmp_path: Path, suffix: str):
+    """Each changed file decodes or is an error; torchvision's decoder of PNG crashes on such."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(
+        file, {"png": "PNG", "jpg": "JPEG"}[suffix]
+    )
+    failed = 0
+    for number in range(200):
+        draws, content = np.random.default_rng(number), bytearray(file.getvalue())
+        for place in draws.integers(30, len(content), 2):
+            content[place] ^= draws.integers(1, 256)
+        try:
+            assert decode_content(content, "damaged", 3).dtype == torch.uint8
+        except DataError:
+            failed += 1
+    assert failed > 0
