@@ -67,10 +67,9 @@ class DataConfig:
     """Which images are trained on and how they are fed.
 
     Args:
-        name: `digits` (built in), `folder`, `table`, `webdataset`, `hf`, `packed`, `cifar10` or
-            `fashion_mnist`.
-        root: Folder of the dataset on disk; a table may be one file, shards an address, `hf`
-            a dataset on the hub, `hub:OWNER/NAME`; `digits` needs none.
+        name: `digits` (built in), `folder`, `table`, `webdataset`, `hf`, `packed`, `cifar10` or `fashion_mnist`.
+        root: Folder of the dataset on disk; a table may be one file, shards may be at an address, and `hf` takes
+            `hub:OWNER/NAME` too; `digits` needs none.
         train_split: What is trained on, where the usual names do not find it: a split's name; a table in `root`;
             a pattern of shards such as `train-{0000..0127}.tar`.
         val_split: The same for evaluation.
