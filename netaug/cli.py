@@ -24,7 +24,7 @@ COMMANDS = {
     "compare": "train with and without NetAug, several seeds, and compare",
     "runs": "list the runs in a folder: how far they are and how good",
     "inspect": "show what of a network widens, and what does not and why",
-    "data": "pack a dataset into one file for fast repeated training",
+    "data": "check a dataset, or pack it into one file for fast repeated training",
     "recipes": "list the recipes, or show one",
     "models": "list the networks",
 }

@@ -8,6 +8,7 @@ from netaug.errors import ConfigError
 from netaug.recipes import nearest
 
 _SUBCOMMANDS = {
+    "check": "count and decode everything, find what is broken or doubled, measure speed",
     "pack": "write a scaled copy in one file, for fast repeated training",
 }
 
@@ -20,6 +21,7 @@ subcommands:
 {rows}
 
 example:
+  netaug data check folder --data.root DIR --model mcunet
   netaug data pack folder --data.root DIR --out PACKED --size 224
 
 `netaug data SUBCOMMAND --help` shows its arguments with an example."""

@@ -84,6 +84,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_process_that_ends_in_the_middle_leaves_no_dataset_and_the_next_one_starts_anew(
     root: Path, tmp_path: Path, number: int

@@ -1,0 +1,118 @@
+"""`netaug data check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
+from netaug.errors import DataError
+from netaug.recipes.loader import default_config
+from netaug.recipes.settings import add_settings
+
+if TYPE_CHECKING:
+    from netaug.config import DataConfig
+    from netaug.data import Published
+
+_ABOUT = """\
+Looks at every image of a dataset before time is spent on training. It
+  - counts images by split and class, beside the published counts where the dataset has them;
+  - reads and decodes every file: broken, cut off, oversized (known from the header, before memory is taken) and
+    those that are no images; and, for your information, CMYK, 16 bits, greyscale and EXIF-rotated ones;
+  - finds images that are equal pixel by pixel: in both splits, or under two labels. Similar ones are not found;
+  - times the train pipeline on one core and, with --model, training steps of that network with and without NetAug
+    on this machine, and says which of the two limits and how many --data.workers are needed.
+
+Exit codes: 0 the dataset is sound, 1 problems were found, 2 a mistake in the command or a dataset that cannot be
+read at all, 130 stopped by Ctrl-C (what was found until then is shown, and written to --json)."""
+
+_EXAMPLE = """
+netaug data check cifar10 --data.root DIR
+netaug data check folder --data.root DIR --model mcunet
+netaug data check packed --data.root PACKED --json found.json --no-speed"""
+
+_SETTINGS = (
+    *SETTINGS,
+    *(f"data.{key}" for key in ("image_size", "augment", "batch_size", "cache")),
+    *(f"train.{key}" for key in ("device", "threads", "channels_last")),
+)
+
+EXIT_PROBLEMS = 1
+
+
+def run(words: list[str]) -> None:
+    """Check a dataset and report."""
+    usage = "DATASET --data.root DIR [--model NAME] [--json FILE] [--no-speed] [--jobs N]"
+    parser = new_parser("data check", usage, _ABOUT, _EXAMPLE)
+    parser.add_argument("dataset", type=str, help="A name as for --data.name.")
+    parser.add_argument("--model", type=str | None, default=None, help="A network as for --model.name.")
+    parser.add_argument(
+        "--json", type=str | None, default=None, help="File to write everything to, every file by name."
+    )
+    parser.add_argument("--no-speed", action="store_true", help="Do not time anything.")
+    parser.add_argument("--jobs", type=int | None, default=None, help="Threads; null is one a processor.")
+    add_settings(parser, _SETTINGS)
+    arguments, given = parse(parser, words, _SETTINGS)
+    jobs = check_jobs(arguments.jobs)
+    _check_json(arguments.json)
+
+    from netaug.data.build import check_settings
+    from netaug.data.registry import load_source
+    from netaug.datacheck.counts import complaints, count
+    from netaug.datacheck.report import Report
+    from netaug.datacheck.scan import scan
+
+    config = data_config(arguments.dataset, given)
+    check_settings(config)
+    if arguments.model is not None:
+        from netaug.models import default_image_size
+
+        default_image_size(arguments.model)  # a wrong name is said before the work, not after it
+    source = load_source(config)
+    facts = _facts(config)
+    rows = count(source, facts)
+    splits = [("train", source.train), *([(source.val_split, source.val)] if source.val is not None else [])]
+    findings = scan(splits, jobs)
+    speed, reason = None, ""
+    if findings.complete and not arguments.no_speed:
+        from netaug.datacheck.speed import try_measure
+
+        print("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
+        asked = any(word.startswith("--data.augment=") for word in given)
+        run_config = default_config([f"--data.name={arguments.dataset}", *given])
+        speed, reason = try_measure(
+            run_config, arguments.model, check_jobs(None), augment=config.augment if asked else None
+        )
+    report = Report(config.name, config.root, rows, complaints(rows, facts), findings, speed, reason)
+    print("\n".join(report.lines()), flush=True)
+    if arguments.json is not None:
+        Path(arguments.json).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
+    if not findings.complete:
+        raise KeyboardInterrupt
+    if report.problems:
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _check_json(path: str | None) -> None:
+    """Refuse a place that cannot be written to before the work, not after it."""
+    if path is None:
+        return
+    if not Path(path).absolute().parent.is_dir() or Path(path).is_dir():
+        raise DataError(
+            f"--json '{path}' cannot be written.",
+            got="a folder" if Path(path).is_dir() else f"no folder '{Path(path).parent}'",
+            allowed="a file in an existing folder",
+        )
+
+
+def _facts(config: DataConfig) -> Published | None:
+    """What is published of the dataset, or of the one that it is a packed copy of."""
+    from netaug.data import published
+    from netaug.data.packed.layout import read_meta
+
+    if config.name == "packed" and config.root is not None:
+        return published(read_meta(Path(config.root).expanduser()).origin)
+    return published(config.name)
