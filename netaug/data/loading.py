@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from netaug.data.registry import Split
 from netaug.data.sampler import BatchKey, OrderedBatches, ShuffledBatches
 from netaug.data.store import Indices, MemoryImages
 from netaug.data.transforms import Fit, ImagenetAugment, SmallAugment
+from netaug.data.workers import end_with_this_process, start_worker
 from netaug.errors import DataError
 
 _log = logging.getLogger("netaug")
@@ -207,14 +207,16 @@ class _Batches:
             num_workers=loading.workers,
             persistent_workers=loading.workers > 0,
             collate_fn=_unchanged,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             pin_memory=loading.pin_memory,
             generator=torch.Generator(),  # else each epoch would draw from torch's global generator
         )
 
     def __iter__(self) -> Iterator[ClassificationBatch]:
         before = len(self._skipped)
-        for loaded in self._loader:
+        iterator = iter(self._loader)
+        end_with_this_process(iterator)
+        for loaded in iterator:
             if loaded.error is not None:
                 raise loaded.error
             self._skipped.update(loaded.skipped)
@@ -235,10 +237,3 @@ def warn_skipped(paths: list[str]) -> None:
 
 def _unchanged(loaded: Any) -> Any:
     return loaded
-
-
-def _start_worker(_: int) -> None:
-    """One thread each; signals to the whole process group are for the main process, which still needs its workers."""
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
-        signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,21 @@ def test_what_workers_receive_can_be_pickled(two_classes: Path, kind: str):
     dataset = loader._batches._loader.dataset
     key = (0, next(loader.epoch(0)).indices_N.numpy())
     assert equal(pickle.loads(pickle.dumps(dataset))[key].batch, dataset[key].batch)
+
+
+@pytest.mark.slow
+def test_an_error_that_nobody_catches_ends_the_process_and_its_workers():
+    """Workers ignore SIGTERM: without being told to end they would be waited for, for ever."""
+    script = """
+import torch
+from netaug.config import DataConfig
+from netaug.data import build_data
+
+data = build_data(DataConfig(name="digits", workers=1), seed=0)
+batches = data.train.epoch(0)
+next(batches)
+kept = batches  # as the traceback of an error does
+raise SystemExit(7)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
+    assert ended.returncode == 7
