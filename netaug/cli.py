@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import netaug
 from netaug.errors import ConfigError, NetaugError
+from netaug.processes import place
 from netaug.recipes import nearest
 
 EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
@@ -57,18 +58,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             was asked to stop: 128 + the signal's number.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    first = _is_first_here()
+    level = logging.WARNING if first else logging.ERROR  # all of several processes would warn of the same
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=level)
     try:
         return _dispatch(words)
     except NetaugError as error:
-        print(error.report(), file=sys.stderr)
+        if first if error.loud is None else error.loud:
+            print(error.report(), file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped", file=sys.stderr)
+        if getattr(stop, "loud", True):
+            print(str(stop) or "stopped", file=sys.stderr)
         return int(getattr(stop, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:  # the reader of our output went away, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+
+
+def _is_first_here() -> bool:
+    """Whether this is the first of several processes on this machine that do the same, or the only one."""
+    try:
+        return place().local_rank == 0
+    except ConfigError:
+        return True  # whoever needs the variables says what is wrong with them
 
 
 def _dispatch(words: list[str]) -> int:

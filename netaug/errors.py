@@ -11,7 +11,13 @@ class NetaugError(Exception):
         got: What arrived.
         allowed: What would have been accepted.
         fix: The next action.
+
+    Attributes:
+        loud: Whether this process, one of several that train together, is the one to print it; None: they have not
+            agreed on one.
     """
+
+    loud: bool | None = None
 
     def __init__(
         self, where: str, *, got: object = None, allowed: object = None, fix: str | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from netaug.data.batch import ClassificationBatch, Normalizer
 from netaug.errors import DataError
@@ -13,7 +13,6 @@ from netaug.modes import evaluating
 from netaug.tasks.base import Task
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module, loader: Iterable[ClassificationBatch], normalizer: Normalizer, task: Task
 ) -> dict[str, float]:
@@ -31,13 +30,31 @@ def evaluate(
     Raises:
         DataError: The loader has no batch.
     """
-    total: torch.Tensor | None = None
+    return task.metrics(added(list(batch_sums(model, loader, normalizer, task))))
+
+
+def batch_sums(
+    model: nn.Module, loader: Iterable[ClassificationBatch], normalizer: Normalizer, task: Task
+) -> Iterator[Tensor]:
+    """The task's sums of each batch of a loader; arguments as for :func:`evaluate`."""
     with evaluating(model):
         for batch in loader:
-            outputs = model(normalizer(batch.images_NCHW))
-            labels_N = batch.labels_N.to(normalizer.device, non_blocking=True)
-            sums = task.sums(outputs, labels_N, task.loss(outputs, labels_N))
-            total = sums if total is None else total + sums
-    if total is None:
+            with torch.no_grad():
+                outputs = model(normalizer(batch.images_NCHW))
+                labels_N = batch.labels_N.to(normalizer.device, non_blocking=True)
+                sums = task.sums(outputs, labels_N, task.loss(outputs, labels_N))
+            yield sums
+
+
+def added(sums: Sequence[Tensor]) -> Tensor:
+    """The sums of all batches together, added one after the other.
+
+    Raises:
+        DataError: There is no batch.
+    """
+    if not sums:
         raise DataError("there is nothing to evaluate on.", got="a split without images")
-    return task.metrics(total)
+    total = sums[0]
+    for one in sums[1:]:
+        total = total + one
+    return total

@@ -7,6 +7,7 @@ from pathlib import Path
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.evaluation import shown_mean
 from netaug.config import RunConfig
+from netaug.processes import place
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS, add_settings
@@ -54,6 +55,8 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
     from netaug.train.run import train
 
     result = train(config, out, resume=resume)
+    if place().rank > 0:
+        return
     summary, folder = result.summary, result.folder
     mean = shown_mean(summary.get("val_mean_per_class"))
     print(

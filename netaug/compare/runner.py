@@ -21,6 +21,7 @@ from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
 from netaug.errors import ConfigError, NetaugError
+from netaug.processes import alone
 
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 15.0
@@ -104,7 +105,7 @@ class Runner:
         command += [*request.overrides, *spec.arguments()]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=alone()
             )
         self._board.started(spec)
         return _Child(spec, folder, log, process)

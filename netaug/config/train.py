@@ -52,6 +52,9 @@ class TrainConfig:
         checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
         keep_checkpoints: How many checkpoints are kept; older ones are removed.
         tensorboard: Whether curves are also written for TensorBoard, into the run folder; needs netaug[tensorboard].
+        sync_batchnorm: Whether batch norm in training uses the statistics of all processes' images instead of those of
+            each process's own; on CUDA only.
+        timeout_minutes: How long a process waits for the others, at the start and in a step, before it gives up.
         wandb: Project of Weights & Biases that gets the curves too; needs netaug[wandb]. null sends nothing.
     """
 
@@ -86,6 +89,8 @@ class TrainConfig:
     keep_checkpoints: int = 2
     tensorboard: bool = False
     wandb: str | None = None
+    sync_batchnorm: bool = False
+    timeout_minutes: float = 10.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate", "eval_every", "checkpoint_every", "keep_checkpoints"):
@@ -93,6 +98,7 @@ class TrainConfig:
         self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")
+        self._require("timeout_minutes", 0 < self.timeout_minutes < math.inf, "a number above 0")
         self._require("wandb", self.wandb != "", "null, or the name of a project")
         self._require("lr", 0 < self.lr < math.inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number, at least 0")

@@ -13,6 +13,7 @@ from netaug.data import sources as sources  # registers every dataset
 from netaug.data.batch import DataInfo
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
 from netaug.data.registry import Source, Split, customary_metric, ignored_settings, load_source
+from netaug.data.sampler import WHOLE, Share
 from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
@@ -41,13 +42,14 @@ class Data:
     val: EvalLoader
 
 
-def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Data:
+def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False, share: Share = WHOLE) -> Data:
     """Find a dataset and make its loaders.
 
     Args:
         config: Which images, and how they are fed.
         seed: Keys the order and the augmentation; splits and subsets do not depend on it.
         pin_memory: Whether batches come in page-locked memory, for CUDA.
+        share: What this process loads, if several train together.
 
     Returns:
         The dataset's facts and its two loaders. Batches are bit for bit the same for any ``config.workers``.
@@ -84,7 +86,7 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False) -> Da
     )
     evaluation = Steps(None if in_memory else fit)
     training = _train_steps(evaluation, size, config, seed)
-    loading = Loading(config.workers, skip, pin_memory)
+    loading = Loading(config.workers, skip, pin_memory, share)
     return Data(
         info,
         TrainLoader(train, training, batch_size=config.batch_size, seed=seed, loading=loading),

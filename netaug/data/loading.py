@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from netaug.data.batch import ClassificationBatch
 from netaug.data.registry import Split
-from netaug.data.sampler import BatchKey, OrderedBatches, ShuffledBatches
+from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches
 from netaug.data.store import Indices, MemoryImages
 from netaug.data.transforms import Fit, ImagenetAugment, SmallAugment
 from netaug.data.workers import end_with_this_process, start_worker
@@ -46,11 +46,13 @@ class Loading:
         workers: Loader processes; 0 loads in this process.
         skip_errors: Leave out files that do not decode, and say how many; else they raise.
         pin_memory: Whether batches come in page-locked memory.
+        share: What this process loads, if several train together.
     """
 
     workers: int = 0
     skip_errors: bool = False
     pin_memory: bool = False
+    share: Share = WHOLE
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class TrainLoader:
     Args:
         split: Training images, already selected.
         steps: What is done to them.
-        batch_size: Images per step.
+        batch_size: Images per step, of all processes together.
         seed: Keys the order.
         loading: How they are fetched.
 
@@ -152,7 +154,7 @@ class TrainLoader:
                 fix=f"--data.batch_size {max(1, min(32, len(split)))}",
             )
         dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
-        self._sampler = ShuffledBatches(len(split), batch_size, seed)
+        self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)
         self._batches = _Batches(dataset, self._sampler, loading)
 
     def __len__(self) -> int:
@@ -160,7 +162,7 @@ class TrainLoader:
         return len(self._sampler)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[ClassificationBatch]:
-        """The batches of one epoch, 0-based, but for the first ``skip``, which are not made; one epoch at a time.
+        """This process's share of the batches of one epoch, 0-based, but for the first ``skip``; one epoch at a time.
 
         Raises:
             DataError: An image does not decode.
@@ -183,7 +185,7 @@ class EvalLoader:
         if isinstance(split.images, MemoryImages):
             loading = replace(loading, workers=0)  # nothing to compute: processes would only copy
         dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
-        self._sampler = OrderedBatches(len(split), batch_size)
+        self._sampler = OrderedBatches(len(split), batch_size, loading.share)
         self._batches = _Batches(dataset, self._sampler, loading)
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,26 @@ BatchKey = tuple[int, npt.NDArray[np.int64]]
 """(epoch, positions in the split of the batch's images)."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes loads: its consecutive part of a training batch, every nth batch of an evaluation.
+
+    Args:
+        rank: Number of the process, 0-based.
+        size: How many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, count: int) -> slice:
+        """The part of ``count`` positions; the parts of all processes are these positions, once each, in order."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+
+WHOLE = Share()
+
+
 class ShuffledBatches(Sampler[BatchKey]):
     """Keys of one epoch's training batches, in an order of (seed, epoch) alone.
 
@@ -23,12 +44,13 @@ class ShuffledBatches(Sampler[BatchKey]):
 
     Args:
         size: Number of images in the split.
-        batch_size: Images per batch, at most ``size``.
+        batch_size: Images per batch of all processes together, at most ``size``.
         seed: The run's seed.
+        share: The part of each batch that this process makes; the batches do not depend on it.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
+    def __init__(self, size: int, batch_size: int, seed: int, share: Share = WHOLE) -> None:
+        self.size, self.batch_size, self.seed, self.share = size, batch_size, seed, share
         self.epoch = self.skip = 0
 
     def __len__(self) -> int:
@@ -38,7 +60,8 @@ class ShuffledBatches(Sampler[BatchKey]):
         epoch = self.epoch
         order_N = torch.randperm(self.size, generator=generator(self.seed, "order", epoch)).numpy()
         for step in range(self.skip, len(self)):
-            yield epoch, order_N[step * self.batch_size : (step + 1) * self.batch_size]
+            batch_N = order_N[step * self.batch_size : (step + 1) * self.batch_size]
+            yield epoch, batch_N[self.share.of(self.batch_size)]
 
 
 class OrderedBatches(Sampler[BatchKey]):
@@ -47,14 +70,19 @@ class OrderedBatches(Sampler[BatchKey]):
     Args:
         size: Number of images in the split.
         batch_size: Images per batch.
+        share: Processes take whole batches in turns: none is cut, repeated or padded.
     """
 
-    def __init__(self, size: int, batch_size: int) -> None:
-        self.size, self.batch_size = size, batch_size
+    def __init__(self, size: int, batch_size: int, share: Share = WHOLE) -> None:
+        self.size, self.batch_size, self.share = size, batch_size, share
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        return len(self._starts())
+
+    def _starts(self) -> range:
+        stride = self.batch_size * self.share.size
+        return range(self.batch_size * self.share.rank, self.size, stride)
 
     def __iter__(self) -> Iterator[BatchKey]:
-        for start in range(0, self.size, self.batch_size):
+        for start in self._starts():
             yield 0, np.arange(start, min(start + self.batch_size, self.size), dtype=np.int64)

@@ -140,6 +140,11 @@ class Supernet(nn.Module):
         most = limit * self._counter.macs({})
         return draw(groups, self.config, step, progress, lambda widths: self._counter.macs(widths) <= most)
 
+    def widens(self, progress: float) -> bool:
+        """Whether steps at this progress in [0, 1] have an augmented pass."""
+        roles = {group.role for group in self.plan.groups.values()}
+        return any(is_augmented(role, self.config, progress) for role in roles)
+
     def passes(self, step: int, progress: float) -> Iterator[Pass]:
         """The passes of one training step: the base network, then one drawn wider network (weight alpha).
 
@@ -162,8 +167,7 @@ class Supernet(nn.Module):
             )
         try:
             self.use_base()
-            roles = {group.role for group in self.plan.groups.values()}
-            widens = any(is_augmented(role, self.config, progress) for role in roles)
+            widens = self.widens(progress)
             yield Pass("base", 1.0, self.widths, last=not widens)
             if widens:
                 self._widen(self.sample(step, progress))

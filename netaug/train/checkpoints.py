@@ -16,7 +16,7 @@ import torch
 from netaug.errors import CheckpointError, first_line
 from netaug.train.files import cannot_write, write_atomic
 
-VERSION = 2
+VERSION = 3
 _HEADER = re.compile(rb"netaug checkpoint (\d{1,9})\n")
 _DIGEST_BYTES = 32
 _SPARE_BYTES = 16 * 2**20

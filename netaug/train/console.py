@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from netaug.durations import duration
-from netaug.train.loop import EpochRecord, Tally
+from netaug.train.tally import EpochRecord, Tally
 
 _REFRESH_SECONDS = 0.25
 

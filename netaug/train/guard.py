@@ -14,10 +14,11 @@ class FiniteGuard:
     """Watches the losses without waiting for the device at each step.
 
     Args:
-        every: Losses between two checks. On the CPU a check costs nothing: 1. On CUDA it waits for the device.
+        every: Losses between two checks. On the CPU a check costs nothing: 1. On CUDA it waits for the device. None
+            leaves it to the caller, who asks :meth:`nonfinite`.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int | None) -> None:
         self._every = every
         self._waiting: list[tuple[Tensor, str, int, float, Tensor]] = []
 
@@ -28,8 +29,18 @@ class FiniteGuard:
             TrainingError: A loss is not finite.
         """
         self._waiting.append((loss.detach(), pass_name, step, lr, indices_N))
-        if len(self._waiting) >= self._every:
+        if self._every is not None and len(self._waiting) >= self._every:
             self.check()
+
+    def nonfinite(self) -> Tensor | int:
+        """How many remembered losses are not finite, on the device; does not wait for it."""
+        if not self._waiting:
+            return 0
+        return (~torch.isfinite(torch.stack([entry[0] for entry in self._waiting]))).sum()
+
+    def forget(self) -> None:
+        """Forget the remembered losses."""
+        self._waiting = []
 
     def check(self) -> None:
         """Check the remembered losses and forget them.

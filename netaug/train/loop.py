@@ -4,114 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from netaug.config import TrainConfig
 from netaug.data import Data
 from netaug.data.batch import ClassificationBatch, Normalizer
-from netaug.elastic import Pass, Supernet
-from netaug.evaluate import evaluate
+from netaug.elastic import Supernet
+from netaug.errors import NetaugError
+from netaug.evaluate import added, batch_sums
 from netaug.seeding import key
 from netaug.tasks.base import Task
 from netaug.train.device import seed_everything
+from netaug.train.distributed import ALONE, World, in_turns
 from netaug.train.ema import Average
+from netaug.train.exchange import Exchange, Notes
 from netaug.train.freeze import keep_statistics
 from netaug.train.guard import FiniteGuard
 from netaug.train.layers import layer_scales
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import make_optimizer, set_learning_rate
 from netaug.train.schedule import Schedule
+from netaug.train.tally import EpochRecord, Tally
 from netaug.train.updates import Updates, parts
 
 _CUDA_CHECK_EVERY = 100
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of ``metrics.jsonl``.
-
-    Args:
-        epoch: 0-based.
-        train_loss: Mean loss in nats of the base pass over the epoch, label smoothing included.
-        train_top1: Percent right in the base pass, on augmented images, while the weights change.
-        val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
-        val_top1: Percent; None when not evaluated.
-        lr: Of the epoch's last step.
-        seconds: Time of the training part, sorting included.
-        val_seconds: Time of the evaluation, 0 without one.
-        images_per_second: Training images over ``seconds``.
-        steps: Optimizer updates in the epoch.
-        train_macs: Multiply-accumulates of all forwards of all images and passes of the training part.
-        widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
-        val_mean_per_class: Mean over classes of the percentage right; None where it is not customary or not evaluated.
-    """
-
-    epoch: int
-    train_loss: float
-    train_top1: float
-    val_loss: float | None
-    val_top1: float | None
-    lr: float
-    seconds: float
-    val_seconds: float
-    images_per_second: float
-    steps: int
-    train_macs: int
-    widths: dict[str, float]
-    val_mean_per_class: float | None = None
-
-
-class Tally:
-    """What an epoch adds up; sums stay on the device until they are asked for."""
-
-    def __init__(self, task: Task, network: Network) -> None:
-        self._task, self._network = task, network
-        self._sums: Tensor | None = None
-        self._channels: dict[str, int] = {}
-        self._draws = 0
-        self.images = 0
-        self.macs = 0
-        self.seconds = 0.0
-
-    def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
-        """Count one pass."""
-        self.macs += len(labels_N) * self._network.macs(pass_.widths)
-        if pass_.name == "base":
-            sums = self._task.sums(outputs, labels_N, loss)
-            self._sums = sums if self._sums is None else self._sums + sums
-            self.images += len(labels_N)
-        else:
-            self._draws += 1
-            for group, channels in pass_.widths.items():
-                self._channels[group] = self._channels.get(group, 0) + channels
-
-    def metrics(self) -> dict[str, float]:
-        """The task's metrics of the base passes so far; waits for the device."""
-        assert self._sums is not None, "asked before the first pass"
-        return self._task.metrics(self._sums)
-
-    def widths(self) -> dict[str, float]:
-        """Mean channels per group over the augmented passes."""
-        return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """All of it as plain values and a tensor."""
-        counts = {"draws": self._draws, "images": self.images, "macs": self.macs, "seconds": self.seconds}
-        return {**counts, "sums": self._sums, "channels": dict(self._channels)}
-
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from what :meth:`state_dict` gave."""
-        self._draws, self.images, self.macs = state["draws"], state["images"], state["macs"]
-        self._channels, self.seconds = dict(state["channels"]), state["seconds"]
-        self._sums = None if state["sums"] is None else state["sums"].to(device)
-
-
 OnStep = Callable[[int, int, Tally], None]
 """Called after each step with the epoch, the steps done in it, and what has been added up."""
+Ask = Callable[[], Notes]
+"""What this process wishes: that a checkpoint is written, or that the training stops."""
 
 
 class Trainer:
@@ -124,10 +49,12 @@ class Trainer:
         normalizer: Moves and normalises images.
         config: Epochs, rates, seed.
         sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts; 0 never sorts.
+        world: The processes that train together, each on its share of ``data``; all come to the same weights.
 
     Attributes:
         steps_done: Updates so far.
         epochs_done: Epochs that are finished, evaluation included.
+        wishes: What the processes wished for in the last step, the same on all of them.
     """
 
     def __init__(
@@ -138,9 +65,10 @@ class Trainer:
         normalizer: Normalizer,
         config: TrainConfig,
         sort_until: float = 0.0,
+        world: World = ALONE,
     ) -> None:
         self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
-        self.config, self.sort_until = config, sort_until
+        self.config, self.sort_until, self.world = config, sort_until, world
         self.optimizer = make_optimizer(
             network.parameters(),
             lr=config.lr,
@@ -154,12 +82,19 @@ class Trainer:
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
         self._schedule = Schedule(config, len(data.train))
         self.total_steps = self._schedule.total_steps
-        self._guard = FiniteGuard(1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY)
+        self._parts = max(config.accumulate, world.size) // world.size
+        self._exchange = Exchange(network, world, self._parts)
+        every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
+        self._guard = FiniteGuard(every if world.size == 1 else None)
+        self._ask: Ask = Notes
+        self.wishes = Notes()
         self.steps_done = self.epochs_done = 0
         self._tally: Tally | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the training depends on. Randomness is keyed by step: no generator has a state.
+
+        All processes have to ask, and get the same.
 
         Raises:
             TrainingError: A loss since the last check is not finite.
@@ -185,37 +120,40 @@ class Trainer:
             self._average.load_state_dict(state["average"])
         self._tally = None
         if state["tally"] is not None:
-            self._tally = Tally(self.task, self.network)
+            self._tally = Tally(self.task, self.network, self.world)
             self._tally.load_state_dict(state["tally"], self.normalizer.device)
 
-    def fit(self, on_step: OnStep | None = None) -> Iterator[EpochRecord]:
+    def fit(self, on_step: OnStep | None = None, ask: Ask = Notes) -> Iterator[EpochRecord]:
         """Train from where it stands, and hand over a record after each epoch; the network is then at base widths.
 
-        ``on_step`` may raise to stop: what :meth:`state_dict` gives then continues to the same bits.
+        Args:
+            on_step: May raise to stop: what :meth:`state_dict` gives then continues to the same bits.
+            ask: Called in each step; :attr:`wishes` is then what all processes answered.
 
         Raises:
             TrainingError: A loss is not finite.
             DataError: An image does not decode.
         """
+        self._ask = ask
         steps = len(self.data.train)
         for epoch in range(self.epochs_done, self.config.epochs):
             tally = self._train_epoch(epoch, on_step)
-            trained = tally.metrics()
+            total = tally.total()
             start = time.perf_counter()
             validated = self._validate(epoch)
             self.epochs_done, self._tally = epoch + 1, None
             yield EpochRecord(
                 epoch=epoch,
-                train_loss=trained["loss"],
-                train_top1=trained["top1"],
+                train_loss=total.metrics["loss"],
+                train_top1=total.metrics["top1"],
                 val_loss=validated.get("loss"),
                 val_top1=validated.get("top1"),
                 lr=self.lr((epoch + 1) * steps - 1),
                 seconds=tally.seconds,
                 val_seconds=time.perf_counter() - start if validated else 0.0,
-                images_per_second=tally.images / tally.seconds,
+                images_per_second=total.images / tally.seconds,
                 steps=steps,
-                train_macs=tally.macs,
+                train_macs=total.macs,
                 widths=tally.widths(),
                 val_mean_per_class=validated.get("mean_per_class"),
             )
@@ -240,25 +178,62 @@ class Trainer:
         Source:
             Cai et al. 2022, arXiv:2110.08890: L(W_t) + alpha * L([W_t, W_i]), one W_i drawn a step.
         """
-        lr = self.lr(step)
-        set_learning_rate(self.optimizer, lr)
-        seed_everything(self.normalizer.device, key(self.config.seed, "step", step))  # dropout and the like
-        images_NCHW = self.normalizer(batch.images_NCHW)
-        labels_N = batch.labels_N.to(self.normalizer.device, non_blocking=True)
-
+        set_learning_rate(self.optimizer, self.lr(step))
         self._updates.start()
-        for pass_ in self.network.passes(step, step / self.total_steps):
-            x, y = pass_.take(images_NCHW, labels_N)
-            for part in parts(len(y), self.config.accumulate):
-                with self._updates.precision():
-                    outputs = self.network(x[part])
-                    loss = self.task.loss(outputs, y[part])
-                self._updates.add(pass_.weight * (len(y[part]) / len(y)) * loss)
-                tally.add(pass_, outputs, y[part], loss)
-                self._guard.add(loss, pass_.name, step, lr, batch.indices_N[part])
+        failure = None
+        try:
+            self._add_gradients(step, batch, tally)
+        except NetaugError as error:
+            failure = error
+        self._meet(step, failure)
         self._updates.apply()
         if self._average is not None:
             self._average.update(self.network, step)
+
+    def _add_gradients(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:
+        """Those of this process's parts of the batch; over all processes losses add up to the mean of the batch."""
+        images_NCHW = self.normalizer(batch.images_NCHW)
+        labels_N = batch.labels_N.to(self.normalizer.device, non_blocking=True)
+        self._exchange.statistics.start()
+        for pass_ in self.network.passes(step, step / self.total_steps):
+            cut = list(parts(len(batch), self._parts))
+            for number, part in enumerate(cut, start=self.world.rank * self._parts):
+                x, y = pass_.take(images_NCHW[part], labels_N[part])
+                draws = key(self.config.seed, "step", step, pass_.name, number)  # of dropout and the like
+                seed_everything(self.normalizer.device, draws)
+                with self._updates.precision():
+                    outputs = self.network(x)
+                    loss = self.task.loss(outputs, y)
+                share = len(labels_N[part]) / (len(batch) * self.world.size)
+                self._updates.add(pass_.weight * share * loss)
+                tally.add(pass_, outputs, y, loss)
+                if pass_.name == "base":
+                    self._exchange.statistics.part_done(last=part is cut[-1])
+                self._guard.add(loss, pass_.name, step, self.lr(step), batch.indices_N[part][: len(y)])
+
+    def _meet(self, step: int, failure: NetaugError | None) -> None:
+        """Add up what all processes have; an error on one of them is an error on all, before weights change."""
+        wish = self._ask()
+        if self.world.size == 1:
+            self.world.agree(failure)
+            self.wishes = self._exchange.run(wish, widens=False)
+            return
+        notes = Notes(failure is not None, self._guard.nonfinite(), wish.save, wish.signal)
+        self.wishes = self._exchange.run(notes, self.network.widens(step / self.total_steps))
+        if self.wishes.failed:
+            self.world.agree(failure)
+        if self.wishes.nonfinite:
+            with self.world.together():
+                self._guard.check()
+        self._guard.forget()
+
+    def agreed(self, wish: Notes) -> Notes:
+        """What all processes wish together; all have to ask."""
+        if self.world.size == 1:
+            return wish
+        message = torch.tensor(wish.numbers(), device=self.normalizer.device)
+        self.world.add_up(message)
+        return Notes.of(message.tolist())
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """The steps of an epoch that are not done yet; before its first one channels are sorted."""
@@ -266,11 +241,11 @@ class Trainer:
         tally = self._tally
         if tally is None:
             self._sort(epoch)
-            tally = self._tally = Tally(self.task, self.network)
+            tally = self._tally = Tally(self.task, self.network, self.world)
         self.network.train()
         keep_statistics(self.network.base)
         first = epoch * len(self.data.train)
-        for batch in self.data.train.epoch(epoch, skip=self.steps_done - first):
+        for batch in self._batches(epoch, self.steps_done - first):
             self.step(self.steps_done, batch, tally)
             self.steps_done += 1
             now = time.perf_counter()
@@ -281,11 +256,20 @@ class Trainer:
         self._guard.check()
         return tally
 
+    def _batches(self, epoch: int, skip: int) -> Iterator[ClassificationBatch]:
+        """This process's batches; an error tells the others, who wait for this one's gradients."""
+        try:
+            yield from self.data.train.epoch(epoch, skip=skip)
+        except NetaugError as error:
+            self._meet(self.steps_done, error)
+
     def _validate(self, epoch: int) -> dict[str, float]:
         last = epoch + 1 == self.config.epochs
         if not last and (epoch + 1) % self.config.eval_every:
             return {}
-        return evaluate(self.result, self.data.val, self.normalizer, self.task)
+        with self.world.together():
+            sums = list(batch_sums(self.result, self.data.val, self.normalizer, self.task))
+        return self.task.metrics(added(in_turns(sums, self.world, self.normalizer.device)))
 
     def _sort(self, epoch: int) -> None:
         # Not before the first epoch: untrained channels have no importance yet, and both arms keep one init.

@@ -31,6 +31,10 @@ class BaseOnly(nn.Module):
         """The one pass of a step; the same at every step."""
         yield Pass("base", 1.0, {})
 
+    def widens(self, progress: float) -> bool:
+        """Never: there is no augmented pass."""
+        return False
+
     def macs(self, widths: Mapping[str, int] | None = None) -> int:
         """Multiply-accumulates of the network for one image; it has one width only."""
         return self._macs

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,22 @@ from netaug.data.batch import DataInfo
 from netaug.errors import CheckpointError, first_line
 from netaug.profile import Profile, profile
 from netaug.tasks import ClassificationTask
-from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
+from netaug.train.build import build_model, build_network, check_trains, example_input
 from netaug.train.compiling import check_compiler, compile_base
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
+from netaug.train.distributed import World, check_divides, joined
+from netaug.train.exchange import Notes
+from netaug.train.journal import FolderJournal, Journal, NoJournal
 from netaug.train.lock import RunLock
-from netaug.train.loop import EpochRecord, Tally, Trainer
+from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import check_optimizer
-from netaug.train.resume import check_same_data, check_same_run, fingerprint
+from netaug.train.resume import check_same_data, check_same_run
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
-from netaug.train.tracking import Tracking, check_trackers, open_tracking
+from netaug.train.tally import EpochRecord, Tally
+from netaug.train.tracking import check_trackers, open_tracking
 
 
 @dataclass(frozen=True)
@@ -47,72 +51,115 @@ class RunResult:
 def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
     """Train one network and write its run folder, or go on with an unfinished run of the same settings there.
 
+    Under torchrun or `srun` each process calls this, and all train the one network together; rank 0 alone writes.
+
     Args:
         config: The run's settings.
         out: The run folder. A new one is filled once data and network are known to be good.
         resume: Whether going on is what was asked for; a finished run then goes on too if it gets more epochs.
 
     Raises:
-        NetaugError: Settings, data, network or folder cannot be used, or the loss stops being a number.
+        NetaugError: Settings, data, network or folder cannot be used, or the loss stops being a number; an error of
+            one process is one of all.
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
-    folder = RunFolder(out)
-    goes_on = folder.config.is_file() and (resume or not folder.summary.exists())
-    if goes_on:
-        check_same_run(folder, config, asked=resume)
-    else:
-        refuse_existing(out)
-    check_trackers(config)
-    check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
-    device = choose_device(config.train.device)
-    set_up(device, config.train.threads, config.train.deterministic)
-    data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
-    model = build_model(config.model, data.info, config.train.seed)
-    example = example_input(data.info)
-    check_trains(model, config.model.name, example[: config.data.batch_size], data.info.num_classes)
-    cost = profile(model, example)
-    network = build_network(model, config, data.info)
-    trainer = _trainer(network, data, config, device)
-    with RunLock(out):
-        with TrainingConsole(config.train.epochs, len(data.train)) as console:
-            _introduce(console, config, data.info, network, cost, out)
-            if goes_on:
-                records = _reopen(folder, trainer, data.info, console)
-                folder.reconfigure(config)
-            else:
-                records = []
-                folder = RunFolder.create(out, config, device)
-            with open_tracking(config, out, trainer, records) as tracking:
-                records += _run(trainer, folder, config, data.info, console, tracking)
-        summary = summarize(records, config, data.info, cost)
-        folder.finish(summary)
+    with joined(config.train.device, config.train.timeout_minutes) as world:
+        return _train(config, RunFolder(out), resume, world)
+
+
+def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> RunResult:
+    with world.together():
+        goes_on = world.first and _goes_on(config, folder, resume)
+        check_divides(world, config.data.batch_size, config.train.accumulate)
+        check_trackers(config)
+        check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
+        device = choose_device(world.device(config.train.device))
+        set_up(device, config.train.threads, config.train.deterministic)
+    load = partial(build_data, seed=config.train.seed, pin_memory=device.type == "cuda", share=world.share)
+    data = world.first_does(config.data.download, lambda: load(config.data))
+    with world.together():
+        model = build_model(config.model, data.info, config.train.seed)
+        example = example_input(data.info)
+        batch = config.data.batch_size // world.size
+        check_trains(model, config.model.name, example[:batch], data.info.num_classes)
+        cost = profile(model, example)
+        trainer = _trainer(build_network(model, config, data.info), data, config, device, world)
+    with ExitStack() as lock:
+        with world.together():
+            if world.first:
+                lock.enter_context(RunLock(folder.path))
+        with ExitStack() as shown:
+            journal, records = _begin(shown, folder, config, trainer, cost, goes_on)
+            records += _run(trainer, journal, config)
+        summary = world.from_first(summarize(records, config, data.info, cost) if world.first else {})
+        if world.first:
+            folder.finish(summary)
     return RunResult(folder, summary)
 
 
-def _reopen(
-    folder: RunFolder, trainer: Trainer, info: DataInfo, console: TrainingConsole
-) -> list[EpochRecord]:
-    """Put the trainer where the newest checkpoint is; the epochs that were finished then."""
-    records, content = folder.reopen()
-    if content is None:
-        console.say("goes on with a run that was stopped before its first checkpoint: starts anew")
-        return []
-    check_same_data(content["data"], info)
+def _goes_on(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
+    """Whether there is a run to go on with."""
+    if folder.config.is_file() and (resume or not folder.summary.exists()):
+        check_same_run(folder, config, asked=resume)
+        return True
+    refuse_existing(folder.path)
+    return False
+
+
+def _begin(
+    shown: ExitStack, folder: RunFolder, config: RunConfig, trainer: Trainer, cost: Profile, goes_on: bool
+) -> tuple[Journal, list[EpochRecord]]:
+    """Open the run folder and put every process's trainer where rank 0's checkpoint is; the epochs finished then."""
+    world, info = trainer.world, trainer.data.info
+    records: list[EpochRecord] = []
+    state: dict[str, Any] | None = None
+    with world.together():
+        if world.first:
+            console = shown.enter_context(TrainingConsole(config.train.epochs, len(trainer.data.train)))
+            _introduce(console, config, trainer, cost, folder.path)
+            if goes_on:
+                records, state = folder.reopen()
+            else:
+                RunFolder.create(folder.path, config, trainer.normalizer.device)
+    state = world.from_first(state)
+    with world.together():
+        if state is not None:
+            check_same_data(state["data"], info)
+            _load(trainer, state, folder)
+        elif world.size > 1:
+            trainer.network.load_state_dict(world.from_first(trainer.network.state_dict()))
+    with world.together():
+        if not world.first:
+            return NoJournal(), []
+        if goes_on:
+            _say_where(trainer, folder, console, started=state is not None)
+            folder.reconfigure(config)
+        tracking = shown.enter_context(open_tracking(config, folder.path, trainer, records))
+        journal = FolderJournal(folder, config, info, console, tracking)
+    return journal, records
+
+
+def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
     try:
-        trainer.load_state_dict(content)
+        trainer.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(
             f"the checkpoint in '{folder.checkpoints}' does not fit the network of these settings.",
             got=first_line(error),
             fix="go on with the versions of netaug and of the model's library that wrote it",
         ) from error
+
+
+def _say_where(trainer: Trainer, folder: RunFolder, console: TrainingConsole, *, started: bool) -> None:
+    if not started:
+        console.say("goes on with a run that was stopped before its first checkpoint: starts anew")
+        return
     folder.summary.unlink(missing_ok=True)
     console.start_at(trainer.steps_done)
     console.say(f"goes on after step {trainer.steps_done:,} of {trainer.total_steps:,}")
-    return records
 
 
-def _trainer(network: Network, data: Data, config: RunConfig, device: torch.device) -> Trainer:
+def _trainer(network: Network, data: Data, config: RunConfig, device: torch.device, world: World) -> Trainer:
     last = config.train.channels_last
     network.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
     if config.train.compile:
@@ -121,45 +168,45 @@ def _trainer(network: Network, data: Data, config: RunConfig, device: torch.devi
     normalizer = Normalizer(data.info.mean, data.info.std, device, last)
     task = ClassificationTask.of(config.train.label_smoothing, data.info)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0
-    return Trainer(network, data, task, normalizer, config.train, sort_until)
+    return Trainer(network, data, task, normalizer, config.train, sort_until, world)
 
 
-def _run(
-    trainer: Trainer,
-    folder: RunFolder,
-    config: RunConfig,
-    info: DataInfo,
-    console: TrainingConsole,
-    tracking: Tracking,
-) -> list[EpochRecord]:
-    records = []
-    seconds = math.inf if config.train.checkpoint_minutes is None else 60 * config.train.checkpoint_minutes
-    clock = time.monotonic()
-    mark = fingerprint(info)
+def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRecord]:
+    """Train to the end, or until a process is asked to stop; what is decided here is decided alike by all of them."""
+    records, world = [], trainer.world
+
+    def ask() -> Notes:
+        return Notes(save=journal.due(), signal=stop.signal)
+
+    def keep() -> None:
+        state = trainer.state_dict()
+        with world.together():
+            journal.checkpoint(state)
+
+    def leave(signal_number: int) -> Stopped:
+        return Stopped(journal.saved_so_far(), signal_number, loud=world.first)
 
     def after_step(epoch: int, done: int, tally: Tally) -> None:
-        nonlocal clock
-        console.step(epoch, done, tally)
-        tracking.step(trainer, tally)
-        if stop.signal is not None or time.monotonic() - clock >= seconds:
-            folder.save(trainer.state_dict(), config, mark)
-            clock = time.monotonic()
-        if stop.signal is not None:
-            raise Stopped(folder.saved_so_far(), stop.signal)
+        journal.step(trainer, epoch, done, tally)
+        wishes = trainer.wishes
+        if wishes.save or wishes.signal is not None:
+            keep()
+        if wishes.signal is not None:
+            raise leave(wishes.signal)
 
     with StopRequests() as stop:
-        for record in trainer.fit(after_step):
+        for record in trainer.fit(after_step, ask):
             records.append(record)
-            folder.log(record)
-            console.epoch(record)
-            tracking.epoch(trainer.steps_done, record)
+            journal.epoch(trainer, record)
+            asked = trainer.agreed(ask()).signal
             done = record.epoch + 1
             last = done == config.train.epochs
-            if last or done % config.train.checkpoint_every == 0 or stop.signal is not None:
-                folder.save_network(trainer.result, make_card(config.model, info, record.val_top1))
-                folder.save(trainer.state_dict(), config, mark)  # last: what it counts as done is written
-            if stop.signal is not None and not last:
-                raise Stopped(folder.saved_so_far(), stop.signal)
+            if last or done % config.train.checkpoint_every == 0 or asked is not None:
+                with world.together():
+                    journal.network(trainer.result, record.val_top1)
+                keep()  # last: what it counts as done is written
+            if asked is not None and not last:
+                raise leave(asked)
     return records
 
 
@@ -188,8 +235,9 @@ def summarize(
 
 
 def _introduce(
-    console: TrainingConsole, config: RunConfig, info: DataInfo, network: Network, cost: Profile, out: Path
+    console: TrainingConsole, config: RunConfig, trainer: Trainer, cost: Profile, out: Path
 ) -> None:
+    info, network, world = trainer.data.info, trainer.network, trainer.world
     console.say(
         f"{config.model.name}: {cost.params:,} parameters, {cost.macs:,} MACs at "
         f"{info.in_chans}x{info.image_size}x{info.image_size}"
@@ -209,5 +257,10 @@ def _introduce(
         console.say(
             f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
             f"{widest / cost.macs:.1f}x the MACs"
+        )
+    if world.size > 1:
+        share = config.data.batch_size // world.size
+        console.say(
+            f"{world.size} processes with {share} of the {config.data.batch_size} images of each step"
         )
     console.say(f"run folder: {out}")

@@ -24,7 +24,7 @@ from netaug.train.card import ModelCard, save_weights
 from netaug.train.checkpoints import Checkpoints
 from netaug.train.files import append_line, write_atomic
 from netaug.train.lock import NAME as LOCK
-from netaug.train.loop import EpochRecord
+from netaug.train.tally import EpochRecord
 
 
 class RunFolder:

@@ -15,10 +15,12 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
         exit_code: 128 + the signal's number, as a shell counts: 130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1.
+        loud: Whether this process, of several that train together, is the one to print the message.
     """
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    def __init__(self, message: str, signal_number: int, *, loud: bool = True) -> None:
         super().__init__(message)
+        self.loud = loud
         self.exit_code = 128 + signal_number
 
 

@@ -11,7 +11,8 @@ from typing import Protocol
 from netaug.config import RunConfig
 from netaug.errors import first_line
 from netaug.recipes.loader import to_mapping
-from netaug.train.loop import EpochRecord, Tally, Trainer
+from netaug.train.loop import Trainer
+from netaug.train.tally import EpochRecord, Tally
 from netaug.train.tracking_tensorboard import TensorBoardTracker, import_tensorboard
 from netaug.train.tracking_wandb import WandbTracker, import_wandb
 

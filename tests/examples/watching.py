@@ -23,7 +23,8 @@ from netaug.config import TrainConfig
 from netaug.data.batch import ClassificationBatch, Normalizer
 from netaug.elastic import Pass, Supernet
 from netaug.tasks.base import Task
-from netaug.train.loop import Tally, Trainer
+from netaug.train.loop import Trainer
+from netaug.train.tally import Tally
 from tests.train.fakes import fake_data
 
 FOLDER = Path(__file__).parents[2] / "examples"

@@ -116,7 +116,7 @@ def test_other_files_and_newer_versions_are_told_apart(tmp_path: Path) -> None:
     path.write_bytes(pack({"model": {}}))
     with pytest.raises(CheckpointError, match=r"not a checkpoint of netaug(?s:.*)model"):
         read_checkpoint(path)
-    path.write_bytes(pack(_content()).replace(b"checkpoint 2\n", b"checkpoint 3\n", 1))
+    path.write_bytes(pack(_content()).replace(b"checkpoint 3\n", b"checkpoint 4\n", 1))
     with pytest.raises(CheckpointError, match=r"another version(?s:.*)format 3"):
         read_checkpoint(path)
 

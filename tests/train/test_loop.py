@@ -16,10 +16,10 @@ from netaug.config import TrainConfig
 from netaug.errors import TrainingError
 from netaug.seeding import key
 from netaug.train import loop
-from netaug.train.loop import Tally
 from netaug.train.network import BaseOnly
 from netaug.train.optim import make_optimizer, set_learning_rate
 from netaug.train.schedule import Schedule
+from netaug.train.tally import Tally
 from tests import tiny
 from tests.train.fakes import fake_data, trainer
 
@@ -164,6 +164,6 @@ def test_dropout_masks_depend_on_seed_and_step_only() -> None:
     torch.manual_seed(123)
     subject.step(7, subject.data.train.batches[0], Tally(subject.task, network))  # type: ignore[attr-defined]
     after = torch.rand(3)
-    torch.manual_seed(key(5, "step", 7))
+    torch.manual_seed(key(5, "step", 7, "base", 0))
     network.train()(torch.zeros(4, 3, 8, 8))
     assert torch.equal(torch.rand(3), after)

@@ -25,12 +25,13 @@ from netaug.errors import RunFolderError
 from netaug.recipes.loader import load_config
 from netaug.train.checkpoints import Checkpoints
 from netaug.train.lock import RunLock
-from netaug.train.loop import EpochRecord, Tally, Trainer
+from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly, Network
 from netaug.train.resume import differences
 from netaug.train.run import RunResult, train
 from netaug.train.runlog import RunFolder, read_config
 from netaug.train.stopping import Stopped, StopRequests
+from netaug.train.tally import EpochRecord, Tally
 from tests import tiny
 from tests.train.fakes import trainer
 

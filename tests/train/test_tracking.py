@@ -17,9 +17,10 @@ from netaug.config import RunConfig, TrainConfig
 from netaug.errors import ConfigError
 from netaug.recipes.loader import load_config, to_mapping
 from netaug.train import tracking
-from netaug.train.loop import Tally, Trainer
+from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly
 from netaug.train.run import train
+from netaug.train.tally import Tally
 from netaug.train.tracking import Tracking, epoch_values, open_tracking
 from netaug.train.tracking_wandb import WandbTracker
 from tests import tiny

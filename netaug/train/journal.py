@@ -1,0 +1,115 @@
+"""What a training leaves behind and shows while it runs: rank 0 keeps it, the other processes keep none."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import nn
+
+from netaug.config import RunConfig
+from netaug.data.batch import DataInfo
+from netaug.train.build import make_card
+from netaug.train.console import TrainingConsole
+from netaug.train.loop import Trainer
+from netaug.train.resume import fingerprint
+from netaug.train.runlog import RunFolder
+from netaug.train.tally import EpochRecord, Tally
+from netaug.train.tracking import Tracking
+
+
+class Journal(Protocol):
+    """Keeps and shows what happens in a run."""
+
+    def due(self) -> bool:
+        """Whether a checkpoint within the epoch is due."""
+
+    def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
+        """A step of an epoch is done."""
+
+    def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
+        """An epoch is done."""
+
+    def network(self, network: nn.Module, top1: float | None) -> None:
+        """Keep the plain network."""
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Keep the trainer's state."""
+
+    def saved_so_far(self) -> str:
+        """What a stopped run leaves behind, in words."""
+
+
+@dataclass
+class FolderJournal:
+    """Writes a run folder, the console and the trackers.
+
+    Args:
+        folder: Where to.
+        config: The run's settings.
+        info: The run's data.
+        console: What the user sees.
+        tracking: Other places that curves go to.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    info: DataInfo
+    console: TrainingConsole
+    tracking: Tracking
+    _clock: float = field(default_factory=time.monotonic)
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is ``checkpoint_minutes`` ago."""
+        minutes = self.config.train.checkpoint_minutes
+        return time.monotonic() - self._clock >= 60 * (math.inf if minutes is None else minutes)
+
+    def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
+        """Show and track."""
+        self.console.step(epoch, done, tally)
+        self.tracking.step(trainer, tally)
+
+    def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
+        """Log, show and track."""
+        self.folder.log(record)
+        self.console.epoch(record)
+        self.tracking.epoch(trainer.steps_done, record)
+
+    def network(self, network: nn.Module, top1: float | None) -> None:
+        """Write ``model.safetensors``."""
+        self.folder.save_network(network, make_card(self.config.model, self.info, top1))
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint."""
+        self.folder.save(state, self.config, fingerprint(self.info))
+        self._clock = time.monotonic()
+
+    def saved_so_far(self) -> str:
+        """In words."""
+        return self.folder.saved_so_far()
+
+
+class NoJournal:
+    """Keeps nothing and is silent."""
+
+    def due(self) -> bool:
+        """Rank 0 says when."""
+        return False
+
+    def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
+        """Nothing."""
+
+    def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
+        """Nothing."""
+
+    def network(self, network: nn.Module, top1: float | None) -> None:
+        """Nothing."""
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def saved_so_far(self) -> str:
+        """Rank 0 says it."""
+        return ""

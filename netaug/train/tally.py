@@ -1,0 +1,140 @@
+"""What the epochs of a training add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netaug.elastic import Pass
+from netaug.tasks.base import Task
+from netaug.train.distributed import ALONE, World
+from netaug.train.network import Network
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``metrics.jsonl``.
+
+    Args:
+        epoch: 0-based.
+        train_loss: Mean loss in nats of the base pass over the epoch, label smoothing included.
+        train_top1: Percent right in the base pass, on augmented images, while the weights change.
+        val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
+        val_top1: Percent; None when not evaluated.
+        lr: Of the epoch's last step.
+        seconds: Time of the training part, sorting included.
+        val_seconds: Time of the evaluation, 0 without one.
+        images_per_second: Training images over ``seconds``.
+        steps: Optimizer updates in the epoch.
+        train_macs: Multiply-accumulates of all forwards of all images and passes of the training part.
+        widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
+        val_mean_per_class: Mean over classes of the percentage right; None where it is not customary or not evaluated.
+    """
+
+    epoch: int
+    train_loss: float
+    train_top1: float
+    val_loss: float | None
+    val_top1: float | None
+    lr: float
+    seconds: float
+    val_seconds: float
+    images_per_second: float
+    steps: int
+    train_macs: int
+    widths: dict[str, float]
+    val_mean_per_class: float | None = None
+
+
+class Tally:
+    """What an epoch adds up; sums stay on the device until they are asked for.
+
+    Args:
+        task: Says what is measured.
+        network: Counts multiply-accumulates.
+        world: The processes that add up together. All but :meth:`total` and :meth:`state_dict` is this one's own.
+    """
+
+    def __init__(self, task: Task, network: Network, world: World = ALONE) -> None:
+        self._task, self._network, self._world = task, network, world
+        self._sums: Tensor | None = None
+        self._channels: dict[str, int] = {}
+        self._draws = 0
+        self.images = 0
+        self.macs = 0
+        self.seconds = 0.0
+
+    def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
+        """Count one pass."""
+        self.macs += len(labels_N) * self._network.macs(pass_.widths)
+        if pass_.name == "base":
+            sums = self._task.sums(outputs, labels_N, loss)
+            self._sums = sums if self._sums is None else self._sums + sums
+            self.images += len(labels_N)
+        else:
+            self._draws += 1
+            for group, channels in pass_.widths.items():
+                self._channels[group] = self._channels.get(group, 0) + channels
+
+    def metrics(self) -> dict[str, float]:
+        """The task's metrics of this process's base passes so far; waits for the device."""
+        assert self._sums is not None, "asked before the first pass"
+        return self._task.metrics(self._sums)
+
+    def total(self) -> Total:
+        """Of all processes; all have to ask."""
+        sums, counts = self._gathered()
+        added = sums[0]
+        for one in sums[1:]:  # in the order of ranks, so that it is the same sum each time
+            added = added + one
+        images, macs = (sum(column) for column in zip(*counts, strict=True))
+        return Total(self._task.metrics(added), images, macs)
+
+    def widths(self) -> dict[str, float]:
+        """Mean channels per group over the augmented passes."""
+        return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it as plain values and a tensor, by ranks; all processes have to ask."""
+        sums, counts = self._gathered()
+        state = {"draws": self._draws, "seconds": self.seconds, "channels": dict(self._channels)}
+        return {**state, "sums": sums, "counts": counts}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from what :meth:`state_dict` gave; rank 0 takes it all if the number of processes is another."""
+        self._draws, self.seconds, self._channels = state["draws"], state["seconds"], dict(state["channels"])
+        sums, counts = state["sums"].to(device), state["counts"]
+        if len(counts) == self._world.size:
+            self._sums, (self.images, self.macs) = sums[self._world.rank], counts[self._world.rank]
+        else:
+            self._sums = sums.sum(0) if self._world.first else torch.zeros_like(sums[0])
+            totals = [sum(column) for column in zip(*counts, strict=True)]
+            self.images, self.macs = totals if self._world.first else (0, 0)
+
+    def _gathered(self) -> tuple[Tensor, list[list[int]]]:
+        """Sums ``[size, S]`` and (images, multiply-accumulates) of every process, in one message."""
+        assert self._sums is not None, "asked before the first pass"
+        counts = torch.tensor([self.images, self.macs], device=self._sums.device)
+        everything = self._world.gather(
+            torch.cat([self._sums, counts.view(torch.float64)])
+        )  # the bits of integers
+        return everything[:, :-2], everything[:, -2:].contiguous().view(torch.int64).tolist()
+
+
+@dataclass(frozen=True)
+class Total:
+    """What all processes have added up in an epoch.
+
+    Args:
+        metrics: The task's, of the base passes.
+        images: Seen in base passes.
+        macs: Multiply-accumulates of all forwards.
+    """
+
+    metrics: dict[str, float]
+    images: int
+    macs: int
