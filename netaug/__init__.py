@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from netaug.elastic.recalibrate import recalibrate
     from netaug.elastic.rules import elastic_rule
     from netaug.models import create_model, list_models
+    from netaug.tasks.distill import dist_loss, dkd_loss, kd_loss
     from netaug.weights import load_weights
 
 __version__ = "0.1.0"
@@ -35,8 +36,11 @@ __all__ = [
     "__version__",
     "augment",
     "create_model",
+    "dist_loss",
+    "dkd_loss",
     "elastic_rule",
     "family",
+    "kd_loss",
     "list_models",
     "load_weights",
     "recalibrate",
@@ -51,6 +55,9 @@ _PLACES = {
     "family": "netaug.elastic.family",
     "widths_at_macs": "netaug.elastic.family",
     "create_model": "netaug.models",
+    "kd_loss": "netaug.tasks.distill",
+    "dkd_loss": "netaug.tasks.distill",
+    "dist_loss": "netaug.tasks.distill",
     "list_models": "netaug.models",
     "load_weights": "netaug.weights",
 }

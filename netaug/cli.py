@@ -22,6 +22,7 @@ COMMANDS = {
     "extract": "write wider networks of one training as weights files",
     "predict": "name what is on pictures",
     "import-weights": "take over weights of another program, or of the paper's released code",
+    "distill-cache": "write what a teacher says of each training image, for trainings without it",
     "compare": "train with and without NetAug, several seeds, and compare",
     "runs": "list the runs in a folder: how far they are and how good",
     "inspect": "show what of a network widens, and what does not and why",

@@ -27,8 +27,8 @@ COMMAND_LINES = [
 def test_python_examples_run() -> None:
     examples = [block for language, block in BLOCKS if language == "python"]
     assert examples
+    names: dict[str, object] = {}  # one after the other, as a reader would
     for example in examples:
-        names: dict[str, object] = {}
         exec(compile(example, "README.md", "exec"), names)
         assert type(names["model"]).__module__.startswith("netaug.models")
 

@@ -20,11 +20,13 @@ _EXAMPLE = """
 netaug inspect mcunet
 netaug inspect demo/digits --netaug.width 1,2,3
 netaug inspect timm:resnet18 --image-size 160 --num-classes 10
-netaug inspect mcunet --netaug.max_macs_ratio 3"""
+netaug inspect mcunet --netaug.max_macs_ratio 3
+netaug inspect timm:resnet18 --regularize.stochastic_depth 0.1 --regularize.dropblock 0.1"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
 _SETTINGS = (
     "netaug",
+    "regularize",
     *(f"model.{key}" for key in ("name", "num_classes", "in_chans", "options")),
     *(f"data.{key}" for key in ("name", "root", "image_size", "on_error")),
     "train.seed",
@@ -36,7 +38,8 @@ def run(words: list[str]) -> None:
     parser = new_parser(
         "inspect",
         "MODEL|RECIPE [--image-size N] [--num-classes N] [--in-chans N] [--members] [--netaug.width ...]",
-        "Shows the width groups of a network: members, role, widths, and what stays as it is and why.",
+        "Shows the width groups of a network: members, role, widths, and what stays as it is and why; and where\n"
+        "regularizers that drop parts of it would be put.",
         _EXAMPLE,
     )
     parser.add_argument("model", type=str, help="A name as for --model.name, or a recipe.")
@@ -47,7 +50,7 @@ def run(words: list[str]) -> None:
     ):
         parser.add_argument(f"--{option}", type=int | None, default=None, help=about)
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
-    add_settings(parser, ("netaug",))
+    add_settings(parser, ("netaug", "regularize"))
     arguments, given = parse(parser, words, _SETTINGS)
     _check_sizes(arguments)
     is_recipe = _is_recipe(arguments.model)
@@ -60,6 +63,7 @@ def run(words: list[str]) -> None:
     from rich.console import Console
 
     from netaug.elastic.inspect import describe
+    from netaug.regularize.layers import put_regularizers
     from netaug.train.build import check_fits
 
     feed = _feed(config, arguments, is_recipe)
@@ -71,6 +75,10 @@ def run(words: list[str]) -> None:
         console.width = _PLAIN_WIDTH
     console.print(f"{config.model.name} {feed}\n", markup=False)
     console.print(found.render(members=arguments.members))
+    for placed in put_regularizers(model, example, config.regularize):
+        console.print(str(placed), markup=False)
+        for name, rate in placed.rates.items() if arguments.members else ():
+            console.print(f"  {name} {rate:.3g}", markup=False)
 
 
 @dataclass(frozen=True)

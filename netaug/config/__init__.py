@@ -9,10 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from netaug.config.train import TrainConfig
+from netaug.distill.settings import DistillConfig
 from netaug.elastic.settings import AugmentConfig
 from netaug.errors import ConfigError
+from netaug.regularize.settings import RegularizeConfig
 
-__all__ = ["DataConfig", "ModelConfig", "NetAugConfig", "RunConfig", "TrainConfig"]
+__all__ = [
+    "DataConfig",
+    "DistillConfig",
+    "ModelConfig",
+    "NetAugConfig",
+    "RegularizeConfig",
+    "RunConfig",
+    "TrainConfig",
+]
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,9 @@ class DataConfig:
         augment: `imagenet` = random resized crop, flip, colour jitter; `small` = pad, crop, flip; `none`.
         pad: Pixels of zero padding around the image before the random crop of `small`.
         flip: Whether training images are mirrored at random (off for digits and letters).
+        distinct_epochs: How many epochs have augmentations of their own; later ones repeat them in turn, in other
+            orders. Teacher outputs can then be read from a cache. null repeats none.
+        augment_seed: Keys the augmentation, so that runs with other seeds can share such a cache; null is `train.seed`.
         batch_size: Images per training step.
         eval_batch_size: Images per evaluation step.
         workers: Loader processes; 0 loads in the training process. The data does not depend on it.
@@ -110,6 +123,8 @@ class DataConfig:
     augment: Literal["imagenet", "small", "none"] = "small"
     pad: int = 1
     flip: bool = True
+    distinct_epochs: int | None = None
+    augment_seed: int | None = None
     batch_size: int = 128
     eval_batch_size: int = 256
     workers: int = 0
@@ -182,11 +197,34 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     netaug: NetAugConfig = field(default_factory=NetAugConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    regularize: RegularizeConfig = field(default_factory=RegularizeConfig)
 
     def __post_init__(self) -> None:
+        self._check_teaching()
         if self.train.accumulate > 1 and 2 * self.train.accumulate > self.data.batch_size:
             raise ConfigError(
                 "train.accumulate leaves parts of less than two images.",
                 got=f"{self.train.accumulate} parts of {self.data.batch_size} images (data.batch_size)",
                 allowed=f"1 to {max(1, self.data.batch_size // 2)}",
+            )
+
+    def _check_teaching(self) -> None:
+        if self.distill.taught and self.distill.on == "augmented" and not self.netaug.enabled:
+            raise ConfigError(
+                "distill.on augmented teaches nothing without NetAug: there is no augmented pass.",
+                got="netaug.enabled false",
+                fix="--distill.on base",
+            )
+        if self.distill.cache is not None and self.regularize.mixes:
+            raise ConfigError(
+                "distill.cache holds what a teacher says of single images, not of mixed ones.",
+                got=f"distill.cache, and {' and '.join(self.regularize.on)}",
+                fix="leave distill.cache out: the teacher then runs; or leave mixup and cutmix out",
+            )
+        if self.model.dropout and self.regularize.dropout and not self.regularize.places:
+            raise ConfigError(
+                "model.dropout and regularize.dropout both drop what goes into the classifier.",
+                got=f"{self.model.dropout:g} and {self.regularize.dropout:g}",
+                fix="set one of them; or say with regularize.places where the other drops",
             )

@@ -18,6 +18,8 @@ from netaug.data.store import MemoryImages, StoredImages, common_side, decode_al
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
 from netaug.errors import DataError
+from netaug.regularize.images import make_image_regularizer
+from netaug.regularize.settings import RegularizeConfig
 from netaug.seeding import key, uniforms
 
 _RAM_LIMIT = 512 * 2**20
@@ -42,7 +44,14 @@ class Data:
     val: EvalLoader
 
 
-def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False, share: Share = WHOLE) -> Data:
+def build_data(
+    config: DataConfig,
+    *,
+    seed: int,
+    pin_memory: bool = False,
+    share: Share = WHOLE,
+    regularize: RegularizeConfig | None = None,
+) -> Data:
     """Find a dataset and make its loaders.
 
     Args:
@@ -50,6 +59,7 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False, share
         seed: Keys the order and the augmentation; splits and subsets do not depend on it.
         pin_memory: Whether batches come in page-locked memory, for CUDA.
         share: What this process loads, if several train together.
+        regularize: What else is done to training images; None does nothing.
 
     Returns:
         The dataset's facts and its two loaders. Batches are bit for bit the same for any ``config.workers``.
@@ -85,7 +95,12 @@ def build_data(config: DataConfig, *, seed: int, pin_memory: bool = False, share
         metric=customary_metric(config.name),
     )
     evaluation = Steps(None if in_memory else fit)
-    training = _train_steps(evaluation, size, config, seed)
+    augment_seed = seed if config.augment_seed is None else config.augment_seed
+    training = replace(
+        _train_steps(evaluation, size, config, augment_seed),
+        regularize=None if regularize is None else make_image_regularizer(regularize, augment_seed, mean),
+        distinct=config.distinct_epochs,
+    )
     loading = Loading(config.workers, skip, pin_memory, share)
     return Data(
         info,
@@ -108,6 +123,7 @@ def check_settings(config: DataConfig) -> None:
         "shots": 1,
         "workers": 0,
         "pad": 0,
+        "distinct_epochs": 1,
     }
     for name, low in lowest.items():
         value = getattr(config, name)

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from netaug.data.batch import ClassificationBatch
 from netaug.data.registry import Split
-from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches
+from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
 from netaug.data.transforms import Fit, ImagenetAugment, SmallAugment
 from netaug.data.workers import end_with_this_process, start_worker
 from netaug.errors import DataError
+from netaug.regularize.images import ImageRegularizer
 
 _log = logging.getLogger("netaug")
 
@@ -31,11 +32,19 @@ class Steps:
         fit: Brings an image to the batch's size; None when ``single`` does.
         single: Augments one image; None leaves it.
         whole: Augments a whole batch; None leaves it.
+        regularize: Changes single images at last; None leaves them.
+        distinct: How many epochs have draws of their own; None repeats none.
     """
 
     fit: Fit | None
     single: ImagenetAugment | None = None
     whole: SmallAugment | None = None
+    regularize: ImageRegularizer | None = None
+    distinct: int | None = None
+
+    def draw(self, epoch: int) -> int:
+        """Which augmentation an epoch has; the same number means the same pixels."""
+        return epoch if self.distinct is None else epoch % self.distinct
 
 
 @dataclass(frozen=True)
@@ -88,29 +97,32 @@ class BatchDataset(Dataset[Loaded]):
 
     def __getitem__(self, batch_key: BatchKey) -> Loaded:
         epoch, indices_N = batch_key
+        draw = self.steps.draw(epoch)
         try:
-            images_NCHW, kept_N, skipped = self._images(epoch, indices_N)
+            images_NCHW, kept_N, skipped = self._images(draw, indices_N)
         except DataError as error:
             return Loaded(None, error=error)
         if self.steps.whole is not None:
-            images_NCHW = self.steps.whole(images_NCHW, kept_N, epoch)
+            images_NCHW = self.steps.whole(images_NCHW, kept_N, draw)
+        if self.steps.regularize is not None:
+            images_NCHW = self.steps.regularize(images_NCHW, kept_N, draw)
         labels_N = torch.from_numpy(self.split.labels_N[kept_N])
         return Loaded(ClassificationBatch(images_NCHW, labels_N, torch.from_numpy(kept_N)), skipped)
 
-    def _images(self, epoch: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
+    def _images(self, draw: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
         """The batch's images, their positions, and the files left out."""
         images = self.split.images
         if isinstance(images, MemoryImages):
             if self.steps.single is None:
                 return images.pixels_NCHW[torch.from_numpy(indices_N)], indices_N, ()
-            single = [self._image(int(index), epoch) for index in indices_N]
+            single = [self._image(int(index), draw) for index in indices_N]
             return torch.stack(single), indices_N, ()
         done: list[Tensor] = []
         kept: list[int] = []
         skipped: list[str] = []
         for index in indices_N.tolist():
             try:
-                done.append(self._image(index, epoch))
+                done.append(self._image(index, draw))
                 kept.append(index)
             except DataError:
                 if not self.skip_errors:
@@ -124,10 +136,10 @@ class BatchDataset(Dataset[Loaded]):
             )
         return torch.stack(done), np.array(kept, np.int64), tuple(skipped)
 
-    def _image(self, index: int, epoch: int) -> Tensor:
+    def _image(self, index: int, draw: int) -> Tensor:
         image_CHW = self.split.images.read(index)
         if self.steps.single is not None:
-            return self.steps.single(image_CHW, index, epoch)
+            return self.steps.single(image_CHW, index, draw)
         return image_CHW if self.steps.fit is None else self.steps.fit(image_CHW)
 
 
@@ -153,7 +165,8 @@ class TrainLoader:
                 allowed="a batch size of at most the number of training images",
                 fix=f"--data.batch_size {max(1, min(32, len(split)))}",
             )
-        dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
+        self._dataset = dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
+        self._loading = loading
         self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)
         self._batches = _Batches(dataset, self._sampler, loading)
 
@@ -169,6 +182,39 @@ class TrainLoader:
         """
         self._sampler.epoch, self._sampler.skip = epoch, skip
         yield from self._batches
+
+    def draw(self, epoch: int) -> int:
+        """Which augmentation an epoch has; see :attr:`Steps.distinct`."""
+        return self._dataset.steps.draw(epoch)
+
+    def sweep(self, draws: int, batch_size: int, start: int = 0) -> Iterator[tuple[int, ClassificationBatch]]:
+        """Every training image once in order under draw 0, then under draw 1, and so on.
+
+        Args:
+            draws: How many.
+            batch_size: Images of a batch; none has images of two draws.
+            start: Images to leave out, of all draws together.
+
+        Yields:
+            The draw and the images, as :meth:`epoch` gives them.
+
+        Raises:
+            DataError: An image does not decode.
+        """
+        keys = SweptBatches(len(self._dataset.split), batch_size, draws, start)
+        yield from zip((draw for draw, _ in keys), _Batches(self._dataset, keys, self._loading), strict=True)
+
+    def make(self, draw: int, indices_N: Indices) -> ClassificationBatch:
+        """The images at these positions under a draw, made in this process.
+
+        Raises:
+            DataError: One does not decode.
+        """
+        loaded = self._dataset[draw, indices_N]
+        if loaded.error is not None:
+            raise loaded.error
+        assert loaded.batch is not None, "there is a batch or an error"
+        return loaded.batch
 
 
 class EvalLoader:

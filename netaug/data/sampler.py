@@ -86,3 +86,25 @@ class OrderedBatches(Sampler[BatchKey]):
     def __iter__(self) -> Iterator[BatchKey]:
         for start in self._starts():
             yield 0, np.arange(start, min(start + self.batch_size, self.size), dtype=np.int64)
+
+
+class SweptBatches(Sampler[BatchKey]):
+    """Keys that visit every image once in order under one draw of the augmentation after the other.
+
+    Args:
+        size: Number of images in the split.
+        batch_size: Images per batch; the last batch of a draw may be smaller.
+        draws: How many draws.
+        start: Images to leave out, of all draws together.
+    """
+
+    def __init__(self, size: int, batch_size: int, draws: int, start: int = 0) -> None:
+        self.size, self.batch_size, self.draws, self.start = size, batch_size, draws, start
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        position = self.start
+        while position < self.draws * self.size:
+            draw, first = divmod(position, self.size)
+            last = min(first + self.batch_size, self.size)
+            yield draw, np.arange(first, last, dtype=np.int64)
+            position += last - first

@@ -145,7 +145,7 @@ class Supernet(nn.Module):
         roles = {group.role for group in self.plan.groups.values()}
         return any(is_augmented(role, self.config, progress) for role in roles)
 
-    def passes(self, step: int, progress: float) -> Iterator[Pass]:
+    def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
         """The passes of one training step: the base network, then one drawn wider network (weight alpha).
 
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
@@ -154,6 +154,8 @@ class Supernet(nn.Module):
         Args:
             step: Number of the training step, from 0.
             progress: Share of the training that is done, in [0, 1].
+            wide_first: Yield the wider network before the base network, so that its outputs can teach it. Gradients
+                add, so the sum is the same up to rounding.
 
         Raises:
             ConfigError: ``progress`` is out of range.
@@ -168,10 +170,15 @@ class Supernet(nn.Module):
         try:
             self.use_base()
             widens = self.widens(progress)
-            yield Pass("base", 1.0, self.widths, last=not widens)
+            if not (widens and wide_first):
+                yield Pass("base", 1.0, self.widths, last=not widens)
             if widens:
                 self._widen(self.sample(step, progress))
-                yield Pass("augmented", self.config.alpha, self.widths, self.config.batch_share)
+                share, alpha = self.config.batch_share, self.config.alpha
+                yield Pass("augmented", alpha, self.widths, share, last=not wide_first)
+            if widens and wide_first:
+                self.use_base()
+                yield Pass("base", 1.0, self.widths)
         finally:
             self.use_base()
 

@@ -10,7 +10,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentError, ArgumentParser
 
-from netaug.config import DataConfig, ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.config import (
+    DataConfig,
+    DistillConfig,
+    ModelConfig,
+    NetAugConfig,
+    RegularizeConfig,
+    RunConfig,
+    TrainConfig,
+)
 from netaug.errors import ConfigError
 from netaug.recipes import nearest
 
@@ -19,6 +27,8 @@ GROUPS: dict[str, Any] = {
     "data": DataConfig,
     "netaug": NetAugConfig,
     "train": TrainConfig,
+    "distill": DistillConfig,
+    "regularize": RegularizeConfig,
 }
 
 
@@ -38,7 +48,7 @@ class Setting:
         if get_origin(self.hint) is Literal:
             return "one of " + ", ".join(map(str, parts))
         if get_origin(self.hint) is tuple:
-            return f"a list of {parts[0].__name__}, such as [1.0, 1.8]"
+            return f"a list of {parts[0].__name__}" + ", such as [1.0, 1.8]" * (parts[0] is float)
         if get_origin(self.hint) is dict:
             if get_origin(parts[1]) is tuple:
                 return "a mapping of glob patterns to lists of float, such as {'stages.3.*': [1.0, 2.0]}"

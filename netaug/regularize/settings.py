@@ -119,6 +119,13 @@ class RegularizeConfig:
         auto = () if self.auto_augment == "none" else (self.auto_augment,)
         return tuple(name for name in numbers if getattr(self, name) > 0) + auto
 
+    @property
+    def about_images(self) -> str:
+        """The regularizers of images with their strengths, in words; empty if there are none."""
+        own = ("mixup", "cutmix", "cutout", "erasing")
+        found = [f"{name} {getattr(self, name):g}" for name in own if getattr(self, name) > 0]
+        return ", ".join([*found, *(() if self.auto_augment == "none" else (self.auto_augment,))])
+
     def _refuse_what_has_no_effect(self) -> None:
         changed = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
         defaults: dict[str, Any] = {item.name: item.default for item in fields(self)}

@@ -26,6 +26,7 @@ from netaug.train.guard import FiniteGuard
 from netaug.train.layers import layer_scales
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import make_optimizer, set_learning_rate
+from netaug.train.pieces import Preparation
 from netaug.train.schedule import Schedule
 from netaug.train.tally import EpochRecord, Tally
 from netaug.train.updates import Updates, parts
@@ -50,6 +51,7 @@ class Trainer:
         config: Epochs, rates, seed.
         sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts; 0 never sorts.
         world: The processes that train together, each on its share of ``data``; all come to the same weights.
+        preparation: What teaches beside the labels, and what mixes images.
 
     Attributes:
         steps_done: Updates so far.
@@ -66,9 +68,11 @@ class Trainer:
         config: TrainConfig,
         sort_until: float = 0.0,
         world: World = ALONE,
+        preparation: Preparation | None = None,
     ) -> None:
         self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
         self.config, self.sort_until, self.world = config, sort_until, world
+        self.preparation = preparation or Preparation()
         self.optimizer = make_optimizer(
             network.parameters(),
             lr=config.lr,
@@ -194,22 +198,30 @@ class Trainer:
         """Those of this process's parts of the batch; over all processes losses add up to the mean of the batch."""
         images_NCHW = self.normalizer(batch.images_NCHW)
         labels_N = batch.labels_N.to(self.normalizer.device, non_blocking=True)
+        first, lessons = self.world.rank * self._parts, self.preparation.lessons
+        cut = enumerate(parts(len(batch), self._parts), start=first)
+        epoch = step // len(self.data.train)
+        pieces = self.preparation.pieces(step, epoch, batch, (images_NCHW, labels_N), cut)
+        tally.macs += len(batch) * self.preparation.teacher_macs
         self._exchange.statistics.start()
-        for pass_ in self.network.passes(step, step / self.total_steps):
-            cut = list(parts(len(batch), self._parts))
-            for number, part in enumerate(cut, start=self.world.rank * self._parts):
-                x, y = pass_.take(images_NCHW[part], labels_N[part])
-                draws = key(self.config.seed, "step", step, pass_.name, number)  # of dropout and the like
+        for pass_ in self.network.passes(step, step / self.total_steps, wide_first=lessons.wide_first):
+            for piece in pieces:
+                x, y = pass_.take(piece.images_NCHW, piece.targets)
+                draws = key(
+                    self.config.seed, "step", step, pass_.name, piece.number
+                )  # of dropout and the like
                 seed_everything(self.normalizer.device, draws)
                 with self._updates.precision():
                     outputs = self.network(x)
                     loss = self.task.loss(outputs, y)
-                share = len(labels_N[part]) / (len(batch) * self.world.size)
-                self._updates.add(pass_.weight * share * loss)
+                    taught = lessons.loss(pass_.name, piece.number, outputs, y, loss)
+                share = len(piece.targets) / (len(batch) * self.world.size)
+                self._updates.add(pass_.weight * share * taught)
                 tally.add(pass_, outputs, y, loss)
                 if pass_.name == "base":
-                    self._exchange.statistics.part_done(last=part is cut[-1])
-                self._guard.add(loss, pass_.name, step, self.lr(step), batch.indices_N[part][: len(y)])
+                    self._exchange.statistics.part_done(last=piece is pieces[-1])
+                indices_N = batch.indices_N[piece.rows][: len(y)]
+                self._guard.add(taught, pass_.name, step, self.lr(step), indices_N)
 
     def _meet(self, step: int, failure: NetaugError | None) -> None:
         """Add up what all processes have; an error on one of them is an error on all, before weights change."""

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.batch import DataInfo
+from netaug.distill.teaching import Teaching, open_teaching
 from netaug.errors import CheckpointError, first_line
 from netaug.profile import Profile, profile
+from netaug.regularize.layers import put_regularizers
+from netaug.regularize.mixing import make_mixer
 from netaug.tasks import ClassificationTask
 from netaug.train.build import build_model, build_network, check_trains, example_input
 from netaug.train.compiling import check_compiler, compile_base
@@ -28,6 +29,7 @@ from netaug.train.lock import RunLock
 from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import check_optimizer
+from netaug.train.pieces import Preparation
 from netaug.train.resume import check_same_data, check_same_run
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
@@ -76,24 +78,33 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
         device = choose_device(world.device(config.train.device))
         set_up(device, config.train.threads, config.train.deterministic)
     load = partial(build_data, seed=config.train.seed, pin_memory=device.type == "cuda", share=world.share)
-    data = world.first_does(config.data.download, lambda: load(config.data))
+    data = world.first_does(config.data.download, lambda: load(config.data, regularize=config.regularize))
     with world.together():
         model = build_model(config.model, data.info, config.train.seed)
         example = example_input(data.info)
         batch = config.data.batch_size // world.size
         check_trains(model, config.model.name, example[:batch], data.info.num_classes)
         cost = profile(model, example)
-        trainer = _trainer(build_network(model, config, data.info), data, config, device, world)
+        network = build_network(model, config, data.info)
+        placed = put_regularizers(network.base, example, config.regularize)
+        normalizer = Normalizer(data.info.mean, data.info.std, device, config.train.channels_last)
+    teaching = open_teaching(config, data, normalizer, world)
+    with world.together():
+        trainer = _trainer(network, data, config, normalizer, world, teaching)
     with ExitStack() as lock:
         with world.together():
             if world.first:
                 lock.enter_context(RunLock(folder.path))
         with ExitStack() as shown:
-            journal, records = _begin(shown, folder, config, trainer, cost, goes_on)
+            about = [*teaching.about, *(f"regularizer: {one}" for one in placed)]
+            journal, records = _begin(shown, folder, config, trainer, cost, goes_on, about)
             records += _run(trainer, journal, config)
         summary = world.from_first(summarize(records, config, data.info, cost) if world.first else {})
+        summary |= teaching.summary()
         if world.first:
             folder.finish(summary)
+    if world.first:
+        teaching.check_student(summary["val_top1"])
     return RunResult(folder, summary)
 
 
@@ -107,7 +118,13 @@ def _goes_on(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
 
 
 def _begin(
-    shown: ExitStack, folder: RunFolder, config: RunConfig, trainer: Trainer, cost: Profile, goes_on: bool
+    shown: ExitStack,
+    folder: RunFolder,
+    config: RunConfig,
+    trainer: Trainer,
+    cost: Profile,
+    goes_on: bool,
+    about: Sequence[str],
 ) -> tuple[Journal, list[EpochRecord]]:
     """Open the run folder and put every process's trainer where rank 0's checkpoint is; the epochs finished then."""
     world, info = trainer.world, trainer.data.info
@@ -116,7 +133,7 @@ def _begin(
     with world.together():
         if world.first:
             console = shown.enter_context(TrainingConsole(config.train.epochs, len(trainer.data.train)))
-            _introduce(console, config, trainer, cost, folder.path)
+            _introduce(console, config, trainer, cost, folder.path, about)
             if goes_on:
                 records, state = folder.reopen()
             else:
@@ -159,16 +176,19 @@ def _say_where(trainer: Trainer, folder: RunFolder, console: TrainingConsole, *,
     console.say(f"goes on after step {trainer.steps_done:,} of {trainer.total_steps:,}")
 
 
-def _trainer(network: Network, data: Data, config: RunConfig, device: torch.device, world: World) -> Trainer:
-    last = config.train.channels_last
-    network.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
+def _trainer(
+    network: Network, data: Data, config: RunConfig, normalizer: Normalizer, world: World, teaching: Teaching
+) -> Trainer:
+    device = normalizer.device
+    network.to(device=device, memory_format=normalizer.memory_format)  # type: ignore[call-overload]
     if config.train.compile:
         check_compiler(device)
         compile_base(network.base)
-    normalizer = Normalizer(data.info.mean, data.info.std, device, last)
     task = ClassificationTask.of(config.train.label_smoothing, data.info)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0
-    return Trainer(network, data, task, normalizer, config.train, sort_until, world)
+    mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
+    preparation = Preparation(mixer, teaching.lessons, teaching.macs)
+    return Trainer(network, data, task, normalizer, config.train, sort_until, world, preparation)
 
 
 def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRecord]:
@@ -235,7 +255,12 @@ def summarize(
 
 
 def _introduce(
-    console: TrainingConsole, config: RunConfig, trainer: Trainer, cost: Profile, out: Path
+    console: TrainingConsole,
+    config: RunConfig,
+    trainer: Trainer,
+    cost: Profile,
+    out: Path,
+    about: Sequence[str],
 ) -> None:
     info, network, world = trainer.data.info, trainer.network, trainer.world
     console.say(
@@ -258,6 +283,10 @@ def _introduce(
             f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
             f"{widest / cost.macs:.1f}x the MACs"
         )
+    if config.regularize.about_images:
+        console.say(f"regularizers of images: {config.regularize.about_images}")
+    for line in about:
+        console.say(line)
     if world.size > 1:
         share = config.data.batch_size // world.size
         console.say(

@@ -21,8 +21,9 @@ class EpochRecord:
 
     Args:
         epoch: 0-based.
-        train_loss: Mean loss in nats of the base pass over the epoch, label smoothing included.
-        train_top1: Percent right in the base pass, on augmented images, while the weights change.
+        train_loss: Mean loss in nats of the base pass over the epoch, of the labels alone, label smoothing included.
+        train_top1: Percent right in the base pass, on augmented images, while the weights change; of mixed images the
+            class with the larger share is right.
         val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
         val_top1: Percent; None when not evaluated.
         lr: Of the epoch's last step.
@@ -30,7 +31,8 @@ class EpochRecord:
         val_seconds: Time of the evaluation, 0 without one.
         images_per_second: Training images over ``seconds``.
         steps: Optimizer updates in the epoch.
-        train_macs: Multiply-accumulates of all forwards of all images and passes of the training part.
+        train_macs: Multiply-accumulates of all forwards of all images and passes of the training part, those of a
+            teacher included.
         widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
         val_mean_per_class: Mean over classes of the percentage right; None where it is not customary or not evaluated.
     """

@@ -318,3 +318,30 @@ def test_progress_is_a_share(progress: float) -> None:
     supernet = augment(tiny.build("plain"), tiny.images())
     with pytest.raises(ConfigError, match="share of the training"):
         next(iter(supernet.passes(0, progress)))
+
+
+def test_the_wide_pass_may_come_first_and_the_gradients_are_the_same() -> None:
+    """In float64; so its outputs can teach the base pass. ``last`` is true of the pass that ends the step."""
+    settings = AugmentConfig(
+        width=(1.0, 2.0), expand=(1.0, 3.0), alpha=0.5, batch_share=0.5, expand_until=0.8, seed=1
+    )
+    supernet = augment(tiny.build("inverted").double(), tiny.images().double(), settings)
+    gradients, orders = [], []
+    for wide_first in (False, True):
+        supernet.zero_grad()
+        orders.append([])
+        for pass_ in supernet.passes(0, 0.0, wide_first=wide_first):
+            x, y = pass_.take(tiny.images().double(), tiny.labels())
+            (pass_.weight * F.cross_entropy(supernet(x), y)).backward()
+            orders[-1].append(
+                (pass_.name, pass_.weight, len(x), pass_.last, supernet.widths == dict(pass_.widths))
+            )
+        gradients.append(
+            {name: p.grad.clone() for name, p in supernet.named_parameters() if p.grad is not None}
+        )
+    assert orders[0] == [("base", 1.0, 4, False, True), ("augmented", 0.5, 2, True, True)]
+    assert orders[1] == [("augmented", 0.5, 2, False, True), ("base", 1.0, 4, True, True)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert supernet.widths == supernet.plan.base_widths
+    late = list(supernet.passes(0, 0.9, wide_first=True))
+    assert [(pass_.name, pass_.last) for pass_ in late] == [("base", True)]

@@ -1,0 +1,75 @@
+"""`netaug distill-cache`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.config import RunConfig
+from netaug.errors import ConfigError
+from netaug.recipes.loader import load_config
+from netaug.recipes.settings import GROUPS, add_settings
+
+_EXAMPLE = """
+netaug distill-cache imagenet/mcunet --data.root DIR --distill.teacher timm:resnet50 --data.distinct_epochs 10 --out DIR
+netaug distill-cache demo/digits --distill.teacher runs/teacher --out runs/said"""
+_TOP = 32
+
+
+def run(words: list[str]) -> None:
+    """Write what a teacher says of every training image, for trainings without the teacher."""
+    parser = new_parser(
+        "distill-cache",
+        "RECIPE --out DIR [--top K] --distill.teacher NAME [--group.key VALUE ...]",
+        "Asks a teacher once about every training image as it is augmented in each epoch, and writes what it says:\n"
+        "data.distinct_epochs augmentations of each, or train.epochs. `netaug train` with the same settings of the\n"
+        "images and --distill.cache DIR then learns from it without the teacher. Stopped, the same command goes on.",
+        _EXAMPLE,
+    )
+    parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="The folder to write; new, empty, or begun."
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=_TOP,
+        help="Classes kept of each image, the likeliest; the rest of the probability is spread evenly over the others.",
+    )
+    add_settings(parser)
+    arguments, given = parse(parser, words, tuple(GROUPS))
+    config = load_config(arguments.recipe, given)
+    if arguments.out is None:
+        raise ConfigError("netaug distill-cache: no folder to write to.", got="no --out", fix="--out DIR")
+    if arguments.top < 1:
+        raise ConfigError("--top is out of range.", got=arguments.top, allowed="a whole number, at least 1")
+    _check(config)
+
+    from netaug.distill.session import write
+
+    out = Path(arguments.out).expanduser()
+    card = write(config, out, arguments.top)
+    same = " ".join(word for word in given if not word.startswith("--distill."))
+    print(
+        f"{card.images:,} images under {card.draws} augmentations each, {card.packing.bytes} bytes a row: {out}\n"
+        f"next: netaug train {arguments.recipe}{' ' * bool(same)}{same} --distill.cache {out}"
+    )
+
+
+def _check(config: RunConfig) -> None:
+    if not config.distill.teacher:
+        raise ConfigError(
+            "there is no teacher to ask.",
+            got="distill.teacher empty",
+            fix="--distill.teacher RUN or timm:NAME",
+        )
+    if config.distill.cache is not None:
+        raise ConfigError(
+            "distill.cache is read in training; the folder to write is --out.", fix="leave distill.cache out"
+        )
+    if config.regularize.mixes:
+        raise ConfigError(
+            "what a teacher says of mixed images is not cached: they differ in every step.",
+            got=f"regularize.{' and '.join(config.regularize.on)}",
+            fix="leave mixup and cutmix out; or train with the teacher itself",
+        )

@@ -1,0 +1,192 @@
+"""A folder of teacher outputs: one row for each training image and draw of its augmentation, in two files.
+
+Layout: ``cache.json`` says what the rows are of; ``values.bin`` and ``classes.bin`` hold draw after draw the packed
+rows in the order of the images; ``samples.npy`` a few augmented images, to see that they are still made in this way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from netaug.distill.packing import MOST_CLASSES, Classes, Halves, Packing
+from netaug.errors import CheckpointError
+from netaug.train.files import write_atomic
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class CacheCard:
+    """What ``cache.json`` says.
+
+    Args:
+        teachers: As given to `distill.teacher`.
+        teacher_hash: Of their weights, feeds and mean.
+        teacher_top1: Percent on the evaluation images when the cache was begun.
+        val_split: Where these images came from.
+        classes: Number of classes.
+        top: Kept classes of each image.
+        images: Number of training images.
+        draws: Number of augmentations of each image.
+        settings: What the images depend on, `group.key` to value.
+        dataset: What tells the data from other data.
+        samples: Draw and index of each image in ``samples.npy``.
+        rows: Rows written so far, of ``draws * images``.
+        version: Of this layout.
+    """
+
+    teachers: tuple[str, ...]
+    teacher_hash: str
+    teacher_top1: float
+    val_split: str
+    classes: int
+    top: int
+    images: int
+    draws: int
+    settings: dict[str, Any]
+    dataset: dict[str, Any]
+    samples: tuple[tuple[int, int], ...]
+    rows: int = 0
+    version: int = VERSION
+
+    @property
+    def packing(self) -> Packing:
+        """How rows are packed."""
+        return Packing(self.classes, self.top)
+
+    @property
+    def total(self) -> int:
+        """Rows of the finished cache."""
+        return self.draws * self.images
+
+    def differences(self, other: CacheCard) -> list[str]:
+        """How the cache of ``other`` would be another one, a line each; how far it is written does not count."""
+        ours, theirs = dict(_flat(asdict(self))), dict(_flat(asdict(other)))
+        return [
+            f"{name} {ours.get(name)!r} in the cache, {theirs.get(name)!r} now"
+            for name in ours | theirs
+            if name not in ("rows", "teacher_top1") and ours.get(name) != theirs.get(name)
+        ]
+
+
+class CacheFiles:
+    """The files of a cache folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.card = folder / "cache.json"
+        self.values = folder / "values.bin"
+        self.classes = folder / "classes.bin"
+        self.samples = folder / "samples.npy"
+
+    def write_card(self, card: CacheCard) -> None:
+        """Write ``cache.json``, whole or not at all."""
+        write_atomic(self.card, json.dumps(asdict(card), indent=2) + "\n")
+
+    def read_card(self) -> CacheCard:
+        """What the cache is of.
+
+        Raises:
+            CheckpointError: It is missing or damaged, or of another version.
+        """
+        if not self.card.is_file():
+            raise CheckpointError(
+                f"'{self.folder}' holds no teacher outputs.",
+                got="no cache.json" if self.folder.is_dir() else "no such folder",
+                allowed="a folder that `netaug distill-cache` wrote",
+            )
+        try:
+            values = json.loads(self.card.read_text())
+            if set(values) != {item.name for item in fields(CacheCard)} or values["version"] != VERSION:
+                raise ValueError("other fields than this version of netaug writes")
+            for name in ("teachers", "samples"):
+                values[name] = tuple(tuple(one) if isinstance(one, list) else one for one in values[name])
+            for name in ("classes", "top", "images", "draws", "rows"):
+                if type(values[name]) is not int or values[name] < (name != "rows"):
+                    raise ValueError(f"{name} {values[name]!r}")
+            if values["classes"] > MOST_CLASSES:
+                raise ValueError(f"{values['classes']} classes")
+            return CacheCard(**values)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(
+                f"'{self.card}' cannot be read.",
+                got=error,
+                allowed="a file that `netaug distill-cache` of this version wrote",
+                fix="write the cache anew, into another folder",
+            ) from error
+
+
+class Cache:
+    """Teacher outputs read from a folder as they are needed; nothing is kept in memory.
+
+    Args:
+        folder: Finished.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or not finished.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.files = CacheFiles(folder)
+        self.card = card = self.files.read_card()
+        if card.rows < card.total:
+            raise CheckpointError(
+                f"the teacher outputs in '{folder}' are not finished.",
+                got=f"{card.rows:,} of {card.total:,} rows",
+                fix="run the same `netaug distill-cache` again: it goes on from there",
+            )
+        self._values: Halves = self._map(self.files.values, np.float16, card.packing.values)
+        self._classes: Classes = (
+            self._map(self.files.classes, np.uint16, card.packing.indices)
+            if card.packing.indices
+            else np.empty((card.total, 0), np.uint16)
+        )
+
+    def log_probs(self, draw: int, indices_N: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+        """What the teacher says of images under a draw of their augmentation: float32 ``[N, C]``."""
+        rows = draw * self.card.images + indices_N
+        return self.card.packing.unpack(self._values[rows], self._classes[rows], device)
+
+    def samples(self) -> npt.NDArray[np.uint8]:
+        """The augmented images that were kept, ``[S, C, H, W]``.
+
+        Raises:
+            CheckpointError: They cannot be read.
+        """
+        try:
+            found: npt.NDArray[np.uint8] = np.load(self.files.samples, allow_pickle=False)
+            if found.dtype != np.uint8 or len(found) != len(self.card.samples):
+                raise ValueError(f"{found.dtype} {found.shape}")
+            return found
+        except (OSError, ValueError, EOFError) as error:
+            raise CheckpointError(f"'{self.files.samples}' cannot be read.", got=error) from error
+
+    def _map(self, path: Path, dtype: Any, width: int) -> Any:
+        expected = self.card.total * width * 2
+        size = path.stat().st_size if path.is_file() else None
+        if size != expected:
+            raise CheckpointError(
+                f"'{path}' is damaged.",
+                got="no file" if size is None else f"{size:,} bytes",
+                allowed=f"{expected:,} bytes: {self.card.total:,} rows of {width}",
+                fix="write the cache anew, into another folder",
+            )
+        return np.memmap(path, dtype, "r", shape=(self.card.total, width))
+
+
+def _flat(mapping: Mapping[str, Any]) -> Any:
+    """Nested settings by their own names."""
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from ((key if "." in key else f"{name}.{key}", member) for key, member in value.items())
+        else:
+            yield name, value

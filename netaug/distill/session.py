@@ -1,0 +1,93 @@
+"""Asking teachers: how good they are, and everything that goes into a cache, with progress on the terminal."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from netaug.config import RunConfig
+from netaug.data import Data, Normalizer, build_data
+from netaug.distill.cache import CacheCard
+from netaug.distill.opening import open_teachers
+from netaug.distill.teacher import Teachers
+from netaug.distill.writing import cache_card, write_cache
+from netaug.evaluate import added, batch_sums
+from netaug.tasks import ClassificationTask
+from netaug.train.device import choose_device, set_up
+from netaug.train.distributed import ALONE, World, in_turns
+
+_log = logging.getLogger("netaug")
+_LINES = 10  # of progress where there is no terminal
+_CHANCES = 2.0
+
+
+def teacher_top1(teachers: Teachers, data: Data, normalizer: Normalizer, world: World = ALONE) -> float:
+    """Percent right of the teachers on the evaluation images; says so if they only guess."""
+    task = ClassificationTask()
+    with world.together():
+        sums = list(batch_sums(teachers, data.val, normalizer, task))
+    top1 = task.metrics(added(in_turns(sums, world, normalizer.device)))["top1"]
+    if world.first and top1 <= _CHANCES * 100 / data.info.num_classes:
+        _log.warning(
+            "the teacher %s has %.2f %% on %s, about as many as guessing: see that it knows these classes in this "
+            "order, and takes images of this kind",
+            ", ".join(teachers.names),
+            top1,
+            data.info.val_split,
+        )
+    return top1
+
+
+def write(config: RunConfig, out: Path, top: int) -> CacheCard:
+    """Write the cache of these settings, or what is missing of it.
+
+    Args:
+        config: Names the teachers and the images.
+        out: The folder.
+        top: Classes kept of each image.
+
+    Raises:
+        NetaugError: The teacher, the data or the folder cannot be used.
+        Stopped: A signal; the same call goes on.
+    """
+    device = choose_device(config.train.device)
+    set_up(device, config.train.threads)
+    seed, last = config.train.seed, config.train.channels_last
+    data = build_data(config.data, seed=seed, pin_memory=device.type == "cuda", regularize=config.regularize)
+    teachers = open_teachers(config.distill, data.info, device, channels_last=last, seed=seed)
+    normalizer = Normalizer(data.info.mean, data.info.std, device, last)
+    console = Console(stderr=True, highlight=False)
+    top1 = teacher_top1(teachers, data, normalizer)
+    console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {data.info.val_split}", markup=False)
+    card = cache_card(config, data, teachers, top, top1)
+    batch_size = config.data.eval_batch_size
+    with _Shown(console) as shown:
+        return write_cache(out, card, data, teachers, normalizer, batch_size=batch_size, on_rows=shown.rows)
+
+
+class _Shown:
+    """A bar on a terminal, a few lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("asking the teacher"), BarColumn(bar_width=24), TaskProgressColumn())
+        self._console, self._lines = console, 0
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> _Shown:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def rows(self, done: int, total: int) -> None:
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif done * _LINES // total > self._lines:
+            self._lines = done * _LINES // total
+            self._console.print(f"{done:,} of {total:,} rows", highlight=False)
