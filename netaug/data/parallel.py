@@ -28,7 +28,13 @@ def default_jobs() -> int:
 
 
 def in_threads(
-    work: Callable[[int], Result], count: int, title: str, jobs: int, *, chunk: int = _CHUNK
+    work: Callable[[int], Result],
+    count: int,
+    title: str,
+    jobs: int,
+    *,
+    chunk: int = _CHUNK,
+    leaving: Callable[[], object] | None = None,
 ) -> Generator[Result, None, None]:
     """Run ``work`` on 0..count-1 and yield the results in order; the first error, or leaving, ends it.
 
@@ -38,6 +44,7 @@ def in_threads(
         title: What is done, for the progress: a bar on a terminal, else a line every ten seconds.
         jobs: Number of threads. Few more results are made than are taken.
         chunk: How many a thread does at a time.
+        leaving: Called at the end, before threads that still work are waited for; it may tell them to stop.
     """
     pool = ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,))
     starts = iter(range(0, count, chunk))
@@ -54,6 +61,8 @@ def in_threads(
                 yield from results
                 shown.advance(len(results))
     finally:
+        if leaving is not None:
+            leaving()
         pool.shutdown(cancel_futures=True)
 
 

@@ -82,7 +82,7 @@ def _open_http(address: str, start: int, version: str) -> Remote:
                 raise TransientError(f"the server answers {error.code}") from None
             raise _refused(address, f"the server answers {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
-        raise TransientError(first_line(error)) from None
+        raise TransientError(str(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
         raise TransientError(first_line(error) or type(error).__name__) from None
     except ValueError as error:

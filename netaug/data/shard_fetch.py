@@ -22,7 +22,7 @@ from netaug.errors import DataError
 _THREADS = 4
 _TRIES = 5
 _PAUSE_SECONDS = 1.0
-_CHUNK = 2**20
+_CHUNK = 2**18
 _RESERVE = 2**28  # bytes left free on the disk
 
 _log = logging.getLogger("netaug")
@@ -49,15 +49,16 @@ def fetch_shards(names: Sequence[str]) -> list[str]:
             "fetching %d of %d shards into '%s'", len(missing), len(names), cache_folder() / "shards"
         )
         stop = threading.Event()
-        work = in_threads(
-            lambda number: _fetch(missing[number], stop), len(missing), "fetching shards", _THREADS, chunk=1
+        fetched = in_threads(
+            lambda number: _fetch(missing[number], stop),
+            len(missing),
+            "fetching shards",
+            _THREADS,
+            chunk=1,
+            leaving=stop.set,
         )
-        try:
-            for _ in work:
-                pass
-        finally:
-            stop.set()
-            work.close()
+        for _ in fetched:
+            pass
     return [str(cached_path(name)) if is_remote(name) else name for name in names]
 
 

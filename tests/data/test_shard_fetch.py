@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         until = self.server.cuts.pop(0) if self.server.cuts else len(content)
         self.wfile.write(content[start:until])
+
+    def trickle(self) -> None:
+        """A file that takes a minute."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(10**9))
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the other side has enough
+            for _ in range(6000):
+                self.wfile.write(bytes(2**16))
+                time.sleep(0.01)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -147,6 +159,13 @@ def test_an_address_without_a_file_is_named(server: Server, name: str):
     error = error_of(f"{server.address}/{name}")
     assert f"{server.address}/{name}" in error.where
     assert "404" in str(error.got)
+
+
+def test_an_error_or_an_interrupt_ends_the_other_downloads(server: Server):
+    names = [f"{server.address}/{name}.tar" for name in ("gone", "endless")]
+    with pytest.raises(DataError, match="gone"):
+        fetch_shards(names)
+    assert not cached_path(names[1]).exists()
 
 
 def test_no_answer_is_an_error_after_some_tries(monkeypatch: pytest.MonkeyPatch):

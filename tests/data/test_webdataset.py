@@ -76,9 +76,14 @@ def test_shards_give_the_batches_of_the_folder_for_any_number_of_workers(
     two_classes: Path, packed: Path, augment: str
 ):
     folder = batches(DataConfig(**{**vars(shards(two_classes, augment=augment)), "name": "folder"}))
-    for workers in (0, 1, 2):  # more workers than shards do no harm
+    for workers in (0, 1, 2):
         assert same(batches(shards(packed, augment=augment, workers=workers)), folder)
     assert build_data(shards(packed), seed=0).info.class_names == ("cat", "dog")
+
+
+def test_one_shard_is_enough_for_any_number_of_workers(two_classes: Path, tmp_path: Path):
+    root = shards_of(two_classes, tmp_path / "one", per_shard=100)
+    assert same(batches(shards(root, workers=3)), batches(shards(root)))
 
 
 def test_memory_holdout_and_limit_work_as_with_files(two_classes: Path, packed: Path):
