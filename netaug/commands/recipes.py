@@ -4,31 +4,63 @@ from __future__ import annotations
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import ConfigError
-from netaug.recipes import recipe_summaries, recipe_text
+from netaug.recipes import nearest, recipe_names, recipe_summaries, recipe_text
 
 _EXAMPLE = """
 netaug recipes
-netaug recipes show demo/digits > mine.yaml"""
+netaug recipes transfer/pets
+netaug recipes show demo/digits > mine.yaml
+netaug recipes show transfer/pets/mcunet --resolved"""
+_BASELINE = "-baseline"
 
 
 def run(words: list[str]) -> None:
     """List the recipes, or print one."""
     parser = new_parser(
-        "recipes", "[show NAME]", "Lists the packaged recipes with one line each, or prints one.", _EXAMPLE
+        "recipes",
+        "[BEGINNING | show NAME [--resolved]]",
+        "Lists the packaged recipes with one line each, or prints one. NAME[-baseline] is a pair: with NetAug, and\n"
+        "without it under the paper's settings for that.",
+        _EXAMPLE,
     )
-    parser.add_argument("what", type=str, nargs="*", default=[], help="Nothing, or: show NAME.")
+    parser.add_argument(
+        "what", type=str, nargs="*", default=[], help="Nothing, how names begin, or: show NAME."
+    )
+    parser.add_argument(
+        "--resolved",
+        action="store_true",
+        help="Print every setting, those of the recipe's base and defaults too.",
+    )
     arguments, _ = parse(parser, words)
     what = list(arguments.what)
-    if not what:
-        lines = recipe_summaries()
-        width = max(map(len, lines))
-        print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
-    elif what[0] == "show" and len(what) == 2:
-        print(recipe_text(what[1]), end="")
-    else:
+    if len(what) == 2 and what[0] == "show":
+        print(_resolved(what[1]) if arguments.resolved else recipe_text(what[1]), end="")
+        return
+    beginning = what[0] if what else ""
+    lines = {name: line for name, line in _pairs().items() if name.startswith(beginning)}
+    if arguments.resolved or len(what) > 1 or not lines:
+        close = nearest(beginning, recipe_names(), count=1)
         raise ConfigError(
             "`netaug recipes` does not know these words.",
-            got=" ".join(what),
-            allowed="nothing, or: show NAME",
-            fix="netaug recipes show demo/digits",
+            got=" ".join(words),
+            allowed="nothing, the beginning of a name, or: show NAME [--resolved]",
+            fix=f"netaug recipes show {close[0] if close else 'demo/digits'}",
         )
+    width = max(map(len, lines))
+    print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
+
+
+def _pairs() -> dict[str, str]:
+    """The recipes' lines; a baseline is named with its recipe."""
+    lines = recipe_summaries()
+    return {
+        f"{name}[{_BASELINE}]" if name + _BASELINE in lines else name: line
+        for name, line in lines.items()
+        if not (name.endswith(_BASELINE) and name.removesuffix(_BASELINE) in lines)
+    }
+
+
+def _resolved(name: str) -> str:
+    from netaug.recipes.loader import load_config, to_yaml
+
+    return f"# {name}, all settings\n{to_yaml(load_config(name))}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netaug.errors import ConfigError
 
+_SHOWN = 4
 _FOLDER = Path(__file__).parent
 
 
@@ -54,12 +55,12 @@ def find_recipe(recipe: str) -> tuple[str, Path]:
     path = Path(recipe)
     if path.is_file():
         return path.stem, path
-    close = nearest(recipe, names)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    close = nearest(recipe, names) or [name for name in names if path.stem == name.rpartition("/")[2]]
+    hint = f"did you mean {' or '.join(close[:_SHOWN])}? " if close else ""
     raise ConfigError(
         f"there is no recipe {recipe!r}.",
         got=recipe,
-        allowed=f"{', '.join(names)}, or the path of a YAML file",
+        allowed=f"one of {len(names)} names such as {names[0]}, or the path of a YAML file",
         fix=f"{hint}`netaug recipes` lists them with one line each",
     )
 

@@ -1,0 +1,170 @@
+"""Does a network that was pre-trained with NetAug transfer better? CIFAR-10, five classes to the other five.
+
+    python -m benchmarks.transfer_cifar10 --data DIR --out runs/transfer-cifar10
+
+Pre-trains `demo/cifar10` on the classes with even numbers, fine-tunes to few images of those with odd numbers without
+NetAug, and measures the test images of these. Everything goes through the public commands; runs that are finished are
+not trained again. Learning rates are chosen for each arm on training images that no final run trains on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import itertools
+import json
+import os
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from netaug.cli import main as netaug
+from netaug.compare.numbers import interval, plus_minus
+from netaug.compare.statistics import paired_difference, spread
+
+SOURCE, TARGET = "airplane,bird,deer,frog,ship", "automobile,cat,dog,horse,truck"
+EPOCHS, LONG = 60, 186  # 186 take the baseline as long as 60 take NetAug, on an idle core
+ARMS = {
+    "baseline": (EPOCHS, False),
+    "netaug": (EPOCHS, True),
+    "baseline-long": (LONG, False),
+    "scratch": None,
+}
+SHOTS = (20, 100)
+RATES = (0.025, 0.1, 0.4)
+TUNING_SEEDS = (0, 1)
+BATCH, TUNED_EPOCHS, HELD = 50, 100, 0.2
+
+
+def pretrain(out: Path, data: str, arm: str, seed: int) -> Path:
+    """The run folder of a pre-training; the baseline's with the same initialisation and order of images."""
+    epochs, augmented = ARMS[arm] or (0, False)
+    folder = out / "pretrain" / f"{arm}-seed{seed}"
+    words = ["train", "demo/cifar10", f"--data.classes={SOURCE}", f"--train.epochs={epochs}"]
+    words += [
+        f"--netaug.enabled={str(augmented).lower()}",
+        "--train.eval_every=20",
+        "--train.checkpoint_every=20",
+    ]
+    _run(words, folder, data, seed)
+    return folder
+
+
+def finetune(
+    out: Path, data: str, arm: str, seed: int, shots: int, draw: int, lr: float, held: float
+) -> float:
+    """Top-1 in percent after fine-tuning; on the test images, or on held-out training images."""
+    name = f"{arm}-seed{seed}-shots{shots}-draw{draw}-lr{lr:g}"
+    folder = out / ("tune" if held else "final") / name
+    words = ["train", "demo/cifar10", "--netaug.enabled=false"]
+    if arm != "scratch":
+        words = [
+            "finetune",
+            "--from",
+            str(pretrain(out, data, arm, seed)),
+            "--data.name=cifar10",
+            "--data.pad=2",
+        ]
+    words += [f"--data.classes={TARGET}", f"--data.shots={shots}", f"--data.subset_seed={draw}"]
+    words += [f"--data.holdout={held}", f"--data.batch_size={BATCH}", "--data.eval_batch_size=500"]
+    words += [f"--train.epochs={TUNED_EPOCHS}", "--train.warmup_epochs=9", f"--train.lr={lr}"]
+    words += [f"--train.eval_every={TUNED_EPOCHS}", f"--train.checkpoint_every={TUNED_EPOCHS}"]
+    _run(words, folder, data, seed)
+    return float(json.loads((folder / "summary.json").read_text())["val_top1"])
+
+
+def _run(words: list[str], folder: Path, data: str, seed: int) -> None:
+    if (folder / "summary.json").exists():
+        return
+    own = [f"--data.root={data}", f"--train.seed={seed}", "--train.threads=1", "--out", str(folder)]
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        code = netaug([*words, *own])
+    if code:
+        raise SystemExit(f"netaug {' '.join([*words, *own])} ended with exit code {code}")
+
+
+def best_rate(out: Path, data: str, arm: str, shots: int) -> tuple[float, dict[float, float]]:
+    """The rate with the highest mean top-1 on held-out images, and the mean of each."""
+    means = {
+        lr: statistics.fmean(
+            finetune(out, data, arm, seed, shots, 100 + seed, lr, HELD) for seed in TUNING_SEEDS
+        )
+        for lr in RATES
+    }
+    return max(means, key=lambda lr: means[lr]), means
+
+
+def results(out: Path, data: str, arms: list[str], seeds: int, draws: int) -> Iterator[dict[str, object]]:
+    """A row per final run."""
+    for shots, arm in itertools.product(SHOTS, arms):
+        lr, means = best_rate(out, data, arm, shots)
+        print(f"{arm}, {shots} images a class: rate {lr:g} of held-out top-1 {means}", flush=True)
+        for seed, draw in itertools.product(range(seeds), range(draws)):
+            top1 = finetune(out, data, arm, seed, shots, 10 * seed + draw, lr, 0.0)
+            pre = (
+                None
+                if arm == "scratch"
+                else json.loads((pretrain(out, data, arm, seed) / "summary.json").read_text())
+            )
+            yield {
+                "arm": arm,
+                "shots": shots,
+                "seed": seed,
+                "draw": draw,
+                "lr": lr,
+                "top1": top1,
+                "pretrain_top1": pre and pre["val_top1"],
+                "pretrain_train_top1": pre and pre["train_top1"],
+                "pretrain_epochs": pre and pre["epochs"],
+                "pretrain_macs": pre and pre["train_macs"],
+            }
+
+
+def table(rows: list[dict[str, object]], arms: list[str]) -> str:
+    """Mean and deviation over seeds, and NetAug's paired difference, as Markdown."""
+    lines = ["| images a class | arm | n | top-1 % | NetAug minus this arm |", "|---|---|---|---|---|"]
+    for shots in SHOTS:
+        by_arm = {arm: _by_seed(rows, arm, shots) for arm in arms}
+        for arm, values in by_arm.items():
+            other = arm in ("netaug",) or "netaug" not in by_arm
+            gain = None if other else paired_difference(by_arm["netaug"], values)
+            mean = plus_minus(spread(list(values.values())))
+            lines.append(f"| {shots} | {arm} | {len(values)} | {mean} | {interval(gain)} |")
+    return "\n".join(lines)
+
+
+def _by_seed(rows: list[dict[str, object]], arm: str, shots: int) -> dict[int, float]:
+    """Mean over the draws of images, by seed."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if (row["arm"], row["shots"]) == (arm, shots):
+            found.setdefault(int(str(row["seed"])), []).append(float(str(row["top1"])))
+    return {seed: statistics.fmean(tops) for seed, tops in found.items()}
+
+
+def main() -> None:
+    """Train what is missing, print the table and write the CSV."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="CIFAR-10: its official files or class folders")
+    parser.add_argument("--out", type=Path, required=True, help="folder for all runs and results.csv")
+    parser.add_argument("--seeds", type=int, default=4, help="pre-trainings of each arm")
+    parser.add_argument("--draws", type=int, default=3, help="choices of images for each pre-trained network")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    asked = parser.parse_args()
+    rows = list(results(asked.out, asked.data, asked.arms, asked.seeds, asked.draws))
+    with (asked.out / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    print(table(rows, asked.arms))
+
+
+if __name__ == "__main__":
+    main()
