@@ -99,9 +99,11 @@ def best_rate(out: Path, data: str, arm: str, shots: int) -> tuple[float, dict[f
     return max(means, key=lambda lr: means[lr]), means
 
 
-def results(out: Path, data: str, arms: list[str], seeds: int, draws: int) -> Iterator[dict[str, object]]:
+def results(
+    out: Path, data: str, arms: list[str], all_shots: list[int], seeds: int, draws: int
+) -> Iterator[dict[str, object]]:
     """A row per final run."""
-    for shots, arm in itertools.product(SHOTS, arms):
+    for shots, arm in itertools.product(all_shots, arms):
         lr, means = best_rate(out, data, arm, shots)
         print(f"{arm}, {shots} images a class: rate {lr:g} of held-out top-1 {means}", flush=True)
         for seed, draw in itertools.product(range(seeds), range(draws)):
@@ -128,7 +130,7 @@ def results(out: Path, data: str, arms: list[str], seeds: int, draws: int) -> It
 def table(rows: list[dict[str, object]], arms: list[str]) -> str:
     """Mean and deviation over seeds, and NetAug's paired difference, as Markdown."""
     lines = ["| images a class | arm | n | top-1 % | NetAug minus this arm |", "|---|---|---|---|---|"]
-    for shots in SHOTS:
+    for shots in sorted({int(str(row["shots"])) for row in rows}):
         by_arm = {arm: _by_seed(rows, arm, shots) for arm in arms}
         for arm, values in by_arm.items():
             other = arm in ("netaug",) or "netaug" not in by_arm
@@ -155,10 +157,11 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="CIFAR-10: its official files or class folders")
     parser.add_argument("--out", type=Path, required=True, help="folder for all runs and results.csv")
     parser.add_argument("--seeds", type=int, default=4, help="pre-trainings of each arm")
-    parser.add_argument("--draws", type=int, default=3, help="choices of images for each pre-trained network")
+    parser.add_argument("--draws", type=int, default=2, help="choices of images for each pre-trained network")
+    parser.add_argument("--shots", type=int, nargs="+", default=list(SHOTS), help="images of each class")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     asked = parser.parse_args()
-    rows = list(results(asked.out, asked.data, asked.arms, asked.seeds, asked.draws))
+    rows = list(results(asked.out, asked.data, asked.arms, asked.shots, asked.seeds, asked.draws))
     with (asked.out / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
