@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.train import train_and_report
+from netaug.processes import place
 from netaug.recipes.settings import GROUPS, add_settings
 
 _EXAMPLE = """
@@ -51,7 +52,7 @@ def run(words: list[str]) -> None:
     from netaug.train.runlog import default_folder
 
     name, config = finetune_config(arguments["from"], arguments.recipe, given)
-    if arguments.recipe is None and not name.startswith("finetune-"):
+    if arguments.recipe is None and not name.startswith("finetune-") and place().rank == 0:
         print(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
     out = Path(arguments.out) if arguments.out else default_folder(name, config)
     train_and_report(config, out, resume=arguments.resume)
