@@ -83,9 +83,8 @@ def run(words: list[str]) -> None:
         print("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
         asked = any(word.startswith("--data.augment=") for word in given)
         run_config = default_config([f"--data.name={arguments.dataset}", *given])
-        speed, reason = try_measure(
-            run_config, arguments.model, check_jobs(None), augment=config.augment if asked else None
-        )
+        augment = config.augment if asked else None
+        speed, reason = try_measure(run_config, source, arguments.model, check_jobs(None), augment=augment)
     report = Report(config.name, config.root, rows, complaints(rows, facts), findings, speed, reason)
     print("\n".join(report.lines()), flush=True)
     if arguments.json is not None:

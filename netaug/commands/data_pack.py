@@ -74,7 +74,8 @@ def run(words: list[str]) -> None:
 
     config = data_config(arguments.dataset, given)
     check_settings(config)
-    origin = Origin(config.name, customary_metric(config.name), load_source(config))
+    source = load_source(config)
+    origin = Origin(config.name, source.metric or customary_metric(config.name), source)
     how = choose(origin.source.train.images, arguments.encoding, arguments.size, arguments.quality)
     start = time.perf_counter()
     try:

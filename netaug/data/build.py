@@ -92,7 +92,7 @@ def build_data(
         train_size=len(train),
         val_size=len(val),
         val_split=val_split,
-        metric=customary_metric(config.name),
+        metric=source.metric or customary_metric(config.name),
     )
     evaluation = Steps(None if in_memory else fit)
     augment_seed = seed if config.augment_seed is None else config.augment_seed

@@ -50,6 +50,7 @@ class Source:
         val: The evaluation split; None when ``holdout`` asks for a part of the training split instead.
         val_split: Where ``val`` comes from: ``val`` or ``test``.
         image_size: Side in pixels of the dataset's images; None when the files have to be asked.
+        metric: What results on it are customarily reported in; None if its name says so.
     """
 
     class_names: tuple[str, ...]
@@ -60,6 +61,7 @@ class Source:
     val: Split | None
     val_split: str
     image_size: int | None = None
+    metric: Metric | None = None
 
 
 @dataclass(frozen=True)

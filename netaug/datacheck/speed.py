@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from netaug.config import DataConfig, RunConfig
-from netaug.data import Data, DataInfo, Normalizer, build_data, published
+from netaug.data import Data, DataInfo, Normalizer, build_data
+from netaug.data.registry import Source
+from netaug.data.store import MemoryImages, common_side
 from netaug.errors import DataError
 from netaug.models import default_image_size
 from netaug.train.build import build_model, build_network
@@ -72,7 +74,9 @@ class Speed:
         return f"{limit} (loader processes needed: {wanted}{note})"
 
 
-def measure(config: RunConfig, model: str | None, cores: int, *, augment: str | None) -> Speed:
+def measure(
+    config: RunConfig, model: str | None, cores: int, *, augment: str | None, side: int | None
+) -> Speed:
     """Time the train pipeline in this process, and steps of the network on random images.
 
     Args:
@@ -80,11 +84,20 @@ def measure(config: RunConfig, model: str | None, cores: int, *, augment: str | 
         model: The network; None times the pipeline alone.
         cores: Processors that there are.
         augment: ``data.augment`` where it was asked for; else that of photos or of small images, by their size.
+        side: Height and width of the dataset's images in pixels; None if they differ.
 
     Raises:
         NetaugError: The data cannot be fed, or the network cannot be built.
     """
-    feed = _feed(config.data, model, augment)
+    size = config.data.image_size or side or (default_image_size(model) if model else _USUAL_SIDE)
+    feed = replace(
+        config.data,
+        image_size=size,
+        augment=augment or ("small" if size <= _SMALL_SIDE else "imagenet"),  # type: ignore[arg-type]
+        workers=0,
+        on_error="skip",
+        batch_size=min(config.data.batch_size, 64),
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one core is the unit
     try:
@@ -94,20 +107,6 @@ def measure(config: RunConfig, model: str | None, cores: int, *, augment: str | 
         torch.set_num_threads(threads)
     speed = Speed(data.info.image_size, feed.augment, delivered, cores)
     return speed if model is None else _with_model(speed, config, model, data.info)
-
-
-def _feed(config: DataConfig, model: str | None, augment: str | None) -> DataConfig:
-    facts = published(config.name)
-    own = config.image_size or (facts.image_size if facts else None)
-    small = own is not None and own <= _SMALL_SIDE
-    return replace(
-        config,
-        image_size=config.image_size if own else (default_image_size(model) if model else _USUAL_SIDE),
-        augment=augment or ("small" if small else "imagenet"),  # type: ignore[arg-type]
-        workers=0,
-        on_error="skip",
-        batch_size=min(config.batch_size, 64),
-    )
 
 
 def _build(feed: DataConfig) -> Data:
@@ -186,10 +185,14 @@ def _step(
 
 
 def try_measure(
-    config: RunConfig, model: str | None, cores: int, *, augment: str | None
+    config: RunConfig, source: Source, model: str | None, cores: int, *, augment: str | None
 ) -> tuple[Speed | None, str]:
     """The speed, or why it cannot be told: a dataset too broken to be fed has been reported already."""
+    images = source.train.images
     try:
-        return measure(config, model, cores, augment=augment), ""
+        side = source.image_size
+        if side is None and not isinstance(images, MemoryImages):
+            side = common_side(images, skip_errors=True)
+        return measure(config, model, cores, augment=augment, side=side), ""
     except DataError as error:
         return None, error.where

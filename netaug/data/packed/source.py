@@ -39,6 +39,7 @@ def load_packed(config: DataConfig) -> Source:
         val=val,
         val_split=meta.val_split,
         image_size=meta.image_size,
+        metric=meta.metric,
     )
 
 

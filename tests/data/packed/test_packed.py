@@ -172,3 +172,12 @@ def test_facts_are_those_of_the_origin(photos: Path, tmp_path: Path) -> None:
     images = load_source(DataConfig(name="packed", root=str(tmp_path / "out"))).train.images
     assert isinstance(images, PackedImages)
     assert all(images.is_intact(number) for number in range(len(images)))
+
+
+def test_the_metric_is_that_of_the_origin_also_when_packed_again(photos: Path, tmp_path: Path) -> None:
+    pack(photos, tmp_path / "one", "--encoding", "original")
+    assert feed("packed", tmp_path / "one").info.metric == "top1"
+    facts = json.loads((tmp_path / "one" / META).read_text())
+    (tmp_path / "one" / META).write_text(json.dumps({**facts, "metric": "mean_per_class"}))
+    pack(tmp_path / "one", tmp_path / "two", name="packed")
+    assert feed("packed", tmp_path / "two").info.metric == "mean_per_class"
