@@ -180,3 +180,12 @@ def test_mistakes_of_distill_cache(
 ) -> None:
     assert run("distill-cache", "demo/digits", *words) == 2
     assert says in capsys.readouterr().err
+
+
+def test_several_processes_do_not_write_one_cache(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    assert run("distill-cache", "demo/digits", "--distill.teacher", "t", "--out", "x") == 2
+    assert "is the work of one process" in capsys.readouterr().err
