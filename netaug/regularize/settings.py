@@ -103,6 +103,10 @@ class RegularizeConfig:
         """Whether single images are changed beyond `data.augment`."""
         return self.auto_augment != "none" or self.cutout > 0 or self.erasing > 0
 
+    def strength(self, name: str) -> str:
+        """The number of one of :attr:`on` in words; empty for an automatic augmentation, which has none."""
+        return "" if name == self.auto_augment else f"{getattr(self, name):g}"
+
     @property
     def on(self) -> tuple[str, ...]:
         """Names of the regularizers that act, in the order of the settings."""
@@ -122,9 +126,10 @@ class RegularizeConfig:
     @property
     def about_images(self) -> str:
         """The regularizers of images with their strengths, in words; empty if there are none."""
-        own = ("mixup", "cutmix", "cutout", "erasing")
-        found = [f"{name} {getattr(self, name):g}" for name in own if getattr(self, name) > 0]
-        return ", ".join([*found, *(() if self.auto_augment == "none" else (self.auto_augment,))])
+        of_layers = ("dropout", "spatial_dropout", "dropblock", "stochastic_depth")
+        return ", ".join(
+            f"{name} {self.strength(name)}".rstrip() for name in self.on if name not in of_layers
+        )
 
     def _refuse_what_has_no_effect(self) -> None:
         changed = {item.name for item in fields(self) if getattr(self, item.name) != item.default}

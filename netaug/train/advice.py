@@ -68,7 +68,9 @@ def regularizers(config: RunConfig, network: nn.Module) -> list[str]:
         found.append(f"weight decay {train.weight_decay:g}")
     if (dropped := _dropped(network)) is not None:
         found.append(dropped)
-    return found
+    return found + [
+        f"regularize.{name} {config.regularize.strength(name)}".rstrip() for name in config.regularize.on
+    ]
 
 
 def _dropped(network: nn.Module) -> str | None:

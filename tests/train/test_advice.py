@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from netaug.config import DataConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.config import DataConfig, NetAugConfig, RegularizeConfig, RunConfig, TrainConfig
 from netaug.train.advice import advise, regularizers
 from netaug.train.tally import EpochRecord
 
@@ -35,6 +35,13 @@ def test_under_fitting_with_a_regularizer_names_it() -> None:
     both = RunConfig(data=DataConfig(augment="imagenet"), train=TrainConfig(weight_decay=1e-3))
     assert "label smoothing 0.1, the random crops" in str(advice(50, 60, both))
     assert "weight decay 0.001 hold it back" in str(advice(50, 60, both))
+
+
+def test_every_regularizer_that_is_on_is_named_with_its_strength() -> None:
+    on = RegularizeConfig(dropblock=0.1, mixup=0.2, auto_augment="randaugment")
+    named = regularizers(replace(PLAIN, regularize=on), nn.Identity())
+    assert named == ["regularize.dropblock 0.1", "regularize.mixup 0.2", "regularize.randaugment"]
+    assert "regularize.randaugment hold it back" in str(advice(50, 60, replace(PLAIN, regularize=on)))
 
 
 @pytest.mark.parametrize(("train", "val", "said"), [(52, 50, True), (52.1, 50, False), (95, 96, False)])
