@@ -27,13 +27,13 @@ from PIL import Image
 from timm.data import create_dataset, create_loader
 from torchvision import transforms as v1
 
+from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import Normalizer
 from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.image import SUFFIXES, decode_file
 from netaug.data.loading import Loading, Steps, TrainLoader
 from netaug.data.registry import Split
 from netaug.data.store import FileImages
-from netaug.data.transforms import ImagenetAugment
 
 BATCH = 50
 PAPERS, DECODING = "paper's", "decoding"

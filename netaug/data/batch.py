@@ -89,4 +89,4 @@ class Normalizer:
         pixels = images_NCHW.to(self.device, non_blocking=True).to(
             torch.float32, memory_format=self.memory_format
         )
-        return torch.addcmul(self._offset, pixels, self._scale)
+        return torch.addcmul(self._offset, pixels, self._scale, out=pixels)

@@ -10,13 +10,14 @@ import numpy as np
 
 from netaug.config import DataConfig
 from netaug.data import sources as sources  # registers every dataset
+from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
 from netaug.data.registry import Source, Split, customary_metric, ignored_settings, load_source
 from netaug.data.sampler import WHOLE, Share
 from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
-from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, ImagenetAugment, SmallAugment
+from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, SmallAugment
 from netaug.errors import DataError
 from netaug.regularize.images import make_image_regularizer
 from netaug.regularize.settings import RegularizeConfig

@@ -10,7 +10,9 @@ MAX_PIXELS = 89_478_485
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8"
 _FILL, _LONE = 0xFF, {0x01, *range(0xD0, 0xDA)}  # markers without a length behind them
-_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the start-of-frame markers
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""The markers that start a JPEG's frame, which tells its size."""
+
 _SCAN, _END = 0xDA, 0xD9
 
 
@@ -78,7 +80,7 @@ def _jpeg_size(content: bytes | bytearray | memoryview) -> tuple[int, int] | Non
             continue
         if marker == _SCAN or place + 2 > end:
             return None
-        if marker in _FRAMES:
+        if marker in FRAMES:
             return (
                 (_number(content, place + 3, 2), _number(content, place + 5, 2)) if place + 7 <= end else None
             )

@@ -1,4 +1,4 @@
-"""Image files into uint8 tensors: JPEG through torchvision, all else through Pillow.
+"""Image files into uint8 tensors: JPEG through simplejpeg or torchvision, all else through Pillow.
 
 PNG is not left to torchvision: its decoder ends the process with a segmentation fault where the data in the file is
 damaged (seen with 0.29.1), and a dataset's file is not to be trusted so far.
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from netaug.data.headers import header_size, oversized, refuse_oversized
+from netaug.data.jpeg import decode_whole, is_jpeg, is_plain
 from netaug.data.transforms import Fit
 from netaug.errors import DataError
 
@@ -28,7 +29,6 @@ try:
 except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same pixels, slower
     decode_image = None
 
-_JPEG_START = b"\xff\xd8"
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 _HEADER_BYTES = 2**18
 _PILLOW_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -103,7 +103,22 @@ def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
     size_HW = header_size(content)
     if size_HW is not None:
         refuse_oversized(path, size_HW)
-    if decode_image is not None and size_HW is not None and content.startswith(_JPEG_START):
+    if is_jpeg(content) and is_plain(content):
+        return decode_plain_jpeg(content, path, in_chans)
+    return _decode_any(content, path, in_chans, fast=size_HW is not None and is_jpeg(content))
+
+
+def decode_plain_jpeg(content: bytearray, path: str, in_chans: int) -> Tensor:
+    """Decode a plain JPEG of a size that was checked; else as :func:`decode_content`."""
+    pixels_HWC = decode_whole(content, in_chans)
+    if pixels_HWC is not None:
+        return torch.from_numpy(pixels_HWC).permute(2, 0, 1)
+    return _decode_any(content, path, in_chans, fast=True)
+
+
+def _decode_any(content: bytearray, path: str, in_chans: int, *, fast: bool) -> Tensor:
+    """Decode with torchvision if the file is of a kind that it knows (``fast``), else with Pillow."""
+    if decode_image is not None and fast:
         mode = "GRAY" if in_chans == 1 else "RGB"
         try:
             image: Tensor = decode_image(torch.frombuffer(content, dtype=torch.uint8), mode, True)
@@ -165,7 +180,9 @@ def _size(file: BinaryIO, path: str, count: int) -> tuple[int, int]:
 def read_content(path: str) -> bytearray:
     """The bytes of a file; raises :class:`DataError` if it is missing or cannot be read."""
     try:
-        return bytearray(Path(path).read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            content = bytearray(os.fstat(file.fileno()).st_size)
+            return content if file.readinto(content) == len(content) else bytearray(Path(path).read_bytes())
     except FileNotFoundError:
         raise DataError(
             f"there is no image file '{path}'.", fix="check the path; it is taken from the current folder"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import ClassificationBatch
+from netaug.data.jitter import scratch_for
+from netaug.data.packed.images import PackedImages, PackedPicture
+from netaug.data.picture import Picture, Pixels, open_picture
 from netaug.data.registry import Split
 from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.transforms import Fit, ImagenetAugment, SmallAugment
+from netaug.data.transforms import Fit, SmallAugment
 from netaug.data.workers import end_with_this_process, start_worker
 from netaug.errors import DataError
 from netaug.regularize.images import ImageRegularizer
@@ -111,36 +115,65 @@ class BatchDataset(Dataset[Loaded]):
 
     def _images(self, draw: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
         """The batch's images, their positions, and the files left out."""
+        images, single = self.split.images, self.steps.single
+        if isinstance(images, MemoryImages) and single is None:
+            return images.pixels_NCHW[torch.from_numpy(indices_N)], indices_N, ()
+        if single is not None:
+            return self._augmented(single, draw, indices_N)
+        done: list[Tensor] = []
+
+        def place(_: int, index: int) -> None:
+            image_CHW = images.read(index)
+            done.append(image_CHW if self.steps.fit is None else self.steps.fit(image_CHW))
+
+        kept_N, skipped = self._each(place, indices_N)
+        return torch.stack(done), kept_N, skipped
+
+    def _augmented(
+        self, single: ImagenetAugment, draw: int, indices_N: Indices
+    ) -> tuple[Tensor, Indices, tuple[str, ...]]:
+        """As :meth:`_images`; each image is written where it belongs in the batch."""
+        draws_ND = single.draws(indices_N, draw).tolist()
+        chans = self.split.images.in_chans
+        images_NCHW = torch.empty((len(indices_N), chans, single.size, single.size), dtype=torch.uint8)
+        scratch = scratch_for(*images_NCHW.shape[1:])
+        good: list[int] = []
+
+        def place(position: int, index: int) -> None:
+            single(self._picture(index), draws_ND[position], images_NCHW[position], scratch)
+            good.append(position)
+
+        kept_N, skipped = self._each(place, indices_N)
+        return images_NCHW if not skipped else images_NCHW[good], kept_N, skipped
+
+    def _picture(self, index: int) -> Picture:
         images = self.split.images
         if isinstance(images, MemoryImages):
-            if self.steps.single is None:
-                return images.pixels_NCHW[torch.from_numpy(indices_N)], indices_N, ()
-            single = [self._image(int(index), draw) for index in indices_N]
-            return torch.stack(single), indices_N, ()
-        done: list[Tensor] = []
+            return Pixels(images.read(index))
+        if isinstance(images, PackedImages) and images.are_pixels:
+            return PackedPicture(images, index)
+        return open_picture(images.content(index), images.path(index), images.in_chans)
+
+    def _each(self, place: Callable[[int, int], None], indices_N: Indices) -> tuple[Indices, tuple[str, ...]]:
+        """Call ``place(position, index)`` for the batch's images; the indices of those that decode, and the others."""
+        images = self.split.images
         kept: list[int] = []
         skipped: list[str] = []
-        for index in indices_N.tolist():
+        for position, index in enumerate(indices_N.tolist()):
             try:
-                done.append(self._image(index, draw))
+                place(position, index)
                 kept.append(index)
             except DataError:
-                if not self.skip_errors:
+                if not self.skip_errors or isinstance(images, MemoryImages):
                     raise
                 skipped.append(images.path(index))
-        if not done:
+        if not kept:
             raise DataError(
                 "none of a batch's images decodes.",
                 got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
                 fix="repair or delete the files, or use larger batches",
             )
-        return torch.stack(done), np.array(kept, np.int64), tuple(skipped)
-
-    def _image(self, index: int, draw: int) -> Tensor:
-        image_CHW = self.split.images.read(index)
-        if self.steps.single is not None:
-            return self.steps.single(image_CHW, index, draw)
-        return image_CHW if self.steps.fit is None else self.steps.fit(image_CHW)
+        return np.array(kept, np.int64), tuple(skipped)
 
 
 class TrainLoader:

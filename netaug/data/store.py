@@ -69,6 +69,11 @@ class MemoryImages:
     def __init__(self, pixels_NCHW: Tensor) -> None:
         self.pixels_NCHW = pixels_NCHW
 
+    @property
+    def in_chans(self) -> int:
+        """Channels: 1 grey, 3 colour."""
+        return self.pixels_NCHW.shape[1]
+
     def __len__(self) -> int:
         return len(self.pixels_NCHW)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from netaug.seeding import key, seeded, uniforms
+from netaug.seeding import key, uniforms
 
 IMAGENET_CROP_RATIO = 0.875
 """Share of the resized image that evaluation keeps with ``imagenet`` (arXiv:2110.08890, code)."""
@@ -72,36 +72,3 @@ class SmallAugment:
             mirrored = draws[:, 2] < 0.5
             out[mirrored] = out[mirrored][..., ::-1]
         return torch.from_numpy(out)
-
-
-@dataclass(frozen=True)
-class ImagenetAugment:
-    """RandomResizedCrop, mirror and colour jitter, image by image.
-
-    Args:
-        seed: The run's seed.
-        size: Height = width of the result in pixels.
-        flip: Whether images are mirrored left to right, each with probability one half.
-
-    Source:
-        The training transform of arXiv:2110.08890 (code): torchvision's default crop, brightness 32/255,
-        saturation 0.5.
-    """
-
-    seed: int
-    size: int
-    flip: bool
-    _steps: v2.Transform = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        steps = [v2.RandomResizedCrop(self.size, antialias=True)]
-        if self.flip:
-            steps.append(v2.RandomHorizontalFlip())
-        steps.append(v2.ColorJitter(brightness=32 / 255, saturation=0.5))
-        object.__setattr__(self, "_steps", v2.Compose(steps))
-
-    def __call__(self, image_CHW: Tensor, index: int, epoch: int) -> Tensor:
-        """Augment one uint8 image ``[C, H, W]`` by a draw of (seed, epoch, index) alone."""
-        with seeded(self.seed, "augment", epoch, index):
-            augmented: Tensor = self._steps(image_CHW)
-        return augmented

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from netaug.data.transforms import Fit, ImagenetAugment, SmallAugment
+from netaug.data.transforms import Fit, SmallAugment
 from netaug.seeding import generator, key, uniforms
 
 
@@ -61,34 +61,6 @@ def test_small_augmentation_depends_on_seed_epoch_and_index_not_on_neighbours():
     assert not torch.equal(augment(images_NCHW, indices_N, 2), together)
     assert not torch.equal(augment(images_NCHW, indices_N + 1, 1), together)
     assert not torch.equal(SmallAugment(1, 2, True)(images_NCHW, indices_N, 1), together)
-
-
-@pytest.mark.parametrize("flip", [True, False])
-def test_imagenet_augmentation_is_the_papers_under_its_own_seed(flip: bool):
-    image_CHW = random_images(1, 3, 20, 30)[0]
-    steps = [v2.RandomResizedCrop(12, antialias=True), v2.RandomHorizontalFlip(0.5 if flip else 0.0)]
-    steps.append(v2.ColorJitter(brightness=32 / 255, saturation=0.5))
-    augment = ImagenetAugment(5, 12, flip)
-    results = []
-    for index in range(4):
-        state = torch.get_rng_state()
-        results.append(augment(image_CHW, index, 3))
-        assert torch.equal(torch.get_rng_state(), state)
-        torch.manual_seed(key(5, "augment", 3, index))
-        expected = image_CHW
-        for step in steps:
-            if not flip and isinstance(step, v2.RandomHorizontalFlip):
-                continue
-            expected = step(expected)
-        assert torch.equal(results[-1], expected)
-    assert not torch.equal(results[0], results[1])
-
-
-@pytest.mark.parametrize("chans", [1, 3])
-def test_imagenet_augmentation_takes_grey_and_colour(chans: int):
-    out = ImagenetAugment(0, 6, True)(random_images(1, chans, 9, 9)[0], 0, 0)
-    assert out.shape == (chans, 6, 6)
-    assert out.dtype == torch.uint8
 
 
 def test_fit_crops_the_centre_of_the_resized_image():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netaug.data.image import decode_content
 from netaug.data.packed.layout import INDEX, PAYLOADS, Index, damaged
+from netaug.data.picture import Box
 from netaug.errors import DataError
 
 Indices = npt.NDArray[np.int64]
@@ -99,3 +100,25 @@ class PackedImages:
                 raise DataError(f"the packed dataset '{folder}' cannot be read.", got=error) from None
             self._maps = index.view(np.ndarray), payloads.view(np.ndarray)
         return self._maps
+
+
+class PackedPicture:
+    """One image that is stored as pixels; of a crop's rows nothing else is read.
+
+    Args:
+        images: Stored as pixels.
+        index: Which of them.
+    """
+
+    def __init__(self, images: PackedImages, index: int) -> None:
+        self._images, self._index = images, index
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._images.size(self._index)
+
+    def crop(self, box: Box, side: int) -> Tensor:
+        """The pixels of a rectangle, uint8 ``[C, height, width]``; ``side`` changes nothing."""
+        del side
+        return self._images.crop(self._index, *box)
