@@ -12,8 +12,16 @@ from netaug.config import DataConfig
 from netaug.data import sources as sources  # registers every dataset
 from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
+from netaug.data.completeness import warn_of_differences
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
-from netaug.data.registry import Source, Split, customary_metric, ignored_settings, load_source
+from netaug.data.registry import (
+    Source,
+    Split,
+    customary_metric,
+    ignored_settings,
+    load_source,
+    published,
+)
 from netaug.data.sampler import WHOLE, Share
 from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
@@ -71,6 +79,9 @@ def build_data(
     check_settings(config)
     _warn_of_what_is_ignored(config)
     source = load_source(config)
+    facts = published(config.name)
+    if facts is not None:
+        warn_of_differences(config.name, source, facts)
     if config.classes:
         source = keep_classes(source, config.classes)
     mean, std = _normalisation(source, config)
@@ -175,9 +186,12 @@ def _normalisation(source: Source, config: DataConfig) -> tuple[tuple[float, ...
 def _warn_of_what_is_ignored(config: DataConfig) -> None:
     if config.name == "digits" and (config.root is not None or config.download):
         _log.warning("data.root and data.download change nothing: the dataset 'digits' is built in.")
-    if config.name in ("folder", "table") and config.download:
+    facts = published(config.name)
+    nowhere = config.name in ("folder", "table") or (facts is not None and not facts.downloads)
+    if config.download and nowhere:
+        where = f"; to be had: {facts.obtain}" if facts else ""
         _log.warning(
-            "data.download changes nothing: the dataset '%s' has no place to come from.", config.name
+            "data.download changes nothing: the dataset '%s' cannot be downloaded%s.", config.name, where
         )
     for name in ignored_settings(config):
         _log.warning("data.%s changes nothing: the dataset '%s' does not heed it.", name, config.name)

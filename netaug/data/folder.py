@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from pathlib import Path
 
-import numpy as np
-
 from netaug.config import DataConfig
-from netaug.data.image import SUFFIXES
-from netaug.data.registry import Source, Split, dataset
-from netaug.data.roots import listing, require_root
-from netaug.data.store import FileImages
+from netaug.data.layout import nearby_root
+from netaug.data.registry import Source, dataset
+from netaug.data.roots import archives_in, listing, require_root
+from netaug.data.scan import check_classes, class_folders, scan_split
 from netaug.errors import DataError
 
 # The ImageNet statistics every ImageNet recipe uses (torchvision's model documentation).
@@ -20,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _COLOUR = 3
-_log = logging.getLogger("netaug")
+_EVALUATION = ("val", "test")
 
 
 @dataset("folder", "image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg (or ROOT/test)")
@@ -42,16 +38,16 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     Raises:
         DataError: A split or class is missing, empty, or in the evaluation split only.
     """
-    val_name = next((name for name in ("val", "test") if (root / name).is_dir()), None)
+    val_name = next((name for name in _EVALUATION if (root / name).is_dir()), None)
     if not (root / "train").is_dir() or (with_val and val_name is None):
-        raise _wrong_tree(root, with_val)
-    class_names = _class_folders(root, "train")
-    train = _scan_split(root, "train", class_names, class_names)
+        raise wrong_tree(root, with_val=with_val)
+    class_names = class_folders(root / "train")
+    train = scan_split(root / "train", class_names, class_names)
     val = None
     if with_val and val_name is not None:
-        present = _class_folders(root, val_name)
-        _check_classes(root, val_name, present, class_names)
-        val = _scan_split(root, val_name, present, class_names)
+        present = class_folders(root / val_name)
+        check_classes(root / val_name, present, class_names)
+        val = scan_split(root / val_name, present, class_names)
     return Source(
         class_names=class_names,
         in_chans=_COLOUR,
@@ -63,15 +59,10 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     )
 
 
-def _wrong_tree(root: Path, with_val: bool) -> DataError:
-    missing = "'train' folder" if not (root / "train").is_dir() else "'val' or 'test' folder"
-    inner = [name for name in listing_folders(root) if (root / name / "train").is_dir()]
-    if missing == "'train' folder" and inner:
-        fix = f"--data.root {root / inner[0]}"
-    elif missing == "'train' folder":
-        fix = "move the class folders into a folder called train, or point --data.root at the folder above it"
-    else:
-        fix = "rename the folder of evaluation images to val, or hold out training images: --data.holdout 0.1"
+def wrong_tree(root: Path, *, with_val: bool) -> DataError:
+    """The error for a root that lacks the folder of a split."""
+    train_missing = not (root / "train").is_dir()
+    missing = "'train' folder" if train_missing else "'val' or 'test' folder"
     tree = ["ROOT/train/CLASS/*.jpg"]
     if with_val:
         tree.append("ROOT/val/CLASS/*.jpg (or ROOT/test/CLASS/*.jpg)")
@@ -79,73 +70,19 @@ def _wrong_tree(root: Path, with_val: bool) -> DataError:
         f"no {missing} in data.root '{root}'.",
         got=f"in ROOT there is: {listing(root)}",
         allowed="\n           ".join(tree),
-        fix=fix,
+        fix=_fix(root, train_missing),
     )
 
 
-def listing_folders(folder: Path) -> list[str]:
-    """Names of the visible folders in a folder, sorted."""
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-
-
-def _class_folders(root: Path, split: str) -> tuple[str, ...]:
-    names = listing_folders(root / split)
-    if not names:
-        raise DataError(
-            f"'{root / split}' has no class folders.",
-            got=f"inside: {listing(root / split)}",
-            allowed=f"ROOT/{split}/CLASS/*.jpg, one folder per class",
-            fix="sort the images into one folder per class",
+def _fix(root: Path, train_missing: bool) -> str:
+    better = (nearby_root(root, ["train", name]) for name in _EVALUATION)
+    packed = archives_in(root)
+    if train_missing and (place := next(filter(None, better), None)):
+        return f"--data.root {place}"
+    if packed:
+        return f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'"
+    if train_missing:
+        return (
+            "move the class folders into a folder called train, or point --data.root at the folder above it"
         )
-    return tuple(names)
-
-
-def _check_classes(root: Path, val_name: str, present: tuple[str, ...], class_names: tuple[str, ...]) -> None:
-    unknown = sorted(set(present) - set(class_names))
-    if unknown:
-        raise DataError(
-            f"'{root / val_name}' has {_classes(unknown)} that 'train' lacks.",
-            got=f"{len(class_names)} classes in train, {len(present)} in {val_name}",
-            allowed=f"in {val_name}, only classes that are in train",
-            fix=f"add the class to train, or remove '{root / val_name / unknown[0]}'",
-        )
-    absent = sorted(set(class_names) - set(present))
-    if absent:
-        _log.warning("'%s' lacks %s of 'train'; it is not evaluated.", root / val_name, _classes(absent))
-
-
-def _classes(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5]) + ", ..." * (len(names) > 5)
-    return f"class {shown}" if len(names) == 1 else f"{len(names)} classes ({shown})"
-
-
-def _scan_split(root: Path, split: str, present: tuple[str, ...], class_names: tuple[str, ...]) -> Split:
-    files: list[str] = []
-    counts = []
-    for name in present:
-        found = _image_files(root / split, name)
-        if not found:
-            raise DataError(
-                f"the class folder '{root / split / name}' holds no images.",
-                got=f"inside: {listing(root / split / name)}",
-                allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
-                fix="add images, or remove the folder",
-            )
-        files += found
-        counts.append(len(found))
-    number = {name: label for label, name in enumerate(class_names)}
-    labels_N = np.repeat(np.array([number[name] for name in present], np.int64), counts)
-    return Split(FileImages(str(root / split), files, _COLOUR), labels_N)
-
-
-def _image_files(split: Path, class_name: str) -> list[str]:
-    """Image files at any depth below a class folder, relative to the split, sorted."""
-    found = []
-    for folder, _, names in os.walk(split / class_name, followlinks=True):
-        relative = os.path.relpath(folder, split)
-        found += [
-            os.path.join(relative, name)
-            for name in names
-            if os.path.splitext(name)[1].lower() in SUFFIXES and name[0] != "."
-        ]
-    return sorted(found)
+    return "rename the folder of evaluation images to val, or hold out training images: --data.holdout 0.1"

@@ -9,6 +9,7 @@ from netaug.config import DataConfig
 from netaug.errors import DataError
 
 _SHOWN = 8
+_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")
 
 
 def require_root(config: DataConfig, *, create: bool = False) -> Path:
@@ -56,3 +57,12 @@ def listing(folder: Path) -> str:
     names = [entry.name + "/" * entry.is_dir() for entry in entries]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more if names else "nothing"
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """Archives that lie in a folder, such as one that was never unpacked; sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.iterdir() if path.name.lower().endswith(_ARCHIVES) and path.is_file()
+    )

@@ -1,4 +1,4 @@
-"""Fashion-MNIST and CIFAR-10 from their official files, downloaded only when asked, by torchvision."""
+"""Fashion-MNIST and CIFAR from their official files, downloaded only when asked, by torchvision."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import torch
 
 from netaug.config import DataConfig
 from netaug.data.folder import scan_folder
+from netaug.data.layout import find_layout, reading
 from netaug.data.registry import Published, Source, Split, dataset
-from netaug.data.roots import listing, require_root
 from netaug.data.store import MemoryImages
-from netaug.errors import DataError
 
-# Over the pixels of the training split, the values in common use for these two datasets.
+# Over the pixels of the training split, the values in common use for these datasets.
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+CIFAR100_MEAN = (0.5071, 0.4865, 0.4409)
+CIFAR100_STD = (0.2673, 0.2564, 0.2762)
 FASHION_MNIST_MEAN = (0.2860,)
 FASHION_MNIST_STD = (0.3530,)
 
-_CIFAR10_SIDE = 32
+_CIFAR_SIDE = 32
 _FASHION_MNIST_SIDE = 28
 _CIFAR10_FOLDER = "cifar-10-batches-py"
+_CIFAR100_FOLDER = "cifar-100-python"
 _FASHION_MNIST_FOLDER = "FashionMNIST/raw"
 _FASHION_MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -46,9 +48,23 @@ _CIFAR10 = Published(
     ),
     obtain="https://www.cs.toronto.edu/~kriz/cifar.html (the Python version)",
     source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images; the page above",
-    image_size=_CIFAR10_SIDE,
+    image_size=_CIFAR_SIDE,
     train_per_class=(5000, 5000),
     val_per_class=(1000, 1000),
+    downloads=True,
+)
+_CIFAR100 = Published(
+    num_classes=100,
+    train=50_000,
+    val=10_000,
+    val_split="test",
+    metric="top1",
+    tree=(f"{_CIFAR100_FOLDER}/train, test, meta", "or train/CLASS/* and test/CLASS/*"),
+    obtain="https://www.cs.toronto.edu/~kriz/cifar.html (the Python version)",
+    source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images; the page above",
+    image_size=_CIFAR_SIDE,
+    train_per_class=(500, 500),
+    val_per_class=(100, 100),
     downloads=True,
 )
 _FASHION_MNIST = Published(
@@ -77,18 +93,29 @@ def load_cifar10(config: DataConfig) -> Source:
     """Load CIFAR-10 from ``ROOT/cifar-10-batches-py``, else from class folders of images under ROOT."""
     from torchvision.datasets import CIFAR10
 
-    root = require_root(config, create=config.download)
-    official = (root / _CIFAR10_FOLDER).is_dir()
-    if not official and (root / "train").is_dir():
+    source = _load_cifar(config, CIFAR10, _CIFAR10, _CIFAR10_FOLDER)
+    return dataclasses.replace(source, mean=CIFAR10_MEAN, std=CIFAR10_STD)
+
+
+@dataset(
+    "cifar100",
+    "60,000 photos of 100 kinds of things, 32x32 colour; official files or class folders in ROOT",
+    _CIFAR100,
+)
+def load_cifar100(config: DataConfig) -> Source:
+    """Load CIFAR-100 with its 100 fine labels from ``ROOT/cifar-100-python``, else from class folders."""
+    from torchvision.datasets import CIFAR100
+
+    source = _load_cifar(config, CIFAR100, _CIFAR100, _CIFAR100_FOLDER)
+    return dataclasses.replace(source, mean=CIFAR100_MEAN, std=CIFAR100_STD)
+
+
+def _load_cifar(config: DataConfig, factory: Any, published: Published, folder: str) -> Source:
+    root = find_layout(config, published, [folder], ["train"])
+    if not (root / folder).is_dir() and (root / "train").is_dir():
         source = scan_folder(root, with_val=config.holdout == 0)
-        return dataclasses.replace(source, mean=CIFAR10_MEAN, std=CIFAR10_STD, image_size=_CIFAR10_SIDE)
-    if not official and not config.download:
-        files = [
-            f"ROOT/{_CIFAR10_FOLDER}/data_batch_1 ...",
-            "ROOT/train/CLASS/*.jpg and ROOT/test/CLASS/*.jpg",
-        ]
-        raise _missing(config, root, _CIFAR10_FOLDER, files)
-    train, val = _read(CIFAR10, config, root, root / _CIFAR10_FOLDER)
+        return dataclasses.replace(source, image_size=_CIFAR_SIDE)
+    train, val = _read(factory, config, root, published, root / folder)
     return Source(
         class_names=tuple(train.classes),
         in_chans=3,
@@ -97,7 +124,7 @@ def load_cifar10(config: DataConfig) -> Source:
         train=_colour_split(train),
         val=_colour_split(val),
         val_split="test",
-        image_size=_CIFAR10_SIDE,
+        image_size=_CIFAR_SIDE,
     )
 
 
@@ -110,12 +137,8 @@ def load_fashion_mnist(config: DataConfig) -> Source:
     """Load Fashion-MNIST from ``ROOT/FashionMNIST/raw``."""
     from torchvision.datasets import FashionMNIST
 
-    root = require_root(config, create=config.download)
-    folder = root / _FASHION_MNIST_FOLDER
-    if not config.download and not all((folder / name).is_file() for name in _FASHION_MNIST_FILES):
-        files = [f"ROOT/{_FASHION_MNIST_FOLDER}/{name}" for name in _FASHION_MNIST_FILES]
-        raise _missing(config, root, _FASHION_MNIST_FOLDER, files)
-    train, val = _read(FashionMNIST, config, root, folder)
+    root = find_layout(config, _FASHION_MNIST, _FASHION_MNIST.tree)
+    train, val = _read(FashionMNIST, config, root, _FASHION_MNIST, root / _FASHION_MNIST_FOLDER)
     return Source(
         class_names=tuple(train.classes),
         in_chans=1,
@@ -128,35 +151,13 @@ def load_fashion_mnist(config: DataConfig) -> Source:
     )
 
 
-def _missing(config: DataConfig, root: Path, folder: str, expected: list[str]) -> DataError:
-    found = f"in ROOT there is: {listing(root)}"
-    if (root / folder).is_dir():
-        found += f"; in ROOT/{folder}: {listing(root / folder)}"
-    fix = "point --data.root at the folder that holds them, or fetch them with --data.download true"
-    if root.resolve().as_posix().endswith(folder):
-        fix = f"--data.root {root.resolve().parents[folder.count('/')]}"
-    return DataError(
-        f"the files of {config.name} are not in data.root '{root}'.",
-        got=found,
-        allowed="\n           ".join(expected),
-        fix=fix,
-    )
-
-
-def _read(factory: Any, config: DataConfig, root: Path, folder: Path) -> tuple[Any, Any]:
-    """Both splits as torchvision reads them; what it stumbles over is a damaged file or a failed download."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy 2.4 warns about the dtypes inside CIFAR's own pickles
-            return factory(root, train=True, download=config.download), factory(root, train=False)
-    except (OSError, RuntimeError, ValueError, TypeError, AssertionError, EOFError) as error:
-        downloading = " or could not be downloaded" if config.download else ""
-        raise DataError(
-            f"the files of {config.name} in '{folder}' are incomplete or damaged{downloading}.",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            allowed="the official files, unchanged (torchvision compares checksums)",
-            fix=f"delete '{folder}' and fetch it again with --data.download true",
-        ) from None
+def _read(
+    factory: Any, config: DataConfig, root: Path, published: Published, folder: Path
+) -> tuple[Any, Any]:
+    """Both splits as torchvision reads them, which compares checksums before it opens a file."""
+    with warnings.catch_warnings(), reading(config, folder, published):
+        warnings.simplefilter("ignore")  # NumPy 2.4 warns about the dtypes inside CIFAR's own pickles
+        return factory(root, train=True, download=config.download), factory(root, train=False)
 
 
 def _colour_split(split: Any) -> Split:

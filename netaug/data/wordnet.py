@@ -1,0 +1,46 @@
+"""Names of ImageNet's classes, whose folders are called by their numbers in WordNet; timm's package has the lists."""
+
+from __future__ import annotations
+
+import csv
+import pkgutil
+from collections import Counter
+from functools import cache
+
+IMAGENET_1K = "imagenet_synsets.txt"
+IMAGENET_21K_P = "imagenet21k_miil_w21_synsets.txt"
+
+
+@cache
+def official_ids(subset: str) -> tuple[str, ...]:
+    """The ids such as ``n01440764`` of a subset's classes in official, that is sorted, order.
+
+    Args:
+        subset: :data:`IMAGENET_1K` or :data:`IMAGENET_21K_P`.
+    """
+    return tuple(_text(subset).split())
+
+
+@cache
+def _names_by_id(subset: str) -> dict[str, str]:
+    words = dict(csv.reader(_text("imagenet_synset_to_lemma.txt").splitlines(), delimiter="\t"))
+    first = {wnid: words.get(wnid, wnid).split(", ")[0] for wnid in official_ids(subset)}
+    counts = Counter(first.values())
+    return {wnid: name if counts[name] == 1 else f"{name} ({wnid})" for wnid, name in first.items()}
+
+
+def class_names(wnids: tuple[str, ...], subset: str) -> tuple[str, ...]:
+    """Words for classes: the first of WordNet's, with the id where several classes share it, as two cranes do.
+
+    Args:
+        wnids: Names of class folders; what is no id of the subset keeps its name.
+        subset: :data:`IMAGENET_1K` or :data:`IMAGENET_21K_P`.
+    """
+    names = _names_by_id(subset)
+    return tuple(names.get(wnid, wnid) for wnid in wnids)
+
+
+def _text(name: str) -> str:
+    content = pkgutil.get_data("timm.data", f"_info/{name}")
+    assert content is not None, f"timm has no {name}"
+    return content.decode("utf-8")
