@@ -13,3 +13,4 @@ from netaug.data import pets as pets
 from netaug.data import table as table
 from netaug.data import torchvision_sets as torchvision_sets
 from netaug.data import webdataset as webdataset
+from netaug.data.packed import source as source
