@@ -34,8 +34,9 @@ class TrainConfig:
         clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.
         accumulate: Parts a batch of `data.batch_size` is cut into, one after the other, for less memory: one update
             with the mean gradient of all parts. Batch norm sees one part at a time.
-        amp: Number format of the forward passes in training: `off` is float32; `bf16`; `fp16` on CUDA only, with a
-            scaled loss. Weights stay float32, and evaluation computes in float32.
+        amp: Number format of the forward passes in training: `off` is float32; `bf16`; `fp16` with a scaled loss,
+            whose steps are left out where gradients overflow. On most CPUs both are slower than float32. Weights stay
+            float32, and evaluation computes in float32.
         compile: Whether the base pass in training is compiled by torch; needs a C++ compiler, and a minute or more at
             the start. Wide passes and evaluations are not.
         deterministic: Whether operations that may give other bits each time are refused; torch then names them. CPU

@@ -190,8 +190,7 @@ class Trainer:
         except NetaugError as error:
             failure = error
         self._meet(step, failure)
-        self._updates.apply()
-        if self._average is not None:
+        if self._updates.apply() and self._average is not None:
             self._average.update(self.network, step)
 
     def _add_gradients(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
+
+import torch
+from torch import Tensor
+
+_log = logging.getLogger("netaug")
 
 WINDOW, DEVIATIONS, FACTOR = 100, 6.0, 1.5
 
@@ -36,3 +42,36 @@ class SpikeWatch:
             f"{mean:.4g} +- {deviation:.2g}. "
             "If it does not come back, lower train.lr or set train.clip_norm"
         )
+
+
+class LossLog:
+    """Collects the loss of each step for :class:`SpikeWatch`, and waits for the device only now and then.
+
+    Args:
+        every: Steps between two readings. On the CPU reading costs nothing: 1.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._watch = SpikeWatch()
+        self._losses: list[tuple[int, Tensor]] = []
+
+    def add(self, step: int, loss: Tensor) -> None:
+        """Add a part's share of the loss of a step; parts of one step add up."""
+        if self._losses and self._losses[-1][0] == step:
+            self._losses[-1] = (step, self._losses[-1][1] + loss.detach())
+            return
+        if len(self._losses) >= self._every:
+            self._read()
+        self._losses.append((step, loss.detach()))
+
+    def forget(self, step: int) -> None:
+        """Leave out a step, as its loss is not a number."""
+        self._losses = [one for one in self._losses if one[0] != step]
+
+    def _read(self) -> None:
+        steps, losses = zip(*self._losses, strict=True)
+        self._losses = []
+        for step, loss in zip(steps, torch.stack(losses).tolist(), strict=True):
+            if math.isfinite(loss) and (sentence := self._watch.add(step, loss)) is not None:
+                _log.warning("%s", sentence)

@@ -8,8 +8,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from netaug.errors import ConfigError
-
 Amp = Literal["off", "bf16", "fp16"]
 _DTYPES: dict[Amp, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,21 +30,11 @@ class Updates:
         device: Where they are.
         amp: Number format of the forward passes. ``fp16`` scales the loss, so that small gradients are not lost.
         clip_norm: Most L2 norm of all gradients of a step together; None does not clip.
-
-    Raises:
-        ConfigError: fp16 on a device that is not CUDA.
     """
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, device: torch.device, amp: Amp, clip_norm: float | None
     ) -> None:
-        if amp == "fp16" and device.type != "cuda":
-            raise ConfigError(
-                "train.amp fp16 needs a CUDA device.",
-                got=f"device {device}",
-                allowed="off, bf16",
-                fix="--train.amp bf16",
-            )
         self._optimizer, self._device, self._amp, self._clip_norm = optimizer, device, amp, clip_norm
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
@@ -62,13 +50,19 @@ class Updates:
         """Add the gradients of a loss to those of the step."""
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def apply(self) -> None:
-        """Update the weights. With fp16 a step whose scaled gradients overflow is left out and the scale halved."""
+    def apply(self) -> bool:
+        """Update the weights. With fp16 a step whose scaled gradients overflow is left out and the scale halved.
+
+        Returns:
+            Whether they were updated. To know it with fp16, the device is waited for.
+        """
+        scale = self._scaler.get_scale()
         if self._clip_norm is not None:
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self._parameters(), self._clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        return self._scaler.get_scale() >= scale
 
     def state_dict(self) -> dict[str, Any]:
         """What later updates depend on beside the optimizer: the loss's scale; empty without fp16."""

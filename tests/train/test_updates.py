@@ -103,8 +103,3 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_float32() -> None:
     assert seen == {(True, torch.bfloat16), (False, torch.float32)}
     assert all(torch.isfinite(torch.tensor(record.train_loss)) for record in records)
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
-
-
-def test_fp16_without_cuda_is_refused() -> None:
-    with pytest.raises(ConfigError, match="fp16 needs a CUDA device"):
-        trainer(BaseOnly(tiny.build("plain"), macs=1), dataclasses.replace(CONFIG, amp="fp16"))
