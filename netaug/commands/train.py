@@ -58,10 +58,11 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
     if place().rank > 0:
         return
     summary, folder = result.summary, result.folder
+    advice = f"advice:  {summary['advice']}\n" if summary["advice"] else ""
     mean = shown_mean(summary.get("val_mean_per_class"))
     print(
         f"top-1 {summary['val_top1']:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
-        f"network: {folder.weights}\n"
+        f"{advice}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}; netaug predict {folder.path} IMAGE"
     )

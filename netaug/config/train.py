@@ -43,6 +43,8 @@ class TrainConfig:
             runs, and most on CUDA, repeat to the bit without it.
         ema_decay: Share in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
             average is then what is evaluated and saved. null keeps none.
+        skip_nonfinite: Steps of the whole run that may be left out because a loss is not a finite number; one more, or
+            the first with 0, stops the run and names the images. Waits for the device at each step.
         label_smoothing: Probability mass spread over all classes, in [0, 1).
         seed: Keys initialisation, data order, image augmentation and drawn widths.
         device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
@@ -79,6 +81,7 @@ class TrainConfig:
     compile: bool = False
     deterministic: bool = False
     ema_decay: float | None = None
+    skip_nonfinite: int = 0
     label_smoothing: float = 0.1
     seed: int = 0
     device: str = "auto"
@@ -96,6 +99,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate", "eval_every", "checkpoint_every", "keep_checkpoints"):
             self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
+        self._require("skip_nonfinite", self.skip_nonfinite >= 0, "a whole number, at least 0")
         self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")

@@ -69,7 +69,7 @@ class TrainingConsole:
     def step(self, epoch: int, done: int, tally: Tally) -> None:
         """A step is done; redraws the bar a few times a second, because reading metrics waits for the device."""
         now = time.perf_counter()
-        if self._bar is None or now - self._shown < _REFRESH_SECONDS:
+        if self._bar is None or now - self._shown < _REFRESH_SECONDS or not tally.images:
             return
         self._shown = now
         metrics = tally.metrics()

@@ -20,12 +20,12 @@ _GOES_ON = "the same command goes on from the last checkpoint"
 
 
 @contextmanager
-def explained(config: TrainConfig, batch_size: int) -> Iterator[None]:
+def explained(config: TrainConfig, batch_size: int | None = None) -> Iterator[None]:
     """Turn known failures inside a ``with`` block into errors of ours; others pass as they are.
 
     Args:
         config: Names the settings that help.
-        batch_size: Images a step of all processes, named where memory runs out.
+        batch_size: Images a step of all processes, named where memory runs out; None if a step has no part in it.
 
     Raises:
         TrainingError: Memory ran out, a loader process died, an operation has no deterministic form, or the network
@@ -40,7 +40,7 @@ def explained(config: TrainConfig, batch_size: int) -> Iterator[None]:
         raise known from error
 
 
-def explain(error: Exception, config: TrainConfig, batch_size: int) -> TrainingError | None:
+def explain(error: Exception, config: TrainConfig, batch_size: int | None) -> TrainingError | None:
     """The message for a failure; None if it is not one of the known ones."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or _NO_MEMORY.search(text):
@@ -76,14 +76,14 @@ def not_compiled(error: Exception) -> TrainingError:
     )
 
 
-def _out_of_memory(text: str, config: TrainConfig, batch_size: int) -> TrainingError:
+def _out_of_memory(text: str, config: TrainConfig, batch_size: int | None) -> TrainingError:
     more = 2 * config.accumulate
     fix = "lower data.batch_size, data.image_size or netaug.max_macs_ratio"
-    if 2 * more <= batch_size:
+    if batch_size is None or 2 * more <= batch_size:
         fix = f"--train.accumulate {more} takes the same batch in {more} parts; or {fix}"
     return TrainingError(
         "memory ran out.",
-        got=f"data.batch_size {batch_size} in {config.accumulate} part(s) (train.accumulate); "
+        got=f"{'' if batch_size is None else f'data.batch_size {batch_size}, '}train.accumulate {config.accumulate}; "
         f"{next(iter(text.splitlines()), '')}",
         fix=f"{fix}; as another run, with another --out",
     )

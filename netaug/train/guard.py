@@ -48,18 +48,24 @@ class FiniteGuard:
         Raises:
             TrainingError: One is not finite; names the first such step, its rate and its images.
         """
+        if (error := self.first_bad()) is not None:
+            raise error
+
+    def first_bad(self) -> TrainingError | None:
+        """The error for the first remembered loss that is not finite, None without one; forgets them all."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
-            return
+            return None
         losses = torch.stack([entry[0] for entry in waiting])
         finite = torch.isfinite(losses).tolist()
         if all(finite):
-            return
+            return None
         loss, pass_name, step, lr, indices_N = waiting[finite.index(False)]
         shown = ", ".join(map(str, indices_N[:_SHOWN].tolist()))
         more = f" and {len(indices_N) - _SHOWN} more" if len(indices_N) > _SHOWN else ""
-        raise TrainingError(
+        return TrainingError(
             f"the loss of the {pass_name} pass is not finite at step {step}.",
             got=f"loss {loss.item()} at learning rate {lr:.6g}, training images number {shown}{more}",
-            fix="lower train.lr or lengthen train.warmup_epochs; if it fails at once, look at these images",
+            fix="lower train.lr or lengthen train.warmup_epochs; if it fails at once, look at these images; "
+            "train.skip_nonfinite leaves some such steps out",
         )

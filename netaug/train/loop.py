@@ -13,7 +13,7 @@ from netaug.config import TrainConfig
 from netaug.data import Data
 from netaug.data.batch import ClassificationBatch, Normalizer
 from netaug.elastic import Supernet
-from netaug.errors import NetaugError
+from netaug.errors import NetaugError, TrainingError
 from netaug.evaluate import added, batch_sums
 from netaug.seeding import key
 from netaug.tasks.base import Task
@@ -21,6 +21,7 @@ from netaug.train.device import seed_everything
 from netaug.train.distributed import ALONE, World, in_turns
 from netaug.train.ema import Average
 from netaug.train.exchange import Exchange, Notes
+from netaug.train.explain import explained
 from netaug.train.freeze import keep_statistics
 from netaug.train.guard import FiniteGuard
 from netaug.train.layers import layer_scales
@@ -28,6 +29,8 @@ from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import make_optimizer, set_learning_rate
 from netaug.train.pieces import Preparation
 from netaug.train.schedule import Schedule
+from netaug.train.skipping import Skips
+from netaug.train.spikes import LossLog
 from netaug.train.tally import EpochRecord, Tally
 from netaug.train.updates import Updates, parts
 
@@ -82,14 +85,15 @@ class Trainer:
             options=config.optimizer_options,
             scales=None if config.layer_decay is None else layer_scales(network, config.layer_decay),
         )
+        every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
         self._average = None if config.ema_decay is None else Average(network, config.ema_decay)
+        self._skips, self._losses = Skips(config.skip_nonfinite), LossLog(every)
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
         self._schedule = Schedule(config, len(data.train))
         self.total_steps = self._schedule.total_steps
         self._parts = max(config.accumulate, world.size) // world.size
         self._exchange = Exchange(network, world, self._parts)
-        every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
-        self._guard = FiniteGuard(every if world.size == 1 else None)
+        self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None)
         self._ask: Ask = Notes
         self.wishes = Notes()
         self.steps_done = self.epochs_done = 0
@@ -110,7 +114,7 @@ class Trainer:
             "tally": None if self._tally is None else self._tally.state_dict(),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "updates": self._updates.state_dict(),
+            "updates": {**self._updates.state_dict(), **self._skips.state_dict()},
             "average": None if self._average is None else self._average.state_dict(),
         }
 
@@ -120,6 +124,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._updates.load_state_dict(state["updates"])
+        self._skips.load_state_dict(state["updates"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self._tally = None
@@ -142,6 +147,12 @@ class Trainer:
         steps = len(self.data.train)
         for epoch in range(self.epochs_done, self.config.epochs):
             tally = self._train_epoch(epoch, on_step)
+            if not tally.images:
+                raise TrainingError(
+                    f"no step of epoch {epoch + 1} could be taken.",
+                    got=f"losses that are not finite in all {steps} steps (train.skip_nonfinite)",
+                    fix="look at the images named above, or lower train.lr",
+                )
             total = tally.total()
             start = time.perf_counter()
             validated = self._validate(epoch)
@@ -168,6 +179,11 @@ class Trainer:
         return (self.network if self._average is None else self._average.network).base
 
     @property
+    def skipped(self) -> int:
+        """Steps left out because a loss was not finite."""
+        return self._skips.count
+
+    @property
     def tally(self) -> Tally | None:
         """Of the epoch in progress; None between epochs."""
         return self._tally
@@ -184,13 +200,16 @@ class Trainer:
         """
         set_learning_rate(self.optimizer, self.lr(step))
         self._updates.start()
-        failure = None
+        failure, undo = None, self._skips.remember(self.network, tally)
         try:
-            self._add_gradients(step, batch, tally)
+            with explained(self.config, len(batch) * self.world.size):
+                self._add_gradients(step, batch, tally)
         except NetaugError as error:
             failure = error
-        self._meet(step, failure)
-        if self._updates.apply() and self._average is not None:
+        if self._meet(step, failure):
+            undo()
+            self._losses.forget(step)
+        elif self._updates.apply() and self._average is not None:
             self._average.update(self.network, step)
 
     def _add_gradients(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:
@@ -219,24 +238,43 @@ class Trainer:
                 tally.add(pass_, outputs, y, loss)
                 if pass_.name == "base":
                     self._exchange.statistics.part_done(last=piece is pieces[-1])
+                    if self.world.first:
+                        self._losses.add(step, len(piece.targets) / len(batch) * loss)
                 indices_N = batch.indices_N[piece.rows][: len(y)]
                 self._guard.add(taught, pass_.name, step, self.lr(step), indices_N)
 
-    def _meet(self, step: int, failure: NetaugError | None) -> None:
-        """Add up what all processes have; an error on one of them is an error on all, before weights change."""
+    def _meet(self, step: int, failure: NetaugError | None) -> bool:
+        """Add up what all processes have; an error on one of them is an error on all, before weights change.
+
+        Returns:
+            Whether the step is to be left out, on all of them: a loss is not finite, and that is allowed.
+        """
         wish = self._ask()
         if self.world.size == 1:
             self.world.agree(failure)
             self.wishes = self._exchange.run(wish, widens=False)
-            return
+            if not self._skips.allowed:
+                return False  # the guard looks by itself
+            leave_out = bool(self._guard.nonfinite()) and self._leave_out(step)
+            self._guard.forget()
+            return leave_out
         notes = Notes(failure is not None, self._guard.nonfinite(), wish.save, wish.signal)
         self.wishes = self._exchange.run(notes, self.network.widens(step / self.total_steps))
         if self.wishes.failed:
             self.world.agree(failure)
-        if self.wishes.nonfinite:
-            with self.world.together():
-                self._guard.check()
+        leave_out = bool(self.wishes.nonfinite) and self._leave_out(step)
         self._guard.forget()
+        return leave_out
+
+    def _leave_out(self, step: int) -> bool:
+        """Leave out a step with a loss that is not finite; where no more are allowed, raise on all processes."""
+        error = self._guard.first_bad()
+        if self._skips.take(error, step):
+            return True
+        with self.world.together():
+            if error is not None:
+                raise error
+        return False
 
     def agreed(self, wish: Notes) -> Notes:
         """What all processes wish together; all have to ask."""
@@ -270,7 +308,8 @@ class Trainer:
     def _batches(self, epoch: int, skip: int) -> Iterator[ClassificationBatch]:
         """This process's batches; an error tells the others, who wait for this one's gradients."""
         try:
-            yield from self.data.train.epoch(epoch, skip=skip)
+            with explained(self.config):
+                yield from self.data.train.epoch(epoch, skip=skip)
         except NetaugError as error:
             self._meet(self.steps_done, error)
 

@@ -11,19 +11,20 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
-from netaug.data.batch import DataInfo
 from netaug.distill.teaching import Teaching, open_teaching
-from netaug.errors import CheckpointError, first_line
+from netaug.errors import CheckpointError, TrainingError, first_line
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
 from netaug.tasks import ClassificationTask
+from netaug.train.advice import advise
 from netaug.train.build import build_model, build_network, check_trains, example_input
 from netaug.train.compiling import check_compiler, compile_base
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
 from netaug.train.distributed import World, check_divides, joined
 from netaug.train.exchange import Notes
+from netaug.train.explain import explained
 from netaug.train.journal import FolderJournal, Journal, NoJournal
 from netaug.train.lock import RunLock
 from netaug.train.loop import Trainer
@@ -98,8 +99,12 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
         with ExitStack() as shown:
             about = [*teaching.about, *(f"regularizer: {one}" for one in placed)]
             journal, records = _begin(shown, folder, config, trainer, cost, goes_on, about)
-            records += _run(trainer, journal, config)
-        summary = world.from_first(summarize(records, config, data.info, cost) if world.first else {})
+            try:
+                with explained(config.train, config.data.batch_size):
+                    records += _run(trainer, journal, config)
+            except TrainingError as error:
+                raise folder.with_last_checkpoint(error) from error
+        summary = world.from_first(summarize(records, config, trainer, cost) if world.first else {})
         summary |= teaching.summary()
         if world.first:
             folder.finish(summary)
@@ -231,10 +236,10 @@ def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRec
 
 
 def summarize(
-    records: Sequence[EpochRecord], config: RunConfig, info: DataInfo, cost: Profile
+    records: Sequence[EpochRecord], config: RunConfig, trainer: Trainer, cost: Profile
 ) -> dict[str, Any]:
     """The content of ``summary.json``: the last epoch's metrics, and totals."""
-    last = records[-1]
+    last, info = records[-1], trainer.data.info
     return {
         "epochs": len(records),
         "steps": sum(record.steps for record in records),
@@ -251,6 +256,8 @@ def summarize(
         "val_split": info.val_split,
         "seed": config.train.seed,
         "arm": "netaug" if config.netaug.enabled else "baseline",
+        "skipped_steps": trainer.skipped,
+        "advice": advise(last, config, trainer.network.base, info.val_size),
     }
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 import netaug
 from netaug.config import RunConfig
-from netaug.errors import RunFolderError
+from netaug.errors import RunFolderError, TrainingError
 from netaug.recipes.loader import load_config, to_mapping, to_yaml
 from netaug.train.card import ModelCard, save_weights
 from netaug.train.checkpoints import Checkpoints
@@ -121,6 +121,21 @@ class RunFolder:
             f"stopped; saved after step {self._saved} in {self.checkpoints}. "
             "The same command goes on from there to the same result"
         )
+
+    def with_last_checkpoint(self, error: TrainingError) -> TrainingError:
+        """The same error, which also says what the training can go on from; as it is where that is said already."""
+        if type(error) is not TrainingError:
+            return error
+        kept = Checkpoints(self.checkpoints).paths()
+        last = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
+        found = TrainingError(
+            error.where,
+            got=error.got,
+            allowed=error.allowed,
+            fix=f"{error.fix}; {last}" if error.fix else last,
+        )
+        found.loud = error.loud
+        return found
 
 
 def refuse_existing(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,17 @@ class Tally:
             self._draws += 1
             for group, channels in pass_.widths.items():
                 self._channels[group] = self._channels.get(group, 0) + channels
+
+    def mark(self) -> Callable[[], None]:
+        """Remember what this process has added up; calling the result goes back to it."""
+        sums, channels = self._sums, dict(self._channels)
+        counts = self._draws, self.images, self.macs
+
+        def back() -> None:
+            self._sums = torch.zeros_like(self._sums) if sums is None and self._sums is not None else sums
+            self._channels, (self._draws, self.images, self.macs) = channels, counts
+
+        return back
 
     def metrics(self) -> dict[str, float]:
         """The task's metrics of this process's base passes so far; waits for the device."""

@@ -97,7 +97,7 @@ class Tracking:
     ) -> None:
         self._trackers, self._every = list(trackers), every or EVERY_STEPS
         self._tally, self._images, self._loss_sum = tally, 0, 0.0
-        if tally is not None and self._trackers:
+        if tally is not None and tally.images and self._trackers:
             self._window(tally)
 
     def __enter__(self) -> Tracking:
@@ -114,7 +114,7 @@ class Tracking:
             return
         if tally is not self._tally:
             self._tally, self._images, self._loss_sum = tally, 0, 0.0
-        if trainer.steps_done % self._every == 0:
+        if trainer.steps_done % self._every == 0 and tally.images > self._images:
             values = {"step/loss": self._window(tally), "step/lr": trainer.lr(trainer.steps_done - 1)}
             self._each(lambda tracker: tracker.log(trainer.steps_done, values))
 

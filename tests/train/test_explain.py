@@ -25,7 +25,7 @@ def failing(action: Callable[[], object], config: TrainConfig = CONFIG, batch: i
 
 def test_memory_that_runs_out_on_the_cpu() -> None:
     message = failing(lambda: torch.empty(10**15))
-    assert "data.batch_size 64 in 1 part(s)" in message
+    assert "data.batch_size 64, train.accumulate 1; " in message
     assert "--train.accumulate 2 takes the same batch" in message
 
 

@@ -284,6 +284,43 @@ def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
         pass
 
 
+def _loaders(process: int) -> list[int]:
+    """The loader processes of a training, which are copies of it; Linux only."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(one) for one in children if b"netaug" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds loader processes in /proc")
+def test_a_killed_loader_process_is_one_message_and_the_run_goes_on(
+    undisturbed: RunResult, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    words = ("--train.checkpoint_minutes=0", "--data.workers=2")
+    with subprocess.Popen(
+        _command(out, *words),
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        end = time.monotonic() + 120
+        while not Checkpoints(out / "checkpoints").paths():
+            assert time.monotonic() < end, "no checkpoint in two minutes"
+            assert process.poll() is None
+            time.sleep(0.002)
+        loaders = _loaders(process.pid)
+        assert len(loaders) == 2
+        os.kill(loaders[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2, errors
+    assert "a process that loads images has died" in errors
+    assert "fewer data.workers" in errors
+    assert "the last good checkpoint is" in errors
+    assert "Traceback" not in errors
+    _assert_same_result(train(small(*words[1:]), out).folder.path, undisturbed)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB of its own, where the system lets us make one."""

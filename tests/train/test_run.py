@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ from netaug.recipes.loader import load_config
 from netaug.train import run as run_module
 from netaug.train.card import load_weights
 from netaug.train.checkpoints import Checkpoints
+from netaug.train.loop import Trainer
 from netaug.train.run import RunResult, train
+from netaug.train.runlist import read_run
 
 SMALL = (
     "--data.limit=192",
@@ -145,6 +148,34 @@ def test_a_rate_far_too_high_is_a_message_and_no_summary(tmp_path: Path) -> None
     with pytest.raises(TrainingError, match=r"not finite at step \d+(?s:.*)lower train\.lr"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_memory_that_runs_out_is_a_message_with_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer.step
+
+    def hungry(self: Trainer, number: int, *arguments: Any) -> None:
+        if number == 8:
+            torch.empty(10**15)
+        step(self, number, *arguments)
+
+    monkeypatch.setattr(Trainer, "step", hungry)
+    config = small("--netaug.enabled=false", "--train.checkpoint_every=1")
+    with pytest.raises(
+        TrainingError, match=r"memory ran out(?s:.*)batch_size 32(?s:.*)accumulate 2"
+    ) as caught:
+        train(config, tmp_path / "run")
+    assert f"the last good checkpoint is {tmp_path / 'run/checkpoints/000000006.ckpt'}" in str(caught.value)
+
+
+def test_advice_and_skipped_steps_are_in_the_summary_and_in_the_list(tmp_path: Path) -> None:
+    """A network of 300 parameters under-fits, and the recipe smooths labels."""
+    result = train(small("--netaug.enabled=false", "--train.deterministic=true"), tmp_path / "run")
+    assert result.summary["skipped_steps"] == 0
+    assert "under-fits, and label smoothing 0.1 holds it back" in result.summary["advice"]
+    assert read_run(tmp_path / "run").advice == result.summary["advice"]
+    assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_ctrl_c_says_what_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
