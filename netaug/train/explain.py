@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -33,7 +35,7 @@ def explained(config: TrainConfig, batch_size: int | None = None) -> Iterator[No
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, EOFError, OSError) as error:
         known = explain(error, config, batch_size)
         if known is None:
             raise
@@ -45,8 +47,8 @@ def explain(error: Exception, config: TrainConfig, batch_size: int | None) -> Tr
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or _NO_MEMORY.search(text):
         return _out_of_memory(text, config, batch_size)
-    if _LOADER.search(text):
-        return _loader_died(text)
+    if _LOADER.search(text) or (isinstance(error, EOFError | OSError) and _talks_to_a_process(error)):
+        return _loader_died(text or type(error).__name__)
     if (operation := _NONDETERMINISTIC.search(text)) is not None:
         return TrainingError(
             "an operation of the network has no deterministic form on this device.",
@@ -87,6 +89,12 @@ def _out_of_memory(text: str, config: TrainConfig, batch_size: int | None) -> Tr
         f"{next(iter(text.splitlines()), '')}",
         fix=f"{fix}; as another run, with another --out",
     )
+
+
+def _talks_to_a_process(error: BaseException) -> bool:
+    """Whether it was raised while data came from another process, which died in the middle of it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).parent.name == "multiprocessing" for frame in frames)
 
 
 def _loader_died(text: str) -> TrainingError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,6 +68,17 @@ def test_a_dead_loader_process_says_that_the_run_goes_on() -> None:
         assert error is not None
         assert "goes on from the last checkpoint" in error.report()
         assert ("memory is short" in error.report()) == ("Killed" in text)
+
+
+def test_a_process_that_dies_while_it_sends_is_a_dead_loader_too() -> None:
+    """Half of a message from it is an end of file; such errors of files and images are not."""
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    assert "a process that loads images has died" in failing(ours.recv)
+    with pytest.raises(FileNotFoundError), explained(CONFIG, 64):
+        Path("no such file").read_bytes()
+    with pytest.raises(EOFError), explained(CONFIG, 64):
+        raise EOFError
 
 
 def test_a_network_that_cannot_be_compiled() -> None:

@@ -169,12 +169,23 @@ def test_memory_that_runs_out_is_a_message_with_the_last_checkpoint(
     assert f"the last good checkpoint is {tmp_path / 'run/checkpoints/000000006.ckpt'}" in str(caught.value)
 
 
-def test_advice_and_skipped_steps_are_in_the_summary_and_in_the_list(tmp_path: Path) -> None:
-    """A network of 300 parameters under-fits, and the recipe smooths labels."""
-    result = train(small("--netaug.enabled=false", "--train.deterministic=true"), tmp_path / "run")
-    assert result.summary["skipped_steps"] == 0
-    assert "under-fits, and label smoothing 0.1 holds it back" in result.summary["advice"]
-    assert read_run(tmp_path / "run").advice == result.summary["advice"]
+def test_advice_and_skipped_steps_are_in_the_summary_and_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def advice(*arguments: object) -> str:
+        asked.append(arguments)
+        return "do less"
+
+    monkeypatch.setattr(run_module, "advise", advice)
+    config = small("--netaug.enabled=false", "--train.deterministic=true")
+    result = train(config, tmp_path / "run")
+    ((record, given, network, val_size),) = asked
+    assert (record, given, val_size) == (result.folder.records()[-1], config, 359)
+    assert isinstance(network, type(create_model("micronet", num_classes=10, **config.model.options)))
+    assert (result.summary["skipped_steps"], result.summary["advice"]) == (0, "do less")
+    assert read_run(tmp_path / "run").advice == "do less"
     assert torch.are_deterministic_algorithms_enabled()
 
 
