@@ -34,6 +34,7 @@ class Teaching:
         lessons: The loss of each pass; that of the labels alone without distillation.
         teachers: Names, none without a teacher.
         top1: Percent right of the teachers on the evaluation images; None without.
+        hash: Tells the teachers' weights from others; None without.
         macs: Multiply-accumulates of running the teachers on one image of a step; 0 if nothing runs.
         about: Lines for people.
     """
@@ -41,6 +42,7 @@ class Teaching:
     lessons: Lessons
     teachers: tuple[str, ...] = ()
     top1: float | None = None
+    hash: str | None = None
     macs: int = 0
     about: tuple[str, ...] = ()
 
@@ -85,14 +87,23 @@ def open_teaching(config: RunConfig, data: Data, normalizer: Normalizer, world: 
             f"its outputs come from {cache.files.folder}, {cache.card.draws} augmentations of each image"
         )
         lessons = Lessons(distill, _FromCache(cache, data, normalizer.device))
-        return Teaching(lessons, cache.card.teachers, cache.card.teacher_top1, 0, (line, *about))
+        return Teaching(
+            lessons, cache.card.teachers, cache.card.teacher_top1, cache.card.teacher_hash, 0, (line, *about)
+        )
     assert teachers is not None, "a run is taught by teachers or from a cache"
     top1 = teacher_top1(teachers, data, normalizer, world)
     shape = (2, data.info.in_chans, data.info.image_size, data.info.image_size)
     macs = profile(teachers, torch.zeros(shape, device=normalizer.device)).macs
     lines = [f"teacher {member}" for member in teachers.members if isinstance(member, Teacher)]
     lines[-1] += f": {top1:.2f} % on {data.info.val_split}" + " together" * (len(lines) > 1)
-    return Teaching(Lessons(distill, _Live(teachers)), teachers.names, top1, macs, (*lines, *about))
+    return Teaching(
+        Lessons(distill, _Live(teachers)),
+        teachers.names,
+        top1,
+        teachers.fingerprint(),
+        macs,
+        (*lines, *about),
+    )
 
 
 def _teachers(config: RunConfig, data: Data, normalizer: Normalizer) -> Teachers | None:

@@ -21,6 +21,7 @@ _HEADER = re.compile(rb"netaug checkpoint (\d{1,9})\n")
 _DIGEST_BYTES = 32
 _SPARE_BYTES = 16 * 2**20
 _CONTENT = {"average", "config", "data", "epochs", "network", "optimizer", "step", "tally", "updates"}
+_OF_SOME = {"teacher"}
 
 _log = logging.getLogger("netaug")
 
@@ -135,7 +136,7 @@ def _unpacked(path: Path, payload: bytes) -> dict[str, Any]:
         raise CheckpointError(
             f"'{path}' cannot be read.", got=f"{type(error).__name__}: {first_line(error)}"
         ) from error
-    if not isinstance(content, dict) or set(content) != _CONTENT:
+    if not isinstance(content, dict) or set(content) - _OF_SOME != _CONTENT:
         got = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(
             f"'{path}' is not a checkpoint of netaug.", got=got, allowed=", ".join(sorted(_CONTENT))

@@ -116,10 +116,16 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "updates": {**self._updates.state_dict(), **self._skips.state_dict()},
             "average": None if self._average is None else self._average.state_dict(),
+            **({} if self.preparation.teacher is None else {"teacher": self.preparation.teacher}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave, on any device."""
+        """Go on from what :meth:`state_dict` gave, on any device.
+
+        Raises:
+            RunFolderError: The teacher is another one.
+        """
+        self.preparation.check_teacher(state.get("teacher"))
         self.steps_done, self.epochs_done = state["step"], state["epochs"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

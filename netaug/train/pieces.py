@@ -10,6 +10,7 @@ from torch import Tensor
 from netaug.config import DistillConfig
 from netaug.data.batch import ClassificationBatch
 from netaug.distill.lessons import Lessons
+from netaug.errors import RunFolderError
 from netaug.regularize.mixing import Mixer
 
 
@@ -38,11 +39,26 @@ class Preparation:
         mixer: Mixes images and labels; None leaves them.
         lessons: The loss of each pass, with or without a teacher.
         teacher_macs: Multiply-accumulates of the teacher for one image.
+        teacher: Tells the teacher's weights from others; None without one.
     """
 
     mixer: Mixer | None = None
     lessons: Lessons = field(default_factory=lambda: Lessons(DistillConfig()))
     teacher_macs: int = 0
+    teacher: str | None = None
+
+    def check_teacher(self, before: str | None) -> None:
+        """Refuse to go on with another teacher than before.
+
+        Raises:
+            RunFolderError: Its weights, its input or its classes are others.
+        """
+        if before != self.teacher:
+            raise RunFolderError(
+                "the teacher is not that of the run to go on with.",
+                got="other weights, another input or other classes under the same name",
+                fix="put the teacher of then back, or start another run with --out",
+            )
 
     def pieces(
         self,

@@ -192,7 +192,7 @@ def _trainer(
     task = ClassificationTask.of(config.train.label_smoothing, data.info)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
-    preparation = Preparation(mixer, teaching.lessons, teaching.macs)
+    preparation = Preparation(mixer, teaching.lessons, teaching.macs, teaching.hash)
     return Trainer(network, data, task, normalizer, config.train, sort_until, world, preparation)
 
 

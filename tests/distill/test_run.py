@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from netaug.cli import main
+from netaug.errors import RunFolderError
 from netaug.train.card import load_weights
+from netaug.train.pieces import Preparation
 
 SMALL = [
     "demo/digits",
@@ -128,6 +130,14 @@ def test_a_stopped_run_with_all_of_it_goes_on_to_the_same_bits(teacher: Path, tm
         path.unlink()  # as if it had ended before its second epoch
     assert run("train", *SMALL, *words, "--out", str(broken)) == 0
     assert (broken / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
+
+
+def test_a_run_does_not_go_on_with_a_teacher_that_changed() -> None:
+    with pytest.raises(RunFolderError, match="the teacher is not that of the run"):
+        Preparation(teacher="now").check_teacher("then")
+    with pytest.raises(RunFolderError, match="the teacher is not that of the run"):
+        Preparation().check_teacher("then")
+    Preparation(teacher="now").check_teacher("now")
 
 
 def test_a_teacher_that_is_worse_is_said_with_both_numbers(caplog: pytest.LogCaptureFixture) -> None:

@@ -135,6 +135,33 @@ def test_names_without_weights_or_networks_are_refused_with_the_way_out(tmp_path
         opened(other)
 
 
+def test_timms_weights_come_with_their_feed_and_imagenets_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of timm; its weights are not downloaded here."""
+    from timm.data import ImageNetInfo
+
+    from netaug.distill import opening
+
+    asked: dict[str, object] = {}
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))
+
+    def create(name: str, **options: object) -> nn.Module:
+        asked.update(options, name=name)
+        return network
+
+    monkeypatch.setattr(opening, "create_model", create)
+    names = ImageNetInfo().label_names()
+    info = dataclasses.replace(INFO, class_names=tuple(reversed(names)))
+    found = opened("timm:mobilenetv2_100", info=info)
+    assert asked == {"name": "timm:mobilenetv2_100", "num_classes": 1000, "in_chans": 3, "pretrained": True}
+    member = found.members[0]
+    assert isinstance(member, Teacher)
+    assert member.feed == Feed(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    pixels = F.interpolate(PIXELS / 255, (224, 224), mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (member.feed.mean, member.feed.std))
+    expected = network((pixels - mean) / std).log_softmax(1).flip(1)
+    torch.testing.assert_close(found(IMAGES), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_other_image_channels_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "t.safetensors")
     grey = dataclasses.replace(INFO, in_chans=1, mean=(0.5,), std=(0.5,))
