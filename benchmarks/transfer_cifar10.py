@@ -32,7 +32,7 @@ ARMS = {
     "scratch": None,
 }
 SHOTS = (20, 100)
-RATES = (0.025, 0.1, 0.4)
+RATES = (0.025, 0.1, 0.4, 1.6)
 TUNING_SEEDS = (0, 1)
 BATCH, TUNED_EPOCHS, HELD = 50, 100, 0.2
 
