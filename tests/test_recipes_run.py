@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
+from netaug.cli import main
 from netaug.config import RunConfig
 from netaug.data import Normalizer, build_data
 from netaug.models import create_model
@@ -17,9 +18,9 @@ from netaug.tasks import ClassificationTask
 from netaug.train.build import build_model, build_network, factory_options
 from netaug.train.finetune import finetune_config
 from netaug.train.loop import Trainer
+from tests.data.layouts import LAYOUTS, accept_checksums
 
 SIDE = 33  # the smallest on which five strides leave something
-CLASSES = ("ant", "bee", "cat")
 SMALL = (
     "--data.batch_size=2",
     "--data.limit=4",
@@ -30,17 +31,22 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six training and three evaluation images of three classes, larger than the network's input."""
-    root = tmp_path_factory.mktemp("pictures")
-    drawn = torch.Generator().manual_seed(0)
-    for name in CLASSES:
-        for split, count in (("train", 2), ("val", 1)):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels_HWC = torch.randint(0, 256, (48, 40, 3), generator=drawn, dtype=torch.uint8)
-                Image.fromarray(pixels_HWC.numpy()).save(root / split / name / f"{number}.jpg")
-    return root
+def layout(tmp_path_factory: pytest.TempPathFactory):
+    """A function that gives the root of a dataset in its official layout, with a few generated images."""
+    roots: dict[str, Path] = {}
+
+    def of(name: str) -> Path:
+        if name not in roots:
+            roots[name] = tmp_path_factory.mktemp(name)
+            LAYOUTS[name](roots[name])
+        return roots[name]
+
+    return of
+
+
+@pytest.fixture(autouse=True)
+def _generated_files_have_no_known_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept_checksums(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -70,26 +76,25 @@ def two_steps(config: RunConfig) -> None:
     assert record.val_top1 is not None
 
 
-def on_pictures(name: str, root: Path) -> list[str]:
-    config = load_config(name)
+def small(name: str, layout) -> list[str]:
+    """What makes a recipe small; its dataset stays its own."""
     if name == "demo/digits":
         return [*SMALL]
-    size = config.data.image_size if name.startswith("demo/") else SIDE
-    chans = ["--data.mean=0.5", "--data.std=0.5"] if config.model.in_chans == 1 else []
-    return [*SMALL, "--data.name=folder", f"--data.root={root}", f"--data.image_size={size or 28}", *chans]
+    config = load_config(name)
+    size = [] if name.startswith("demo/") else [f"--data.image_size={SIDE}"]
+    return [*SMALL, f"--data.root={layout(config.data.name)}", *size]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("transfer/")])
-def test_a_recipe_trains_for_two_steps(name: str, pictures: Path) -> None:
-    two_steps(load_config(name, on_pictures(name, pictures)))
+def test_a_recipe_trains_for_two_steps(name: str, layout) -> None:
+    two_steps(load_config(name, small(name, layout)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("transfer/")])
-def test_a_transfer_recipe_fine_tunes_for_two_steps(name: str, pictures: Path, checkpoint) -> None:
-    words = on_pictures(name, pictures)
-    given, config = finetune_config(str(checkpoint(name.rpartition("/")[2])), name, words)
+def test_a_transfer_recipe_fine_tunes_for_two_steps(name: str, layout, checkpoint) -> None:
+    given, config = finetune_config(str(checkpoint(name.rpartition("/")[2])), name, small(name, layout))
     own = load_config(name)
     assert given == name
     assert (config.train.lr, config.model.dropout, config.netaug.enabled) == (
@@ -99,3 +104,17 @@ def test_a_transfer_recipe_fine_tunes_for_two_steps(name: str, pictures: Path, c
     )
     assert factory_options(config.model)["dropout"] == own.model.dropout
     two_steps(config)
+
+
+@pytest.mark.slow
+def test_pets_are_measured_class_by_class_too(layout, checkpoint, tmp_path: Path, capsys) -> None:
+    words = [f"--data.root={layout('pets')}", "--data.name=pets", f"--data.image_size={SIDE}", *SMALL]
+    out = tmp_path / "run"
+    start = ["finetune", "--from", str(checkpoint("mobilenetv2-tiny")), "--model.name=mobilenetv2-tiny"]
+    assert main([*start, *words, "--out", str(out)]) == 0
+    found = capsys.readouterr()
+    assert "mean per class" in found.out
+    assert "settings of transfer/pets/mobilenetv2-tiny" in found.err
+    assert json.loads((out / "summary.json").read_text())["val_mean_per_class"] is not None
+    assert main(["eval", str(out)]) == 0
+    assert "mean per class" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent
 _DATA_OF = {
-    "imagenet": "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, 1,000 classes",
+    "imagenet": "ImageNet-1k: class folders in DIR/train and DIR/val, or the official flat val with its devkit",
     "imagenet21k": "ImageNet-21K-P winter21, class folders in DIR/imagenet21k_train and DIR/imagenet21k_val",
 }
 _PAPER = "arXiv:2110.08890"
