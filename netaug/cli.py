@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `netaug`; those of the process by default.
 
     Returns:
-        Exit code: 0 done, 2 a mistake of the user's (message on stderr), 130 Ctrl-C; a training that
-            was asked to stop: 128 + the signal's number.
+        Exit code: 0 done, 2 a mistake of the user's, full memory or a dead loader (message on stderr), 130 Ctrl-C;
+            a training that was asked to stop: 128 + the signal's number.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     first = _is_first_here()
