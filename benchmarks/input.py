@@ -7,7 +7,8 @@ medians over rounds, and ratios of these medians. Seconds are CPU seconds of thi
 matter little. The first round warms up and is left out.
 
 The paper's pipeline and timm's end with normalised float images, decoding with pixels, ours with uint8 batches;
-`ours, normalised` adds what the training process then does on a CPU.
+`ours, normalised` adds what the training process then does on a CPU. The packed ways read images scaled to 256 from the
+memory-mapped file of `netaug data pack`, as uint8 pixels or as JPEGs; it is written to a temporary folder beforehand.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,16 +29,25 @@ from PIL import Image
 from timm.data import create_dataset, create_loader
 from torchvision import transforms as v1
 
+from netaug.config import DataConfig
+from netaug.data import sources as sources  # registers every dataset
 from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import Normalizer
 from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.image import SUFFIXES, decode_file
+from netaug.data.jpeg import decoder
 from netaug.data.loading import Loading, Steps, TrainLoader
-from netaug.data.registry import Split
+from netaug.data.packed.payload import Packing
+from netaug.data.packed.writer import Origin, pack
+from netaug.data.registry import Source, Split, load_source
 from netaug.data.store import FileImages
 
 BATCH = 50
 PAPERS, DECODING = "paper's", "decoding"
+PACKED = 256
+"""Pixels of the shorter side in the packed copies."""
+
+Ways = dict[str, Callable[[int], Iterable[Any]]]
 
 
 def image_names(folder: Path) -> list[str]:
@@ -57,6 +68,13 @@ def ours_normalised(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
     batches = our_batches(split, size)
     normalizer = Normalizer(IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"), channels_last=True)
     return lambda epoch: (normalizer(batch.images_NCHW) for batch in batches(epoch))
+
+
+def packed_copy(split: Split, out: Path, how: Packing) -> Split:
+    """The same images read from a packed copy, as `netaug data pack` writes it."""
+    source = Source(("one",), 3, IMAGENET_MEAN, IMAGENET_STD, split, None, "val")
+    pack(Origin("folder", "top1", source), out, how, skip_errors=False, jobs=1, say=lambda text: None)
+    return load_source(DataConfig(name="packed", root=str(out), holdout=0.1)).train
 
 
 def papers_batches(files: list[str], size: int) -> Callable[[int], Iterable[Any]]:
@@ -107,7 +125,7 @@ def decoded(files: list[str]) -> Callable[[int], Iterable[Any]]:
     return lambda epoch: (decode_file(file, 3) for file in files)
 
 
-def rates(ways: dict[str, Callable[[int], Iterable[Any]]], count: int, rounds: int) -> dict[str, list[float]]:
+def rates(ways: Ways, count: int, rounds: int) -> dict[str, list[float]]:
     """Images per CPU second of each way, one entry per round; the ways take turns."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
@@ -134,22 +152,36 @@ def main() -> None:
     names = names[: len(names) // BATCH * BATCH] if len(names) > BATCH else names
     files = [os.path.join(arguments.data, name) for name in names]
     split = Split(FileImages(str(arguments.data), names, 3), np.zeros(len(names), np.int64))
-    ways = {
-        PAPERS: papers_batches(files, arguments.size),
-        "timm's": timms_batches(arguments.data, arguments.size),
+    with tempfile.TemporaryDirectory() as temporary:
+        packed = {
+            f"ours, packed {how.encoding}": packed_copy(split, Path(temporary, how.encoding), how)
+            for how in (Packing("pixels", PACKED), Packing("jpeg", PACKED, 90))
+        }
+        ways = all_ways(arguments.data, files, split, packed, arguments.size)
+        report(rates(ways, len(files), arguments.rounds), files, arguments.size)
+
+
+def all_ways(folder: Path, files: list[str], split: Split, packed: dict[str, Split], size: int) -> Ways:
+    """Every way of preparing the images, by name."""
+    return {
+        PAPERS: papers_batches(files, size),
+        "timm's": timms_batches(folder, size),
         DECODING: decoded(files),
-        "ours": our_batches(split, arguments.size),
-        "ours, normalised": ours_normalised(split, arguments.size),
+        "ours": our_batches(split, size),
+        "ours, normalised": ours_normalised(split, size),
+        **{name: our_batches(copy, size) for name, copy in packed.items()},
     }
-    print(f"torchvision {torchvision.__version__}, {len(files)} files, {arguments.size} px")
-    found = rates(ways, len(files), arguments.rounds)
+
+
+def report(found: dict[str, list[float]], files: list[str], size: int) -> None:
+    """Print a line for each way."""
+    print(f"torchvision {torchvision.__version__}, {decoder()}, {len(files)} files, {size} px")
     medians = {name: statistics.median(values) for name, values in found.items()}
     for name, median in medians.items():
         low, high = min(found[name]), max(found[name])
         print(
-            f"{name:18} {median:6.0f} images/s per core ({low:.0f}-{high:.0f})   "
-            f"{median / medians[PAPERS]:5.2f} x the paper's   "
-            f"{median / medians[DECODING]:5.2f} x decoding"
+            f"{name:20} {median:6.0f} images/s per core ({low:.0f}-{high:.0f})   "
+            f"{median / medians[PAPERS]:5.2f} x the paper's   {median / medians[DECODING]:5.2f} x decoding"
         )
 
 

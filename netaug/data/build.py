@@ -14,6 +14,7 @@ from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
 from netaug.data.completeness import warn_of_differences
 from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
+from netaug.data.memory import announce
 from netaug.data.registry import (
     Source,
     Split,
@@ -256,6 +257,7 @@ def _belongs_in_memory(train: Split, val: Split, size: int, config: DataConfig) 
                 "from the files.",
                 size,
             )
+        announce(len(train) + len(val), (images.in_chans, size, size))
         return True
     decoded = (len(train) + len(val)) * images.in_chans * size * size
     return not large and decoded < _RAM_LIMIT

@@ -27,6 +27,8 @@ from netaug.regularize.images import ImageRegularizer
 
 _log = logging.getLogger("netaug")
 
+_LISTED = 20
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -307,12 +309,15 @@ class _Batches:
 
 
 def warn_skipped(paths: list[str]) -> None:
-    """Log how many images are left out, with the first one's name."""
+    """Log how many images are left out, and which."""
+    more = len(paths) - _LISTED
     _log.warning(
-        "left out %d image%s that cannot be decoded, first: '%s'",
+        "left out %d image%s that cannot be decoded, first: '%s'%s%s",
         len(paths),
         "s" * (len(paths) > 1),
         paths[0],
+        "".join(f"\n  '{path}'" for path in paths[1:_LISTED]),
+        f"\n  and {more} more; `netaug data check` lists all" if more > 0 else "",
     )
 
 

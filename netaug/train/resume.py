@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from netaug.config import RunConfig
 from netaug.data.batch import DataInfo
+from netaug.data.jpeg import decoder
 from netaug.errors import RunFolderError
 from netaug.recipes.loader import to_mapping
 from netaug.train.runlog import RunFolder, read_config
+
+_log = logging.getLogger("netaug")
 
 FREE = (
     *("data.root", "data.class_names", "data.workers", "data.cache", "data.download", "data.eval_batch_size"),
@@ -56,6 +60,22 @@ def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None
             got=shown,
             allowed=f"the same settings; these may change: {', '.join(FREE)}, and more {EXTENDABLE} with --resume",
             fix="go on with the settings of then, or choose another folder with --out",
+        )
+
+
+def notice_decoder(folder: RunFolder) -> None:
+    """Warn if JPEGs are decoded by something else than when the run was started."""
+    try:
+        before = json.loads(folder.environment.read_text()).get("decoder")
+    except (OSError, ValueError):
+        return  # lost, or of an earlier version: there is nothing to compare
+    now = decoder()
+    if before is not None and before != now:
+        _log.warning(
+            "JPEGs were decoded by %s when the run was started and are now by %s: the same pixels if both are built "
+            "with libjpeg-turbo, otherwise the run does not go on to the bit.",
+            before,
+            now,
         )
 
 

@@ -31,7 +31,7 @@ from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import check_optimizer
 from netaug.train.pieces import Preparation
-from netaug.train.resume import check_same_data, check_same_run
+from netaug.train.resume import check_same_data, check_same_run, notice_decoder
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
 from netaug.train.tally import EpochRecord, Tally
@@ -117,6 +117,7 @@ def _goes_on(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
     """Whether there is a run to go on with."""
     if folder.config.is_file() and (resume or not folder.summary.exists()):
         check_same_run(folder, config, asked=resume)
+        notice_decoder(folder)
         return True
     refuse_existing(folder.path)
     return False

@@ -18,6 +18,7 @@ from torch import nn
 
 import netaug
 from netaug.config import RunConfig
+from netaug.data.jpeg import decoder
 from netaug.errors import RunFolderError, TrainingError
 from netaug.recipes.loader import load_config, to_mapping, to_yaml
 from netaug.train.card import ModelCard, save_weights
@@ -208,6 +209,7 @@ def environment(device: torch.device, weights: str | None = None) -> dict[str, A
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
+        "decoder": decoder(),
         "weights_sha256": None if content is None else hashlib.sha256(content).hexdigest(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
     }

@@ -21,13 +21,14 @@ from PIL import Image
 
 from netaug import AugmentConfig, augment
 from netaug.config import RunConfig, TrainConfig
+from netaug.data.jpeg import decoder
 from netaug.errors import RunFolderError
 from netaug.recipes.loader import load_config
 from netaug.train.checkpoints import Checkpoints
 from netaug.train.lock import RunLock
 from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly, Network
-from netaug.train.resume import differences
+from netaug.train.resume import differences, notice_decoder
 from netaug.train.run import RunResult, train
 from netaug.train.runlog import RunFolder, read_config
 from netaug.train.stopping import Stopped, StopRequests
@@ -263,6 +264,17 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path, undistur
 def test_what_may_change_is_no_difference() -> None:
     assert differences(small(), small("--data.workers=3", "--train.checkpoint_minutes=1")) == {}
     assert differences(small(), small("--netaug.alpha=0.5")) == {"netaug.alpha": (1.0, 0.5)}
+
+
+def test_another_decoder_of_images_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = RunFolder(tmp_path)
+    notice_decoder(folder)
+    folder.environment.write_text(json.dumps({"decoder": decoder()}))
+    notice_decoder(folder)
+    assert not caplog.text
+    folder.environment.write_text(json.dumps({"decoder": "simplejpeg 0.1"}))
+    notice_decoder(folder)
+    assert f"by simplejpeg 0.1 when the run was started and are now by {decoder()}" in caplog.text
 
 
 def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
