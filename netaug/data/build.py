@@ -178,7 +178,7 @@ def _normalisation(source: Source, config: DataConfig) -> tuple[tuple[float, ...
             raise DataError(
                 f"data.{name} cannot be used.",
                 got=list(values),
-                allowed=f"{source.in_chans} numbers{' above 0' * (name == 'std')}, one a channel, of pixels in [0, 1]",
+                allowed=f"{source.in_chans} numbers{' above 0' * (name == 'std')}, one for each channel of the images",
                 fix=f"leave it out: {config.name} has {list(getattr(source, name))}",
             )
     return chosen["mean"], chosen["std"]
