@@ -57,10 +57,14 @@ def _missing_files(
 
 def expected_tree(published: Published) -> str:
     """A dataset's files below its root, one pattern a row of a message."""
-    rows = [
-        f"ROOT/{line}" if not line.startswith("or ") else f"or ROOT/{line[3:]}" for line in published.tree
-    ]
-    return _NEXT_ROW.join(rows)
+    return _NEXT_ROW.join(_row(line) for line in published.tree)
+
+
+def _row(line: str) -> str:
+    for start in ("or ", "  "):
+        if line.startswith(start):
+            return f"{start}ROOT/{line.removeprefix(start)}"
+    return f"ROOT/{line}"
 
 
 def _holds(root: Path, needed: Sequence[str]) -> bool:
@@ -87,6 +91,8 @@ def _fix(published: Published, root: Path, layouts: Sequence[Sequence[str]], ins
     packed = [*archives_in(root), *(archives_in(inside) if inside != root else [])]
     if packed:
         return f"unpack the archive: tar -xf '{packed[0]}' -C '{packed[0].parent}'"
+    if any((root / needed[0]).exists() for needed in layouts if needed[0].endswith("train")):
+        return "add the evaluation images, or hold out training images: --data.holdout 0.1"
     if published.downloads:
         return "point --data.root at the folder that holds them, or fetch them with --data.download true"
     return f"point --data.root at the folder that holds them; to be had: {published.obtain}"

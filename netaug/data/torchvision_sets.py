@@ -111,7 +111,12 @@ def load_cifar100(config: DataConfig) -> Source:
 
 
 def _load_cifar(config: DataConfig, factory: Any, published: Published, folder: str) -> Source:
-    root = find_layout(config, published, [folder], ["train"])
+    layouts = [[folder], ["train"]]
+    if (
+        config.root is not None and Path(config.root, "train").is_file()
+    ):  # one of CIFAR-100's own, not class folders
+        layouts.pop()
+    root = find_layout(config, published, *layouts)
     if not (root / folder).is_dir() and (root / "train").is_dir():
         source = scan_folder(root, with_val=config.holdout == 0)
         return dataclasses.replace(source, image_size=_CIFAR_SIDE)

@@ -112,3 +112,13 @@ def test_published_facts_are_sound(name: str):
     assert facts.source
     assert facts.obtain
     assert facts.metric == ("mean_per_class" if name in ("flowers102", "pets") else "top1")
+
+
+def test_the_page_about_datasets_says_what_the_code_knows():
+    page = Path("docs/datasets.md").read_text(encoding="utf-8")
+    for name in LAYOUTS:
+        facts = published(name)
+        assert facts is not None
+        counts = f"| `{name}` | {facts.num_classes:,} | {facts.train:,} | {facts.val:,} ({facts.val_split}) |"
+        for text in (counts, "\n".join(facts.tree), facts.obtain, facts.source):
+            assert text in page
