@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from netaug.errors import CheckpointError, ModelError
+from netaug.errors import CheckpointError, ModelError, RunFolderError
 from netaug.models import create_model
 from netaug.train.card import ModelCard, load_weights, save_weights
 from netaug.train.files import append_line, write_atomic
@@ -171,7 +171,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunFolderError, match="disk full"):
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
