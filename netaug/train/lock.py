@@ -13,6 +13,7 @@ from netaug.errors import RunFolderError
 
 NAME = ".lock"
 _TRIES, _PAUSE_SECONDS = 5, 0.02
+_held: set[int] = set()
 
 
 class RunLock:
@@ -40,6 +41,7 @@ class RunLock:
                 got=holder or "a lock without a name",
                 fix="wait for it, stop it, or choose another folder with --out",
             )
+        _held.add(self._descriptor)
         os.truncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         return self
@@ -47,7 +49,17 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _held.discard(self._descriptor)
         os.close(self._descriptor)
+
+
+def _let_go() -> None:
+    """A forked loader process would hold the folder on, for seconds after its training was killed."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def is_held(folder: Path) -> bool:

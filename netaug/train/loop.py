@@ -229,6 +229,7 @@ class Trainer:
         tally.macs += len(batch) * self.preparation.teacher_macs
         self._exchange.statistics.start()
         for pass_ in self.network.passes(step, step / self.total_steps, wide_first=lessons.wide_first):
+            tally.draw(pass_)
             for piece in pieces:
                 x, y = pass_.take(piece.images_NCHW, piece.targets)
                 draws = key(

@@ -34,6 +34,7 @@ from netaug.train.pieces import Preparation
 from netaug.train.resume import check_same_data, check_same_run, notice_decoder
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
+from netaug.train.syncing import check_syncing, synchronize
 from netaug.train.tally import EpochRecord, Tally
 from netaug.train.tracking import check_trackers, open_tracking
 
@@ -77,6 +78,8 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
         check_trackers(config)
         check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
         device = choose_device(world.device(config.train.device))
+        if config.train.sync_batchnorm:
+            check_syncing(device)
         set_up(device, config.train.threads, config.train.deterministic)
     load = partial(build_data, seed=config.train.seed, pin_memory=device.type == "cuda", share=world.share)
     data = world.first_does(config.data.download, lambda: load(config.data, regularize=config.regularize))
@@ -187,6 +190,8 @@ def _trainer(
 ) -> Trainer:
     device = normalizer.device
     network.to(device=device, memory_format=normalizer.memory_format)  # type: ignore[call-overload]
+    if config.train.sync_batchnorm:
+        synchronize(network.base, world)
     if config.train.compile:
         check_compiler(device)
         compile_base(network.base)

@@ -71,13 +71,16 @@ class Tally:
         self.seconds = 0.0
 
     def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
-        """Count one pass."""
+        """Count one part of a pass's batch."""
         self.macs += len(labels_N) * self._network.macs(pass_.widths)
         if pass_.name == "base":
             sums = self._task.sums(outputs, labels_N, loss)
             self._sums = sums if self._sums is None else self._sums + sums
             self.images += len(labels_N)
-        else:
+
+    def draw(self, pass_: Pass) -> None:
+        """Count the widths of a pass, once for all parts of its batch."""
+        if pass_.name == "augmented":
             self._draws += 1
             for group, channels in pass_.widths.items():
                 self._channels[group] = self._channels.get(group, 0) + channels

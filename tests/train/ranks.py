@@ -40,7 +40,7 @@ class Job:
         size: Number of processes.
         words: After `netaug`.
         ranks: Ranks to start; None starts all.
-        event: What happens to ``culprit`` at ``step``: ``signal`` or ``broken image``.
+        event: What happens to ``culprit`` at ``step``: ``signal``, ``kill`` or ``broken image``.
         culprit: A rank.
         step: A step, 0-based.
         address: Of the meeting point.
@@ -96,6 +96,8 @@ class Watch:
             self.step, self.reduces = number, 0
             if self.happens("signal"):
                 os.kill(os.getpid(), signal.SIGUSR1)
+            if self.happens("kill"):
+                os.kill(os.getpid(), signal.SIGKILL)
             step(trainer, number, batch, tally)
             self.seen["ids"].append((number, batch.indices_N.tolist()))
             self.seen["reduces"].append(self.reduces)

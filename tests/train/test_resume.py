@@ -333,6 +333,24 @@ def test_a_killed_loader_process_is_one_message_and_the_run_goes_on(
     _assert_same_result(train(small(*words[1:]), out).folder.path, undisturbed)
 
 
+def test_a_process_that_a_training_starts_does_not_hold_its_folder(tmp_path: Path) -> None:
+    """Else a killed training could not be started again until its loader processes notice."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from netaug.train.lock import RunLock\n"
+        "with RunLock(Path(sys.argv[1])):\n"
+        " if os.fork() == 0:\n  print('ready', flush=True); sys.stdin.read(); os._exit(0)\n"
+        " time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        other.kill()
+        other.wait()
+        with RunLock(tmp_path / "run"):
+            pass
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB of its own, where the system lets us make one."""
