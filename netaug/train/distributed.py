@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,7 @@ from torch import Tensor
 from netaug.data.sampler import Share
 from netaug.errors import ConfigError, NetaugError, TrainingError, first_line
 from netaug.processes import Place, place
+from netaug.train.meeting import meet
 
 Result = TypeVar("Result")
 
@@ -202,12 +203,8 @@ def uses_cuda(name: str) -> bool:
 
 
 def _meet(here: Place, backend: str, timeout_minutes: float) -> None:
-    where: dict[str, Any] = {}
-    if here.rendezvous is not None:
-        host, port = here.rendezvous
-        where = {"init_method": f"tcp://{host}:{port}", "rank": here.rank, "world_size": here.size}
     try:
-        dist.init_process_group(backend, timeout=timedelta(minutes=timeout_minutes), **where)
+        meet(here, backend, timedelta(minutes=timeout_minutes))
     except (RuntimeError, ValueError) as error:  # torch's errors of networks and stores are RuntimeErrors
         missed = TrainingError(
             f"rank {here.rank} did not meet the other {here.size - 1} processes of the training.",
