@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store  # torch.distributed's own, with types
 from torch.distributed.rendezvous import rendezvous
 
 from netaug.processes import Place
@@ -33,16 +34,16 @@ def meet(here: Place, backend: str, timeout: timedelta) -> None:
     address = "env://"
     if here.rendezvous is not None:
         address = f"tcp://{here.rendezvous[0]}:{here.rendezvous[1]}"
-    found: Iterator[tuple[dist.Store, int, int]] = rendezvous(address, here.rank, here.size, timeout=timeout)
+    found: Iterator[tuple[Store, int, int]] = rendezvous(address, here.rank, here.size, timeout=timeout)
     store, _, _ = next(found)
     store.set_timeout(timeout)
     name = agree_on_name(store, here, timeout.total_seconds())
     dist.init_process_group(
-        backend, store=dist.PrefixStore(name, store), rank=here.rank, world_size=here.size, timeout=timeout
+        backend, store=PrefixStore(name, store), rank=here.rank, world_size=here.size, timeout=timeout
     )
 
 
-def agree_on_name(store: dist.Store, here: Place, seconds: float) -> str:
+def agree_on_name(store: Store, here: Place, seconds: float) -> str:
     """A name that exactly the processes of this attempt know.
 
     Each but rank 0 says hello with a word that nobody used before; rank 0 answers every word that it hears with the
@@ -60,7 +61,7 @@ def agree_on_name(store: dist.Store, here: Place, seconds: float) -> str:
         word = uuid.uuid4().hex
         store.set(f"hello/{here.rank}", word)
         store.wait([f"answer/{word}"], timedelta(seconds=seconds))
-        name = store.get(f"answer/{word}").decode()
+        name = str(store.get(f"answer/{word}").decode())
         store.set(f"{name}/here/{here.rank}", "yes")
         return name
     name, end = uuid.uuid4().hex, time.monotonic() + seconds
