@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from netaug.train.checkpoints import Checkpoints
+from tests.train.hosts import two_hosts
 from tests.train.test_distributed import WORDS, Runs
 
 pytestmark = pytest.mark.slow
@@ -36,13 +37,15 @@ def torchrun(out: Path, *words: str, options: tuple[str, ...] = ()) -> list[str]
 
 
 @contextmanager
-def started(*commands: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
-    """The commands as processes, which are ended with the block."""
+def started(
+    *commands: list[str], interfaces: tuple[str, ...] = ("lo",)
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """The commands as processes, each on an interface, which are ended with the block."""
     processes = [
         subprocess.Popen(
-            command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command, env=environment(interface), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        for command in commands
+        for command, interface in zip(commands, interfaces, strict=True)
     ]
     try:
         yield processes
@@ -77,21 +80,42 @@ def wait_for_step(out: Path, step: int, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """A run that nobody disturbs, by two agents as on two machines."""
+    """A run that nobody disturbs, by two agents on two hosts."""
     folder = tmp_path_factory.mktemp("torchrun")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    where = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}")
-    command = torchrun(folder / "whole", *SLOWLY, options=(*where, "--rdzv-id=hosts"))
-    with started(command, command) as agents:
-        outputs = [agent.communicate(timeout=PATIENCE)[0] for agent in agents]
+    with two_hosts() as hosts:
+        endpoint = f"{hosts[0].address}:{_free_port()}"
+        where = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=hosts")
+        where += (f"--rdzv-endpoint={endpoint}",)
+        commands = [
+            [
+                *host.prefix,
+                *torchrun(
+                    folder / "whole",
+                    *SLOWLY,
+                    options=(
+                        *where,
+                        f"--rdzv-conf=is_host={int(number == 0)}",
+                        f"--local-addr={host.address}",
+                    ),
+                ),
+            ]
+            for number, host in enumerate(hosts)
+        ]
+        with started(*commands, interfaces=tuple(host.interface for host in hosts)) as agents:
+            outputs = [agent.communicate(timeout=PATIENCE)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], outputs
     assert sorted("top-1" in output for output in outputs) == [False, True]
+    print("two hosts:", "network namespaces" if hosts[0].prefix else "loopback")
     return Runs(folder)
 
 
-def test_two_agents_with_a_rendezvous_train_one_network(whole: Runs) -> None:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_two_hosts_train_one_network(whole: Runs) -> None:
     assert len(whole.metrics("whole")) == 4
     assert json.loads((whole.folder / "whole" / "summary.json").read_text())["steps"] == 24
 
