@@ -18,7 +18,7 @@ from netaug.train.runlog import RunFolder, read_config
 _log = logging.getLogger("netaug")
 
 FREE = (
-    *("data.root", "data.class_names", "data.workers", "data.cache", "data.download", "data.eval_batch_size"),
+    *("data.root", "data.class_names", "data.workers", "data.download", "data.eval_batch_size"),
     *("train.device", "train.threads", "train.checkpoint_every", "train.checkpoint_minutes"),
     *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "train.timeout_minutes"),
     *("train.skip_nonfinite", "model.weights"),

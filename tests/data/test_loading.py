@@ -39,12 +39,13 @@ def config_for(kind: str, root: Path, workers: int) -> DataConfig:
     )
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")  # on fewer cores
 @pytest.mark.parametrize("kind", ["memory", "files", "photos"])
 def test_batches_are_the_same_to_the_bit_for_any_number_of_workers(two_classes: Path, kind: str):
     reference = build_data(config_for(kind, two_classes, 0), seed=1)
     train, val = [list(reference.train.epoch(epoch)) for epoch in (0, 1)], list(reference.val)
     assert not same(train[0], train[1])
-    for workers in (1, 2):
+    for workers in (1, 2, 4):
         data = build_data(config_for(kind, two_classes, workers), seed=1)
         assert same(list(data.train.epoch(0)), train[0])
         assert same(list(data.val), val)

@@ -264,6 +264,8 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path, undistur
 def test_what_may_change_is_no_difference() -> None:
     assert differences(small(), small("--data.workers=3", "--train.checkpoint_minutes=1")) == {}
     assert differences(small(), small("--netaug.alpha=0.5")) == {"netaug.alpha": (1.0, 0.5)}
+    # images held in memory are scaled before they are cropped
+    assert differences(small(), small("--data.cache=ram")) == {"data.cache": ("auto", "ram")}
 
 
 def test_another_decoder_of_images_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
