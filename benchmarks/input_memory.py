@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from netaug.data.augment import ImagenetAugment
-from netaug.data.loading import Loading, Steps, TrainLoader
+from netaug.data.dataset import Steps
+from netaug.data.loading import Loading, TrainLoader
 from netaug.data.registry import Split
 from netaug.data.store import FileImages
 

@@ -13,7 +13,8 @@ from netaug.data import sources as sources  # registers every dataset
 from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
 from netaug.data.completeness import warn_of_differences
-from netaug.data.loading import EvalLoader, Loading, Steps, TrainLoader, warn_skipped
+from netaug.data.dataset import Steps
+from netaug.data.loading import EvalLoader, Loading, TrainLoader, warn_skipped
 from netaug.data.memory import announce
 from netaug.data.registry import (
     Source,

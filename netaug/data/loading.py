@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import ClassificationBatch
-from netaug.data.jitter import scratch_for
-from netaug.data.packed.images import PackedImages, PackedPicture
-from netaug.data.picture import Picture, Pixels, open_picture
+from netaug.data.dataset import BatchDataset, Steps
 from netaug.data.registry import Split
 from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.transforms import Fit, SmallAugment
 from netaug.data.workers import end_with_this_process, start_worker
 from netaug.errors import DataError
-from netaug.regularize.images import ImageRegularizer
 
 _log = logging.getLogger("netaug")
 
 _LISTED = 20
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What is done to images on their way into a batch.
-
-    Args:
-        fit: Brings an image to the batch's size; None when ``single`` does.
-        single: Augments one image; None leaves it.
-        whole: Augments a whole batch; None leaves it.
-        regularize: Changes single images at last; None leaves them.
-        distinct: How many epochs have draws of their own; None repeats none.
-    """
-
-    fit: Fit | None
-    single: ImagenetAugment | None = None
-    whole: SmallAugment | None = None
-    regularize: ImageRegularizer | None = None
-    distinct: int | None = None
-
-    def draw(self, epoch: int) -> int:
-        """Which augmentation an epoch has; the same number means the same pixels."""
-        return epoch if self.distinct is None else epoch % self.distinct
 
 
 @dataclass(frozen=True)
@@ -68,114 +38,6 @@ class Loading:
     skip_errors: bool = False
     pin_memory: bool = False
     share: Share = WHOLE
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What comes back for a key. An error is a value: a raised one would arrive as a worker's traceback.
-
-    Args:
-        batch: The images; None when there was an error.
-        skipped: Files left out because they do not decode.
-        error: Why there is no batch.
-    """
-
-    batch: ClassificationBatch | None
-    skipped: tuple[str, ...] = ()
-    error: DataError | None = None
-
-    def pin_memory(self) -> Loaded:
-        """The same with the batch in page-locked memory."""
-        return self if self.batch is None else Loaded(self.batch.pin_memory(), self.skipped)
-
-
-class BatchDataset(Dataset[Loaded]):
-    """Maps a batch key to a batch.
-
-    Args:
-        split: Images and labels.
-        steps: What is done to the images.
-        skip_errors: Leave out files that do not decode.
-    """
-
-    def __init__(self, split: Split, steps: Steps, *, skip_errors: bool) -> None:
-        self.split, self.steps, self.skip_errors = split, steps, skip_errors
-
-    def __getitem__(self, batch_key: BatchKey) -> Loaded:
-        epoch, indices_N = batch_key
-        draw = self.steps.draw(epoch)
-        try:
-            images_NCHW, kept_N, skipped = self._images(draw, indices_N)
-        except DataError as error:
-            return Loaded(None, error=error)
-        if self.steps.whole is not None:
-            images_NCHW = self.steps.whole(images_NCHW, kept_N, draw)
-        if self.steps.regularize is not None:
-            images_NCHW = self.steps.regularize(images_NCHW, kept_N, draw)
-        labels_N = torch.from_numpy(self.split.labels_N[kept_N])
-        return Loaded(ClassificationBatch(images_NCHW, labels_N, torch.from_numpy(kept_N)), skipped)
-
-    def _images(self, draw: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
-        """The batch's images, their positions, and the files left out."""
-        images, single = self.split.images, self.steps.single
-        if isinstance(images, MemoryImages) and single is None:
-            return images.pixels_NCHW[torch.from_numpy(indices_N)], indices_N, ()
-        if single is not None:
-            return self._augmented(single, draw, indices_N)
-        done: list[Tensor] = []
-
-        def place(_: int, index: int) -> None:
-            image_CHW = images.read(index)
-            done.append(image_CHW if self.steps.fit is None else self.steps.fit(image_CHW))
-
-        kept_N, skipped = self._each(place, indices_N)
-        return torch.stack(done), kept_N, skipped
-
-    def _augmented(
-        self, single: ImagenetAugment, draw: int, indices_N: Indices
-    ) -> tuple[Tensor, Indices, tuple[str, ...]]:
-        """As :meth:`_images`; each image is written where it belongs in the batch."""
-        draws_ND = single.draws(indices_N, draw).tolist()
-        chans = self.split.images.in_chans
-        images_NCHW = torch.empty((len(indices_N), chans, single.size, single.size), dtype=torch.uint8)
-        scratch = scratch_for(*images_NCHW.shape[1:])
-        good: list[int] = []
-
-        def place(position: int, index: int) -> None:
-            single(self._picture(index), draws_ND[position], images_NCHW[position], scratch)
-            good.append(position)
-
-        kept_N, skipped = self._each(place, indices_N)
-        return images_NCHW if not skipped else images_NCHW[good], kept_N, skipped
-
-    def _picture(self, index: int) -> Picture:
-        images = self.split.images
-        if isinstance(images, MemoryImages):
-            return Pixels(images.read(index))
-        if isinstance(images, PackedImages) and images.are_pixels:
-            return PackedPicture(images, index)
-        return open_picture(images.content(index), images.path(index), images.in_chans)
-
-    def _each(self, place: Callable[[int, int], None], indices_N: Indices) -> tuple[Indices, tuple[str, ...]]:
-        """Call ``place(position, index)`` for the batch's images; the indices of those that decode, and the others."""
-        images = self.split.images
-        kept: list[int] = []
-        skipped: list[str] = []
-        for position, index in enumerate(indices_N.tolist()):
-            try:
-                place(position, index)
-                kept.append(index)
-            except DataError:
-                if not self.skip_errors or isinstance(images, MemoryImages):
-                    raise
-                skipped.append(images.path(index))
-        if not kept:
-            raise DataError(
-                "none of a batch's images decodes.",
-                got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
-                fix="repair or delete the files, or use larger batches",
-            )
-        return np.array(kept, np.int64), tuple(skipped)
 
 
 class TrainLoader:

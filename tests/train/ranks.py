@@ -25,7 +25,7 @@ from torch import nn
 import netaug.commands.train
 import netaug.train.run  # noqa: F401
 from netaug.cli import main
-from netaug.data.loading import BatchDataset
+from netaug.data.dataset import BatchDataset
 from netaug.errors import DataError
 from netaug.train.exchange import Exchange
 from netaug.train.loop import Trainer
