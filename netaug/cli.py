@@ -31,6 +31,9 @@ COMMANDS = {
     "models": "list the networks",
 }
 
+_SHARED = ("train", "finetune")
+"""Commands whose work several processes share."""
+
 _HELP = """\
 usage: netaug COMMAND [ARGUMENTS]
 
@@ -100,6 +103,13 @@ def _dispatch(words: list[str]) -> int:
             got=words[0],
             allowed=", ".join(COMMANDS),
             fix=f"did you mean `netaug {close[0]}`?" if close else "see `netaug --help`",
+        )
+    if words[0] not in _SHARED and place().size > 1:
+        raise ConfigError(
+            f"`netaug {words[0]}` is work of one process.",
+            got=f"process {place().rank + 1} of {place().size} that torchrun or srun started",
+            allowed=f"several processes for: {', '.join(_SHARED)}",
+            fix="start it without torchrun or srun",
         )
     command = importlib.import_module(f"netaug.commands.{words[0].replace('-', '_')}")
     try:

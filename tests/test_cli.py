@@ -351,3 +351,13 @@ def test_ctrl_c_says_where_things_are_and_exits_with_130(tmp_path: Path) -> None
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert re.search(r"stopped; saved after step \d+ in .*checkpoints", errors)
+
+
+@pytest.mark.parametrize(("rank", "printed"), [(0, True), (1, False)])
+def test_what_is_work_of_one_process_is_refused_to_several_with_one_message(
+    rank: int, printed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", 2)):
+        monkeypatch.setenv(name, str(value))
+    assert main(["distill-cache", "demo/digits", "--out", "cache"]) == 2
+    assert ("`netaug distill-cache` is work of one process" in capsys.readouterr().err) == printed

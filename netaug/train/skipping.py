@@ -56,15 +56,12 @@ class Skips:
         if self.count >= self.allowed:
             return False
         self.count += 1
-        if error is not None:
-            _log.warning(
-                "step %d is left out, number %d of %d allowed: %s got: %s",
-                step,
-                self.count,
-                self.allowed,
-                error.where,
-                error.got,
-            )
+        why = (
+            "the loss of another process is not finite"
+            if error is None
+            else f"{error.where} got: {error.got}"
+        )
+        _log.warning("step %d is left out, number %d of %d allowed: %s", step, self.count, self.allowed, why)
         return True
 
     def state_dict(self) -> dict[str, int]:

@@ -14,6 +14,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ class Job:
         size: Number of processes.
         words: After `netaug`.
         ranks: Ranks to start; None starts all.
-        event: What happens to ``culprit`` at ``step``: ``signal``, ``kill`` or ``broken image``.
+        event: What happens to ``culprit`` at ``step``: ``signal``, ``kill``, ``nan`` or ``broken image``.
         culprit: A rank.
         step: A step, 0-based.
         address: Of the meeting point.
@@ -75,6 +77,17 @@ def without_norm(num_classes: int = 10, in_chans: int = 1) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, num_classes))
 
 
+@contextmanager
+def nothing_finite(task: Any) -> Iterator[None]:
+    """Losses that are no numbers, inside a ``with`` block."""
+    kind, loss = type(task), type(task).loss
+    kind.loss = lambda *arguments: loss(*arguments) * float("nan")
+    try:
+        yield
+    finally:
+        kind.loss = loss
+
+
 class Watch:
     """Keeps what a rank does, and lets things happen to it."""
 
@@ -98,7 +111,8 @@ class Watch:
                 os.kill(os.getpid(), signal.SIGUSR1)
             if self.happens("kill"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            step(trainer, number, batch, tally)
+            with nothing_finite(trainer.task) if self.happens("nan") else nullcontext():
+                step(trainer, number, batch, tally)
             self.seen["ids"].append((number, batch.indices_N.tolist()))
             self.seen["reduces"].append(self.reduces)
 

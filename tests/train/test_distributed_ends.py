@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
+import torch
 
+from tests.train.ranks import Job
 from tests.train.test_distributed import Runs, job
 
 pytestmark = pytest.mark.slow
+TUNING = (
+    "finetune",
+    "--data.name=digits",
+    "--data.limit=192",
+    "--data.batch_size=32",
+    "--train.epochs=1",
+    "--train.warmup_epochs=0",
+    "--train.freeze=backbone",
+    "--train.device=cpu",
+    "--train.threads=1",
+    "--train.timeout_minutes=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         job(folder, "broken", 2, event="broken image", culprit=1, step=3),
         job(folder, "lost", 2, event="kill", culprit=1, step=5),
         job(folder, "nan", 2, "--train.lr=1e30"),
+        job(folder, "skipping", 2, "--train.skip_nonfinite=1", event="nan", culprit=1, step=3),
         job(folder, "missed", 2, "--train.timeout_minutes=0.03", ranks=(0,)),
         job(folder, "unreachable", 2, "--train.timeout_minutes=0.03", ranks=(1,)),
     )
@@ -31,7 +47,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         *(
             job(folder, name, size, "--train.accumulate=4")
             for name, size in (("stopped", 2), ("four", 4), ("one", 1))
-        )
+        ),
+        Job(
+            str(folder / "tuned-watch"),
+            2,
+            (*TUNING, "--from", str(folder / "whole"), "--out", str(folder / "tuned")),
+        ),
     )
     return found
 
@@ -84,3 +105,22 @@ def test_a_lost_process_is_a_sentence(runs: Runs) -> None:
     said, _ = runs.said("lost")
     assert "another process of the training is gone" in said
     assert "Traceback" not in said
+
+
+def test_a_step_that_one_process_cannot_take_is_left_out_by_all(runs: Runs) -> None:
+    assert runs.codes["skipping"] == [0, 0]
+    first, second = runs.seen("skipping")
+    for step, (one, other) in enumerate(zip(first["gradients"], second["gradients"], strict=True)):
+        finite = all(g is None or bool(g.isfinite().all()) for g in one)
+        assert finite == (step != 3)
+        if finite:
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert runs.said("skipping")[0].count("step 3 is left out, number 1 of 1 allowed") == 1
+    assert json.loads((runs.folder / "skipping" / "summary.json").read_text())["steps"] == 12
+
+
+def test_fine_tuning_is_shared_too(runs: Runs) -> None:
+    assert runs.codes["tuned"] == [0, 0]
+    first, second = runs.said("tuned")
+    assert "2 processes with 16 of the 32 images of each step" in first
+    assert second == ""
