@@ -92,30 +92,33 @@ def final(
 def table(rows: list[dict[str, Any]]) -> str:
     """Per arm: top-1, gain over the baseline, and what it cost beside the baseline's training, as Markdown."""
     tops = {arm: {row["seed"]: row["val_top1"] for row in rows if row["arm"] == arm} for arm in ARMS}
-    times = {arm: _median_ratio(rows, arm, "train_seconds") for arm in ARMS}
-    lines = ["| arm | epochs | n | top-1 % | minus baseline | time | MACs | minus the baseline of its time |"]
+    costs = {arm: _median_ratio(rows, arm, "train_macs") for arm in ARMS}
+    lines = ["| arm | epochs | n | top-1 % | minus baseline | time | MACs | minus the baseline of its MACs |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     for arm, values in tops.items():
         if not values:
             continue
         gain = None if arm == "baseline" else paired_difference(values, tops["baseline"])
-        longer = None if arm.startswith("baseline") else _equal_time(tops, times, arm)
-        macs = _median_ratio(rows, arm, "train_macs")
+        longer = None if arm.startswith("baseline") else _equal_cost(tops, costs, arm)
+        seconds = _median_ratio(rows, arm, "train_seconds")
         lines.append(
             f"| {arm} | {round(ARMS[arm][0] * EPOCHS)} | {len(values)} | {plus_minus(spread(list(values.values())))} "
-            f"| {interval(gain)} | {times[arm]:.2f} | {macs:.2f} | {interval(longer)} |"
+            f"| {interval(gain)} | {seconds:.2f} | {costs[arm]:.2f} | {interval(longer)} |"
         )
     return "\n".join(lines)
 
 
-def _equal_time(tops: dict[str, dict[int, float]], times: dict[str, float], arm: str) -> Any:
-    """Against the baseline at the arm's own time: between two measured lengths, linearly in the logarithm of time."""
-    known = sorted((times[name], name) for name in ARMS if name.startswith("baseline") and tops[name])
-    below = max((item for item in known if item[0] <= times[arm]), default=known[0])
-    above = min((item for item in known if item[0] >= times[arm]), default=known[-1])
+def _equal_cost(tops: dict[str, dict[int, float]], costs: dict[str, float], arm: str) -> Any:
+    """Against the baseline at the arm's own MACs: between measured lengths, linearly in their logarithm.
+
+    An arm that costs more than the longest baseline is set beside that one.
+    """
+    known = sorted((costs[name], name) for name in ARMS if name.startswith("baseline") and tops[name])
+    below = max((item for item in known if item[0] <= costs[arm]), default=known[0])
+    above = min((item for item in known if item[0] >= costs[arm]), default=known[-1])
     share = 0.0
     if above[0] > below[0]:
-        share = _log_share(times[arm], below[0], above[0])
+        share = _log_share(costs[arm], below[0], above[0])
     seeds = tops[below[1]].keys() & tops[above[1]].keys()
     between = {
         seed: (1 - share) * tops[below[1]][seed] + share * tops[above[1]][seed] for seed in sorted(seeds)
