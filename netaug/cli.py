@@ -106,7 +106,7 @@ def _dispatch(words: list[str]) -> int:
         )
     if words[0] not in _SHARED and place().size > 1:
         raise ConfigError(
-            f"`netaug {words[0]}` is work of one process.",
+            f"`netaug {words[0]}` is the work of one process.",
             got=f"process {place().rank + 1} of {place().size} that torchrun or srun started",
             allowed=f"several processes for: {', '.join(_SHARED)}",
             fix="start it without torchrun or srun",

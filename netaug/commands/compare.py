@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.errors import ConfigError
-from netaug.processes import place
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS
@@ -45,12 +43,6 @@ def run(words: list[str]) -> None:
         "--threads", type=int | None, default=None, help="CPU threads a run; null shares the cores out."
     )
     arguments, given = parse(parser, words, tuple(GROUPS))
-    if place().size > 1:
-        raise ConfigError(
-            "`netaug compare` starts its own processes, one or more a run.",
-            got=f"it is itself one of {place().size} processes",
-            fix="start it without torchrun or srun; --jobs runs several trainings side by side",
-        )
     name, _ = find_recipe(arguments.recipe)
     load_config(arguments.recipe, given)  # a mistake in it is better said before anything starts
 

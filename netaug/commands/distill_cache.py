@@ -46,14 +46,7 @@ def run(words: list[str]) -> None:
     _check(config)
 
     from netaug.distill.session import write
-    from netaug.processes import place
 
-    if place().size > 1:
-        raise ConfigError(
-            "netaug distill-cache is the work of one process.",
-            got=f"{place().size} processes of torchrun or srun",
-            fix="start it without a launcher; trainings with any number of processes can read the cache",
-        )
     out = Path(arguments.out).expanduser()
     card = write(config, out, arguments.top)
     same = " ".join(word for word in given if not word.startswith("--distill."))
