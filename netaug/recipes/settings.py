@@ -121,9 +121,10 @@ def unknown_key(key: str, where: str) -> ConfigError:
 
 
 @cache
-def _typed_parser() -> ArgumentParser:
+def _typed_parser(key: str) -> ArgumentParser:
+    """A parser of one setting: with all of them, each value would be checked beside all defaults."""
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, default_env=False)
-    add_settings(parser)
+    add_settings(parser, (key,))
     return parser
 
 
@@ -138,7 +139,7 @@ def typed(key: str, value: object, where: str) -> Any:
         value = [part.strip() for part in value.split(",") if part.strip()]
     group, leaf = key.split(".")
     try:
-        parsed = _typed_parser().parse_object({group: {leaf: value}})
+        parsed = _typed_parser(key).parse_object({group: {leaf: value}})
     except (ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{key} has a value of the wrong type ({where}).",
