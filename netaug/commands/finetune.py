@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.train import train_and_report
+from netaug.commands.train import add_run_folder, train_and_report
 from netaug.processes import place
 from netaug.recipes.settings import GROUPS, add_settings
 
@@ -33,18 +33,7 @@ def run(words: list[str]) -> None:
         "recipe", type=str, nargs="?", default=None, help="A recipe, or the path of a YAML file."
     )
     parser.add_argument("--from", type=str, required=True, help="A run folder, or a file of weights.")
-    parser.add_argument(
-        "--out",
-        type=str | None,
-        default=None,
-        help="The run folder. null is runs/finetune-DATA-MODEL-ARM-seedN, or RECIPE's name. An unfinished run of the "
-        "same settings goes on there.",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="Go on with the run in the folder, also if it is finished but gets more epochs; starts if there is none.",
-    )
+    add_run_folder(parser, "runs/finetune-DATA-MODEL-ARM-seedN, or RECIPE's name")
     add_settings(parser)
     arguments, given = parse(parser, words, tuple(GROUPS))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.evaluation import shown_mean
 from netaug.config import RunConfig
@@ -28,17 +30,7 @@ def run(words: list[str]) -> None:
         _EXAMPLE,
     )
     parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
-    parser.add_argument(
-        "--out",
-        type=str | None,
-        default=None,
-        help="The run folder. null is runs/RECIPE-ARM-seedN. An unfinished run of the same settings goes on there.",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="Go on with the run in the folder, also if it is finished but gets more epochs; starts if there is none.",
-    )
+    add_run_folder(parser, "runs/RECIPE-ARM-seedN")
     add_settings(parser)
     arguments, given = parse(parser, words, tuple(GROUPS))
     name, _ = find_recipe(arguments.recipe)
@@ -48,6 +40,26 @@ def run(words: list[str]) -> None:
 
     out = Path(arguments.out) if arguments.out else default_folder(name, config)
     train_and_report(config, out, resume=arguments.resume)
+
+
+def add_run_folder(parser: ArgumentParser, default: str) -> None:
+    """Add where a run goes, and whether it goes on there.
+
+    Args:
+        parser: Of a command that trains.
+        default: The folder without ``--out``, in words.
+    """
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help=f"The run folder. null is {default}. An unfinished run of the same settings goes on there.",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="Go on with the run in the folder, also if it is finished but gets more epochs; starts if there is none.",
+    )
 
 
 def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:

@@ -8,7 +8,7 @@ from netaug.config import DataConfig
 from netaug.data.layout import nearby_root
 from netaug.data.registry import Source, dataset
 from netaug.data.roots import archives_in, listing, require_root
-from netaug.data.scan import check_classes, class_folders, scan_split
+from netaug.data.scan import class_folders, scan_evaluation, scan_split
 from netaug.errors import DataError
 
 # The ImageNet statistics every ImageNet recipe uses (torchvision's model documentation).
@@ -45,9 +45,7 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     train = scan_split(root / "train", class_names, class_names)
     val = None
     if with_val and val_name is not None:
-        present = class_folders(root / val_name)
-        check_classes(root / val_name, present, class_names)
-        val = scan_split(root / val_name, present, class_names)
+        val = scan_evaluation(root / val_name, class_names)
     return Source(
         class_names=class_names,
         in_chans=_COLOUR,

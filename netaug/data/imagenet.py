@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from netaug.data.imagenet_labels import find_labels, places
 from netaug.data.layout import find_layout
 from netaug.data.registry import Published, Source, Split, dataset
 from netaug.data.roots import archives_in, listing
-from netaug.data.scan import check_classes, class_folders, listing_folders, scan_split
+from netaug.data.scan import class_folders, listing_folders, scan_evaluation, scan_split
 from netaug.data.store import FileImages
 from netaug.errors import DataError
 
@@ -41,7 +40,6 @@ _PUBLISHED = Published(
     train_per_class=(732, 1300),
     val_per_class=(50, 50),
 )
-_log = logging.getLogger("netaug")
 
 
 @dataset(
@@ -55,7 +53,7 @@ def load_imagenet(config: DataConfig) -> Source:
     root = find_layout(config, _PUBLISHED, splits, [f"{_KAGGLE}/{split}" for split in splits])
     base = root if (root / "train").is_dir() else root / _KAGGLE
     wnids = class_folders(base / "train")
-    _warn_of_strangers(base / "train", wnids)
+    wordnet.warn_of_strangers(base / "train", wnids, wordnet.IMAGENET_1K, "ImageNet-1k")
     val = None
     if config.holdout == 0:
         val = _validation(base, root, wnids)
@@ -70,24 +68,10 @@ def load_imagenet(config: DataConfig) -> Source:
     )
 
 
-def _warn_of_strangers(split: Path, wnids: tuple[str, ...]) -> None:
-    strangers = sorted(set(wnids) - set(wordnet.official_ids(wordnet.IMAGENET_1K)))
-    if strangers:
-        _log.warning(
-            "%d of %d class folders in '%s' are no classes of ImageNet-1k, first: '%s'.",
-            len(strangers),
-            len(wnids),
-            split,
-            strangers[0],
-        )
-
-
 def _validation(base: Path, root: Path, wnids: tuple[str, ...]) -> Split:
     folder = base / "val"
     if listing_folders(folder):
-        present = class_folders(folder)
-        check_classes(folder, present, wnids)
-        return scan_split(folder, present, wnids)
+        return scan_evaluation(folder, wnids)
     files = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".jpeg", ".jpg"))
     if not files:
         packed = [*archives_in(folder), *archives_in(root)]

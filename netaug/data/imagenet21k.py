@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from netaug.config import DataConfig
@@ -10,7 +9,7 @@ from netaug.data import wordnet
 from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.layout import find_layout
 from netaug.data.registry import Published, Source, dataset
-from netaug.data.scan import check_classes, class_folders, scan_split
+from netaug.data.scan import class_folders, scan_evaluation, scan_split
 from netaug.errors import DataError
 
 _COLOUR = 3
@@ -35,7 +34,6 @@ OTHER_RELEASES = {
     21_841: "the whole fall 2011 release, not processed to ImageNet-21K-P",
 }
 """What other numbers of class folders mean."""
-_log = logging.getLogger("netaug")
 
 
 @dataset("imagenet21k", "11 M photos of 10,450 classes (ImageNet-21K-P, winter 2021)", _PUBLISHED)
@@ -49,11 +47,8 @@ def load_imagenet21k(config: DataConfig) -> Source:
     folder, val_folder = root / f"{prefix}train", root / f"{prefix}val"
     wnids = class_folders(folder)
     _check_release(folder, wnids)
-    val = None
-    if with_val:
-        present = class_folders(val_folder)
-        check_classes(val_folder, present, wnids)
-        val = scan_split(val_folder, present, wnids)
+    wordnet.warn_of_strangers(folder, wnids, wordnet.IMAGENET_21K_P, "ImageNet-21K-P (winter 2021)")
+    val = scan_evaluation(val_folder, wnids) if with_val else None
     return Source(
         class_names=wordnet.class_names(wnids, wordnet.IMAGENET_21K_P),
         in_chans=_COLOUR,
@@ -74,13 +69,4 @@ def _check_release(folder: Path, wnids: tuple[str, ...]) -> None:
             "on the two have different classifiers, and their results cannot be compared",
             fix="get processed winter21 from image-net.org; or train on what is there, in folders called train and "
             "val, with --data.name folder",
-        )
-    strangers = sorted(set(wnids) - set(wordnet.official_ids(wordnet.IMAGENET_21K_P)))
-    if strangers:
-        _log.warning(
-            "%d of %d class folders in '%s' are no classes of ImageNet-21K-P (winter 2021), first: '%s'.",
-            len(strangers),
-            len(wnids),
-            folder,
-            strangers[0],
         )

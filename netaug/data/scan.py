@@ -62,7 +62,7 @@ def class_folders(split: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_classes(split: Path, present: Sequence[str], class_names: Sequence[str]) -> None:
+def _check_classes(split: Path, present: Sequence[str], class_names: Sequence[str]) -> None:
     """Check the classes of an evaluation split against those that are trained; warns of those it lacks.
 
     Raises:
@@ -84,6 +84,18 @@ def check_classes(split: Path, present: Sequence[str], class_names: Sequence[str
 def _classes(names: list[str]) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:5]) + ", ..." * (len(names) > 5)
     return f"class {shown}" if len(names) == 1 else f"{len(names)} classes ({shown})"
+
+
+def scan_evaluation(split: Path, class_names: Sequence[str]) -> Split:
+    """The images of an evaluation split; it may lack classes of the training split, with a warning, not add any.
+
+    Raises:
+        DataError: It has no class folders, or one that the training split lacks, or one without images.
+        OSError: A folder cannot be read.
+    """
+    present = class_folders(split)
+    _check_classes(split, present, class_names)
+    return scan_split(split, present, class_names)
 
 
 def scan_split(split: Path, present: Sequence[str], class_names: Sequence[str]) -> Split:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import logging
 import pkgutil
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 IMAGENET_1K = "imagenet_synsets.txt"
 IMAGENET_21K_P = "imagenet21k_miil_w21_synsets.txt"
+_log = logging.getLogger("netaug")
 
 
 @cache
@@ -38,6 +41,27 @@ def class_names(wnids: tuple[str, ...], subset: str) -> tuple[str, ...]:
     """
     names = _names_by_id(subset)
     return tuple(names.get(wnid, wnid) for wnid in wnids)
+
+
+def warn_of_strangers(folder: Path, wnids: tuple[str, ...], subset: str, called: str) -> None:
+    """Log how many class folders are not of a subset's classes.
+
+    Args:
+        folder: What the class folders are in.
+        wnids: Their names.
+        subset: :data:`IMAGENET_1K` or :data:`IMAGENET_21K_P`.
+        called: Its name for people.
+    """
+    strangers = sorted(set(wnids) - set(official_ids(subset)))
+    if strangers:
+        _log.warning(
+            "%d of %d class folders in '%s' are no classes of %s, first: '%s'.",
+            len(strangers),
+            len(wnids),
+            folder,
+            called,
+            strangers[0],
+        )
 
 
 def _text(name: str) -> str:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from netaug.config import DataConfig
 from netaug.data import build_data
-from netaug.data.batch import ClassificationBatch
 from netaug.errors import DataError
+from tests.data.reading import batches, error_of, same
 
 CLASSES = ["cat", "dog"]
 Rows = dict[str, list[Any]]
@@ -24,24 +24,6 @@ Rows = dict[str, list[Any]]
 def hf(root: Path | str, **settings: object) -> DataConfig:
     return DataConfig(  # type: ignore[arg-type]
         **{"name": "hf", "root": str(root), "batch_size": 3, "image_size": 8, "cache": "none", **settings}
-    )
-
-
-def error_of(config: DataConfig) -> DataError:
-    with pytest.raises(DataError) as caught:
-        build_data(config, seed=0)
-    return caught.value
-
-
-def batches(config: DataConfig) -> list[ClassificationBatch]:
-    data = build_data(config, seed=3)
-    return [*data.train.epoch(0), *data.train.epoch(1), *data.val]
-
-
-def same(a: list[ClassificationBatch], b: list[ClassificationBatch]) -> bool:
-    return len(a) == len(b) > 0 and all(
-        torch.equal(x.images_NCHW, y.images_NCHW) and torch.equal(x.labels_N, y.labels_N)
-        for x, y in zip(a, b, strict=True)
     )
 
 

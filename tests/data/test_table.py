@@ -9,24 +9,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from netaug.config import DataConfig
 from netaug.data import build_data
-from netaug.data.batch import ClassificationBatch
-from netaug.errors import DataError
+from tests.data.reading import batches, error_of, same
 
 Rows = list[tuple[str, ...]]
 
 
 def table(root: Path, **settings: object) -> DataConfig:
     return DataConfig(**{"name": "table", "root": str(root), "batch_size": 2, "image_size": 8, **settings})  # type: ignore[arg-type]
-
-
-def error_of(config: DataConfig) -> DataError:
-    with pytest.raises(DataError) as caught:
-        build_data(config, seed=0)
-    return caught.value
 
 
 def write(file: Path, header: tuple[str, ...], rows: Rows) -> Path:
@@ -59,18 +51,6 @@ def tables(two_classes: Path) -> Callable[[str], Path]:
 def single(root: Path, suffix: str = ".csv") -> Path:
     rows = [(*row, split) for split in ("val", "train") for row in listed(root, split)]
     return write(root / f"all{suffix}", ("path", "label", "split"), rows)
-
-
-def batches(config: DataConfig) -> list[ClassificationBatch]:
-    data = build_data(config, seed=3)
-    return [*data.train.epoch(0), *data.train.epoch(1), *data.val]
-
-
-def same(a: list[ClassificationBatch], b: list[ClassificationBatch]) -> bool:
-    return len(a) == len(b) > 0 and all(
-        torch.equal(x.images_NCHW, y.images_NCHW) and torch.equal(x.labels_N, y.labels_N)
-        for x, y in zip(a, b, strict=True)
-    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])

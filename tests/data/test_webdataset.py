@@ -16,12 +16,12 @@ from webdataset import tariterators as reference
 
 from netaug.config import DataConfig
 from netaug.data import build_data
-from netaug.data.batch import ClassificationBatch
 from netaug.data.labels import resolve_labels
 from netaug.data.shard_cache import index_shards
 from netaug.data.shard_images import join_shards
 from netaug.data.shard_index import index_shard
 from netaug.errors import DataError
+from tests.data.reading import batches, error_of, same
 from tests.data.shards import shards_of, write_shard
 
 
@@ -35,24 +35,6 @@ def shards(root: Path, **settings: object) -> DataConfig:
             "cache": "none",
             **settings,
         }
-    )
-
-
-def error_of(config: DataConfig) -> DataError:
-    with pytest.raises(DataError) as caught:
-        build_data(config, seed=0)
-    return caught.value
-
-
-def batches(config: DataConfig) -> list[ClassificationBatch]:
-    data = build_data(config, seed=3)
-    return [*data.train.epoch(0), *data.train.epoch(1), *data.val]
-
-
-def same(a: list[ClassificationBatch], b: list[ClassificationBatch]) -> bool:
-    return len(a) == len(b) > 0 and all(
-        torch.equal(x.images_NCHW, y.images_NCHW) and torch.equal(x.labels_N, y.labels_N)
-        for x, y in zip(a, b, strict=True)
     )
 
 
