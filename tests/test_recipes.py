@@ -147,7 +147,7 @@ def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
         ("train: {lr: fast}", [], r"train\.lr has a value of the wrong type.*'fast' \(str\).*float"),
         ("train: {epochs: 1.5}", [], r"train\.epochs has a value of the wrong type.*1\.5 \(float\).*int"),
         ("train: {lr: true}", [], r"train\.lr.*True \(bool\).*float"),
-        ("data: {augment: smal}", [], r"data\.augment.*'smal'.*one of imagenet, small, none"),
+        ("data: {augment: smal}", [], r"data\.augment.*'smal'.*one of imagenet, small, detection, none"),
         ("netaug: {width: wide}", [], r"netaug\.width.*a list of float"),
         ("netaug: {groups: {a: 2}}", [], r"netaug\.groups.*a mapping of glob patterns to lists of float"),
         ("model: {options: 3}", [], r"model\.options.*a mapping"),

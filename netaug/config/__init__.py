@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from netaug.config.train import TrainConfig
+from netaug.detect.settings import DetectConfig
 from netaug.distill.settings import DistillConfig
 from netaug.elastic.settings import AugmentConfig
 from netaug.errors import ConfigError
@@ -16,6 +17,7 @@ from netaug.regularize.settings import RegularizeConfig
 
 __all__ = [
     "DataConfig",
+    "DetectConfig",
     "DistillConfig",
     "ModelConfig",
     "NetAugConfig",
@@ -90,7 +92,8 @@ class DataConfig:
         image_size: Height and width in pixels of the network's input; null keeps the images' own size.
         mean: Per-channel mean of pixels scaled to [0, 1] that images are normalised with; empty takes the dataset's.
         std: Per-channel standard deviation, same scale; empty takes the dataset's.
-        augment: `imagenet` = random resized crop, flip, colour jitter; `small` = pad, crop, flip; `none`.
+        augment: `imagenet` = random resized crop, flip, colour jitter; `small` = pad, crop, flip; `none`;
+            of detection data `detection` = the `detect` settings, or `none`.
         pad: Pixels of zero padding around the image before the random crop of `small`.
         flip: Whether training images are mirrored at random (off for digits and letters).
         distinct_epochs: How many epochs have augmentations of their own; later ones repeat them in turn, in other
@@ -120,7 +123,7 @@ class DataConfig:
     image_size: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    augment: Literal["imagenet", "small", "none"] = "small"
+    augment: Literal["imagenet", "small", "detection", "none"] = "small"
     pad: int = 1
     flip: bool = True
     distinct_epochs: int | None = None
@@ -199,6 +202,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     regularize: RegularizeConfig = field(default_factory=RegularizeConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
 
     def __post_init__(self) -> None:
         self._check_teaching()

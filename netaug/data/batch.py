@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from netaug.detect.targets import BoxTargets
+
 
 @dataclass(frozen=True)
 class ClassificationBatch:
@@ -26,11 +28,49 @@ class ClassificationBatch:
     def __len__(self) -> int:
         return len(self.labels_N)
 
+    @property
+    def targets(self) -> Tensor:
+        """What the network is to say of the images: ``labels_N``."""
+        return self.labels_N
+
     def pin_memory(self) -> ClassificationBatch:
         """The same batch in page-locked memory; called by the loader when the device is CUDA."""
         return ClassificationBatch(
             self.images_NCHW.pin_memory(), self.labels_N.pin_memory(), self.indices_N.pin_memory()
         )
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """N images with the objects in them.
+
+    Args:
+        images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalisation happens on the device.
+        targets: The objects, in pixels of these images.
+        frames_N6: float64, how each image came from its file: factors on x and y, left and top edge of the file's image
+            in the batch's, width and height of the file in pixels. A box of the file is at ``box * factor + edge``.
+        indices_N: int64 positions in the split, shape ``[N]``; they name the samples in messages and logs.
+    """
+
+    images_NCHW: Tensor
+    targets: BoxTargets
+    frames_N6: Tensor
+    indices_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices_N)
+
+    def pin_memory(self) -> DetectionBatch:
+        """The same batch in page-locked memory; called by the loader when the device is CUDA."""
+        return DetectionBatch(
+            self.images_NCHW.pin_memory(),
+            self.targets.pin_memory(),
+            self.frames_N6.pin_memory(),
+            self.indices_N.pin_memory(),
+        )
+
+
+Batch = ClassificationBatch | DetectionBatch
 
 
 @dataclass(frozen=True)
@@ -50,6 +90,8 @@ class DataInfo:
         val_size: Number of evaluation images.
         val_split: Where the evaluation images come from: ``val``, ``test`` or ``holdout``.
         metric: What results on it are customarily reported in, beside top-1 if it is another.
+        task: What a network is to do with the images.
+        anchors: Of detection: widths and heights of the anchors in pixels of the network's input, smallest first.
     """
 
     name: str
@@ -62,7 +104,9 @@ class DataInfo:
     train_size: int
     val_size: int
     val_split: str
-    metric: Literal["top1", "mean_per_class"] = "top1"
+    metric: Literal["top1", "mean_per_class", "voc", "voc07", "coco"] = "top1"
+    task: Literal["classify", "detect"] = "classify"
+    anchors: tuple[tuple[float, float], ...] = ()
 
     @property
     def num_classes(self) -> int:

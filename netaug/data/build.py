@@ -159,7 +159,7 @@ def check_settings(config: DataConfig) -> None:
             fix="leave one of them out",
         )
     choices = {
-        "augment": ("imagenet", "small", "none"),
+        "augment": ("imagenet", "small", "detection", "none"),
         "cache": ("auto", "ram", "none"),
         "on_error": ("raise", "skip"),
     }

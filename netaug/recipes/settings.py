@@ -12,6 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from netaug.config import (
     DataConfig,
+    DetectConfig,
     DistillConfig,
     ModelConfig,
     NetAugConfig,
@@ -28,6 +29,7 @@ GROUPS: dict[str, Any] = {
     "netaug": NetAugConfig,
     "train": TrainConfig,
     "distill": DistillConfig,
+    "detect": DetectConfig,
     "regularize": RegularizeConfig,
 }
 

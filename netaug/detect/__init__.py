@@ -1,0 +1,1 @@
+"""Detection as pure, testable pieces: boxes, anchors, assignment, loss, decoding, average precision."""
