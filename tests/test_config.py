@@ -46,6 +46,8 @@ def test_training_settings_out_of_range_are_refused_by_name(key: str, value: flo
         {"max_macs_ratio": 1.0},
         {"alpha": -1.0},
         {"batch_share": 0.0},
+        {"augment_every": 0},
+        {"augment_every": 1.5},
         {"width_until": 2.0},
     ],
 )
@@ -63,6 +65,7 @@ def test_netaug_settings_become_those_of_augment() -> None:
         max_macs_ratio=3.0,
         alpha=0.5,
         batch_share=0.25,
+        augment_every=3,
         width_until=0.1,
         expand_until=0.2,
         keep=("stem*",),

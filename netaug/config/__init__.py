@@ -155,6 +155,8 @@ class NetAugConfig:
             time budget; null sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
+        augment_every: Steps from one with an augmented pass to the next, the run's first step among them. Between
+            them the added weights rest: neither momentum nor weight decay moves them.
         width_until: Progress in [0, 1] up to which `width` groups are augmented.
         expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
         keep: Glob patterns of groups or modules that stay at base width.
@@ -168,6 +170,7 @@ class NetAugConfig:
     max_macs_ratio: float | None = None
     alpha: float = 1.0
     batch_share: float = 1.0
+    augment_every: int = 1
     width_until: float = 0.5
     expand_until: float = 1.0
     keep: tuple[str, ...] = ()
@@ -185,6 +188,7 @@ class NetAugConfig:
             max_macs_ratio=self.max_macs_ratio,
             alpha=self.alpha,
             batch_share=self.batch_share,
+            augment_every=self.augment_every,
             width_until=self.width_until,
             expand_until=self.expand_until,
             seed=seed,

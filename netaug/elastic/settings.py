@@ -60,6 +60,8 @@ class AugmentConfig:
         max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's; None sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
+        augment_every: Steps from one with an augmented pass to the next, the first of the training among them. In
+            the steps between only the base network learns; the added weights and their optimizer states rest.
         width_until: Progress in [0, 1] up to which ``width`` groups are augmented.
         expand_until: Progress in [0, 1] up to which ``expand`` groups are augmented.
         seed: Keys every draw of widths and the initial values of the added weights.
@@ -72,6 +74,7 @@ class AugmentConfig:
     max_macs_ratio: float | None = None
     alpha: float = 1.0
     batch_share: float = 1.0
+    augment_every: int = 1
     width_until: float = 0.5
     expand_until: float = 1.0
     seed: int = 0
@@ -86,11 +89,16 @@ class AugmentConfig:
             ("max_macs_ratio", "a number > 1, or none for no limit", limit is None or 1.0 < limit < math.inf),
             ("alpha", "a number > 0", 0.0 < self.alpha < math.inf),
             ("batch_share", "a number in (0, 1]", 0.0 < self.batch_share <= 1.0),
+            ("augment_every", "a whole number of at least 1", _counts(self.augment_every)),
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
             ("expand_until", "a number in [0, 1]", 0.0 <= self.expand_until <= 1.0),
         ):
             if not fits:
                 raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def check_multipliers(name: str, factors: Any) -> None:

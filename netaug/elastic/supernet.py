@@ -140,8 +140,15 @@ class Supernet(nn.Module):
         most = limit * self._counter.macs({})
         return draw(groups, self.config, step, progress, lambda widths: self._counter.macs(widths) <= most)
 
-    def widens(self, progress: float) -> bool:
-        """Whether steps at this progress in [0, 1] have an augmented pass."""
+    def widens(self, step: int, progress: float) -> bool:
+        """Whether a step has an augmented pass.
+
+        Args:
+            step: Number of the training step, from 0.
+            progress: Share of the training that is done, in [0, 1].
+        """
+        if step % self.config.augment_every:
+            return False
         roles = {group.role for group in self.plan.groups.values()}
         return any(is_augmented(role, self.config, progress) for role in roles)
 
@@ -149,7 +156,8 @@ class Supernet(nn.Module):
         """The passes of one training step: the base network, then one drawn wider network (weight alpha).
 
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
-        In the phase in which nothing is augmented any more there is only the base pass.
+        In the phase in which nothing is augmented any more, and between two steps of ``config.augment_every``, there
+        is only the base pass; added weights then have no gradient, and optimizers leave such weights alone.
 
         Args:
             step: Number of the training step, from 0.
@@ -169,7 +177,7 @@ class Supernet(nn.Module):
             )
         try:
             self.use_base()
-            widens = self.widens(progress)
+            widens = self.widens(step, progress)
             if not (widens and wide_first):
                 yield Pass("base", 1.0, self.widths, last=not widens)
             if widens:

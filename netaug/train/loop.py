@@ -266,7 +266,7 @@ class Trainer:
             self._guard.forget()
             return leave_out
         notes = Notes(failure is not None, self._guard.nonfinite(), wish.save, wish.signal)
-        self.wishes = self._exchange.run(notes, self.network.widens(step / self.total_steps))
+        self.wishes = self._exchange.run(notes, self.network.widens(step, step / self.total_steps))
         if self.wishes.failed:
             self.world.agree(failure)
         leave_out = bool(self.wishes.nonfinite) and self._leave_out(step)

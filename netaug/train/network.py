@@ -31,7 +31,7 @@ class BaseOnly(nn.Module):
         """The one pass of a step; the same at every step."""
         yield Pass("base", 1.0, {})
 
-    def widens(self, progress: float) -> bool:
+    def widens(self, step: int, progress: float) -> bool:
         """Never: there is no augmented pass."""
         return False
 

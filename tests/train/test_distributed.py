@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     (folder / "taken").mkdir()
     (folder / "taken" / "file").write_text("mine")
     found.do(
-        *(job(folder, f"plain{size}", size, *WITHOUT_NORM) for size in SIZES),
+        *(job(folder, f"plain{size}", size, *WITHOUT_NORM, "--netaug.augment_every=2") for size in SIZES),
         *(job(folder, f"parts{size}", size, "--train.accumulate=4") for size in SIZES),
         job(folder, "three", 3),
         job(folder, "taken", 2),
