@@ -28,6 +28,7 @@ from netaug.data.sampler import WHOLE, Share
 from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, SmallAugment
+from netaug.data.workers import warn_of_many
 from netaug.errors import DataError
 from netaug.regularize.images import make_image_regularizer
 from netaug.regularize.settings import RegularizeConfig
@@ -80,6 +81,7 @@ def build_data(
     """
     check_settings(config)
     _warn_of_what_is_ignored(config)
+    warn_of_many(config.workers)
     source = load_source(config)
     facts = published(config.name)
     if facts is not None:

@@ -15,7 +15,7 @@ from netaug.data.dataset import BatchDataset, Steps
 from netaug.data.registry import Split
 from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.workers import end_with_this_process, start_worker
+from netaug.data.workers import end_with_this_process, start_worker, without_torchs_word_on_many
 from netaug.errors import DataError
 
 _log = logging.getLogger("netaug")
@@ -145,21 +145,23 @@ class _Batches:
 
     def __init__(self, dataset: BatchDataset, sampler: Sampler[BatchKey], loading: Loading) -> None:
         self._skipped: set[str] = set()
-        self._loader = DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=sampler,
-            num_workers=loading.workers,
-            persistent_workers=loading.workers > 0,
-            collate_fn=_unchanged,
-            worker_init_fn=start_worker,
-            pin_memory=loading.pin_memory,
-            generator=torch.Generator(),  # else each epoch would draw from torch's global generator
-        )
+        with without_torchs_word_on_many():
+            self._loader = DataLoader(
+                dataset,
+                batch_size=None,
+                sampler=sampler,
+                num_workers=loading.workers,
+                persistent_workers=loading.workers > 0,
+                collate_fn=_unchanged,
+                worker_init_fn=start_worker,
+                pin_memory=loading.pin_memory,
+                generator=torch.Generator(),  # else each epoch would draw from torch's global generator
+            )
 
     def __iter__(self) -> Iterator[ClassificationBatch]:
         before = len(self._skipped)
-        iterator = iter(self._loader)
+        with without_torchs_word_on_many():
+            iterator = iter(self._loader)
         end_with_this_process(iterator)
         for loaded in iterator:
             if loaded.error is not None:

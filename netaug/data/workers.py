@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import signal
+import warnings
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from netaug.data.parallel import default_jobs
+
+_log = logging.getLogger("netaug")
 _running: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def warn_of_many(workers: int) -> None:
+    """Say when there are more loader processes than processors, in place of torch's own words."""
+    cores = default_jobs()
+    if workers > cores:
+        _log.warning(
+            "data.workers %d is more than the %d processor%s of this process: the same batches, not sooner.",
+            workers,
+            cores,
+            "s" * (cores > 1),
+        )
+
+
+@contextmanager
+def without_torchs_word_on_many() -> Iterator[None]:
+    """Keep torch from warning of many workers, in each loader and epoch anew; no other warning is kept back."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        yield
 
 
 def start_worker(_: int) -> None:

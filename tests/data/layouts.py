@@ -9,33 +9,22 @@ from __future__ import annotations
 import json
 import pickle
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import savemat
 
-SIDE = 12
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What is in a written layout.
-
-    Args:
-        classes: Class names by label, as far as they are checked.
-        num_classes: Number of classes.
-        train: Training images: label by file, relative to the root; by position where images share a file.
-        val: Evaluation images, the same.
-    """
-
-    classes: Mapping[int, str]
-    num_classes: int
-    train: dict[str, int]
-    val: dict[str, int]
+from tests.data.layout_kit import Expected, pictures
+from tests.data.layouts_imagenet import (
+    imagenet,
+    imagenet21k,
+    imagenet_archive,
+    imagenet_flat,
+    imagenet_kaggle,
+    imagenet_metabin,
+)
 
 
 def accept_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,87 +35,6 @@ def accept_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("cifar", "flowers102"):
         monkeypatch.setattr(f"torchvision.datasets.{module}.check_integrity", exists)
-
-
-def picture(path: Path, side: int = SIDE) -> None:
-    """Write an image whose content depends on its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draws = np.random.default_rng(list(path.name.encode()))
-    Image.fromarray(draws.integers(0, 256, (side, side + 2, 3), dtype=np.uint8)).save(path, "JPEG")
-
-
-def _pictures(root: Path, *splits: dict[str, int], side: int = SIDE) -> None:
-    for split in splits:
-        for name in split:
-            picture(root / name, side)
-
-
-WNIDS = {"n01440764": "tench", "n02012849": "crane (n02012849)", "n02123045": "tabby", "n07753592": "banana"}
-_SYNSET_IDS = {
-    "n02123045": 1,
-    "n07753592": 2,
-    "n01440764": 3,
-    "n02012849": 4,
-}  # the devkit's order is another
-
-
-def imagenet(root: Path) -> Expected:
-    """ImageNet-1k with class folders in both splits."""
-    train = {f"train/{w}/{w}_{n}.JPEG": label for label, w in enumerate(WNIDS) for n in (10, 7)}
-    val = {f"val/{w}/ILSVRC2012_val_{label + 1:08d}.JPEG": label for label, w in enumerate(WNIDS)}
-    _pictures(root, train, val)
-    return Expected(dict(enumerate(WNIDS.values())), len(WNIDS), train, val)
-
-
-def imagenet_flat(root: Path) -> Expected:
-    """ImageNet-1k with the official flat validation images and the devkit beside them."""
-    expected = imagenet_flat_images(root)
-    data = root / "ILSVRC2012_devkit_t12" / "data"
-    data.mkdir(parents=True)
-    fields = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children", "wordnet_height"]
-    rows = [(n, wnid, WNIDS[wnid], "", 0, [], 0) for wnid, n in _SYNSET_IDS.items()]
-    rows.append((5, "n00001740", "entity", "", 4, [1, 2, 3, 4], 9))  # not a class: it has children
-    synsets = np.empty((len(rows), 1), dtype=[(field, object) for field in fields])
-    synsets[:, 0] = rows
-    savemat(data / "meta.mat", {"synsets": synsets})
-    wnids = list(WNIDS)
-    truth = [_SYNSET_IDS[wnids[label]] for label in expected.val.values()]
-    (data / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{n}\n" for n in truth))
-    return expected
-
-
-def imagenet_flat_images(root: Path) -> Expected:
-    """The same without anything that says what is on the validation images."""
-    train = {f"train/{w}/{w}_{n}.JPEG": label for label, w in enumerate(WNIDS) for n in (10, 7)}
-    val = {f"val/ILSVRC2012_val_{n + 1:08d}.JPEG": label for n, label in enumerate([2, 0, 3, 1, 2])}
-    _pictures(root, train, val)
-    return Expected(dict(enumerate(WNIDS.values())), len(WNIDS), train, val)
-
-
-def imagenet_kaggle(root: Path) -> Expected:
-    """ImageNet-1k as Kaggle hands it out."""
-    inner = root / "ILSVRC" / "Data" / "CLS-LOC"
-    expected = imagenet_flat_images(inner)
-    rows = ["ImageId,PredictionString"]
-    wnids = list(WNIDS)
-    for name, label in reversed(expected.val.items()):
-        rows.append(f"{Path(name).stem},{wnids[label]} 1 2 30 40 {wnids[label]} 5 6 70 80 ")
-    (root / "LOC_val_solution.csv").write_text("\n".join(rows) + "\n")
-    train, val = (
-        {f"ILSVRC/Data/CLS-LOC/{name}": label for name, label in split.items()}
-        for split in (expected.train, expected.val)
-    )
-    return Expected(expected.classes, expected.num_classes, train, val)
-
-
-def imagenet21k(root: Path) -> Expected:
-    """ImageNet-21K-P (winter 2021)."""
-    names = {"n00006484": "cell (n00006484)", "n01440764": "tench", "n07753592": "banana (n07753592)"}
-    train = {f"imagenet21k_train/{w}/{w}_{n}.JPEG": i for i, w in enumerate(names) for n in (1, 2)}
-    val = {f"imagenet21k_val/{w}/{w}_9.JPEG": i for i, w in enumerate(names)}
-    _pictures(root, train, val)
-    picture(root / "imagenet21k_small_classes" / "n00004475" / "n00004475_1.JPEG")
-    return Expected(dict(enumerate(names.values())), len(names), train, val)
 
 
 def food101(root: Path) -> Expected:
@@ -140,7 +48,7 @@ def food101(root: Path) -> Expected:
         (meta / f"{split}.json").write_text(json.dumps(lists))
         names = [name for listed in lists.values() for name in listed]
         splits.append({f"food-101/images/{name}.jpg": classes[name.split("/")[0]] for name in names})
-    _pictures(root, *splits)
+    pictures(root, *splits)
     return Expected({0: "apple_pie", 1: "baklava", 2: "waffles"}, 3, splits[0], splits[1])
 
 
@@ -158,7 +66,7 @@ def flowers102(root: Path) -> Expected:
         return {f"flowers-102/jpg/image_{n:05d}.jpg": labels[n - 1] - 1 for n in numbers}
 
     train, val = split("trnid", "valid"), split("tstid")
-    _pictures(root, train, val)
+    pictures(root, train, val)
     names = {0: "pink primrose", 76: "passion flower", 101: "blackberry lily"}
     return Expected(names, 102, train, val)
 
@@ -180,7 +88,7 @@ def cars(root: Path) -> Expected:
 
     train = annotate(devkit / "cars_train_annos.mat", "cars_train", [14, 3, 196, 1])
     val = annotate(root / "stanford_cars" / "cars_test_annos_withlabels.mat", "cars_test", [196, 14, 2])
-    _pictures(root, train, val)
+    pictures(root, train, val)
     return Expected({0: names[0], 1: names[1], 195: names[195]}, 196, train, val)
 
 
@@ -209,7 +117,7 @@ def cub200(root: Path) -> Expected:
         }
         for flag in (1, 0)
     )
-    _pictures(root, train, val)
+    pictures(root, train, val)
     return Expected({0: "Black footed Albatross", 199: "Common Yellowthroat"}, 200, train, val)
 
 
@@ -231,7 +139,7 @@ def pets(root: Path) -> Expected:
         (folder / name).write_text("\n".join(lines) + "\n")
         rows = [line.split() for line in lines]
         splits.append({f"oxford-iiit-pet/images/{row[0]}.jpg": int(row[1]) - 1 for row in rows})
-    _pictures(root, *splits)
+    pictures(root, *splits)
     return Expected({0: "Abyssinian", 1: "American Bulldog", 2: "Bengal"}, 3, splits[0], splits[1])
 
 
@@ -308,6 +216,8 @@ LAYOUTS: dict[str, Callable[[Path], Expected]] = {
 
 VARIANTS: dict[str, Callable[[Path], Expected]] = {
     "imagenet_flat": imagenet_flat,
+    "imagenet_archive": imagenet_archive,
     "imagenet_kaggle": imagenet_kaggle,
+    "imagenet_metabin": imagenet_metabin,
 }
 """Further layouts in which people have a dataset; the name begins with the dataset's."""

@@ -11,7 +11,8 @@ from netaug.config import DataConfig
 from netaug.data import build_data, list_datasets, load_image, published
 from netaug.data.registry import Source, load_source
 from netaug.data.store import FileImages
-from tests.data.layouts import LAYOUTS, VARIANTS, Expected, accept_checksums
+from tests.data.layout_kit import Expected
+from tests.data.layouts import LAYOUTS, VARIANTS, accept_checksums
 
 EVERY = {**LAYOUTS, **VARIANTS}
 
@@ -23,7 +24,7 @@ def _checksums(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(name: str, root: Path) -> tuple[Expected, DataConfig]:
     config = DataConfig(
-        name=name.split("_flat")[0].split("_kaggle")[0],
+        name=name.partition("_")[0] if name in VARIANTS else name,
         root=str(root),
         image_size=8,
         batch_size=2,

@@ -39,7 +39,6 @@ def config_for(kind: str, root: Path, workers: int) -> DataConfig:
     )
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")  # on fewer cores
 @pytest.mark.parametrize("kind", ["memory", "files", "photos"])
 def test_batches_are_the_same_to_the_bit_for_any_number_of_workers(two_classes: Path, kind: str):
     reference = build_data(config_for(kind, two_classes, 0), seed=1)
@@ -51,6 +50,16 @@ def test_batches_are_the_same_to_the_bit_for_any_number_of_workers(two_classes: 
         assert same(list(data.val), val)
         assert same(list(data.train.epoch(1)), train[1])  # the same workers, told the new epoch
         assert same(list(data.train.epoch(0)), train[0])
+
+
+@pytest.mark.parametrize(("workers", "said"), [(1, False), (3, True)])
+def test_more_workers_than_processors_are_said_once_in_our_words(
+    workers: int, said: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("netaug.data.workers.default_jobs", lambda: 2)
+    build_data(config_for("memory", Path(), workers), seed=0)
+    assert ("data.workers 3 is more than the 2 processors" in caplog.text) is said
+    assert caplog.text.count("processors") == said
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -41,7 +41,6 @@ def photos(make_folder: MakeFolder) -> Path:
     return make_folder({"train/cat": 5, "train/dog": 4, "test/cat": 2, "test/dog": 3}, **PHOTOS)
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")  # on fewer cores
 @pytest.mark.parametrize("augment", ["imagenet", "small"])
 @pytest.mark.parametrize("cache", ["none", "auto"])
 def test_files_packed_as_they_are_give_the_same_batches_to_the_bit(
