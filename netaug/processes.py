@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import signal
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from netaug.errors import ConfigError
@@ -68,6 +70,25 @@ def alone(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment without what makes a process one of several, for child processes with trainings of their own."""
     variables = os.environ if environment is None else environment
     return {name: value for name, value in variables.items() if not _OURS.fullmatch(name)}
+
+
+def end_with_parent() -> Callable[[], None] | None:
+    """What a child process calls first, so that it ends when its parent is killed; None where no system call does so.
+
+    It gets SIGTERM from Linux's ``prctl(PR_SET_PDEATHSIG)``: without, a training would go on alone in its folder.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def call() -> None:
+        prctl(1, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it died meanwhile
+            os._exit(1)
+
+    return call
 
 
 def first_host(nodes: str) -> str:

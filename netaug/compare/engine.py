@@ -1,30 +1,33 @@
-"""`netaug compare`: trains the arms and says honestly whether NetAug helped."""
+"""`netaug compare`: trains the arms of a plan and says honestly which helped."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import Arm, Phase, final_runs, long_epochs, tune_runs
+from netaug.compare.longer import find_longer, longer_names, sure_names
+from netaug.compare.plan import Phase, RunSpec, final_runs, specs_of, tune_runs
 from netaug.compare.progress import Board
 from netaug.compare.records import RunRecord
-from netaug.compare.request import CompareRequest
-from netaug.compare.results import Comparison, arm_rows, settings_and_environment
+from netaug.compare.request import Choice, CompareRequest
+from netaug.compare.results import Comparators, Comparison, arm_rows, settings_and_environment
 from netaug.compare.runner import Runner
+from netaug.compare.settle import common_settings, settled
 from netaug.compare.table import as_text, write_csv
 from netaug.compare.verdict import judge
-from netaug.errors import ConfigError, TrainingError
-from netaug.recipes.loader import load_config, to_mapping
+from netaug.errors import TrainingError
 
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
 def compare(request: CompareRequest) -> Comparison:
-    """Train baseline, NetAug, and the baseline at NetAug's measured training time; compare them.
+    """Train the arms, and their references at the arms' measured cost; compare them.
 
     Writes ``compare.json``, ``compare.csv``, ``table.txt``, ``report.html`` and, for each run, its folder and
     log into ``request.out``. Progress goes to the standard error stream. The same request continues an
@@ -42,14 +45,11 @@ def compare(request: CompareRequest) -> Comparison:
         TrainingError: Every run failed.
         KeyboardInterrupt: Ctrl-C; says what is kept.
     """
-    config = load_config(request.recipe, request.overrides)
-    if request.tunes and config.data.holdout > 0:
-        raise ConfigError(
-            "with several --lr, tuning holds out training images itself, so data.holdout cannot be used as well.",
-            got=f"data.holdout {config.data.holdout}",
-            fix="set data.holdout to 0, or give one --lr",
-        )
-    return run_comparison(request, to_mapping(config), TRAIN_COMMAND, Console(stderr=True))
+    request = replace(request, plan=settled(request))
+    command: tuple[str, ...] = TRAIN_COMMAND
+    if request.nproc > 1:
+        command = (*TORCHRUN, str(request.nproc), *TRAIN_COMMAND[1:])
+    return run_comparison(request, common_settings(request), command, Console(stderr=True))
 
 
 def run_comparison(
@@ -60,15 +60,13 @@ def run_comparison(
     poll_seconds: float = 0.2,
 ) -> Comparison:
     """The same with settings resolved, and free choice of what stands for `netaug train`, console and pace."""
-    ledger = Ledger(request, settings)
-    per_arm = request.seeds + len(request.lrs) * request.tunes
-    planned: dict[Arm, int] = {"netaug": per_arm, "baseline": per_arm, "baseline-long": per_arm}
-    with Board(planned, request.jobs, console) as board:
+    ledger, plan = Ledger(request, settings), request.whole_plan
+    with Board(_planned(request), request.jobs, console) as board:
         runner = Runner(request, ledger, board, train_command, poll_seconds)
         try:
-            tuning = _tune(request, ledger, runner) if request.tunes else []
-            rates = best_rates(tuning) if request.tunes else _one_rate(request)
-            final = _train(request, ledger, runner, rates)
+            tuning = _phase(request, ledger, runner, "tune", {}) if request.tunes else []
+            chosen = best_choices(tuning) if request.tunes else _one_choice(request)
+            final = _phase(request, ledger, runner, "final", chosen)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(ledger.saved_so_far()) from None
     runs = [*tuning, *final]
@@ -76,67 +74,70 @@ def run_comparison(
         raise TrainingError(
             f"all {len(runs)} runs failed or none could start; the last one said:\n" + _last(runs)
         )
-    rows = arm_rows(runs)
+    rows = arm_rows(runs, plan, _comparators(request, ledger))
     resolved, environment = settings_and_environment(runs)
-    verdict = judge(request, rows, runs, rates)
+    verdict = judge(request, rows, runs, {arm: choice.lr for arm, choice in chosen.items()})
     comparison = Comparison(request, rows, tuple(runs), verdict, resolved, environment)
     _write(comparison)
     return comparison
 
 
-def best_rates(tuning: Sequence[RunRecord]) -> dict[Arm, float | None]:
-    """Per arm the rate of best held-out top-1, then lowest loss; all-failed arms are missing."""
-    best: dict[Arm, RunRecord] = {}
+def best_choices(tuning: Sequence[RunRecord]) -> dict[str, Choice]:
+    """Per arm the choice of best held-out top-1, then lowest loss; all-failed arms are missing."""
+    best: dict[str, RunRecord] = {}
     for run in tuning:
         if run.summary is None:
             continue
         other = best.get(run.spec.arm)
-        if other is None or other.summary is None or _merit(run) > _merit(other):
+        if other is None or _merit(run) > _merit(other):
             best[run.spec.arm] = run
-    return {arm: run.spec.lr for arm, run in best.items()}
+    return {arm: run.spec.choice for arm, run in best.items()}
 
 
-def _tune(request: CompareRequest, ledger: Ledger, runner: Runner) -> list[RunRecord]:
-    short = runner.run(tune_runs(request, ("netaug", "baseline")))
-    epochs = _epochs_of_long(short, ledger, "tune")
-    if epochs is None:
-        return short
-    return short + runner.run(tune_runs(request, ("baseline-long",), epochs))
+def best_rates(tuning: Sequence[RunRecord]) -> dict[str, float | None]:
+    """The learning rates of :func:`best_choices`."""
+    return {arm: choice.lr for arm, choice in best_choices(tuning).items()}
 
 
-def _train(
-    request: CompareRequest, ledger: Ledger, runner: Runner, rates: Mapping[Arm, float | None]
+def _phase(
+    request: CompareRequest, ledger: Ledger, runner: Runner, phase: Phase, chosen: Mapping[str, Choice]
 ) -> list[RunRecord]:
-    # NetAug first: what keeps a network from being widened shows before any time is spent
-    arms: tuple[Arm, ...] = ("netaug", "baseline")
-    short = runner.run(final_runs(request, {arm: rates[arm] for arm in arms if arm in rates}))
-    epochs = _epochs_of_long(short, ledger, "final")
-    if epochs is None or "baseline-long" not in rates:
-        return short
-    return short + runner.run(final_runs(request, {"baseline-long": rates["baseline-long"]}, epochs))
+    """The runs of the arms, stages first, then those of the longer references that their costs ask for."""
+    runs: list[RunRecord] = []
+    known = {**chosen, **{arm.name: Choice() for arm in request.arms if arm.stage}}
+    for level in request.whole_plan.levels():
+        names = [arm.name for arm in level]
+        if phase == "tune":
+            runs += runner.run(tune_runs(request, names))
+        else:
+            runs += runner.run(final_runs(request, {name: known[name] for name in names if name in known}))
+    specs: list[RunSpec] = []
+    for longer in find_longer(request.whole_plan, runs, ledger, phase):
+        choices = request.choices(longer.reference)
+        if phase == "final":
+            choice = chosen.get(longer.name, chosen.get(longer.reference.name))
+            choices = [] if choice is None else [choice]
+        specs += specs_of(request, longer.reference, phase, choices, epochs=longer.epochs, name=longer.name)
+    return runs + runner.run(sorted(specs, key=lambda spec: spec.seed))
 
 
-def _epochs_of_long(runs: Sequence[RunRecord], ledger: Ledger, phase: Phase) -> int | None:
-    """Epochs of the longer baseline; None if no pair of the two other arms finished."""
-    found = {(run.spec.arm, run.spec.seed, _place(run)): run.summary for run in runs if run.summary}
-    pairs = [
-        (summary, found["baseline", seed, place])
-        for (arm, seed, place), summary in found.items()
-        if arm == "netaug" and ("baseline", seed, place) in found
-    ]
-    if not pairs:
-        return None
-    measured = long_epochs(
-        pairs[0][1].epochs,
-        [netaug.train_seconds for netaug, _ in pairs],
-        [baseline.train_seconds for _, baseline in pairs],
-    )
-    return ledger.long_epochs(phase, measured)
+def _planned(request: CompareRequest) -> dict[str, int]:
+    """Runs per arm over both phases, as far as they are known."""
+    plan, planned = request.whole_plan, dict[str, int]()
+    of_longer = {name: plan.arm(longer_names(plan)[name]) for name in sure_names(plan)}
+    for name, arm in {**{arm.name: arm for arm in plan.arms}, **of_longer}.items():
+        final = 1 if arm.stage and arm.once else request.seeds
+        planned[name] = final + len(request.choices(arm)) * request.tunes
+    return planned
 
 
-def _place(run: RunRecord) -> float | None:
-    """What besides the seed pairs two runs: when tuning, the rate."""
-    return run.spec.lr if run.spec.phase == "tune" else None
+def _comparators(request: CompareRequest, ledger: Ledger) -> Comparators:
+    """Per arm and budget the arm that had it."""
+    plan = request.whole_plan
+    names = {
+        (arm.name, budget): ledger.longer(arm.name, budget) for arm in plan.arms for budget in plan.budgets
+    }
+    return {place: name for place, name in names.items() if name}
 
 
 def _merit(run: RunRecord) -> tuple[float, float]:
@@ -144,9 +145,8 @@ def _merit(run: RunRecord) -> tuple[float, float]:
     return run.summary.val_top1, -run.summary.val_loss
 
 
-def _one_rate(request: CompareRequest) -> dict[Arm, float | None]:
-    lr = request.lrs[0] if request.lrs else None
-    return {"netaug": lr, "baseline": lr, "baseline-long": lr}
+def _one_choice(request: CompareRequest) -> dict[str, Choice]:
+    return {arm.name: request.choices(arm)[0] for arm in request.arms}
 
 
 def _last(runs: Sequence[RunRecord]) -> str:

@@ -36,15 +36,17 @@ class Ledger:
         self._command = request.command()
         self._runs: list[str] = []
         self._long_epochs: dict[str, int] = {}
+        self._longer: dict[str, str] = {}
         old = self._read()
         if old is not None:
             self._runs, self._long_epochs = list(old["runs"]), dict(old["long_epochs"])
+            self._longer = dict(old["longer"])
             if request.overwrite:
                 self._remove_all()
-            elif old["request"] != self._request:
+            elif differing := _difference(old["request"], self._request):
                 raise RunFolderError(
                     f"the folder '{self.out}' holds a comparison with other settings.",
-                    got=_difference(old["request"], self._request),
+                    got=differing,
                     fix="give another --out, or --overwrite to remove that comparison's runs",
                 )
         try:
@@ -63,11 +65,29 @@ class Ledger:
         """The file beside the run folder that takes what the run prints."""
         return self.out / f"{name}.log"
 
-    def long_epochs(self, phase: str, measured: int) -> int:
-        """The longer baseline's epochs in that phase, as first decided: added seeds must fit the earlier."""
-        decided = self._long_epochs.setdefault(phase, measured)
+    def long_epochs(self, which: str, measured: int) -> int:
+        """The epochs of a longer reference in a phase, as first decided: added seeds must fit the earlier."""
+        decided = self._long_epochs.setdefault(which, measured)
         self._write()
         return decided
+
+    def longer(self, arm: str, budget: str, name: str | None = None) -> str | None:
+        """Which arm has an arm's budget, as first decided; None as long as nothing was decided.
+
+        Args:
+            arm: The arm whose time or MACs are to be matched.
+            budget: ``time`` or ``macs``.
+            name: What to decide on if nothing was decided yet.
+        """
+        if name is not None and f"{arm} {budget}" not in self._longer:
+            self._longer[f"{arm} {budget}"] = name
+            self._write()
+        return self._longer.get(f"{arm} {budget}")
+
+    def unfinished(self, name: str) -> bool:
+        """Whether the run was begun by this comparison, and has a checkpoint to go on from."""
+        folder = self.folder(name)
+        return name in self._runs and not folder.is_symlink() and any(folder.glob("checkpoints/*"))
 
     def claim(self, name: str) -> Path:
         """Make way for a run folder and its log, and record them as this comparison's own.
@@ -117,7 +137,7 @@ class Ledger:
             self._remove(name)
         for name in OUTCOMES:
             (self.out / name).unlink(missing_ok=True)
-        self._runs, self._long_epochs = [], {}
+        self._runs, self._long_epochs, self._longer = [], {}, {}
 
     def _read(self) -> dict[str, Any] | None:
         if not self.out.exists():
@@ -138,7 +158,8 @@ class Ledger:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             names, asked, decided = content["runs"], content["request"], content["long_epochs"]
-            sound = isinstance(asked, dict) and isinstance(decided, dict)
+            longer = content.get("longer", {})
+            sound = all(isinstance(part, dict) for part in (asked, decided, longer))
             if not sound or not all(Path(name).name == name and name.strip(".") for name in names):
                 raise ValueError("not a record of a comparison")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -147,25 +168,36 @@ class Ledger:
                 got=error,
                 fix="give another --out",
             ) from error
-        return {"runs": names, "request": asked, "long_epochs": decided}
+        return {"runs": names, "request": asked, "long_epochs": decided, "longer": longer}
 
     def _write(self) -> None:
         content = {"command": self._command, "request": self._request}
-        content |= {"long_epochs": self._long_epochs, "runs": self._runs}
+        content |= {"long_epochs": self._long_epochs, "longer": self._longer, "runs": self._runs}
         temporary = self.out / f"{FILE}.tmp"
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, self.out / FILE)
 
 
 def _identity(request: CompareRequest, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two requests must share to be one comparison; the number of seeds may grow."""
+    """What two requests must share to be one comparison; seeds, arms and values to tune may be added."""
     flat = {f"{group}.{key}": value for group, values in settings.items() for key, value in values.items()}
-    flat |= {"recipe": request.recipe, "--lr": list(request.lrs)}
-    flat |= {"--jobs": request.jobs, "--threads": request.threads_per_run}
-    plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
+    flat |= {"recipe": request.recipe, "--jobs": request.jobs, "--threads": request.threads_per_run}
+    flat |= {"--nproc": request.nproc}
+    arms = {
+        arm.name: {"recipe": arm.recipe, **dict(arm.own), "reference": arm.reference} for arm in request.arms
+    }
+    plain: dict[str, Any] = json.loads(json.dumps({**flat, "arms": arms}, default=str))
     return plain
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    keys = [key for key in {**new, **old} if old.get(key) != new.get(key)]
-    return "; ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys)
+    """What keeps two requests from being one, in words; empty if nothing does. An arm may come or go."""
+    before, now = old.get("arms", {}), new["arms"]
+    keys = [key for key in {**new, **old} if key != "arms" and old.get(key) != new.get(key)]
+    parts = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys]
+    parts += [
+        f"arm {name!r}: {before[name]!r} there, {now[name]!r} now"
+        for name in before.keys() & now.keys()
+        if before[name] != now[name]
+    ]
+    return "; ".join(parts)

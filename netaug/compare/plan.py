@@ -1,17 +1,18 @@
-"""Which runs a comparison consists of, and how long the baseline trains at NetAug's cost."""
+"""Which runs a comparison consists of, and how long a reference trains at another arm's cost."""
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netaug.compare.request import CompareRequest
+from netaug.compare.arms import Arm, Settings, filled, mentioned
+from netaug.compare.request import Choice, CompareRequest
 
-Arm = Literal["baseline", "netaug", "baseline-long"]
 Phase = Literal["tune", "final"]
-ARMS: tuple[Arm, ...] = ("baseline", "netaug", "baseline-long")
 TUNE_SEED = 0
 TUNE_HOLDOUT = 0.1
 
@@ -21,35 +22,44 @@ class RunSpec:
     """One training run of a comparison.
 
     Args:
-        arm: ``baseline-long`` is the baseline with as many epochs as fit in NetAug's training time.
-        phase: ``tune`` runs choose the learning rate on held-out training images; ``final`` runs are judged.
+        arm: Name of the arm; ``REFERENCE-long`` is the reference with as many epochs as fit in another's training time.
+        phase: ``tune`` runs choose settings on held-out training images; ``final`` runs are judged.
         seed: Same seed, same initialisation and data order in every arm.
         lr: Peak learning rate; None takes the recipe's.
         epochs: None takes the recipe's.
         threads: CPU threads.
+        own: What the arm sets, by dotted key.
+        tuned: What else was chosen for it, by dotted key.
+        recipe: What is trained; None is the request's.
     """
 
-    arm: Arm
+    arm: str
     phase: Phase
     seed: int
     lr: float | None
     epochs: int | None
     threads: int
+    own: Settings = ()
+    tuned: Settings = ()
+    recipe: str | None = None
 
     @property
     def name(self) -> str:
         """Name of the run folder inside the comparison's folder."""
         phase = "tune-" if self.phase == "tune" else ""
         lr = "" if self.lr is None else f"-lr{self.lr:.15g}"
-        return f"{phase}{self.arm}{lr}-seed{self.seed}"
+        more = "".join(f"-{key.split('.')[-1]}{text(value)}" for key, value in self.tuned)
+        return f"{phase}{self.arm}{lr}{re.sub(r'[^A-Za-z0-9_.+-]+', '_', more)}-seed{self.seed}"
+
+    @property
+    def choice(self) -> Choice:
+        """What was chosen for it by tuning."""
+        return Choice(self.lr, self.tuned)
 
     def settings(self) -> dict[str, Any]:
         """The settings this run fixes, by dotted key; all others are those of recipe and overrides."""
-        fixed: dict[str, Any] = {
-            "train.seed": self.seed,
-            "train.threads": self.threads,
-            "netaug.enabled": self.arm == "netaug",
-        }
+        fixed: dict[str, Any] = {"train.seed": self.seed, "train.threads": self.threads}
+        fixed |= dict(self.own) | dict(self.tuned)
         if self.lr is not None:
             fixed["train.lr"] = self.lr
         if self.epochs is not None:
@@ -58,57 +68,131 @@ class RunSpec:
             fixed["data.holdout"] = TUNE_HOLDOUT
         return fixed
 
-    def arguments(self) -> list[str]:
-        """The settings as arguments of `netaug train`."""
-        return [f"--{key}={_yaml(value)}" for key, value in self.settings().items()]
+    def arguments(self, folders: Mapping[str, str] | None = None) -> list[str]:
+        """The settings as arguments of `netaug train`, with the run folders of the stages it needs."""
+        given = {key: filled(value, folders or {}) for key, value in self.settings().items()}
+        return [f"--{key}={text(value)}" for key, value in given.items()]
+
+    def needs(self, arms: Sequence[Arm]) -> dict[str, str]:
+        """The stages this run needs, each with the name of its run folder."""
+        names = {name for _, value in self.own for name in mentioned(value)}
+        once = {arm.name: arm.once for arm in arms}
+        return {
+            name: RunSpec(name, self.phase, 0 if once[name] else self.seed, None, None, 1).name
+            for name in sorted(names)
+        }
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether a run's resolved configuration (nested mapping) has the settings this run fixes."""
-        for dotted, value in self.settings().items():
-            section, key = dotted.split(".")
-            found = config.get(section)
-            if not isinstance(found, Mapping) or _yaml(found.get(key)) != _yaml(value):
-                return False
-        return True
+        return all(
+            mentioned(value) or text(_found(config, key)) == text(value)
+            for key, value in self.settings().items()
+        )
 
 
-def tune_runs(request: CompareRequest, arms: tuple[Arm, ...], epochs: int | None = None) -> list[RunSpec]:
-    """The runs that choose a learning rate: each arm at each rate, one seed."""
-    threads = request.threads_per_run
-    return [RunSpec(arm, "tune", TUNE_SEED, lr, epochs, threads) for lr in request.lrs for arm in arms]
-
-
-def final_runs(
-    request: CompareRequest, rates: Mapping[Arm, float | None], epochs: int | None = None
+def specs_of(
+    request: CompareRequest,
+    arm: Arm,
+    phase: Phase,
+    choices: Sequence[Choice],
+    *,
+    epochs: int | None = None,
+    name: str | None = None,
 ) -> list[RunSpec]:
-    """The runs that are judged: each arm of ``rates`` at its rate, all seeds, a seed's arms side by side.
+    """The runs of one arm: each choice with each seed of the phase.
 
-    Side by side, so that whatever else the machine does slows the arms alike.
+    Args:
+        request: Seeds and threads.
+        arm: Whose settings.
+        phase: Tuning has one seed.
+        choices: What was or may be chosen for it.
+        epochs: In place of its own.
+        name: In place of its own, for a longer reference.
     """
-    threads = request.threads_per_run
+    seeds = [TUNE_SEED] if phase == "tune" or (arm.stage and arm.once) else range(request.seeds)
     return [
-        RunSpec(arm, "final", seed, lr, epochs, threads)
-        for seed in range(request.seeds)
-        for arm, lr in rates.items()
+        RunSpec(
+            name or arm.name,
+            phase,
+            seed,
+            choice.lr,
+            epochs,
+            request.threads_per_run,
+            arm.own,
+            choice.others,
+            arm.recipe,
+        )
+        for seed in seeds
+        for choice in choices
     ]
 
 
-def long_epochs(epochs: int, netaug_seconds: list[float], baseline_seconds: list[float]) -> int:
-    """Epochs with which the baseline trains as long as NetAug did.
+def tune_runs(request: CompareRequest, arms: Sequence[str], epochs: int | None = None) -> list[RunSpec]:
+    """The runs that choose settings: each arm with each choice, one seed."""
+    found: list[RunSpec] = []
+    for arm in map(request.arm, arms):
+        found += specs_of(request, arm, "tune", request.choices(arm), epochs=epochs)
+    order = {choice: number for number, choice in enumerate(request.grid())}
+    return sorted(found, key=lambda spec: order.get(spec.choice, -1))
+
+
+def final_runs(
+    request: CompareRequest, chosen: Mapping[str, Choice], epochs: int | None = None
+) -> list[RunSpec]:
+    """The runs that are judged: each arm with what was chosen for it, all seeds, a seed's arms side by side.
+
+    Side by side, so that whatever else the machine does slows the arms alike.
+    """
+    found = [
+        spec
+        for name, choice in chosen.items()
+        for spec in specs_of(request, request.arm(name), "final", [choice], epochs=epochs)
+    ]
+    return sorted(found, key=lambda spec: spec.seed)
+
+
+def long_epochs(epochs: int, arm_costs: Sequence[float], reference_costs: Sequence[float]) -> int:
+    """Epochs with which a reference trains at the cost of another arm.
 
     Args:
-        epochs: Epochs of both measured arms.
-        netaug_seconds: Training seconds of NetAug's runs, in the order of their pairs.
-        baseline_seconds: Training seconds of the baseline's runs, same order.
+        epochs: Epochs of the reference.
+        arm_costs: Training seconds, or MACs, of the arm's runs, in the order of their pairs.
+        reference_costs: Those of the reference's runs, same order.
 
     Returns:
         ``epochs`` times the median ratio, rounded; at least one epoch more than ``epochs``.
     """
-    ratios = [long / short for long, short in zip(netaug_seconds, baseline_seconds, strict=True) if short > 0]
+    ratios = [long / short for long, short in zip(arm_costs, reference_costs, strict=True) if short > 0]
     return max(epochs + 1, round(epochs * statistics.median(ratios or [1.0])))
 
 
-def _yaml(value: object) -> str:
+def text(value: object) -> str:
+    """A setting's value as on the command line; equal values give equal texts."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return (
+            f"[{', '.join(text(item) if not isinstance(item, str) else json.dumps(item) for item in value)}]"
+        )
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True)
     return f"{float(value):.15g}" if isinstance(value, int | float) else str(value)
+
+
+def _found(config: Mapping[str, Any], key: str) -> object:
+    found: Any = config
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return _MISSING
+        found = found[part]
+    return found
+
+
+class _Missing:
+    def __str__(self) -> str:
+        return "\0missing"
+
+
+_MISSING = _Missing()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from netaug.compare.numbers import rate, seconds
-from netaug.compare.plan import Arm, RunSpec
+from netaug.compare.plan import RunSpec, text
 from netaug.compare.records import RunRecord
 
 _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
@@ -20,12 +20,14 @@ _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
 def label(spec: RunSpec) -> str:
     """How a run is called in progress and messages."""
     words = ["tuning" if spec.phase == "tune" else "", spec.arm]
-    words += ["" if spec.lr is None else f"lr {rate(spec.lr)}", f"seed {spec.seed}"]
+    words += ["" if spec.lr is None else f"lr {rate(spec.lr)}"]
+    words += [f"{key.split('.')[-1]} {text(value)}" for key, value in spec.tuned]
+    words += [f"seed {spec.seed}"]
     return " ".join(word for word in words if word)
 
 
 def seconds_left(
-    planned: Mapping[Arm, int], fractions: Mapping[RunSpec, float], costs: Mapping[Arm, float], jobs: int
+    planned: Mapping[str, int], fractions: Mapping[RunSpec, float], costs: Mapping[str, float], jobs: int
 ) -> float | None:
     """Estimate the wall time a comparison still takes.
 
@@ -36,12 +38,17 @@ def seconds_left(
         jobs: Runs at the same time.
 
     Returns:
-        Seconds; None while no run's cost is known. The longer baseline is taken to cost what NetAug does.
+        Seconds; None while no run's cost is known. The longer baseline is taken to cost what NetAug does, and other
+        arms of unknown cost the mean of the known ones.
     """
     if not costs:
         return None
     netaug = costs.get("netaug", costs.get("baseline-long", costs.get("baseline", 0.0) * _GUESSED_RATIO))
-    assumed: dict[Arm, float] = {
+    assumed: dict[str, float] = dict.fromkeys(
+        (*planned, *(spec.arm for spec in fractions)), sum(costs.values()) / len(costs)
+    )
+    assumed |= costs
+    assumed |= {
         "netaug": netaug,
         "baseline-long": costs.get("baseline-long", netaug),
         "baseline": costs.get("baseline", netaug / _GUESSED_RATIO),
@@ -63,15 +70,16 @@ class Board:
 
     def __init__(
         self,
-        planned: Mapping[Arm, int],
+        planned: Mapping[str, int],
         jobs: int,
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._planned, self._jobs, self._console, self._clock = dict(planned), jobs, console, clock
+        self._counted = frozenset(planned)
         self._started: dict[RunSpec, float] = {}
         self._fractions: dict[RunSpec, float] = {}
-        self._costs: dict[Arm, float] = {}
+        self._costs: dict[str, float] = {}
         self._tasks: dict[RunSpec, TaskID] = {}
         self._ended = 0
         columns: Sequence[TextColumn | BarColumn] = (
@@ -96,6 +104,12 @@ class Board:
     def say(self, text: str) -> None:
         """Print one message above the bars."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def planned(self, specs: Sequence[RunSpec]) -> None:
+        """These runs are to be made; those of an arm that was not counted before are counted now."""
+        new = [spec.arm for spec in specs if spec.arm not in self._counted]
+        for arm in new:
+            self._planned[arm] = self._planned.get(arm, 0) + 1
 
     def started(self, spec: RunSpec) -> None:
         """A run begins."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from netaug.compare.arms import Arm, Plan, Settings, two_arms
 from netaug.errors import ConfigError
 
 _OWN_KEYS = {
@@ -15,16 +17,28 @@ _OWN_KEYS = {
     "overwrite": "give --overwrite to `netaug compare` itself",
     "train.seed": "leave it out; --seeds N runs the seeds 0 .. N-1",
     "train.threads": "give --threads to `netaug compare` itself",
-    "netaug.enabled": "leave it out; both are trained",
 }
 
 
 @dataclass(frozen=True)
-class CompareRequest:
-    """One comparison of a recipe with and without NetAug.
+class Choice:
+    """What tuning chooses for an arm.
 
     Args:
-        recipe: Name or path of the recipe, as for `netaug train`.
+        lr: Peak learning rate; None is the recipe's.
+        others: Further settings by dotted key.
+    """
+
+    lr: float | None = None
+    others: Settings = ()
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """One comparison: of a recipe with and without NetAug, or of the arms of a plan.
+
+    Args:
+        recipe: Name or path of the recipe, as for `netaug train`, or of the plan.
         overrides: Raw arguments ``--key.sub=value``, passed on to every training run.
         seeds: Number of runs per arm; they use the seeds 0 .. seeds - 1.
         jobs: Training runs at the same time.
@@ -32,6 +46,8 @@ class CompareRequest:
         overwrite: Whether an earlier comparison in ``out`` is removed first; nothing else ever is.
         lrs: Peak learning rates; none takes the recipe's, several are chosen from for each arm by tuning.
         threads: CPU threads per run; None shares the machine's cores between the jobs.
+        nproc: Processes that train one run together, started by torchrun.
+        plan: The arms; None is the recipe with NetAug and without.
 
     Raises:
         ConfigError: A number is out of range, or an override sets what the comparison itself sets.
@@ -45,9 +61,11 @@ class CompareRequest:
     overwrite: bool = False
     lrs: tuple[float, ...] = ()
     threads: int | None = None
+    nproc: int = 1
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "jobs", "threads"):
+        for name in ("seeds", "jobs", "threads", "nproc"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(
@@ -63,16 +81,62 @@ class CompareRequest:
         self._check_overrides()
 
     def _check_overrides(self) -> None:
+        tuned = {key for key, values in self.further_grid if len(values) > 1}
+        setters = {key: arm.name for arm in self.arms for key, _ in (*arm.own, *arm.times)}
         for key in override_keys(self.overrides):
             fix = _OWN_KEYS.get(key)
+            if key in setters:
+                both = key == "netaug.enabled" and self.plan is None
+                fix = "leave it out; " + ("both are trained" if both else f"the arm '{setters[key]}' sets it")
             if key == "train.lr" and self.lrs:
                 fix = "give the rates with --lr only"
-            if key == "data.holdout" and len(self.lrs) > 1:
+            elif key in tuned:
+                fix = "leave it out; the plan tunes it"
+            if key == "data.holdout" and self.tunes:
                 fix = "leave it out; tuning over --lr holds out training images by itself"
             if fix:
                 raise ConfigError(
                     f"'--{key}' cannot be set here: the comparison sets it for each run.", fix=fix
                 )
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """What is compared."""
+        return self.whole_plan.arms
+
+    @property
+    def whole_plan(self) -> Plan:
+        """The plan, also where only a recipe was given."""
+        return self.plan or two_arms(self.recipe)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return self.whole_plan.arm(name)
+
+    @property
+    def further_grid(self) -> tuple[tuple[str, tuple[object, ...]], ...]:
+        """Further settings than the learning rate that are tuned; a plan's rates are in ``lrs``."""
+        return tuple(row for row in self.whole_plan.grid if row[0] != "train.lr")
+
+    def grid(self) -> list[Choice]:
+        """All choices, in the order of the grid; one that leaves all to the recipe if there is no grid."""
+        rows = [[(key, value) for value in values] for key, values in self.further_grid]
+        return [Choice(lr, others) for lr in self.lrs or (None,) for others in itertools.product(*rows)]
+
+    def choices(self, arm: Arm) -> list[Choice]:
+        """The choices for an arm: what it sets itself is not tuned, and stages are not."""
+        if arm.stage:
+            return [Choice()]
+        fixed = {key for key, _ in (*arm.own, *arm.times)}
+        return list(
+            dict.fromkeys(
+                Choice(
+                    None if "train.lr" in fixed else choice.lr,
+                    tuple(item for item in choice.others if item[0] not in fixed),
+                )
+                for choice in self.grid()
+            )
+        )
 
     @property
     def threads_per_run(self) -> int:
@@ -81,13 +145,15 @@ class CompareRequest:
 
     @property
     def tunes(self) -> bool:
-        """Whether the learning rate of each arm is chosen by tuning runs."""
-        return len(self.lrs) > 1
+        """Whether the learning rate of each arm, or more, is chosen by tuning runs."""
+        return len(self.grid()) > 1
 
     def command(self) -> str:
         """The command line that asks for this comparison, ready for a shell."""
         words = ["netaug", "compare", self.recipe, "--seeds", str(self.seeds), "--jobs", str(self.jobs)]
         words += ["--threads", str(self.threads_per_run), "--out", str(self.out)]
+        if self.nproc > 1:
+            words += ["--nproc", str(self.nproc)]
         if self.lrs:
             words += ["--lr", *(f"{lr:.15g}" for lr in self.lrs)]
         return shlex.join([*words, *self.overrides])

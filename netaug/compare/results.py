@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from netaug.compare.plan import ARMS, Arm
+from netaug.compare.arms import Budget, Plan, two_arms
 from netaug.compare.records import RunRecord, read_config, read_environment
 from netaug.compare.request import CompareRequest
 from netaug.compare.statistics import Difference, Spread, paired_difference, spread
+
+Comparators = Mapping[tuple[str, Budget], str]
+"""Per arm and budget the arm that had the same budget."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,17 @@ class ArmRow:
         train_macs: Mean forward MACs of a whole training, all passes.
         params: Parameters of the final network.
         macs: MACs of the final network for one image.
-        vs_baseline: Top-1 minus the baseline's, paired by seed; equal epochs for NetAug.
-        vs_long: Top-1 minus the longer baseline's, paired by seed; equal training time for NetAug.
+        vs_baseline: Top-1 minus its reference's, paired by seed; equal epochs unless the arms set them.
+        vs_long: Top-1 minus that of the reference with its training time, paired by seed.
         val_mean_per_class: Mean per-class accuracy, last epoch; None where it is not customary.
+        vs_macs: Top-1 minus that of the reference with its multiply-accumulates, paired by seed.
+        reference: The arm of ``vs_baseline``; for a longer reference the one it is longer than.
+        long: The arm of ``vs_long``.
+        macs_arm: The arm of ``vs_macs``.
+        stage: Whether it was only trained for others.
     """
 
-    arm: Arm
+    arm: str
     epochs: int | None
     lr: float | None
     n: int
@@ -48,6 +56,11 @@ class ArmRow:
     vs_baseline: Difference | None
     vs_long: Difference | None
     val_mean_per_class: Spread | None = None
+    vs_macs: Difference | None = None
+    reference: str | None = None
+    long: str | None = None
+    macs_arm: str | None = None
+    stage: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Comparison:
 
     Args:
         request: What was asked.
-        rows: One per arm, in the order of ``ARMS``; an arm without any run is left out.
+        rows: One per arm, in the order of the plan, then the longer references; an arm without any run is left out.
         runs: Every run, tuning included.
         verdict: What the rows mean.
         settings: Resolved settings of a final NetAug run (else of any run), nested.
@@ -87,42 +100,66 @@ class Comparison:
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
 
-    def row(self, arm: Arm) -> ArmRow | None:
+    def row(self, arm: str) -> ArmRow | None:
         """The row of an arm, if it was run."""
         return next((row for row in self.rows if row.arm == arm), None)
 
 
-def arm_rows(runs: Sequence[RunRecord]) -> tuple[ArmRow, ...]:
-    """Summarise the final runs by arm."""
+_TWO_ARMS, _ONE_LONGER = two_arms(""), {("netaug", "time"): "baseline-long"}
+
+
+def arm_rows(
+    runs: Sequence[RunRecord],
+    plan: Plan = _TWO_ARMS,
+    comparators: Mapping[tuple[str, Any], str] = _ONE_LONGER,
+) -> tuple[ArmRow, ...]:
+    """Summarise the final runs by arm.
+
+    Args:
+        runs: All runs.
+        plan: The arms and who is compared with whom.
+        comparators: Per arm and budget the arm that had the same budget.
+    """
     final = [run for run in runs if run.spec.phase == "final"]
-    top1 = {arm: _top1_by_seed(final, arm) for arm in ARMS}
+    references = {arm.name: arm.reference for arm in plan.arms}
+    for (arm_name, _), name in comparators.items():
+        references.setdefault(name, references.get(arm_name))
     rows = []
-    for arm in ARMS:
-        mine = [run for run in final if run.spec.arm == arm]
-        done = [run.summary for run in mine if run.summary]
-        if not mine:
-            continue
-        rows.append(
-            ArmRow(
-                arm=arm,
-                epochs=done[0].epochs if done else mine[0].spec.epochs,
-                lr=next((run.lr for run in mine if run.lr is not None), None),
-                n=len(done),
-                failed=len(mine) - len(done),
-                val_top1=spread([summary.val_top1 for summary in done]),
-                train_top1=spread([summary.train_top1 for summary in done]),
-                train_seconds=statistics.median(s.train_seconds for s in done) if done else None,
-                train_macs=statistics.fmean(s.train_macs for s in done) if done else None,
-                params=done[0].params if done else None,
-                macs=done[0].macs if done else None,
-                val_mean_per_class=spread(
-                    [s.val_mean_per_class for s in done if s.val_mean_per_class is not None]
-                ),
-                vs_baseline=None if arm == "baseline" else paired_difference(top1[arm], top1["baseline"]),
-                vs_long=paired_difference(top1[arm], top1["baseline-long"]) if arm == "netaug" else None,
-            )
-        )
+    for name, reference in references.items():
+        mine = [run for run in final if run.spec.arm == name]
+        if mine:
+            stage = any(arm.name == name and arm.stage for arm in plan.arms)
+            long, macs = comparators.get((name, "time")), comparators.get((name, "macs"))
+            row = _row(name, mine, {"reference": reference, "long": long, "macs_arm": macs, "stage": stage})
+            top1 = _top1_by_seed(final, name)
+            differences: dict[str, Any] = {
+                field: paired_difference(top1, _top1_by_seed(final, other))
+                for field, other in (("vs_baseline", reference), ("vs_long", long), ("vs_macs", macs))
+                if other is not None
+            }
+            rows.append(replace(row, **differences))
     return tuple(rows)
+
+
+def _row(name: str, mine: Sequence[RunRecord], fields: Mapping[str, Any]) -> ArmRow:
+    done = [run.summary for run in mine if run.summary]
+    return ArmRow(
+        arm=name,
+        epochs=done[0].epochs if done else mine[0].spec.epochs,
+        lr=next((run.lr for run in mine if run.lr is not None), None),
+        n=len(done),
+        failed=len(mine) - len(done),
+        val_top1=spread([summary.val_top1 for summary in done]),
+        train_top1=spread([summary.train_top1 for summary in done]),
+        train_seconds=statistics.median(s.train_seconds for s in done) if done else None,
+        train_macs=statistics.fmean(s.train_macs for s in done) if done else None,
+        params=done[0].params if done else None,
+        macs=done[0].macs if done else None,
+        val_mean_per_class=spread([s.val_mean_per_class for s in done if s.val_mean_per_class is not None]),
+        vs_baseline=None,
+        vs_long=None,
+        **fields,
+    )
 
 
 def settings_and_environment(runs: Sequence[RunRecord]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,5 +169,5 @@ def settings_and_environment(runs: Sequence[RunRecord]) -> tuple[dict[str, Any],
     return (read_config(done[0].folder), read_environment(done[0].folder)) if done else ({}, {})
 
 
-def _top1_by_seed(runs: Sequence[RunRecord], arm: Arm) -> dict[int, float]:
+def _top1_by_seed(runs: Sequence[RunRecord], arm: str) -> dict[int, float]:
     return {run.spec.seed: run.summary.val_top1 for run in runs if run.spec.arm == arm and run.summary}

@@ -16,15 +16,16 @@ from types import FrameType
 
 from netaug import errors
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import RunSpec
+from netaug.compare.plan import RunSpec, text
 from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
 from netaug.errors import ConfigError, NetaugError
-from netaug.processes import alone
+from netaug.processes import alone, end_with_parent
 
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 15.0
+_REFUSED = 2  # exit code of a user's mistake
 
 
 @dataclass
@@ -33,6 +34,7 @@ class _Child:
     folder: Path
     log: Path
     process: subprocess.Popen[bytes]
+    resumed: bool = False
     planned_epochs: int = 0
 
 
@@ -73,6 +75,7 @@ class Runner:
             NetaugError: The first run refused to start; this is its own message.
         """
         records: dict[RunSpec, RunRecord] = {}
+        self._board.planned(specs)
         for spec in specs:
             if is_finished(spec, self._ledger.folder(spec.name)):
                 records[spec] = read_record(spec, self._ledger.folder(spec.name))
@@ -85,30 +88,59 @@ class Runner:
                 while waiting or children:
                     room = self._request.jobs if self._proven else 1
                     while waiting and len(children) < room:
-                        children.append(self._start(waiting.popleft()))
+                        spec = waiting.popleft()
+                        lacking = self._lacking(spec)
+                        if lacking:
+                            records[spec] = lacking
+                        else:
+                            children.append(self._start(spec))
                     time.sleep(self._poll_seconds)
                     for child in tuple(children):
                         if child.process.poll() is None:
                             self._watch(child)
                         else:
                             children.remove(child)
+                            if child.resumed and child.process.returncode == _REFUSED:
+                                children.append(self._start(child.spec, anew=True))
+                                continue
                             records[child.spec] = self._finish(child)
             finally:
                 _end(children)
         return [records[spec] for spec in specs]
 
-    def _start(self, spec: RunSpec) -> _Child:
-        folder = self._ledger.claim(spec.name)
-        log = self._ledger.log(spec.name)
-        request = self._request
-        command = [*self._train_command, request.recipe, "--out", str(folder)]
-        command += [*request.overrides, *spec.arguments()]
-        with log.open("wb") as output:
+    def _lacking(self, spec: RunSpec) -> RunRecord | None:
+        """The record of a run that cannot start because a stage before it has no result."""
+        for stage, run in spec.needs(self._request.arms).items():
+            folder = self._ledger.folder(run)
+            if not (folder / "summary.json").exists():
+                message = f"not started: it needs '{stage}', whose run {folder} has no result"
+                record = RunRecord(spec, self._ledger.folder(spec.name), None, spec.lr, message=message)
+                self._board.started(spec)
+                self._board.finished(record, self._ledger.log(run))
+                return record
+        return None
+
+    def _start(self, spec: RunSpec, *, anew: bool = False) -> _Child:
+        """Start a run, or go on with it where a killed comparison left it, unless ``anew``."""
+        resumed = not anew and self._ledger.unfinished(spec.name)
+        resumed = resumed and spec.fits(read_config(self._ledger.folder(spec.name)))
+        folder = self._ledger.folder(spec.name) if resumed else self._ledger.claim(spec.name)
+        log, request = self._ledger.log(spec.name), self._request
+        folders = {stage: str(self._ledger.folder(run)) for stage, run in spec.needs(request.arms).items()}
+        command = [*self._train_command, spec.recipe or request.recipe, "--out", str(folder)]
+        command += [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
+        command += [*request.overrides, *spec.arguments(folders)]
+        with log.open("ab" if resumed else "wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=alone()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=alone(),
+                preexec_fn=end_with_parent(),
             )
         self._board.started(spec)
-        return _Child(spec, folder, log, process)
+        return _Child(spec, folder, log, process, resumed)
 
     def _watch(self, child: _Child) -> None:
         if not child.planned_epochs:
@@ -126,7 +158,7 @@ class Runner:
         if code == 0 and is_finished(child.spec, child.folder):
             self._proven = True
             record = read_record(child.spec, child.folder)
-        elif code == 2 and not self._proven and not read_config(child.folder):
+        elif code == _REFUSED and not self._proven and not read_config(child.folder):
             error = child_error(child.log)
             self._ledger.discard()
             raise error

@@ -33,52 +33,45 @@ CSV_COLUMNS = (
     "status",
     "val_mean_per_class",
 )
-_PER_CLASS = "mean per class %"
-_HEADERS = (
-    "arm",
-    "epochs",
-    "lr",
-    "n",
-    "top-1 %",
-    "train top-1 %",
-    "vs baseline",
-    "vs baseline-long",
-    "train time",
-    "train MACs",
-)
 _WIDE = 160
 
 
 def lines(rows: Sequence[ArmRow]) -> list[tuple[str, ...]]:
-    """The table's heading, then a line per arm; mean per-class accuracy has a column where it was measured."""
-    found = [_HEADERS, *(_cells(row) for row in rows)]
-    if all(row.val_mean_per_class is None for row in rows):
-        return found
-    place = _HEADERS.index("train top-1 %")
-    further = [_PER_CLASS, *(plus_minus(row.val_mean_per_class) for row in rows)]
-    return [(*line[:place], cell, *line[place:]) for line, cell in zip(found, further, strict=True)]
-
-
-def _cells(row: ArmRow) -> tuple[str, ...]:
-    """A text for each of the headings."""
-    counted = f"{row.n} ({row.failed} failed)" if row.failed else str(row.n)
-    return (
-        row.arm,
-        NONE if row.epochs is None else str(row.epochs),
-        rate(row.lr),
-        counted,
-        plus_minus(row.val_top1) if row.n else "failed",
-        plus_minus(row.train_top1),
-        interval(row.vs_baseline),
-        interval(row.vs_long),
-        seconds(row.train_seconds),
-        si(row.train_macs),
-    )
+    """The table's heading, then a line per arm; columns that no arm has are left out."""
+    columns: list[tuple[str, list[str]]] = [
+        ("arm", [row.arm for row in rows]),
+        ("epochs", [NONE if row.epochs is None else str(row.epochs) for row in rows]),
+        ("lr", [rate(row.lr) for row in rows]),
+        ("n", [f"{row.n} ({row.failed} failed)" if row.failed else str(row.n) for row in rows]),
+        ("top-1 %", [plus_minus(row.val_top1) if row.n else "failed" for row in rows]),
+    ]
+    if any(row.val_mean_per_class for row in rows):
+        columns.append(("mean per class %", [plus_minus(row.val_mean_per_class) for row in rows]))
+    columns.append(("train top-1 %", [plus_minus(row.train_top1) for row in rows]))
+    for title, names, differences in (
+        ("vs reference", [row.reference for row in rows], [row.vs_baseline for row in rows]),
+        ("at equal time", [row.long for row in rows], [row.vs_long for row in rows]),
+        ("at equal MACs", [row.macs_arm for row in rows], [row.vs_macs for row in rows]),
+    ):
+        found = {name for name in names if name}
+        if found:
+            one = title == "vs reference" or len(rows) <= 3  # of more, each has its own longer reference
+            columns.append(
+                (
+                    f"vs {found.pop()}" if one and len(found) == 1 else title,
+                    [interval(difference) for difference in differences],
+                )
+            )
+    columns += [
+        ("train time", [seconds(row.train_seconds) for row in rows]),
+        ("train MACs", [si(row.train_macs) for row in rows]),
+    ]
+    return [tuple(title for title, _ in columns), *zip(*(cells for _, cells in columns), strict=True)]
 
 
 def network(comparison: Comparison) -> str:
-    """Size of the final network, which all arms share."""
-    sizes = sorted({(row.params, row.macs) for row in comparison.rows if row.n})
+    """Size of the final network, which all arms share; of each where they differ."""
+    sizes = sorted({(row.params, row.macs) for row in comparison.rows if row.n and not row.stage})
     return "; ".join(f"{si(params)} parameters, {si(macs)} MACs per image" for params, macs in sizes)
 
 

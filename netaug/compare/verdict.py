@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netaug.compare.numbers import interval, rate, seconds
-from netaug.compare.plan import TUNE_HOLDOUT, Arm
+from netaug.compare.plan import TUNE_HOLDOUT, text
 from netaug.compare.records import RunRecord
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import ArmRow, Verdict
 from netaug.compare.statistics import Difference
+from netaug.compare.verdict_of_arms import judge_arms
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1
 NEAR_PERFECT = 97.0  # percent of training images right: little capacity is missing
@@ -26,7 +27,7 @@ def judge(
     request: CompareRequest,
     rows: Sequence[ArmRow],
     runs: Sequence[RunRecord],
-    rates: Mapping[Arm, float | None],
+    rates: Mapping[str, float | None],
 ) -> Verdict:
     """Put the rows into words.
 
@@ -41,6 +42,8 @@ def judge(
     """
     by_arm = {row.arm: row for row in rows}
     caveats = [*_network_caveats(rows), *_rate_caveats(request, rates), *_run_caveats(request, runs)]
+    if request.plan is not None:
+        return judge_arms(request.plan, rows, tuple(caveats))
     return Verdict(
         _headline(by_arm, _same_network(rows)),
         tuple(_sentences(by_arm)),
@@ -49,7 +52,7 @@ def judge(
     )
 
 
-def _headline(rows: Mapping[Arm, ArmRow], same_network: bool) -> str:
+def _headline(rows: Mapping[str, ArmRow], same_network: bool) -> str:
     netaug = rows.get("netaug")
     if not same_network:
         return "Not comparable: the arms ended with different networks."
@@ -68,7 +71,7 @@ def _headline(rows: Mapping[Arm, ArmRow], same_network: bool) -> str:
     return f"NetAug at equal epochs: {_PLAIN[effects[0]]}; {longer}: {_PLAIN[effects[1]]}."
 
 
-def _longer(rows: Mapping[Arm, ArmRow]) -> str:
+def _longer(rows: Mapping[str, ArmRow]) -> str:
     """How the longer baseline is spoken of: equal time only if the measured times bear it out."""
     ratio = _time_ratio(rows)
     if ratio is not None and abs(ratio - 1) > TIME_TOLERANCE:
@@ -76,7 +79,7 @@ def _longer(rows: Mapping[Arm, ArmRow]) -> str:
     return "at equal training time"
 
 
-def _time_ratio(rows: Mapping[Arm, ArmRow]) -> float | None:
+def _time_ratio(rows: Mapping[str, ArmRow]) -> float | None:
     """The longer baseline's training seconds over NetAug's; None if one is missing."""
     netaug, long = rows.get("netaug"), rows.get("baseline-long")
     if netaug is None or long is None or not netaug.train_seconds or long.train_seconds is None:
@@ -84,7 +87,7 @@ def _time_ratio(rows: Mapping[Arm, ArmRow]) -> float | None:
     return long.train_seconds / netaug.train_seconds
 
 
-def _sentences(rows: Mapping[Arm, ArmRow]) -> list[str]:
+def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
     netaug, long = rows.get("netaug"), rows.get("baseline-long")
     if netaug is None or netaug.n == 0:
         return []
@@ -117,7 +120,7 @@ def _sentence(when: str, difference: Difference | None) -> str:
     return f"{when} all {difference.n} pairs differ by exactly {text} points; that gives no interval."
 
 
-def _hints(rows: Mapping[Arm, ArmRow]) -> list[str]:
+def _hints(rows: Mapping[str, ArmRow]) -> list[str]:
     base, long = rows.get("baseline"), rows.get("baseline-long")
     if base is None or base.train_top1 is None or base.val_top1 is None:
         return []
@@ -149,23 +152,35 @@ def _same_network(rows: Sequence[ArmRow]) -> bool:
 
 
 def _network_caveats(rows: Sequence[ArmRow]) -> list[str]:
-    if _same_network(rows):
-        return []
-    sizes = ", ".join(f"{row.arm} {row.params} parameters and {row.macs} MACs" for row in rows if row.n)
-    return [f"The final networks differ, which must not be: {sizes}."]
+    found = []
+    for reference in dict.fromkeys(row.reference for row in rows if row.reference):
+        group = [row for row in rows if reference in (row.arm, row.reference)]
+        if not _same_network(group):
+            sizes = ", ".join(
+                f"{row.arm} {row.params} parameters and {row.macs} MACs" for row in group if row.n
+            )
+            found.append(f"The final networks differ, which must not be: {sizes}.")
+    return found
 
 
-def _rate_caveats(request: CompareRequest, rates: Mapping[Arm, float | None]) -> list[str]:
+def _rate_caveats(request: CompareRequest, rates: Mapping[str, float | None]) -> list[str]:
     if not request.tunes:
+        if request.plan is not None and len(
+            {key for arm in request.arms for key, _ in arm.own if key == "train.lr"}
+        ):
+            return ["No learning rate was tuned; arms whose best rates differ are judged unfairly."]
         return [
             "All arms share one learning rate. NetAug adds a second gradient, so the arms' best rates may "
             "differ; several --lr give each arm its own."
         ]
+    grids = [("learning rate", [rate(lr) for lr in request.lrs])] if len(request.lrs) > 1 else []
+    grids += [(key, [text(value) for value in values]) for key, values in request.further_grid]
     caveats = [
-        f"Each arm's learning rate was chosen from {', '.join(rate(lr) for lr in request.lrs)} with one seed "
+        f"Each arm's {name} was chosen from {', '.join(values)} with one seed "
         f"on {100 * TUNE_HOLDOUT:.0f} % of the training images, held out for that."
+        for name, values in grids
     ]
-    edges = {min(request.lrs), max(request.lrs)}
+    edges = {min(request.lrs), max(request.lrs)} if len(request.lrs) > 1 else set()
     at_edge = [f"{arm} ({rate(lr)})" for arm, lr in rates.items() if lr in edges]
     if at_edge:
         caveats.append(f"The best rate is at the edge of the grid for {', '.join(at_edge)}: widen --lr.")

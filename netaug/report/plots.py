@@ -7,7 +7,7 @@ import io
 import re
 import statistics
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
@@ -28,6 +28,7 @@ Axis = Literal["epoch", "seconds"]
 _INK, _GRID = "#010203", "#040506"
 _ARM_COLORS = {"baseline": "#010101", "netaug": "#020202", "baseline-long": "#030303"}
 _ARM_LINES: dict[str, Any] = {"baseline": "solid", "netaug": "solid", "baseline-long": (0, (4, 1.5))}
+_MORE = ("#cc79a7", "#7f7f7f", "#b8860b", "#6a5acd", "#8b4513", "#20b2aa", "#708090", "#dc143c")
 _CSS = {
     _INK: "var(--muted)",
     _GRID: "var(--line)",
@@ -81,14 +82,16 @@ def learning_curves(runs: Sequence[RunRecord], split: Split, axis: Axis) -> Mark
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(5.0, 3.3), layout="constrained")
         axes = figure.add_subplot()
-        for arm, color in _ARM_COLORS.items():
+        others = dict.fromkeys(run.spec.arm for run in drawn if run.spec.arm not in _ARM_COLORS)
+        colors = _ARM_COLORS | dict(zip(others, cycle(_MORE), strict=False))
+        for arm, color in colors.items():
             lines = [_points(run, split, axis) for run in drawn if run.spec.arm == arm]
             for line in lines:
                 axes.plot(*zip(*line, strict=True), color=color, linewidth=0.8, alpha=0.35)
             mean = _mean_line(lines)
             if mean:
                 marker = "o" if len(mean) == 1 else "None"
-                style = {"color": color, "linestyle": _ARM_LINES[arm], "marker": marker}
+                style = {"color": color, "linestyle": _ARM_LINES.get(arm, "solid"), "marker": marker}
                 axes.plot(*zip(*mean, strict=True), linewidth=2.0, **style)
                 late.append(mean[len(mean) // 5][1])
         axes.set_ylim(bottom=max(axes.get_ylim()[0], min(late) - 1.0))

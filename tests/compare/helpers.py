@@ -8,7 +8,7 @@ from rich.console import Console
 
 from netaug.compare import CompareRequest, Comparison
 from netaug.compare.engine import run_comparison
-from netaug.compare.plan import Arm, Phase, RunSpec
+from netaug.compare.plan import Phase, RunSpec
 from netaug.compare.records import Epoch, RunRecord, RunSummary
 
 FAKE_TRAIN = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_train.py")))
@@ -35,7 +35,7 @@ def run_fake(asked: CompareRequest) -> tuple[Comparison, str]:
 
 
 def record(
-    arm: Arm,
+    arm: str,
     seed: int,
     val_top1: float | None,
     *,
@@ -47,7 +47,7 @@ def record(
     epochs: int = 3,
 ) -> RunRecord:
     """A run's record; ``val_top1=None`` makes it a failed one."""
-    spec = RunSpec(arm, phase, seed, lr, None, 1)
+    spec = RunSpec(arm, phase, seed, lr, None, 1, (("netaug.enabled", arm == "netaug"),))
     if val_top1 is None:
         return RunRecord(spec, Path("nowhere"), None, lr, message="it broke")
     summary = RunSummary(epochs, val_top1, 1.1, train_top1, 1.0, seconds, 1000 * epochs, params, 23100, "val")

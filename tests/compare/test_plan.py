@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from netaug.compare.plan import RunSpec, final_runs, long_epochs, tune_runs
+from netaug.compare.request import Choice
 from tests.compare.helpers import request
 
 
 def test_arms_of_a_seed_differ_only_in_the_method():
-    runs = final_runs(request(Path("x"), seeds=3), {"netaug": 0.1, "baseline": 0.1})
+    runs = final_runs(request(Path("x"), seeds=3), {"netaug": Choice(0.1), "baseline": Choice(0.1)})
     assert [(run.arm, run.seed) for run in runs[:4]] == [
         ("netaug", 0),
         ("baseline", 0),
@@ -50,13 +51,14 @@ def test_long_baseline_takes_netaugs_time(netaug, baseline, expected):
 
 
 def test_a_run_fits_only_its_own_settings():
-    spec = RunSpec("netaug", "final", 1, 0.1, None, 2)
+    on, off = (("netaug.enabled", True),), (("netaug.enabled", False),)
+    spec = RunSpec("netaug", "final", 1, 0.1, None, 2, on)
     config = {
         "train": {"seed": 1, "lr": 0.1, "threads": 2, "epochs": 7},
         "netaug": {"enabled": True},
     }
     assert spec.fits(config)
-    assert not RunSpec("netaug", "final", 2, 0.1, None, 2).fits(config)
-    assert not RunSpec("netaug", "final", 1, 0.1, 8, 2).fits(config)
-    assert not RunSpec("baseline", "final", 1, 0.1, None, 2).fits(config)
+    assert not RunSpec("netaug", "final", 2, 0.1, None, 2, on).fits(config)
+    assert not RunSpec("netaug", "final", 1, 0.1, 8, 2, on).fits(config)
+    assert not RunSpec("baseline", "final", 1, 0.1, None, 2, off).fits(config)
     assert not spec.fits({})

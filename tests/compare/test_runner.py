@@ -9,6 +9,7 @@ from rich.console import Console
 from netaug.compare.ledger import Ledger
 from netaug.compare.plan import final_runs
 from netaug.compare.progress import Board
+from netaug.compare.request import Choice
 from netaug.compare.runner import Runner, child_error
 from netaug.errors import ConfigError, DataError
 from tests.compare.helpers import FAKE_TRAIN, request
@@ -28,7 +29,7 @@ def test_ctrl_c_ends_the_children_and_keeps_what_is_finished(tmp_path):
     board.out = asked.out
     runner = Runner(asked, Ledger(asked, {}), board, FAKE_TRAIN, poll_seconds=0.01)
     with pytest.raises(KeyboardInterrupt):
-        runner.run(final_runs(asked, {"netaug": None, "baseline": None}))
+        runner.run(final_runs(asked, {"netaug": Choice(), "baseline": Choice()}))
     pid = int((asked.out / "baseline-seed1" / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

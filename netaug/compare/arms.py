@@ -1,0 +1,118 @@
+"""What a comparison is made of: arms that differ in settings, and the plan that holds them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Budget = Literal["time", "macs"]
+Settings = tuple[tuple[str, Any], ...]
+"""Settings by dotted key, in order."""
+
+_RUN = re.compile(r"\{run:([^{}]+)\}")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training that is compared with others.
+
+    Args:
+        name: Its name, also that of its run folders.
+        recipe: What it trains, as for `netaug train`.
+        own: The settings it fixes. ``{run:STAGE}`` in a text stands for the run folder of a stage, of the same seed.
+        times: Factors on settings of the recipe, such as twice the epochs; see :func:`netaug.compare.settle`.
+        reference: The arm it is compared with; None if others are compared with it, or for a stage.
+        stage: Whether it is only trained for other arms: a teacher, or a pre-training.
+        once: Whether a stage is trained with seed 0 alone, for all seeds of the others.
+    """
+
+    name: str
+    recipe: str
+    own: Settings = ()
+    times: Settings = ()
+    reference: str | None = None
+    stage: bool = False
+    once: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the stages that come before it."""
+        return tuple(dict.fromkeys(name for _, value in self.own for name in mentioned(value)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which arms are trained, and what is made equal between them beside the epochs.
+
+    Args:
+        name: Its name.
+        arms: In the order of the table.
+        settings: Settings of all arms, on top of their recipes.
+        budgets: What else is made equal: for each arm its reference is trained again for the arm's measured
+            training time (``time``), or for its multiply-accumulates (``macs``).
+        grid: Values by dotted key, of which each arm gets the best on held-out training images.
+        seeds: Runs per arm; None leaves that to the command line.
+        about: One line for lists.
+    """
+
+    name: str
+    arms: tuple[Arm, ...]
+    settings: Settings = ()
+    budgets: tuple[Budget, ...] = ("time",)
+    grid: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    seeds: int | None = None
+    about: str = ""
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def against(self, reference: str) -> tuple[Arm, ...]:
+        """The arms that are compared with that one."""
+        return tuple(arm for arm in self.arms if arm.reference == reference)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The arms that others are compared with."""
+        return tuple(dict.fromkeys(arm.reference for arm in self.arms if arm.reference))
+
+    def levels(self) -> list[list[Arm]]:
+        """The arms in the order in which they can be trained: those of a level need none of the same or a later one.
+
+        References come last in a level: what keeps a network from being widened shows before any time is spent.
+        """
+        depth: dict[str, int] = {}
+
+        def deep(arm: Arm) -> int:
+            if arm.name not in depth:
+                depth[arm.name] = 1 + max((deep(self.arm(name)) for name in arm.needs), default=-1)
+            return depth[arm.name]
+
+        found: list[list[Arm]] = []
+        for level in range(1 + max(deep(arm) for arm in self.arms)):
+            mine = [arm for arm in self.arms if depth[arm.name] == level]
+            found.append(sorted(mine, key=lambda arm: arm.name in self.references))
+        return found
+
+
+def two_arms(recipe: str) -> Plan:
+    """The plan of a recipe alone: with and without NetAug, at equal epochs and at equal time."""
+    baseline = Arm("baseline", recipe, (("netaug.enabled", False),))
+    netaug = Arm("netaug", recipe, (("netaug.enabled", True),), reference="baseline")
+    return Plan(recipe, (baseline, netaug))
+
+
+def mentioned(value: object) -> list[str]:
+    """The stages whose run folders a setting names."""
+    if isinstance(value, list | tuple):
+        return [name for item in value for name in mentioned(item)]
+    return _RUN.findall(value) if isinstance(value, str) else []
+
+
+def filled(value: Any, folders: Mapping[str, str]) -> Any:
+    """A setting with the run folders of stages in place."""
+    if isinstance(value, list | tuple):
+        return [filled(item, folders) for item in value]
+    return _RUN.sub(lambda match: folders[match[1]], value) if isinstance(value, str) else value

@@ -1,0 +1,121 @@
+"""References that are trained for another arm's time or MACs: how long, and which arms share one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from netaug.compare.arms import Arm, Budget, Plan
+from netaug.compare.ledger import Ledger
+from netaug.compare.plan import Phase, long_epochs
+from netaug.compare.records import RunRecord, RunSummary
+
+NEAR = 0.05  # relative; lengths closer than this are one
+_COST = {"time": "train_seconds", "macs": "train_macs"}
+_WORD = {"time": "long", "macs": "macs"}
+
+
+@dataclass(frozen=True)
+class Longer:
+    """A reference that trains longer.
+
+    Args:
+        name: Of the arm it is.
+        reference: The reference whose settings it has.
+        epochs: How long.
+    """
+
+    name: str
+    reference: Arm
+    epochs: int
+
+
+def longer_names(plan: Plan) -> dict[str, str]:
+    """Names that longer references may have, each with its reference."""
+    return {
+        _name(plan, arm, budget): arm.reference
+        for arm in plan.arms
+        if arm.reference
+        for budget in plan.budgets
+    }
+
+
+def sure_names(plan: Plan) -> list[str]:
+    """Those that will surely be trained: of a reference that one arm alone is compared with, in one budget."""
+    names = longer_names(plan)
+    return [
+        name
+        for name, reference in names.items()
+        if len(plan.against(reference)) == 1 and len(plan.budgets) == 1
+    ]
+
+
+def find_longer(plan: Plan, runs: Sequence[RunRecord], ledger: Ledger, phase: Phase) -> list[Longer]:
+    """The longer references that the finished runs of a phase ask for; the ledger remembers who shares which.
+
+    An arm whose cost is within 5 % of its reference's is compared with the reference itself, unless it is the only
+    one; lengths within 5 % of each other are trained once.
+    """
+    found: dict[str, Longer] = {}
+    for arm in plan.arms:
+        for budget in plan.budgets if arm.reference else ():
+            costs = _costs(runs, arm, budget)
+            if not costs or not arm.reference:
+                continue
+            epochs = costs[0][2]
+            measured = long_epochs(epochs, [cost for cost, _, _ in costs], [other for _, other, _ in costs])
+            name = ledger.longer(arm.name, budget)
+            if name is None:
+                name = _decide(plan, arm, budget, costs, measured, found)
+                ledger.longer(arm.name, budget, name)
+            if name != arm.reference and name not in found:
+                decided = ledger.long_epochs(f"{phase} {name}", measured)
+                found[name] = Longer(name, plan.arm(arm.reference), decided)
+    return list(found.values())
+
+
+def _decide(
+    plan: Plan,
+    arm: Arm,
+    budget: Budget,
+    costs: Sequence[tuple[float, float, int]],
+    measured: int,
+    found: Mapping[str, Longer],
+) -> str:
+    """The arm that has this arm's budget: its reference, a longer one that is there, or another."""
+    assert arm.reference
+    alone = len(plan.against(arm.reference)) == 1
+    ratio = statistics.median(cost / other if other > 0 else 1.0 for cost, other, _ in costs)
+    if not alone and ratio <= 1 + NEAR:
+        return arm.reference
+    for longer in found.values():
+        if longer.reference.name == arm.reference and abs(measured / longer.epochs - 1) <= NEAR:
+            return longer.name
+    return _name(plan, arm, budget)
+
+
+def _name(plan: Plan, arm: Arm, budget: Budget) -> str:
+    assert arm.reference
+    name = f"{arm.reference}-{_WORD[budget]}"
+    if len(plan.against(arm.reference)) == 1:
+        return name
+    case = arm.reference.rpartition(".")[0]
+    return f"{name}-{arm.name.removeprefix(f'{case}.') if case else arm.name}"
+
+
+def _costs(runs: Sequence[RunRecord], arm: Arm, budget: Budget) -> list[tuple[float, float, int]]:
+    """Cost of the arm, of its reference and epochs of the reference, for each pair of finished runs."""
+    done = {(run.spec.arm, run.spec.seed, _place(run)): run.summary for run in runs if run.summary}
+    found: list[tuple[float, float, int]] = []
+    for (name, seed, place), summary in done.items():
+        reference: RunSummary | None = done.get((str(arm.reference), seed, place))
+        if name == arm.name and reference is not None:
+            mine, other = (float(getattr(run, _COST[budget])) for run in (summary, reference))
+            found.append((mine, other, reference.epochs))
+    return found
+
+
+def _place(run: RunRecord) -> object:
+    """What besides the seed pairs two runs: when tuning, the choice."""
+    return run.spec.choice if run.spec.phase == "tune" else None

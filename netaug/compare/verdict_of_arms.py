@@ -1,0 +1,87 @@
+"""What a comparison of several arms allows to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netaug.compare.arms import Plan
+from netaug.compare.numbers import interval, plus_minus
+from netaug.compare.results import ArmRow, Verdict
+from netaug.compare.statistics import Difference, holm, p_value
+
+_WORDS = {
+    "higher": "better",
+    "lower": "worse",
+    "unclear": "no difference shown",
+    "unknown": "too few runs to tell",
+}
+_FAMILY = 0.05
+
+
+def judge_arms(plan: Plan, rows: Sequence[ArmRow], caveats: Sequence[str]) -> Verdict:
+    """Put the rows of a plan's arms into words.
+
+    Args:
+        plan: The arms.
+        rows: One per arm.
+        caveats: What limits the answer anyway.
+    """
+    compared = [row for row in rows if row.reference is not None and row.vs_baseline is not None]
+    compared = [row for row in compared if row.arm in {arm.name for arm in plan.arms}]
+    sentences = [_sentence(row) for row in compared]
+    for name in dict.fromkeys(arm.name for arm in plan.arms if not arm.stage):
+        row = next((row for row in rows if row.arm == name), None)
+        if row is None or row.n == 0:
+            sentences.append(f"{name}: no run finished.")
+    return Verdict(_headline(compared), tuple(sentences), (), (*_together(compared), *caveats))
+
+
+def _headline(rows: Sequence[ArmRow]) -> str:
+    if not rows:
+        return "Nothing could be compared."
+    parts = []
+    for effect, words in _WORDS.items():
+        names = [row.arm for row in rows if row.vs_baseline and row.vs_baseline.effect == effect]
+        if names:
+            parts.append(f"{words}: {', '.join(names)}")
+    references = list(dict.fromkeys(row.reference for row in rows))
+    other = str(references[0]) if len(references) == 1 else "its reference"
+    return f"Against {other}, {'; '.join(parts)}."
+
+
+def _sentence(row: ArmRow) -> str:
+    found = [f"{row.arm} {plus_minus(row.val_top1)} %: {_said(row.vs_baseline)} against {row.reference}"]
+    if row.long:
+        found.append(f"{_said(row.vs_long)} at equal training time ({row.long})")
+    if row.macs_arm:
+        found.append(f"{_said(row.vs_macs)} at equal MACs ({row.macs_arm})")
+    return "; ".join(found) + "."
+
+
+def _said(difference: Difference | None) -> str:
+    if difference is None:
+        return "no pair of runs"
+    return f"{interval(difference)} points (n = {difference.n}; {_WORDS[difference.effect]})"
+
+
+def _together(rows: Sequence[ArmRow]) -> list[str]:
+    """How many comparisons were made, and which differences stand when that is taken into account."""
+    all_of = {
+        f"{row.arm}{when}": difference
+        for row in rows
+        for when, difference in (
+            ("", row.vs_baseline),
+            (" at equal time", row.vs_long),
+            (" at equal MACs", row.vs_macs),
+        )
+        if difference is not None
+    }
+    p_values = {name: p for name, difference in all_of.items() if (p := p_value(difference)) is not None}
+    if len(p_values) < 2:
+        return []
+    standing = [name for name, p in holm(p_values).items() if p < _FAMILY]
+    stand = f"these stand: {', '.join(standing)}" if standing else "none stands"
+    return [
+        f"{len(p_values)} differences were looked at, and 1 in 20 intervals misses by chance. All together at 95 % "
+        f"(Holm 1979), {stand}."
+    ]
