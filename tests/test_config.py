@@ -48,6 +48,8 @@ def test_training_settings_out_of_range_are_refused_by_name(key: str, value: flo
         {"batch_share": 0.0},
         {"augment_every": 0},
         {"augment_every": 1.5},
+        {"start": 1.0},
+        {"start": -0.1},
         {"width_until": 2.0},
     ],
 )
@@ -66,6 +68,7 @@ def test_netaug_settings_become_those_of_augment() -> None:
         alpha=0.5,
         batch_share=0.25,
         augment_every=3,
+        start=0.05,
         width_until=0.1,
         expand_until=0.2,
         keep=("stem*",),

@@ -157,10 +157,11 @@ class NetAugConfig:
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
         augment_every: Steps from one with an augmented pass to the next, the run's first step among them. Between
             them the added weights rest: neither momentum nor weight decay moves them.
+        start: Progress in [0, 1) before which nothing is augmented nor sorted.
         width_until: Progress in [0, 1] up to which `width` groups are augmented.
         expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
         keep: Glob patterns of groups or modules that stay at base width.
-        sort: Whether hidden channels are sorted by importance at epoch starts while progress < width_until.
+        sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until.
     """
 
     enabled: bool = True
@@ -171,6 +172,7 @@ class NetAugConfig:
     alpha: float = 1.0
     batch_share: float = 1.0
     augment_every: int = 1
+    start: float = 0.0
     width_until: float = 0.5
     expand_until: float = 1.0
     keep: tuple[str, ...] = ()
@@ -189,6 +191,7 @@ class NetAugConfig:
             alpha=self.alpha,
             batch_share=self.batch_share,
             augment_every=self.augment_every,
+            start=self.start,
             width_until=self.width_until,
             expand_until=self.expand_until,
             seed=seed,

@@ -105,7 +105,9 @@ def _refuse_if_only_base_fits(
     """Every time of the training in which something is drawn needs a step above base that fits."""
     limit = config.max_macs_ratio
     assert limit is not None
-    for progress in sorted({0.0, config.width_until, config.expand_until}):
+    for progress in sorted(
+        {max(config.start, time) for time in (0.0, config.width_until, config.expand_until)}
+    ):
         roles = {role for role in ("width", "expand") if is_augmented(role, config, progress)}
         steps = {
             group.name: min(above)
@@ -114,7 +116,8 @@ def _refuse_if_only_base_fits(
         }
         if steps and min(steps.values()) > limit * base:
             least = min(steps, key=lambda name: steps[name])
-            when = f" when only {' and '.join(sorted(roles))} groups are augmented" if progress else ""
+            late = progress > config.start
+            when = f" when only {' and '.join(sorted(roles))} groups are augmented" if late else ""
             raise ConfigError(
                 f"max_macs_ratio leaves nothing but the base network{when}.",
                 got=f"{limit:g}",

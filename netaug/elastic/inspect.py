@@ -41,7 +41,7 @@ class Inspection:
         base: The network given.
         widest: The widest network.
         drawn: Mean over draws while every kind of group is augmented.
-        drawn_late: Mean over draws after ``width_until``.
+        drawn_late: Mean over draws after ``width_until``, and not before ``start``.
         drawn_most: The draw of either phase with the most MACs.
         config: The settings it was made with.
     """
@@ -79,11 +79,13 @@ class Inspection:
         table.add_column("network")
         for column in ("parameters", "MACs", "x base"):
             table.add_column(column, justify="right")
-        until = f"{self.config.width_until:.0%}"
+        start, until = self.config.start, self.config.width_until
+        since = f"from {start:.0%} " if start else ""
+        early = [(f"drawn, mean {since}until {until:.0%} of training", self.drawn)]
         rows = [
             ("base (what you ship)", self.base),
-            (f"drawn, mean until {until} of training", self.drawn),
-            (f"drawn, mean after {until}", self.drawn_late),
+            *(early if start < until else []),
+            (f"drawn, mean after {max(start, until):.0%}", self.drawn_late),
             ("drawn, largest", self.drawn_most),
             ("widest (its parameters are what training stores)", self.widest),
         ]
@@ -137,7 +139,8 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
     def drawn(progress: float) -> list[Counts]:
         return [count(supernet.sample(step, progress)) for step in range(draws)]
 
-    early, late = drawn(0.0), drawn(min(1.0, supernet.config.width_until))
+    start, until = supernet.config.start, supernet.config.width_until
+    early, late = drawn(start), drawn(max(start, until))
     return Inspection(
         groups=supernet.groups,
         base=count({}),

@@ -62,6 +62,7 @@ class AugmentConfig:
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
         augment_every: Steps from one with an augmented pass to the next, the first of the training among them. In
             the steps between only the base network learns; the added weights and their optimizer states rest.
+        start: Progress in [0, 1) before which nothing is augmented; until then added weights rest as they began.
         width_until: Progress in [0, 1] up to which ``width`` groups are augmented.
         expand_until: Progress in [0, 1] up to which ``expand`` groups are augmented.
         seed: Keys every draw of widths and the initial values of the added weights.
@@ -75,6 +76,7 @@ class AugmentConfig:
     alpha: float = 1.0
     batch_share: float = 1.0
     augment_every: int = 1
+    start: float = 0.0
     width_until: float = 0.5
     expand_until: float = 1.0
     seed: int = 0
@@ -90,6 +92,7 @@ class AugmentConfig:
             ("alpha", "a number > 0", 0.0 < self.alpha < math.inf),
             ("batch_share", "a number in (0, 1]", 0.0 < self.batch_share <= 1.0),
             ("augment_every", "a whole number of at least 1", _counts(self.augment_every)),
+            ("start", "a number in [0, 1)", 0.0 <= self.start < 1.0),
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
             ("expand_until", "a number in [0, 1]", 0.0 <= self.expand_until <= 1.0),
         ):

@@ -156,8 +156,8 @@ class Supernet(nn.Module):
         """The passes of one training step: the base network, then one drawn wider network (weight alpha).
 
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
-        In the phase in which nothing is augmented any more, and between two steps of ``config.augment_every``, there
-        is only the base pass; added weights then have no gradient, and optimizers leave such weights alone.
+        While nothing is augmented yet or any more, and between two steps of ``config.augment_every``, there is only
+        the base pass; added weights then have no gradient, and optimizers leave such weights alone.
 
         Args:
             step: Number of the training step, from 0.

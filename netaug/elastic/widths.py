@@ -110,4 +110,4 @@ def _ladder(group: Group, ratio: float) -> list[float]:
 def is_augmented(role: str, config: AugmentConfig, progress: float) -> bool:
     """Whether groups of this role still widen at this progress in [0, 1]."""
     until = {"width": config.width_until, "expand": config.expand_until}.get(role, 0.0)
-    return progress < until or until == 1.0
+    return config.start <= progress and (progress < until or until == 1.0)

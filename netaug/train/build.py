@@ -15,12 +15,12 @@ import netaug
 from netaug.config import ModelConfig, RunConfig
 from netaug.data.batch import DataInfo
 from netaug.elastic import AugmentConfig, Supernet, augment
-from netaug.elastic.widths import is_augmented
 from netaug.errors import ConfigError, ModelError, UnsupportedModelError, first_line
 from netaug.models import create_model, default_image_size, initialize
 from netaug.models.dropout import with_dropout
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
+from netaug.train.augmenting import refuse_if_never_drawn
 from netaug.train.card import ModelCard
 from netaug.train.freeze import freeze, frozen_groups
 from netaug.train.network import BaseOnly, Network
@@ -98,7 +98,7 @@ def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Networ
         freeze(model, config.train.freeze, _head(config.model, info))
     if config.netaug.enabled:
         supernet = _augmented(model, example, config.netaug.augment_config(seed), config.train.freeze)
-        _refuse_if_never_drawn(supernet)
+        refuse_if_never_drawn(supernet)
         return supernet
     return BaseOnly(model, profile(model, example).macs)
 
@@ -208,19 +208,6 @@ def _check_logits(outputs: object, name: str, shape: tuple[int, int], when: str 
 def _kind_and_line(error: Exception) -> str:
     line = first_line(error)
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-def _refuse_if_never_drawn(supernet: Supernet) -> None:
-    config = supernet.config
-    for group in supernet.groups.values():
-        if group.most > group.base and max(group.ratios) > 1 and is_augmented(group.role, config, 0.0):
-            return
-    raise ConfigError(
-        "NetAug is on, but no step would train a wider network.",
-        got=f"netaug.width_until {config.width_until:g}, netaug.expand_until {config.expand_until:g}",
-        allowed="above 0 for a kind of group that the network has and whose multipliers go above 1",
-        fix="raise one of them; --netaug.enabled false trains the baseline",
-    )
 
 
 @contextmanager

@@ -52,7 +52,8 @@ class Trainer:
         task: Loss and metrics.
         normalizer: Moves and normalises images.
         config: Epochs, rates, seed.
-        sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts; 0 never sorts.
+        sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts, once something is
+            augmented; 0 never sorts.
         world: The processes that train together, each on its share of ``data``; all come to the same weights.
         preparation: What teaches beside the labels, and what mixes images.
 
@@ -329,8 +330,9 @@ class Trainer:
         return self.task.metrics(added(in_turns(sums, self.world, self.normalizer.device)))
 
     def _sort(self, epoch: int) -> None:
-        # Not before the first epoch: untrained channels have no importance yet, and both arms keep one init.
-        wanted = 0 < epoch / self.config.epochs < self.sort_until
-        if wanted and not isinstance(self.network, BaseOnly):
+        if isinstance(self.network, BaseOnly):
+            return
+        # Not before anything is augmented: untrained channels have no importance yet, and both arms keep one init.
+        if self.network.config.start < epoch / self.config.epochs < self.sort_until:
             averages = () if self._average is None else (cast(Supernet, self._average.network),)
             self.network.sort_channels(self.optimizer, averages)

@@ -18,6 +18,7 @@ from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
 from netaug.tasks import ClassificationTask
 from netaug.train.advice import advise
+from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, check_trains, example_input
 from netaug.train.compiling import check_compiler, compile_base
 from netaug.train.console import TrainingConsole
@@ -95,6 +96,7 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
     teaching = open_teaching(config, data, normalizer, world)
     with world.together():
         trainer = _trainer(network, data, config, normalizer, world, teaching)
+        check_steps(network, trainer.total_steps)
     with ExitStack() as lock:
         with world.together():
             if world.first:

@@ -11,6 +11,7 @@ from torch import nn
 from netaug.config import ModelConfig, NetAugConfig, RunConfig, TrainConfig
 from netaug.data import DataInfo
 from netaug.errors import ConfigError, ModelError
+from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, check_trains, example_input, make_card
 from netaug.train.network import BaseOnly
 
@@ -101,12 +102,24 @@ def test_batches_too_small_for_batch_norm_are_refused() -> None:
     assert not model[1].num_batches_tracked  # type: ignore[truthy-bool]
 
 
+def test_a_run_none_of_whose_steps_is_augmented_is_refused() -> None:
+    model = build_model(MICRO, INFO, 0)
+    network = build_network(
+        model, RunConfig(model=MICRO, netaug=NetAugConfig(start=0.5, augment_every=8)), INFO
+    )
+    check_steps(network, 9)
+    check_steps(build_network(model, RunConfig(model=MICRO, netaug=NetAugConfig(enabled=False)), INFO), 8)
+    with pytest.raises(ConfigError, match=r"none of the 8 steps(?s:.*)augment_every 8, netaug\.start 0\.5"):
+        check_steps(network, 8)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         NetAugConfig(width_until=0.0, expand_until=0.0),
         NetAugConfig(width=(1.0,), expand_until=0.0),
         NetAugConfig(width_until=0.0, expand=(1.0,)),
+        NetAugConfig(start=0.5, width_until=0.5, expand_until=0.4),
     ],
 )
 def test_a_schedule_that_never_widens_is_refused(settings: NetAugConfig) -> None:

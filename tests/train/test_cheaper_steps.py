@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
+from netaug.elastic.inspect import describe
 from netaug.train.loop import Trainer
 from netaug.train.tally import Tally
 from tests import tiny
@@ -90,3 +91,38 @@ def test_gradients_of_a_step_between_are_those_of_the_base_network_alone() -> No
     for name, parameter in network.named_parameters():
         assert torch.equal(supernet.base.get_parameter(name).grad, parameter.grad)  # type: ignore[arg-type]
     assert all(parameter.grad is None for parameter in supernet.added.values())
+
+
+def test_before_the_start_only_the_base_network_learns() -> None:
+    """The steps after it have the draws that they have without the setting."""
+    subject, always = started(start=0.5), started().network
+    network = subject.network
+    before = added_state(subject)
+    for step in range(2):
+        assert take(subject, step).widths() == {}
+    now = added_state(subject)
+    assert all(torch.equal(before[name], now[name]) for name in before)
+    assert take(subject, 2).widths() == always.sample(2, 0.5)  # type: ignore[union-attr]
+    assert not torch.equal(now["stem/0/weight[0]"], network.added["stem/0/weight[0]"])  # type: ignore[union-attr,operator]
+    assert [network.widens(0, progress) for progress in (0.0, 0.49, 0.5, 0.51)] == [False, False, True, True]
+
+
+def test_channels_are_not_sorted_before_the_added_ones_have_learned() -> None:
+    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(start=0.4))
+    events: list[object] = []
+    config = TrainConfig(epochs=5, warmup_epochs=0, lr=0.01)
+    subject = trainer(supernet, config, steps=1, sort_until=0.9)
+    supernet.sort_channels = lambda optimizer, averages: events.append("sorts")  # type: ignore[method-assign,assignment,return-value]
+    for record in subject.fit():
+        events.append(record.epoch)
+    assert events == [0, 1, 2, "sorts", 3, "sorts", 4]
+
+
+def test_inspect_tells_the_draws_from_the_start_on() -> None:
+    found = describe(tiny.build("inverted"), tiny.images(), AugmentConfig(start=0.2))
+    assert "mean from 20% until 50% of training" in str(found)
+    assert found.drawn.macs > found.drawn_late.macs > found.base.macs
+    late = describe(tiny.build("inverted"), tiny.images(), AugmentConfig(start=0.6))
+    assert "until 50%" not in str(late)
+    assert "mean after 60%" in str(late)
+    assert late.drawn == late.drawn_late
