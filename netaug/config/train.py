@@ -54,6 +54,8 @@ class TrainConfig:
         checkpoint_every: Epochs between checkpoints; the last epoch always is.
         checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
         keep_checkpoints: How many checkpoints are kept; older ones are removed.
+        measure_gradients: Steps between two measurements of the augmented pass's share in the gradient on the base
+            network's weights; 0 never measures. It changes nothing that is learned.
         tensorboard: Whether curves are also written for TensorBoard, into the run folder; needs netaug[tensorboard].
         sync_batchnorm: Whether batch norm in training uses the statistics of all processes' images instead of those of
             each process's own; on CUDA only.
@@ -91,6 +93,7 @@ class TrainConfig:
     checkpoint_every: int = 1
     checkpoint_minutes: float | None = 10.0
     keep_checkpoints: int = 2
+    measure_gradients: int = 20
     tensorboard: bool = False
     wandb: str | None = None
     sync_batchnorm: bool = False
@@ -101,6 +104,7 @@ class TrainConfig:
             self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
         self._require("skip_nonfinite", self.skip_nonfinite >= 0, "a whole number, at least 0")
         self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
+        self._require("measure_gradients", self.measure_gradients >= 0, "a whole number, at least 0")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")
         self._require("timeout_minutes", 0 < self.timeout_minutes < math.inf, "a number above 0")

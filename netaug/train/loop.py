@@ -23,6 +23,7 @@ from netaug.train.ema import Average
 from netaug.train.exchange import Exchange, Notes
 from netaug.train.explain import explained
 from netaug.train.freeze import keep_statistics
+from netaug.train.gradients import GradientWatch
 from netaug.train.guard import FiniteGuard
 from netaug.train.layers import layer_scales
 from netaug.train.network import BaseOnly, Network
@@ -89,6 +90,7 @@ class Trainer:
         every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
         self._average = None if config.ema_decay is None else Average(network, config.ema_decay)
         self._skips, self._losses = Skips(config.skip_nonfinite), LossLog(every)
+        self._gradients = GradientWatch(network.base.parameters(), config.measure_gradients)
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
         self._schedule = Schedule(config, len(data.train))
         self.total_steps = self._schedule.total_steps
@@ -178,6 +180,7 @@ class Trainer:
                 train_macs=total.macs,
                 widths=tally.widths(),
                 val_mean_per_class=validated.get("mean_per_class"),
+                **tally.gradients(),
             )
 
     @property
@@ -229,6 +232,7 @@ class Trainer:
         pieces = self.preparation.pieces(step, epoch, batch, (images_NCHW, labels_N), cut)
         tally.macs += len(batch) * self.preparation.teacher_macs
         self._exchange.statistics.start()
+        self._gradients.start(step)
         for pass_ in self.network.passes(step, step / self.total_steps, wide_first=lessons.wide_first):
             tally.draw(pass_)
             for piece in pieces:
@@ -250,6 +254,8 @@ class Trainer:
                         self._losses.add(step, len(piece.targets) / len(batch) * loss)
                 indices_N = batch.indices_N[piece.rows][: len(y)]
                 self._guard.add(taught, pass_.name, step, self.lr(step), indices_N)
+            self._gradients.passed(pass_.name)
+        tally.add_gradients(self._gradients.finish())
 
     def _meet(self, step: int, failure: NetaugError | None) -> bool:
         """Add up what all processes have; an error on one of them is an error on all, before weights change.

@@ -21,7 +21,7 @@ FREE = (
     *("data.root", "data.class_names", "data.workers", "data.download", "data.eval_batch_size"),
     *("train.device", "train.threads", "train.checkpoint_every", "train.checkpoint_minutes"),
     *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "train.timeout_minutes"),
-    *("train.skip_nonfinite", "model.weights"),
+    *("train.skip_nonfinite", "train.measure_gradients", "model.weights"),
 )
 """Settings that a run may go on with other values of: they do not change what is learned, or only where."""
 EXTENDABLE = "train.epochs"

@@ -35,6 +35,9 @@ class EpochRecord:
             teacher included.
         widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
         val_mean_per_class: Mean over classes of the percentage right; None where it is not customary or not evaluated.
+        gradient_share: Of the augmented pass, in [0, 1]: its gradient's norm over the sum of both passes' norms, on the
+            base network's weights; mean over the epoch's measured steps, of this process's images. None without any.
+        gradient_cosine: Of the angle between the two passes' gradients there, in [-1, 1]; None likewise.
     """
 
     epoch: int
@@ -50,6 +53,8 @@ class EpochRecord:
     train_macs: int
     widths: dict[str, float]
     val_mean_per_class: float | None = None
+    gradient_share: float | None = None
+    gradient_cosine: float | None = None
 
 
 class Tally:
@@ -66,6 +71,7 @@ class Tally:
         self._sums: Tensor | None = None
         self._channels: dict[str, int] = {}
         self._draws = 0
+        self._gradients: Tensor | None = None
         self.images = 0
         self.macs = 0
         self.seconds = 0.0
@@ -85,14 +91,21 @@ class Tally:
             for group, channels in pass_.widths.items():
                 self._channels[group] = self._channels.get(group, 0) + channels
 
+    def add_gradients(self, measured: Tensor | None) -> None:
+        """Count what :meth:`GradientWatch.finish` found in a step."""
+        if measured is not None:
+            self._gradients = measured if self._gradients is None else self._gradients + measured
+
     def mark(self) -> Callable[[], None]:
         """Remember what this process has added up; calling the result goes back to it."""
         sums, channels = self._sums, dict(self._channels)
         counts = self._draws, self.images, self.macs
+        gradients = self._gradients
 
         def back() -> None:
             self._sums = torch.zeros_like(self._sums) if sums is None and self._sums is not None else sums
             self._channels, (self._draws, self.images, self.macs) = channels, counts
+            self._gradients = gradients
 
         return back
 
@@ -114,15 +127,24 @@ class Tally:
         """Mean channels per group over the augmented passes."""
         return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
 
+    def gradients(self) -> dict[str, float]:
+        """The fields of the record about gradients: means over the measured steps; empty without any."""
+        share, cosine, count = (0.0, 0.0, 0.0) if self._gradients is None else self._gradients.tolist()
+        if not count:
+            return {}
+        return {"gradient_share": round(share / count, 4), "gradient_cosine": round(cosine / count, 4)}
+
     def state_dict(self) -> dict[str, Any]:
         """All of it as plain values and a tensor, by ranks; all processes have to ask."""
         sums, counts = self._gathered()
         state = {"draws": self._draws, "seconds": self.seconds, "channels": dict(self._channels)}
-        return {**state, "sums": sums, "counts": counts}
+        return {**state, "sums": sums, "counts": counts, "gradients": self._gradients}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Go on from what :meth:`state_dict` gave; rank 0 takes it all if the number of processes is another."""
         self._draws, self.seconds, self._channels = state["draws"], state["seconds"], dict(state["channels"])
+        gradients = state.get("gradients")
+        self._gradients = None if gradients is None else gradients.to(device)
         sums, counts = state["sums"].to(device), state["counts"]
         if len(counts) == self._world.size:
             self._sums, (self.images, self.macs) = sums[self._world.rank], counts[self._world.rank]

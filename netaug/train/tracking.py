@@ -148,6 +148,8 @@ def epoch_values(record: EpochRecord) -> dict[str, float]:
         "val/loss": record.val_loss,
         "val/top1": record.val_top1,
         "val/mean_per_class": record.val_mean_per_class,
+        "train/gradient_share": record.gradient_share,
+        "train/gradient_cosine": record.gradient_cosine,
         "epoch/lr": record.lr,
         "epoch/images_per_second": record.images_per_second,
         "epoch/train_seconds": record.seconds,
