@@ -71,4 +71,5 @@ class GradientWatch:
 
 def _norm(tensors: Iterable[Tensor]) -> Tensor:
     norms: list[Tensor] = list(torch._foreach_norm(list(tensors)))
-    return torch.linalg.vector_norm(torch.stack(norms))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return norm
