@@ -29,9 +29,9 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def compare(request: CompareRequest) -> Comparison:
     """Train the arms, and their references at the arms' measured cost; compare them.
 
-    Writes ``compare.json``, ``compare.csv``, ``table.txt``, ``report.html`` and, for each run, its folder and
-    log into ``request.out``. Progress goes to the standard error stream. The same request continues an
-    interrupted comparison.
+    Writes ``compare.json``, ``compare.csv``, ``table.txt``, ``report.html``, ``report.md``, ``arms.csv``,
+    ``differences.csv`` and, for each run, its folder and log into ``request.out``. Progress goes to the standard
+    error stream. The same request continues an interrupted comparison.
 
     Args:
         request: Recipe, settings, seeds, folder.
@@ -154,9 +154,9 @@ def _last(runs: Sequence[RunRecord]) -> str:
 
 
 def _write(comparison: Comparison) -> None:
-    from netaug.report.html import write_page  # matplotlib is slow to load and needed only now
+    from netaug.report import write_report  # matplotlib is slow to load and needed only now
 
     out = comparison.request.out
     write_csv(comparison, out / "compare.csv")
     (out / "table.txt").write_text(as_text(comparison), encoding="utf-8")
-    write_page(comparison, out / "report.html")
+    write_report(comparison, out)

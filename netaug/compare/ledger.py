@@ -14,7 +14,7 @@ from netaug.compare.request import CompareRequest
 from netaug.errors import RunFolderError
 
 FILE = "compare.json"
-OUTCOMES = ("compare.csv", "table.txt", "report.html")
+OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
 _RUN_FILES = ("config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "summary.json")
 
 

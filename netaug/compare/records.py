@@ -32,12 +32,15 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of ``metrics.jsonl``; validation is None in epochs without it."""
+    """One line of ``metrics.jsonl``; validation is None in epochs without it, gradients where not measured."""
 
     epoch: int
     train_top1: float
     val_top1: float | None
     seconds: float
+    train_macs: int = 0
+    gradient_share: float | None = None
+    gradient_cosine: float | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,9 @@ def _read_curve(folder: Path) -> tuple[Epoch, ...]:
     for line in lines:
         try:
             content = json.loads(line)
-            epochs.append(Epoch(**{item.name: content[item.name] for item in fields(Epoch)}))
+            known = {item.name: content[item.name] for item in fields(Epoch) if item.default is MISSING}
+            further = {item.name for item in fields(Epoch)}.intersection(content)
+            epochs.append(Epoch(**known | {name: content[name] for name in further}))
         except (ValueError, KeyError, TypeError):  # the last line of a killed run may be cut off
             break
     return tuple(epochs)

@@ -1,58 +1,91 @@
-"""The page of a comparison: one self-contained HTML file."""
+"""The page of a comparison: one self-contained HTML file that asks for nothing from outside."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from netaug.report.plots import Axis, Split, learning_curves, paired_differences
+from netaug.report import looks
+from netaug.report.plots import Axis, Quantity, curves, paired_differences
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
 
-_CURVES: tuple[tuple[Split, Axis, str], ...] = (
-    ("val", "epoch", "Evaluation images, by epoch"),
-    ("val", "seconds", "Evaluation images, by training time"),
-    ("train", "epoch", "Training images, by epoch"),
-    ("train", "seconds", "Training images, by training time"),
+_CURVES: tuple[tuple[Quantity, Axis, str], ...] = (
+    ("val", "epoch", "Evaluation images"),
+    ("train", "epoch", "Training images"),
 )
+_COSTS: tuple[tuple[Quantity, Axis, str], ...] = (
+    ("val", "seconds", "Against training time"),
+    ("val", "macs", "Against arithmetic"),
+)
+_GRADIENTS: tuple[tuple[Quantity, Axis, str], ...] = (
+    ("share", "epoch", "Share of the augmented pass"),
+    ("cosine", "epoch", "Cosine between the passes"),
+)
+_TEXTS = ("arm", "against", "at", "says")
+_DARK = """
+  color-scheme: dark;
+  --page: #131619; --card: #1b1f23; --ink: #e9ebee; --muted: #a3abb5; --line: #33393f; --accent: #ff8f45;
+  --better: #4fd6a6; --better-card: #17352b; --worse: #ff9c80; --worse-card: #40221a;
+"""
 
 
 def render_page(comparison: Comparison) -> str:
-    """The report of a comparison as HTML text that needs neither network nor scripts."""
-    from netaug.compare import numbers, table  # they are part of the package that calls this one
+    """The report of a comparison as HTML text.
 
-    environment = Environment(
-        loader=PackageLoader("netaug.report", ""),
-        autoescape=True,
-        finalize=_keep_units,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    headers, *rows = table.lines(comparison.rows)
-    curves = [(title, learning_curves(comparison.runs, split, axis)) for split, axis, title in _CURVES]
-    environment.filters.update(rate=numbers.rate, seconds=numbers.seconds)
-    return environment.get_template("page.html.jinja").render(
+    What comes from run folders and the command line is escaped; beside that, the page's policy lets a browser run no
+    script but the page's own, by its hash, and fetch nothing. Without scripts all is shown, only not sorted.
+    """
+    from netaug.compare import table  # reporting is part of what that package's engine does
+    from netaug.report import view
+
+    arms, script = view.arm_names(comparison), _file("script.js")
+    compared = view.differences(comparison)
+
+    def drawn(which: tuple[tuple[Quantity, Axis, str], ...]) -> list[tuple[str, Markup]]:
+        plots = [(title, curves(comparison.runs, arms, quantity, axis)) for quantity, axis, title in which]
+        return [(title, svg) for title, svg in plots if svg]
+
+    by_phase = {
+        phase: [run for run in comparison.runs if run.spec.phase == phase] for phase in ("tune", "final")
+    }
+    page: str = _template().render(
         recipe=comparison.request.recipe,
         verdict=comparison.verdict,
-        headers=headers,
-        rows=rows,
+        arms=arms,
+        table=view.arms_table(comparison),
         network=table.network(comparison),
-        pairs=paired_differences(comparison),
-        curves=[(title, svg) for title, svg in curves if svg],
-        tuning=[run for run in comparison.runs if run.spec.phase == "tune"],
-        final=[run for run in comparison.runs if run.spec.phase == "final"],
-        command=comparison.request.command(),
+        differences=view.differences_table(comparison),
+        pairs=paired_differences(compared, arms),
+        failed=[run for run in comparison.runs if run.summary is None],
+        curves=drawn(_CURVES),
+        costs=drawn(_COSTS),
+        gradients=drawn(_GRADIENTS),
+        tuning=view.runs_table(comparison, by_phase["tune"]),
+        final=view.runs_table(comparison, by_phase["final"]),
+        command=escape(comparison.request.command()),  # to be copied: no character of it changes
+        commands=[(name, escape(text)) for name, text in view.commands(comparison)],
         seeds=comparison.request.seeds,
         settings=flatten(comparison.settings),
         # the comparison's command is shown, not that of one of its runs
         machine=flatten({k: v for k, v in comparison.environment.items() if k != "command"}),
+        words=view.WORDS,
+        texts=_TEXTS,
+        key=looks.key,
+        style=Markup(_style()),
+        script=Markup(script),
+        script_hash=_hash(script),
     )
+    return page
 
 
 def write_page(comparison: Comparison, path: Path) -> None:
@@ -69,6 +102,38 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str
         else:
             rows.append((f"{prefix}{key}", _text(value)))
     return rows
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("netaug.report", ""),
+        autoescape=True,
+        finalize=_keep_units,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _style() -> str:
+    """Light everywhere, dark where the reader's system or the switch asks for it, never on paper."""
+    light, dark = looks.variables()
+    dark = f"{_DARK}  {dark}\n"
+    rules = (
+        f"@media screen and (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{{dark}}} }}\n"
+        f"@media screen {{ :root[data-theme=dark] {{{dark}}} }}"
+    )
+    return _file("style.css").replace("@LIGHT@", light).replace("@DARK@", rules)
+
+
+def _file(name: str) -> str:
+    return files("netaug.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _keep_units(value: Any) -> Any:

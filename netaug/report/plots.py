@@ -1,174 +1,174 @@
-"""Plots as inline SVG whose colours are CSS variables, so that one drawing suits a light and a dark page."""
+"""The page's plots: learning curves over epochs, time and arithmetic, gradients, paired differences."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
+import math
 import statistics
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, cycle
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import matplotlib
 from markupsafe import Markup
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from netaug.report.looks import line_style, look
+from netaug.report.svg import INK, arm_color, as_svg, plot
 
 if TYPE_CHECKING:
-    from netaug.compare.records import RunRecord
-    from netaug.compare.results import Comparison
+    from netaug.compare.records import Epoch, RunRecord
     from netaug.compare.statistics import Difference
+    from netaug.report.view import Compared
 
-Split = Literal["val", "train"]
-Axis = Literal["epoch", "seconds"]
-
-# matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
-_INK, _GRID = "#010203", "#040506"
-_ARM_COLORS = {"baseline": "#010101", "netaug": "#020202", "baseline-long": "#030303"}
-_ARM_LINES: dict[str, Any] = {"baseline": "solid", "netaug": "solid", "baseline-long": (0, (4, 1.5))}
-_MORE = ("#cc79a7", "#7f7f7f", "#b8860b", "#6a5acd", "#8b4513", "#20b2aa", "#708090", "#dc143c")
-_CSS = {
-    _INK: "var(--muted)",
-    _GRID: "var(--line)",
-    **{color: f"var(--arm-{arm})" for arm, color in _ARM_COLORS.items()},
+Quantity = Literal["val", "train", "share", "cosine"]
+Axis = Literal["epoch", "seconds", "macs"]
+_MOST_POINTS = 160
+"""Points of a curve that are drawn; more would only make the page larger."""
+_QUANTITIES: dict[Quantity, tuple[str, Callable[[Epoch], float | None]]] = {
+    "val": ("top-1, %", lambda epoch: epoch.val_top1),
+    "train": ("top-1, %", lambda epoch: epoch.train_top1),
+    "share": (
+        "share, %",
+        lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,
+    ),
+    "cosine": ("cosine", lambda epoch: epoch.gradient_cosine),
 }
-_SETTINGS = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "netaug",
-    "path.simplify": True,
-    "text.usetex": False,
-    "text.parse_math": False,
-    "axes.unicode_minus": True,
-    "axes.prop_cycle": matplotlib.rcParamsDefault["axes.prop_cycle"],
-    "font.family": ["DejaVu Sans"],
-    "font.size": 11.0,
-    "lines.marker": "None",
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "grid.linestyle": "-",
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "xtick.major.size": 0.0,
-    "ytick.major.size": 0.0,
+_AXES: dict[Axis, str] = {
+    "epoch": "epoch",
+    "seconds": "training seconds",
+    "macs": "MACs of the training so far",
 }
 
 
-def learning_curves(runs: Sequence[RunRecord], split: Split, axis: Axis) -> Markup | None:
-    """Top-1 of all final runs: thin lines per seed, a thick one for the mean of an arm's seeds.
+class Point(NamedTuple):
+    """Mean over the seeds: where, how high, and the standard deviation; None of a single seed."""
+
+    x: float
+    y: float
+    sd: float | None
+
+
+def curves(runs: Sequence[RunRecord], arms: Sequence[str], quantity: Quantity, axis: Axis) -> Markup | None:
+    """A quantity of the final runs' epochs: for each arm the mean over its seeds, in a band of one deviation.
 
     Args:
-        runs: Runs with their curves.
-        split: Accuracy on the evaluation or on the training images.
-        axis: Epochs, or seconds of training since the start.
+        runs: Runs with their curves; failed and tuning ones are left out.
+        arms: Names of the arms; the place of a name decides its looks.
+        quantity: Top-1 on evaluation or training images, the augmented pass's share in the gradient, or the cosine
+            between the gradients of both passes.
+        axis: Epochs; or seconds of training, or forward MACs, since the start.
 
     Returns:
-        The SVG; None if no run has logged anything.
+        The SVG; None if no run has logged anything of it.
     """
-    drawn = [run for run in runs if run.spec.phase == "final" and run.summary and _points(run, split, axis)]
-    if not drawn:
+    lines = {number: mean_line(_lines(runs, arm, quantity, axis)) for number, arm in enumerate(arms)}
+    if not any(lines.values()):
         return None
-    words = {"val": "evaluation", "train": "training"}[split], {"epoch": "epoch", "seconds": "time"}[axis]
-    late = []  # where the means are after a fifth of their training
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(5.0, 3.3), layout="constrained")
-        axes = figure.add_subplot()
-        others = dict.fromkeys(run.spec.arm for run in drawn if run.spec.arm not in _ARM_COLORS)
-        colors = _ARM_COLORS | dict(zip(others, cycle(_MORE), strict=False))
-        for arm, color in colors.items():
-            lines = [_points(run, split, axis) for run in drawn if run.spec.arm == arm]
-            for line in lines:
-                axes.plot(*zip(*line, strict=True), color=color, linewidth=0.8, alpha=0.35)
-            mean = _mean_line(lines)
-            if mean:
-                marker = "o" if len(mean) == 1 else "None"
-                style = {"color": color, "linestyle": _ARM_LINES.get(arm, "solid"), "marker": marker}
-                axes.plot(*zip(*mean, strict=True), linewidth=2.0, **style)
-                late.append(mean[len(mean) // 5][1])
-        axes.set_ylim(bottom=max(axes.get_ylim()[0], min(late) - 1.0))
-        axes.set_xlabel("epoch" if axis == "epoch" else "training seconds")
-        axes.set_ylabel("top-1, %")
+    with plot() as (figure, axes):
+        for number, line in lines.items():
+            if line:
+                _draw_curve(axes, number, _thinned(line))
+        if quantity in ("val", "train"):
+            late = min(line[len(line) // 5].y for line in lines.values() if line)
+            axes.set_ylim(bottom=max(axes.get_ylim()[0], late - 1.0))
+        else:
+            axes.axhline(
+                50.0 if quantity == "share" else 0.0, color=INK, linewidth=1.0, linestyle=(0, (1, 2))
+            )
+        axes.set_xlim(left=0)
+        axes.set_xlabel(_AXES[axis])
+        axes.set_ylabel(_QUANTITIES[quantity][0])
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=axis == "epoch"))
-        return _svg(figure, f"curve-{split}-{axis}", f"Top-1 on {words[0]} images over {words[1]}, per arm")
+        if axis == "macs":
+            axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
+        words = {
+            "val": "Top-1 on evaluation images",
+            "train": "Top-1 on training images",
+            "share": "Share of the augmented pass in the gradient",
+            "cosine": "Cosine between the gradients of both passes",
+        }
+        return as_svg(figure, f"{quantity}-{axis}", f"{words[quantity]} over {_AXES[axis]}, per arm")
 
 
-def paired_differences(comparison: Comparison) -> Markup | None:
-    """NetAug minus the baselines, a dot per seed, the mean with its interval; None if there is no pair."""
-    netaug = comparison.row("netaug")
-    if netaug is None:
+def paired_differences(compared: Sequence[Compared], arms: Sequence[str]) -> Markup | None:
+    """A line per comparison: a dot per seed, the mean with its interval; None if there is none."""
+    if not compared:
         return None
-    pairs = [
-        ("vs baseline", netaug.vs_baseline, "baseline"),
-        ("vs baseline-long", netaug.vs_long, "baseline-long"),
-    ]
-    shown = [(text, difference, arm) for text, difference, arm in pairs if difference]
-    if not shown:
-        return None
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(5.0, 0.8 + 0.75 * len(shown)), layout="constrained")
-        axes = figure.add_subplot()
-        axes.axvline(0.0, color=_INK, linewidth=1.2)
-        for place, (_, difference, arm) in enumerate(shown):
-            _draw_difference(axes, -place, difference, _ARM_COLORS[arm])
-        axes.set_yticks([-place for place in range(len(shown))], [text for text, _, _ in shown])
-        axes.set_ylim(-len(shown) + 0.45, 0.55)
+    with plot(5.6, 0.9 + 0.62 * len(compared)) as (figure, axes):
+        axes.axvline(0.0, color=INK, linewidth=1.2)
+        for place, one in enumerate(compared):
+            _draw_difference(axes, -place, one.difference, arms.index(one.arm) if one.arm in arms else 0)
+        axes.set_yticks(
+            [-place for place in range(len(compared))],
+            [f"{one.arm}\nvs {one.against}" for one in compared],
+            fontsize=9.5,
+        )
+        axes.set_ylim(-len(compared) + 0.45, 0.55)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("NetAug minus baseline, points of top-1")
-        return _svg(figure, "pairs", "Difference between NetAug and the baselines, a dot per seed")
+        axes.set_xlabel("difference, points of top-1")
+        return as_svg(figure, "pairs", "Differences between arms, a dot per seed, mean and 95 % interval")
 
 
-def _draw_difference(axes: Any, place: float, difference: Difference, color: str) -> None:
-    values = list(difference.by_seed.values())
-    axes.scatter(values, [place + 0.18] * len(values), s=26, color=color, alpha=0.6, linewidths=0)
-    if difference.low is not None and difference.high is not None:
-        axes.plot([difference.low, difference.high], [place - 0.12] * 2, color=color, linewidth=2.5)
-    axes.plot([difference.mean], [place - 0.12], "D", color=color, markersize=7)
-
-
-def _points(run: RunRecord, split: Split, axis: Axis) -> list[tuple[float, float]]:
-    times = accumulate(epoch.seconds for epoch in run.curve)
+def mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[Point]:
+    """Point by point mean of lines, and the deviation of their heights; as far as all of them go."""
     points = []
-    for epoch, elapsed in zip(run.curve, times, strict=True):
-        top1 = epoch.val_top1 if split == "val" else epoch.train_top1
-        if top1 is not None:
-            points.append((epoch.epoch + 1.0 if axis == "epoch" else elapsed, top1))
+    for step in zip(*lines, strict=False):
+        heights = [y for _, y in step]
+        deviation = statistics.stdev(heights) if len(heights) > 1 else None
+        points.append(Point(statistics.fmean(x for x, _ in step), statistics.fmean(heights), deviation))
     return points
 
 
-def _mean_line(lines: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """Point by point mean of lines; as far as all of them go."""
-    steps: Iterable[tuple[tuple[float, float], ...]] = zip(*lines, strict=False)
-    return [
-        (statistics.fmean(x for x, _ in step), statistics.fmean(y for _, y in step)) for step in steps if step
-    ]
+def points(run: RunRecord, quantity: Quantity, axis: Axis) -> list[tuple[float, float]]:
+    """A run's values where it has any, each at the end of its epoch."""
+    steps = {
+        "epoch": [1.0] * len(run.curve),
+        "seconds": [epoch.seconds for epoch in run.curve],
+        "macs": [float(epoch.train_macs) for epoch in run.curve],
+    }[axis]
+    found = []
+    for x, epoch in zip(accumulate(steps), run.curve, strict=True):
+        y = _QUANTITIES[quantity][1](epoch)
+        if y is not None and math.isfinite(y) and x > 0:
+            found.append((x, y))
+    return found
 
 
-def _svg(figure: Figure, name: str, description: str) -> Markup:
-    """The figure as an ``<svg>`` element for an HTML page, its ids made unique by ``name``."""
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure)
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    head, body = text.split(">", 1)
-    view = re.search(r'viewBox="[^"]*"', head)
-    assert view, "matplotlib writes a viewBox"
-    body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
-    body = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", body)
-    body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)
-    body = re.sub(r"'DejaVu Sans'", "inherit", body)
-    for color, variable in _CSS.items():
-        body = body.replace(color, variable)
-    label = html.escape(description, quote=True)
-    return Markup(f'<svg {view[0]} role="img" aria-label="{label}">{body}')
+def _lines(
+    runs: Sequence[RunRecord], arm: str, quantity: Quantity, axis: Axis
+) -> list[list[tuple[float, float]]]:
+    mine = (run for run in runs if run.spec.phase == "final" and run.summary and run.spec.arm == arm)
+    return [line for line in (points(run, quantity, axis) for run in mine) if line]
+
+
+def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
+    color, xs, ys = arm_color(number), [one.x for one in line], [one.y for one in line]
+    if all(one.sd is not None for one in line) and len(line) > 1:
+        low = [one.y - (one.sd or 0.0) for one in line]
+        high = [one.y + (one.sd or 0.0) for one in line]
+        axes.fill_between(xs, low, high, color=color, alpha=0.16, linewidth=0)
+    axes.plot(xs, ys, color=color, linewidth=1.9, linestyle=line_style(number))
+    axes.errorbar(
+        xs[-1:],
+        ys[-1:],
+        [line[-1].sd or 0.0],
+        color=color,
+        marker=look(number).marker,
+        markersize=6,
+        capsize=2.5,
+    )
+
+
+def _draw_difference(axes: Any, place: float, difference: Difference, number: int) -> None:
+    color, values = arm_color(number), list(difference.by_seed.values())
+    axes.scatter(values, [place + 0.18] * len(values), s=24, color=color, alpha=0.55, linewidths=0)
+    if difference.low is not None and difference.high is not None:
+        axes.plot([difference.low, difference.high], [place - 0.12] * 2, color=color, linewidth=2.5)
+    axes.plot([difference.mean], [place - 0.12], look(number).marker, color=color, markersize=7)
+
+
+def _thinned(line: Sequence[Point]) -> Sequence[Point]:
+    """Evenly chosen points of a long line, its ends among them."""
+    if len(line) <= _MOST_POINTS:
+        return line
+    last = len(line) - 1
+    return [line[round(place * last / (_MOST_POINTS - 1))] for place in range(_MOST_POINTS)]

@@ -45,6 +45,7 @@ def record(
     lr: float = 0.1,
     params: int = 412,
     epochs: int = 3,
+    share: float | None = None,
 ) -> RunRecord:
     """A run's record; ``val_top1=None`` makes it a failed one."""
     spec = RunSpec(arm, phase, seed, lr, None, 1, (("netaug.enabled", arm == "netaug"),))
@@ -52,7 +53,15 @@ def record(
         return RunRecord(spec, Path("nowhere"), None, lr, message="it broke")
     summary = RunSummary(epochs, val_top1, 1.1, train_top1, 1.0, seconds, 1000 * epochs, params, 23100, "val")
     curve = tuple(
-        Epoch(i, train_top1 * (i + 1) / epochs, val_top1 * (i + 1) / epochs, seconds / epochs)
+        Epoch(
+            i,
+            train_top1 * (i + 1) / epochs,
+            val_top1 * (i + 1) / epochs,
+            seconds / epochs,
+            1000,
+            None if share is None else share + 0.01 * (i + seed),
+            None if share is None else 0.1,
+        )
         for i in range(epochs)
     )
     return RunRecord(spec, Path("nowhere"), summary, lr, curve)

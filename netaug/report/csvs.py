@@ -1,0 +1,54 @@
+"""A comparison's tables for programs: a line per arm, a line per compared pair of arms."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netaug.compare.results import Comparison
+    from netaug.compare.statistics import Spread
+
+
+def write_arms(comparison: Comparison, path: Path) -> None:
+    """Write a line per arm; top-1 in percent, seconds, forward MACs; unknown values stay empty."""
+    lines = []
+    for row in comparison.rows:
+        line: dict[str, object] = {"arm": row.arm, "epochs": row.epochs, "lr": row.lr, "n": row.n}
+        line["failed"] = row.failed
+        for name in ("val_top1", "train_top1", "val_mean_per_class"):
+            line |= _of_spread(name, getattr(row, name))
+        for name in ("train_seconds", "train_macs", "params", "macs"):
+            line[name] = getattr(row, name)
+        lines.append(line)
+    _write(path, lines)
+
+
+def write_differences(comparison: Comparison, path: Path) -> None:
+    """Write a line per comparison of two arms: points of top-1, paired by seed, with the 95 % interval's ends."""
+    from netaug.report import view
+
+    lines: list[dict[str, object]] = []
+    for one in view.differences(comparison):
+        found = one.difference
+        line: dict[str, object] = {"arm": one.arm, "against": one.against, "at": one.when, "pairs": found.n}
+        lines.append(
+            line | {"mean": found.mean, "low": found.low, "high": found.high, "effect": found.effect}
+        )
+    _write(path, lines)
+
+
+def _of_spread(name: str, value: Spread | None) -> dict[str, object]:
+    mean, sd = (None, None) if value is None else (value.mean, value.sd)
+    return {f"{name}_mean": mean, f"{name}_sd": sd}
+
+
+def _write(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        if not lines:
+            return
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)

@@ -1,0 +1,78 @@
+"""How arms look: a colour, a line and a marker each, told apart without colour too."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+
+class Look(NamedTuple):
+    """One arm's.
+
+    Args:
+        light: Colour on a light page.
+        dark: Colour on a dark page.
+        dashes: Lengths of ink and gap in widths of the line; none is a solid line.
+        marker: As matplotlib calls it.
+        shape: The same marker as an SVG path around (0, 0), about 8 wide.
+    """
+
+    light: str
+    dark: str
+    dashes: tuple[float, ...]
+    marker: str
+    shape: str
+
+
+# the first colours are Okabe and Ito's (2008), told apart by colour-blind readers, darkened or lightened for contrast
+LOOKS = (
+    Look("#0072b2", "#56b4e9", (), "o", "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0"),
+    Look("#c65200", "#ff8f45", (), "D", "M0,-4.6L4.6,0L0,4.6L-4.6,0Z"),
+    Look("#007d5a", "#2fc79a", (4.0, 1.5), "s", "M-3.6,-3.6H3.6V3.6H-3.6Z"),
+    Look("#a8357f", "#e58cc4", (1.2, 1.0), "^", "M0,-4.4L4.2,3.6H-4.2Z"),
+    Look("#8a6a00", "#e8d44d", (6.0, 1.5, 1.2, 1.5), "v", "M0,4.4L4.2,-3.6H-4.2Z"),
+    Look("#4b3fb5", "#a9a3ff", (2.5, 1.2), "<", "M-4.4,0L3.6,4.2V-4.2Z"),
+    Look("#7a4a21", "#cfa278", (8.0, 1.5), ">", "M4.4,0L-3.6,4.2V-4.2Z"),
+    Look("#5b636e", "#a9b1bb", (3.0, 1.0, 1.0, 1.0, 1.0, 1.0), "X", "M-4,-4L4,4M4,-4L-4,4"),
+)
+
+
+def look(number: int) -> Look:
+    """Of the arm at that place; after the last they begin again."""
+    return LOOKS[number % len(LOOKS)]
+
+
+def color_name(number: int) -> str:
+    """The CSS variable that holds the arm's colour."""
+    return f"--arm-{number % len(LOOKS)}"
+
+
+def line_style(number: int) -> Any:
+    """The arm's line as matplotlib wants it."""
+    dashes = look(number).dashes
+    return (0, dashes) if dashes else "solid"
+
+
+def key(number: int | None) -> Markup:
+    """A small picture of the arm's line and marker, for tables and legends."""
+    if number is None:
+        return Markup("")
+    one = look(number)
+    dashes = " ".join(f"{2 * length:g}" for length in one.dashes)
+    return Markup(
+        '<svg class="key" viewBox="0 0 30 12" aria-hidden="true"><g style="stroke:var({color});fill:var({color})">'
+        '<path d="M1,6H29" stroke-width="2"{dashes}/>'
+        '<path d="{shape}" transform="translate(15 6)"/></g></svg>'
+    ).format(
+        color=color_name(number),
+        shape=one.shape,
+        dashes=Markup(' stroke-dasharray="{}"').format(dashes) if dashes else "",
+    )
+
+
+def variables() -> tuple[str, str]:
+    """CSS that sets the arms' colours: on a light page, on a dark one."""
+    numbered = list(enumerate(LOOKS))
+    light = " ".join(f"{color_name(number)}: {one.light};" for number, one in numbered)
+    return light, " ".join(f"{color_name(number)}: {one.dark};" for number, one in numbered)

@@ -1,0 +1,85 @@
+"""matplotlib's figures as inline SVG whose colours are CSS variables: one drawing suits a light and a dark page."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from netaug.report.looks import LOOKS, color_name
+
+# matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
+INK, GRID = "#010203", "#040506"
+_ARMS = [f"#0{number}0{number}0{number}" for number in range(1, len(LOOKS) + 1)]
+_CSS = {INK: "var(--muted)", GRID: "var(--line)"}
+_CSS |= {color: f"var({color_name(number)})" for number, color in enumerate(_ARMS)}
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "netaug",
+    "path.simplify": True,
+    "text.usetex": False,
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+    "axes.prop_cycle": matplotlib.rcParamsDefault["axes.prop_cycle"],
+    "font.family": ["DejaVu Sans"],
+    "font.size": 11.0,
+    "lines.marker": "None",
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "grid.linestyle": "-",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0.0,
+    "ytick.major.size": 0.0,
+}
+
+
+def arm_color(number: int) -> str:
+    """What stands for the colour of the arm at that place."""
+    return _ARMS[number % len(_ARMS)]
+
+
+@contextmanager
+def plot(width: float = 4.7, height: float = 3.2) -> Iterator[tuple[Figure, Any]]:
+    """A figure of that size in inches and its axes, in the page's style; settings of matplotlib are put back."""
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+def as_svg(figure: Figure, name: str, description: str) -> Markup:
+    """The figure as an ``<svg>`` element for an HTML page, its ids made unique by ``name``; inside :func:`plot`."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure)
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    view = re.search(r'viewBox="[^"]*"', head)
+    assert view, "matplotlib writes a viewBox"
+    body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)
+    body = re.sub(r"'DejaVu Sans'", "inherit", body)
+    for color, variable in _CSS.items():
+        body = body.replace(color, variable)
+    label = html.escape(description, quote=True)
+    return Markup(f'<svg class="plot" {view[0]} role="img" aria-label="{label}">{body}')

@@ -1,0 +1,126 @@
+"""In a real browser the page is quiet, asks for nothing, sorts, shows its pictures and fits a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netaug.report import write_page
+from tests.report.browser import CHROMIUM, Browser, browser
+from tests.report.helpers import EVIL, comparison
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium here: `make page-test` installs it"),
+]
+_COLUMN = """(header) => {
+  const table = document.querySelector('table.sortable');
+  const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.replaceAll('\\xa0', ' ') === header);
+  return [...table.tBodies[0].rows].map((row) => row.cells[at].textContent.trim());
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(comparison(recipe=EVIL, epochs=12), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+def _click_heading(tab: Browser, header: str) -> None:
+    tab.run(
+        "[...document.querySelector('table.sortable').tHead.rows[0].cells]"
+        f".find((cell) => cell.textContent.replaceAll('\\xa0', ' ') === '{header}').querySelector('button').click()"
+    )
+
+
+def test_the_page_is_quiet_and_asks_for_nothing(tab: Browser, page: Path) -> None:
+    tab.open(page, 1200)
+    tab.run("new Promise((done) => setTimeout(done, 200))")
+    assert tab.complaints() == []
+    assert tab.requests() == [page.resolve().as_uri()]
+    assert tab.run("document.scripts.length") == 1
+    assert tab.run("document.querySelectorAll('img, iframe, object, link').length") == 0
+
+
+def test_a_script_that_got_into_the_page_would_not_run(tab: Browser, page: Path, tmp_path: Path) -> None:
+    """Should escaping ever fail: only the page's own script has the hash that the policy asks for."""
+    attack = "<script>document.title = 'taken'</script><img src='https://evil.test/x' onerror='document.title = 1'>"
+    broken = tmp_path / "broken.html"
+    broken.write_text(page.read_text().replace("<main>", f"<main>{attack}"))
+    tab.open(broken, 1200)
+    tab.run("new Promise((done) => setTimeout(done, 200))")
+    assert tab.run("document.title").endswith("NetAug compared")
+    blocked = [e for e in tab.events if e.get("method") == "Network.loadingFailed"]
+    assert {event["params"].get("blockedReason") for event in blocked} <= {"csp"}
+    assert any("Content Security Policy" in text for text in tab.complaints())
+
+
+def test_a_click_on_a_heading_sorts_and_another_turns_the_order(tab: Browser, page: Path) -> None:
+    tab.open(page, 1200)
+    before = tab.run(f"({_COLUMN})('arm')")
+    assert before == ["baseline", "netaug", "baseline-long"]
+    _click_heading(tab, "top-1 %")
+    assert tab.run(f"({_COLUMN})('arm')") == ["baseline", "baseline-long", "netaug"]
+    _click_heading(tab, "top-1 %")
+    assert tab.run(f"({_COLUMN})('arm')") == ["netaug", "baseline-long", "baseline"]
+    assert tab.run("document.querySelectorAll('[aria-sort=descending]').length") == 1
+    _click_heading(tab, "arm")
+    assert tab.run(f"({_COLUMN})('arm')") == ["baseline", "baseline-long", "netaug"]
+    _click_heading(tab, "vs baseline")  # the baseline has none: last in both orders
+    assert tab.run(f"({_COLUMN})('arm')")[-1] == "baseline"
+    _click_heading(tab, "vs baseline")
+    assert tab.run(f"({_COLUMN})('arm')") == ["netaug", "baseline-long", "baseline"]
+
+
+def test_pictures_are_drawn(tab: Browser, page: Path) -> None:
+    tab.open(page, 1200)
+    boxes = tab.run(
+        "[...document.querySelectorAll('svg.plot')].map((one) => [one.getBoundingClientRect().width,"
+        " one.querySelectorAll('path').length, one.getBBox().height])"
+    )
+    assert len(boxes) == 7  # pairs, two curves, two costs, two of gradients
+    assert all(width > 250 and paths > 10 and height > 50 for width, paths, height in boxes)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_needs_no_sideways_scrolling(tab: Browser, page: Path, dark: bool) -> None:
+    tab.open(page, 360, 740, dark=dark)
+    tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert tab.run("document.documentElement.scrollWidth") == 360
+    outside = tab.run(
+        "[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, svg')"
+        " && one.getBoundingClientRect().right > 360.5).map((one) => one.outerHTML.slice(0, 80))"
+    )
+    assert outside == []
+
+
+def test_the_switch_overrides_the_system(tab: Browser, page: Path) -> None:
+    def colour() -> str:
+        return str(tab.run("getComputedStyle(document.body).backgroundColor"))
+
+    tab.open(page, 1200, dark=True)
+    tab.run("localStorage.clear()")
+    tab.open(page, 1200, dark=True)
+    dark = colour()
+    tab.run("document.getElementById('theme').click()")
+    light = colour()
+    assert light != dark
+    tab.open(page, 1200, dark=True)
+    assert colour() == light  # remembered
+    tab.run("localStorage.clear()")
+    tab.open(page, 1200)
+    assert colour() == light
+    tab.run("document.getElementById('theme').click(), document.getElementById('theme').click()")
+    assert colour() == dark
+    tab.ask("Emulation.setEmulatedMedia", media="print")
+    assert colour() not in (dark, light)  # paper has no background of ours
+    assert tab.run("getComputedStyle(document.documentElement).getPropertyValue('--ink')") == "#1b1f24"
