@@ -88,7 +88,7 @@ def differences(comparison: Comparison) -> list[Compared]:
         if row.vs_baseline:
             found.append(Compared(row.arm, "baseline", when, row.vs_baseline))
         if row.vs_long:
-            found.append(Compared(row.arm, "baseline-long", "training time", row.vs_long))
+            found.append(Compared(row.arm, "baseline-long", "longer baseline", row.vs_long))
     return found
 
 
