@@ -155,6 +155,8 @@ class NetAugConfig:
             time budget; null sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
+        resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels;
+            0.5 quarters its cost.
         augment_every: Steps from one with an augmented pass to the next, the run's first step among them. Between
             them the added weights rest: neither momentum nor weight decay moves them.
         start: Progress in [0, 1) before which nothing is augmented nor sorted.
@@ -171,6 +173,7 @@ class NetAugConfig:
     max_macs_ratio: float | None = None
     alpha: float = 1.0
     batch_share: float = 1.0
+    resolution: float = 1.0
     augment_every: int = 1
     start: float = 0.0
     width_until: float = 0.5
@@ -190,6 +193,7 @@ class NetAugConfig:
             max_macs_ratio=self.max_macs_ratio,
             alpha=self.alpha,
             batch_share=self.batch_share,
+            resolution=self.resolution,
             augment_every=self.augment_every,
             start=self.start,
             width_until=self.width_until,

@@ -9,11 +9,12 @@ from netaug.elastic.settings import AugmentConfig
 
 if TYPE_CHECKING:
     from netaug.elastic.build import augment
+    from netaug.elastic.passes import Pass
     from netaug.elastic.plan import Group
-    from netaug.elastic.supernet import Pass, Supernet
+    from netaug.elastic.supernet import Supernet
 
 __all__ = ["AugmentConfig", "Group", "Pass", "Supernet", "augment"]
-_PLACES = {"Group": "plan", "Pass": "supernet", "Supernet": "supernet", "augment": "build"}
+_PLACES = {"Group": "plan", "Pass": "passes", "Supernet": "supernet", "augment": "build"}
 
 
 def __getattr__(name: str) -> Any:

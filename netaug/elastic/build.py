@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from netaug.elastic.plan import Plan
 from netaug.elastic.planner import Follower, Planner
 from netaug.elastic.rehearsal import Outcome, Rehearsal
+from netaug.elastic.resolution import with_small_layers
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 from netaug.errors import UnsupportedModelError
@@ -29,7 +30,7 @@ def augment(
         config: What to widen and how far; the paper's settings by default.
 
     Raises:
-        ModelError: The model does not run on the example.
+        ModelError: The model does not run on the example, or not at ``config.resolution``.
         UnsupportedModelError: The model cannot be recorded, or nothing in it can be widened.
 
     Source:
@@ -47,6 +48,8 @@ def plan_supernet(
     config = config or AugmentConfig()
     example = example_input if isinstance(example_input, tuple) else (example_input,)
     plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config))
+    if config.resolution < 1.0:
+        plan = with_small_layers(plan, model, example, config)
     supernet = Supernet(copy.deepcopy(model), plan, config)
     supernet.training = model.training
     return supernet

@@ -91,6 +91,7 @@ class Plan:
         statistics: Modules that keep running statistics, elastic or not: a wider network feeds them all others.
         owners: Every (module, attribute) that holds a tensor.
         batch_size: Examples in the example input.
+        small_layers: The same calls as in ``layers`` on images of ``config.resolution``; empty if that is 1.
     """
 
     groups: dict[str, Group]
@@ -100,6 +101,7 @@ class Plan:
     statistics: tuple[str, ...]
     owners: dict[str, tuple[tuple[str, str], ...]]
     batch_size: int
+    small_layers: tuple[Layer, ...] = ()
 
     @property
     def base_widths(self) -> dict[str, int]:

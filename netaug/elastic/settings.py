@@ -60,6 +60,8 @@ class AugmentConfig:
         max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's; None sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
+        resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels:
+            0.5 quarters its cost. The network has to run on images of that size.
         augment_every: Steps from one with an augmented pass to the next, the first of the training among them. In
             the steps between only the base network learns; the added weights and their optimizer states rest.
         start: Progress in [0, 1) before which nothing is augmented; until then added weights rest as they began.
@@ -75,6 +77,7 @@ class AugmentConfig:
     max_macs_ratio: float | None = None
     alpha: float = 1.0
     batch_share: float = 1.0
+    resolution: float = 1.0
     augment_every: int = 1
     start: float = 0.0
     width_until: float = 0.5
@@ -91,6 +94,7 @@ class AugmentConfig:
             ("max_macs_ratio", "a number > 1, or none for no limit", limit is None or 1.0 < limit < math.inf),
             ("alpha", "a number > 0", 0.0 < self.alpha < math.inf),
             ("batch_share", "a number in (0, 1]", 0.0 < self.batch_share <= 1.0),
+            ("resolution", "a number in (0, 1]", 0.0 < self.resolution <= 1.0),
             ("augment_every", "a whole number of at least 1", _counts(self.augment_every)),
             ("start", "a number in [0, 1)", 0.0 <= self.start < 1.0),
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),

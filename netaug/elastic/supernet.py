@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,36 +19,13 @@ from netaug.elastic.axes import Piece, added_dims, added_key, added_values
 from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
 from netaug.elastic.overlay import Place, Setting, following_settings, overlaid, wide_tensors
+from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Group, Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.widths import draw, is_augmented
 from netaug.errors import ConfigError, ShapeError
 from netaug.seeding import key
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One of a step's forward-backward passes; the supernet is already set to its widths.
-
-    Args:
-        name: ``base`` or ``augmented``.
-        weight: Factor on this pass's loss.
-        widths: Channels per group.
-        share: Part of the batch that the pass sees, in (0, 1].
-        last: Whether it is the step's last pass, after whose backward the gradients are complete.
-    """
-
-    name: Literal["base", "augmented"]
-    weight: float
-    widths: Mapping[str, int]
-    share: float = 1.0
-    last: bool = True
-
-    def take(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The first images and labels that this pass sees: all, or ``share`` of them but at least two."""
-        count = min(len(images), max(2, round(self.share * len(images))))
-        return (images, labels) if count == len(images) else (images[:count], labels[:count])
 
 
 class Supernet(nn.Module):
@@ -70,6 +47,7 @@ class Supernet(nn.Module):
         self.config = config
         self.plan = plan
         self._counter = Counter.of(base, plan)
+        self._small_counter = Counter.of(base, replace(plan, layers=plan.small_layers))
         self.added = nn.ParameterDict()
         names: dict[str, dict[int, str]] = {}
         for name, parameter in base.named_parameters():
@@ -182,8 +160,9 @@ class Supernet(nn.Module):
                 yield Pass("base", 1.0, self.widths, last=not widens)
             if widens:
                 self._widen(self.sample(step, progress))
-                share, alpha = self.config.batch_share, self.config.alpha
-                yield Pass("augmented", alpha, self.widths, share, last=not wide_first)
+                config = self.config
+                sees = {"share": config.batch_share, "resolution": config.resolution}
+                yield Pass("augmented", config.alpha, self.widths, last=not wide_first, **sees)
             if widens and wide_first:
                 self.use_base()
                 yield Pass("base", 1.0, self.widths)
@@ -236,9 +215,16 @@ class Supernet(nn.Module):
         with self.at(widths or {}):
             return extract(self)
 
-    def macs(self, widths: Mapping[str, int] | None = None) -> int:
-        """Multiply-accumulates of convolutions and linear layers for one example; present widths by default."""
-        return self._counter.macs(self._widths if widths is None else self._checked(widths))
+    def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:
+        """Multiply-accumulates of convolutions and linear layers for one example.
+
+        Args:
+            widths: Channels per group; present widths by default.
+            resolution: Of the pass, 1 or ``config.resolution``: its factor on the sides of the example's images.
+        """
+        assert resolution in (1.0, self.config.resolution)
+        counter = self._counter if resolution == 1.0 else self._small_counter
+        return counter.macs(self._widths if widths is None else self._checked(widths))
 
     def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
         """Number of parameters of the network of these widths; present widths by default."""

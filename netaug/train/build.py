@@ -15,6 +15,7 @@ import netaug
 from netaug.config import ModelConfig, RunConfig
 from netaug.data.batch import DataInfo
 from netaug.elastic import AugmentConfig, Supernet, augment
+from netaug.elastic.passes import smaller
 from netaug.errors import ConfigError, ModelError, UnsupportedModelError, first_line
 from netaug.models import create_model, default_image_size, initialize
 from netaug.models.dropout import with_dropout
@@ -90,6 +91,7 @@ def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Networ
 
     Raises:
         UnsupportedModelError: NetAug is on and nothing in the model can be widened.
+        ModelError: It cannot run on images of the augmented passes' resolution.
         ConfigError: NetAug is on and its schedule never widens anything; or what is to be frozen is not there, or all.
     """
     seed = config.train.seed
@@ -97,6 +99,8 @@ def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Networ
     if config.train.freeze:
         freeze(model, config.train.freeze, _head(config.model, info))
     if config.netaug.enabled:
+        if config.netaug.resolution < 1:
+            _check_fits_small(model, config, example, info.num_classes)
         supernet = _augmented(model, example, config.netaug.augment_config(seed), config.train.freeze)
         refuse_if_never_drawn(supernet)
         return supernet
@@ -169,6 +173,21 @@ def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: i
             fix="raise data.image_size, or take a network with fewer strides, such as micronet",
         )
     _check_logits(outputs, name, (len(example_NCHW), num_classes))
+
+
+def _check_fits_small(model: nn.Module, config: RunConfig, example_NCHW: Tensor, num_classes: int) -> None:
+    """Run the network once on images as small as those of augmented passes."""
+    small = smaller(example_NCHW, config.netaug.resolution)
+    try:
+        check_fits(model, config.model.name, small, num_classes)
+    except ModelError as error:
+        side, full = small.shape[-1], example_NCHW.shape[-1]
+        raise ModelError(
+            f"netaug.resolution is too low for the network {config.model.name!r}: its augmented passes see images of "
+            f"{side}x{side} pixels.",
+            got=f"{config.netaug.resolution:g} of {full} pixels: {error.got}",
+            fix="raise netaug.resolution; or raise data.image_size, for all passes",
+        ) from error
 
 
 def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill.teaching import Teaching, open_teaching
+from netaug.elastic.passes import smaller_side
 from netaug.errors import CheckpointError, TrainingError, first_line
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
@@ -298,6 +299,9 @@ def _introduce(
             f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
             f"{widest / cost.macs:.1f}x the MACs"
         )
+        if network.config.resolution < 1:
+            side = smaller_side(info.image_size, network.config.resolution)
+            console.say(f"augmented passes see images of {side}x{side} pixels")
     if config.regularize.about_images:
         console.say(f"regularizers of images: {config.regularize.about_images}")
     for line in about:

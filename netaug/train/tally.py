@@ -78,7 +78,7 @@ class Tally:
 
     def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
         """Count one part of a pass's batch."""
-        self.macs += len(labels_N) * self._network.macs(pass_.widths)
+        self.macs += len(labels_N) * self._network.macs(pass_.widths, resolution=pass_.resolution)
         if pass_.name == "base":
             sums = self._task.sums(outputs, labels_N, loss)
             self._sums = sums if self._sums is None else self._sums + sums

@@ -102,6 +102,13 @@ def test_batches_too_small_for_batch_norm_are_refused() -> None:
     assert not model[1].num_batches_tracked  # type: ignore[truthy-bool]
 
 
+def test_a_resolution_that_the_network_is_too_deep_for_is_refused() -> None:
+    """Padding would let it run; but a stride over one pixel subsamples nothing."""
+    model = build_model(MICRO, INFO, 0)
+    with pytest.raises(ModelError, match=r"netaug\.resolution is too low(?s:.*)1x1 pixels(?s:.*)0\.1 of 8"):
+        build_network(model, RunConfig(model=MICRO, netaug=NetAugConfig(resolution=0.1)), INFO)
+
+
 def test_a_run_none_of_whose_steps_is_augmented_is_refused() -> None:
     model = build_model(MICRO, INFO, 0)
     network = build_network(

@@ -126,3 +126,12 @@ def test_inspect_tells_the_draws_from_the_start_on() -> None:
     assert "until 50%" not in str(late)
     assert "mean after 60%" in str(late)
     assert late.drawn == late.drawn_late
+
+
+def test_a_step_counts_the_macs_of_smaller_images() -> None:
+    subject = started("inverted", resolution=0.5, batch_share=0.5)
+    network = subject.network
+    assert isinstance(network, Supernet)
+    widths = network.sample(0)
+    assert take(subject, 0).macs == 4 * network.macs({}) + 2 * network.macs(widths, resolution=0.5)
+    assert network.macs(widths, resolution=0.5) < 0.5 * network.macs(widths)

@@ -1,0 +1,78 @@
+"""One of a training step's passes: which network runs, on which images, with which weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from netaug.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One of a step's forward-backward passes; the supernet is already set to its widths.
+
+    Args:
+        name: ``base`` or ``augmented``.
+        weight: Factor on this pass's loss.
+        widths: Channels per group.
+        share: Part of the batch that the pass sees, in (0, 1].
+        last: Whether it is the step's last pass, after whose backward the gradients are complete.
+        resolution: Factor in (0, 1] on the sides of the images that the pass sees.
+    """
+
+    name: Literal["base", "augmented"]
+    weight: float
+    widths: Mapping[str, int]
+    share: float = 1.0
+    last: bool = True
+    resolution: float = 1.0
+
+    def take(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels that this pass sees.
+
+        Args:
+            images: The batch's, any shape whose first dimension counts them; ``[N, C, H, W]`` with a resolution
+                below 1.
+            labels: Theirs.
+
+        Returns:
+            All, or the first ``share`` of them but at least two; the images at the pass's resolution.
+
+        Raises:
+            ShapeError: There is a resolution and these are no images.
+        """
+        count = min(len(images), max(2, round(self.share * len(images))))
+        if count < len(images):
+            images, labels = images[:count], labels[:count]
+        return (images if self.resolution == 1.0 else smaller(images, self.resolution)), labels
+
+
+def smaller(images_NCHW: Tensor, factor: float) -> Tensor:
+    """Scale images down, each pixel a triangle-weighted mean of those it covers (bilinear with antialias).
+
+    Args:
+        images_NCHW: Floating-point, normalised or not: the mean of normalised pixels is the normalised mean.
+        factor: In (0, 1], on height and width; see :func:`smaller_side`.
+
+    Raises:
+        ShapeError: The tensor does not hold such images.
+    """
+    if images_NCHW.ndim != 4 or not images_NCHW.is_floating_point():
+        raise ShapeError(
+            "the augmented pass has a resolution below 1, but its inputs are no images that can be scaled.",
+            got=f"{images_NCHW.dtype} of shape {tuple(images_NCHW.shape)}",
+            allowed="a floating-point tensor [N, C, H, W]",
+            fix="leave resolution at 1, or scale the inputs of augmented passes yourself",
+        )
+    height, width = (smaller_side(side, factor) for side in images_NCHW.shape[2:])
+    return F.interpolate(images_NCHW, (height, width), mode="bilinear", antialias=True)
+
+
+def smaller_side(side: int, factor: float) -> int:
+    """A side in pixels times a factor, rounded to a whole pixel (halves up), at least one."""
+    return max(1, int(side * factor + 0.5))
