@@ -1,20 +1,35 @@
-"""How good a network is on a split: sums over batches, reduced once."""
+"""How good a network is on a split: sums over batches, and rows where sums are not enough, reduced once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from netaug.data.batch import ClassificationBatch, Normalizer
+from netaug.data.batch import Batch, Normalizer
 from netaug.errors import DataError
 from netaug.modes import evaluating
 from netaug.tasks.base import Task
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a task takes down of a batch.
+
+    Args:
+        sums: float64 ``[S]``, to be added up.
+        rows: float64 ``[K, W]``, to be collected; None if sums are enough.
+    """
+
+    sums: Tensor
+    rows: Tensor | None = None
+
+
 def evaluate(
-    model: nn.Module, loader: Iterable[ClassificationBatch], normalizer: Normalizer, task: Task
+    model: nn.Module, loader: Iterable[Batch], normalizer: Normalizer, task: Task[Any, Any]
 ) -> dict[str, float]:
     """Evaluate a network on every batch of a loader.
 
@@ -30,20 +45,22 @@ def evaluate(
     Raises:
         DataError: The loader has no batch.
     """
-    return task.metrics(added(list(batch_sums(model, loader, normalizer, task))))
+    found = list(measure(model, loader, normalizer, task))
+    return task.judged(added([one.sums for one in found]), collected(found))
 
 
-def batch_sums(
-    model: nn.Module, loader: Iterable[ClassificationBatch], normalizer: Normalizer, task: Task
-) -> Iterator[Tensor]:
-    """The task's sums of each batch of a loader; arguments as for :func:`evaluate`."""
+def measure(
+    model: nn.Module, loader: Iterable[Batch], normalizer: Normalizer, task: Task[Any, Any]
+) -> Iterator[Measured]:
+    """What the task takes down of each batch of a loader; arguments as for :func:`evaluate`."""
     with evaluating(model):
         for batch in loader:
             with torch.no_grad():
                 outputs = model(normalizer(batch.images_NCHW))
-                labels_N = batch.labels_N.to(normalizer.device, non_blocking=True)
-                sums = task.sums(outputs, labels_N, task.loss(outputs, labels_N))
-            yield sums
+                targets = batch.targets.to(normalizer.device, non_blocking=True)
+                sums = task.sums(outputs, targets, task.losses(outputs, targets))
+                rows = task.rows(outputs, batch)
+            yield Measured(sums, rows)
 
 
 def added(sums: Sequence[Tensor]) -> Tensor:
@@ -58,3 +75,9 @@ def added(sums: Sequence[Tensor]) -> Tensor:
     for one in sums[1:]:
         total = total + one
     return total
+
+
+def collected(found: Iterable[Measured]) -> Tensor | None:
+    """The rows of all batches together; None if sums are enough."""
+    rows = [one.rows for one in found if one.rows is not None]
+    return torch.cat(rows) if rows else None

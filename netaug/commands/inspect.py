@@ -64,7 +64,7 @@ def run(words: list[str]) -> None:
 
     from netaug.elastic.inspect import describe
     from netaug.regularize.layers import put_regularizers
-    from netaug.train.build import check_fits
+    from netaug.train.fitting import check_fits
 
     feed = _feed(config, arguments, is_recipe)
     model, example = _network(config, feed)

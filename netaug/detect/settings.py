@@ -10,7 +10,8 @@ from netaug.errors import ConfigError
 
 STRIDE = 32
 SMALLEST, LARGEST = 96, 608
-ANCHORS = 9
+ANCHORS, SCALES = 9, 3
+"""Shapes of boxes, a third of them for each of the maps."""
 
 
 @dataclass(frozen=True)

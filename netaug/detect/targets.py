@@ -16,7 +16,8 @@ class BoxTargets:
         boxes_M4: float32 corners (left, top, right, bottom) in pixels of the network's input.
         labels_M: int64 class indices.
         ignored_M: bool; a difficult object or a crowd, that is neither taught nor held against a prediction.
-        counts_N: int64, how many objects each image has; they add up to M.
+        counts_N: int64, how many objects each image has; they add up to M. Always on the CPU, so that asking how
+            many there are does not wait for a device.
     """
 
     boxes_M4: Tensor
@@ -41,12 +42,18 @@ class BoxTargets:
     @property
     def owners(self) -> Tensor:
         """Which of the N images each object is in, int64 ``[M]``."""
-        numbers = torch.arange(len(self), device=self.counts_N.device)
-        return numbers.repeat_interleave(self.counts_N, output_size=len(self.labels_M))
+        owners = torch.arange(len(self)).repeat_interleave(self.counts_N, output_size=len(self.labels_M))
+        return owners.to(self.labels_M.device, non_blocking=True)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> BoxTargets:
         """The same on a device."""
-        return BoxTargets(*(tensor.to(device, non_blocking=non_blocking) for tensor in self._tensors()))
+        boxes, labels, ignored, counts = self._tensors()
+        return BoxTargets(
+            boxes.to(device, non_blocking=non_blocking),
+            labels.to(device, non_blocking=non_blocking),
+            ignored.to(device, non_blocking=non_blocking),
+            counts,
+        )
 
     def pin_memory(self) -> BoxTargets:
         """The same in page-locked memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,16 +52,14 @@ class Lessons:
         if self._says is not None:
             self._teacher[part] = self._says(images, indices_N, epoch)
 
-    def loss(
-        self, name: PassName, part: int, outputs_NC: Tensor, targets: Tensor, label_loss: Tensor
-    ) -> Tensor:
+    def loss(self, name: PassName, part: int, outputs_NC: Any, targets: Any, label_loss: Tensor) -> Tensor:
         """The loss of a pass over a part, or over the first images of a part.
 
         Args:
             name: Of the pass.
             part: Number of the part.
-            outputs_NC: Logits of the pass.
-            targets: Labels ``[N]`` or shares ``[N, C]``.
+            outputs_NC: Logits of the pass; with nothing that teaches, any outputs.
+            targets: Labels ``[N]`` or shares ``[N, C]``; the like.
             label_loss: Of these labels.
 
         Returns:

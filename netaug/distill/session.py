@@ -14,10 +14,10 @@ from netaug.distill.cache import CacheCard
 from netaug.distill.opening import open_teachers
 from netaug.distill.teacher import Teachers
 from netaug.distill.writing import cache_card, write_cache
-from netaug.evaluate import added, batch_sums
 from netaug.tasks import ClassificationTask
 from netaug.train.device import choose_device, set_up
-from netaug.train.distributed import ALONE, World, in_turns
+from netaug.train.distributed import ALONE, World
+from netaug.train.validation import validate
 
 _log = logging.getLogger("netaug")
 _LINES = 10  # of progress where there is no terminal
@@ -26,10 +26,7 @@ _CHANCES = 2.0
 
 def teacher_top1(teachers: Teachers, data: Data, normalizer: Normalizer, world: World = ALONE) -> float:
     """Percent right of the teachers on the evaluation images; says so if they only guess."""
-    task = ClassificationTask()
-    with world.together():
-        sums = list(batch_sums(teachers, data.val, normalizer, task))
-    top1 = task.metrics(added(in_turns(sums, world, normalizer.device)))["top1"]
+    top1 = validate(teachers, data.val, normalizer, ClassificationTask(), world)["top1"]
     if world.first and top1 <= _CHANCES * 100 / data.info.num_classes:
         _log.warning(
             "the teacher %s has %.2f %% on %s, about as many as guessing: see that it knows these classes in this "

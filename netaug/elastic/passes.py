@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from netaug.errors import ShapeError
+
+
+class Examples(Protocol):
+    """What the network is to say of some examples; the first of them can be taken."""
+
+    def __getitem__(self: Targets, rows: slice, /) -> Targets: ...
+
+
+Targets = TypeVar("Targets", bound=Examples)
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,8 @@ class Pass:
     last: bool = True
     resolution: float = 1.0
 
-    def take(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The images and labels that this pass sees.
+    def take(self, images: Tensor, labels: Targets) -> tuple[Tensor, Targets]:
+        """The images and labels, or the like, that this pass sees.
 
         Args:
             images: The batch's, any shape whose first dimension counts them; ``[N, C, H, W]`` with a resolution

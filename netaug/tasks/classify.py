@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from netaug.tasks.base import Task
+from netaug.data.batch import ClassificationBatch
+from netaug.tasks.base import Losses, Task
 
 if TYPE_CHECKING:
     from netaug.data.batch import DataInfo
 
 
-class ClassificationTask(Task):
+class ClassificationTask(Task[Tensor, ClassificationBatch]):
     """Cross-entropy with label smoothing, top-1 accuracy, and where asked for the mean of each class's accuracy.
 
     Args:
@@ -32,12 +33,16 @@ class ClassificationTask(Task):
         """The task that measures what is customary for a dataset."""
         return cls(label_smoothing, info.num_classes if info.metric == "mean_per_class" else None)
 
+    def losses(self, outputs: Tensor, labels_N: Tensor) -> Losses:
+        """As :meth:`loss`: it has no parts."""
+        return Losses(self.loss(outputs, labels_N))
+
     def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
         """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N; labels ``[N]``, or shares ``[N, C]``."""
         return F.cross_entropy(outputs, labels_N, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
-    def sums(self, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> Tensor:
+    def sums(self, outputs: Tensor, labels_N: Tensor, losses: Losses) -> Tensor:
         """Sum of losses, number of right answers, number of images: float64 ``[3]``, on the device.
 
         Of mixed labels, shares ``[N, C]``, the likeliest class is the right answer. With ``per_class`` the right
@@ -47,7 +52,7 @@ class ClassificationTask(Task):
         labels_N = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
         right_N = outputs.argmax(1) == labels_N
         right = right_N.sum().double()
-        sums = torch.stack([loss.detach().double() * count, right, torch.full_like(right, count)])
+        sums = torch.stack([losses.total.detach().double() * count, right, torch.full_like(right, count)])
         if self.per_class is None:
             return sums
         of_class_NC = labels_N[:, None] == torch.arange(self.per_class, device=labels_N.device)

@@ -36,7 +36,7 @@ def advise(record: EpochRecord, config: RunConfig, network: nn.Module, val_size:
         network: The base network, for what it drops while it trains.
         val_size: Images evaluated on: a gap below two standard errors of the top-1 on them shows nothing.
     """
-    if record.val_top1 is None:
+    if record.val_top1 is None or record.train_top1 is None:
         return None
     train, val = record.train_top1, record.val_top1
     share = val / 100

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -16,13 +14,15 @@ from netaug.config import ModelConfig, RunConfig
 from netaug.data.batch import DataInfo
 from netaug.elastic import AugmentConfig, Supernet, augment
 from netaug.elastic.passes import smaller
-from netaug.errors import ConfigError, ModelError, UnsupportedModelError, first_line
-from netaug.models import create_model, default_image_size, initialize
+from netaug.errors import ConfigError, ModelError, UnsupportedModelError
+from netaug.models import create_model, initialize
 from netaug.models.dropout import with_dropout
+from netaug.models.kinds import DETECTOR, is_detector
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
 from netaug.train.augmenting import refuse_if_never_drawn
 from netaug.train.card import ModelCard
+from netaug.train.fitting import check_fits
 from netaug.train.freeze import freeze, frozen_groups
 from netaug.train.network import BaseOnly, Network
 from netaug.weights.files import read_weights
@@ -40,6 +40,7 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
         ModelError: It cannot be built, does not fit the data, or the images are too small for it.
         CheckpointError: The weights to start from cannot be read, or do not fit it.
     """
+    _check_task(config.name, info)
     for name, wanted, found in (
         ("num_classes", config.num_classes, info.num_classes),
         ("in_chans", config.in_chans, info.in_chans),
@@ -59,6 +60,20 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
         _start_from(model, config, config.weights, info)
     check_fits(model, config.name, example_input(info, seed), info.num_classes)
     return model
+
+
+def _check_task(name: str, info: DataInfo) -> None:
+    if is_detector(name) and info.task != "detect":
+        raise ModelError(
+            f"the network {name!r} finds objects, and the data {info.name!r} has none.",
+            allowed="data.name voc, coco or yolo",
+            fix=f"--model.name {name.removeprefix(DETECTOR)} names whole images",
+        )
+    if info.task == "detect" and not is_detector(name):
+        raise ModelError(
+            f"the network {name!r} names whole images, and the data {info.name!r} is to find objects in.",
+            fix=f"--model.name {DETECTOR}{name} finds objects with it",
+        )
 
 
 def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
@@ -130,8 +145,10 @@ def example_input(info: DataInfo, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=generator(seed, "example"))
 
 
-def make_card(config: ModelConfig, info: DataInfo, top1: float | None) -> ModelCard:
-    """The description that goes with the weights."""
+def make_card(
+    config: ModelConfig, info: DataInfo, top1: float | None, scores: Mapping[str, float] | None = None
+) -> ModelCard:
+    """The description that goes with the weights; ``scores`` are those of a detector."""
     return ModelCard(
         name=config.name,
         options=factory_options(config),
@@ -145,34 +162,9 @@ def make_card(config: ModelConfig, info: DataInfo, top1: float | None) -> ModelC
         top1=top1,
         val_split=info.val_split,
         netaug_version=netaug.__version__,
+        anchors=info.anchors,
+        scores=dict(scores or {}),
     )
-
-
-def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
-    """Run the network once, to say what does not fit before any time is spent.
-
-    Raises:
-        ModelError: The forward fails, a layer strides over a map it is larger than, or the output is not
-            ``[N, num_classes]``.
-    """
-    size = example_NCHW.shape[-1]
-    shrunk: list[str] = []
-    try:
-        outputs = _trial(model, example_NCHW, training=False, shrunk=shrunk)
-    except Exception as error:  # of somebody else's code
-        raise ModelError(
-            f"the network {name!r} cannot run on images of {size}x{size} pixels.",
-            got=_kind_and_line(error),
-            fix=f"raise data.image_size; this network is meant for {default_image_size(name)}",
-        ) from error
-    if shrunk:
-        raise ModelError(
-            f"images of {size}x{size} pixels are too small for {name!r}.",
-            got=f"nothing is left to subsample at {len(shrunk)} strided layers, first {shrunk[0]}",
-            allowed=f"larger images; this network is meant for {default_image_size(name)}",
-            fix="raise data.image_size, or take a network with fewer strides, such as micronet",
-        )
-    _check_logits(outputs, name, (len(example_NCHW), num_classes))
 
 
 def _check_fits_small(model: nn.Module, config: RunConfig, example_NCHW: Tensor, num_classes: int) -> None:
@@ -188,66 +180,3 @@ def _check_fits_small(model: nn.Module, config: RunConfig, example_NCHW: Tensor,
             got=f"{config.netaug.resolution:g} of {full} pixels: {error.got}",
             fix="raise netaug.resolution; or raise data.image_size, for all passes",
         ) from error
-
-
-def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
-    """Run the network once as in training, on a copy; some networks or batch sizes work in evaluation only.
-
-    Raises:
-        ModelError: The forward fails, or the output is not ``[N, num_classes]``.
-    """
-    try:
-        outputs = _trial(model, example_NCHW, training=True, shrunk=[])
-    except Exception as error:  # of somebody else's code
-        raise ModelError(
-            f"the network {name!r} cannot be trained on this batch.",
-            got=f"{_kind_and_line(error)} on {len(example_NCHW)} images of {example_NCHW.shape[-1]} pixels",
-            fix="raise data.batch_size or data.image_size" if len(example_NCHW) == 1 else None,
-        ) from error
-    _check_logits(outputs, name, (len(example_NCHW), num_classes), when=" in training")
-
-
-def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: list[str]) -> object:
-    """The outputs of a copy, so that no statistics and no generator move."""
-    trial = copy.deepcopy(model).train(training)
-    with torch.no_grad(), seeded(0, "trial"), _strides_watched(trial, shrunk):
-        return trial(example_NCHW)
-
-
-def _check_logits(outputs: object, name: str, shape: tuple[int, int], when: str = "") -> None:
-    if isinstance(outputs, Tensor) and outputs.shape == shape:
-        return
-    raise ModelError(
-        f"the network {name!r} does not return one logit a class{when}.",
-        got=tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__,
-        allowed=f"a tensor of shape [N, {shape[1]}]",
-    )
-
-
-def _kind_and_line(error: Exception) -> str:
-    line = first_line(error)
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-@contextmanager
-def _strides_watched(model: nn.Module, shrunk: list[str]) -> Iterator[None]:
-    """Collect the convs that stride over a map of one pixel: padding lets them run, to no purpose."""
-
-    def watch(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            assert isinstance(module, nn.Conv2d)
-            if max(module.stride) > 1 and max(inputs[0].shape[-2:]) == 1:
-                shrunk.append(f"'{name}' (stride {max(module.stride)} over 1x1)")
-
-        return hook
-
-    handles = [
-        module.register_forward_pre_hook(watch(name))  # type: ignore[arg-type]
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -21,7 +21,12 @@ from netaug.train.files import write_atomic
 from netaug.train.resized import Sizes, check_sizes, resize
 
 _METADATA_KEY = "netaug"
-_WIDER_ONLY = ("widths", "sizes")  # left out otherwise: earlier versions then read the file too
+_IF_THERE = (
+    "widths",
+    "sizes",
+    "anchors",
+    "scores",
+)  # left out otherwise: earlier versions then read the file too
 _SHOWN = 3
 
 
@@ -44,6 +49,8 @@ class ModelCard:
         netaug_version: The version that wrote the file.
         widths: Channels per width group of a network extracted wider than the factory's; else empty.
         sizes: What its modules say of their sizes, where it differs from the factory's network.
+        anchors: Of a detector: widths and heights of its anchors in pixels of the input, smallest first; else empty.
+        scores: Metrics of a detector on ``val_split`` in percent, by name.
     """
 
     name: str
@@ -60,6 +67,13 @@ class ModelCard:
     netaug_version: str
     widths: dict[str, int] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=dict)
+    anchors: tuple[tuple[float, float], ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def detects(self) -> bool:
+        """Whether the network finds objects instead of naming images."""
+        return bool(self.anchors)
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> ModelCard:
@@ -76,6 +90,7 @@ class ModelCard:
                 raise ValueError(f"fields that differ: {', '.join(sorted(differing))}")
             for name in ("class_names", "mean", "std"):
                 values[name] = tuple(values[name])
+            values["anchors"] = tuple(tuple(pair) for pair in values.get("anchors", ()))
             card = cls(**values)
             card.check()
             return card
@@ -101,6 +116,10 @@ class ModelCard:
             "crop_ratio": _is_number(self.crop_ratio) and 0 < self.crop_ratio <= 1,
             "widths": isinstance(self.widths, dict) and all(type(n) is int for n in self.widths.values()),
             "sizes": check_sizes(self.sizes),
+            "anchors": all(
+                len(pair) == 2 and all(_is_number(x) and x > 0 for x in pair) for pair in self.anchors
+            ),
+            "scores": isinstance(self.scores, dict) and all(map(_is_number, self.scores.values())),
         }
         wrong = [f"{name} {getattr(self, name)!r}" for name, holds in sound.items() if not holds]
         if wrong:
@@ -117,7 +136,7 @@ def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    described = {name: value for name, value in asdict(card).items() if value or name not in _WIDER_ONLY}
+    described = {name: value for name, value in asdict(card).items() if value or name not in _IF_THERE}
     metadata = {_METADATA_KEY: json.dumps(described)}
     write_atomic(path, safetensors.torch.save(tensors, metadata=metadata))
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from netaug.durations import duration
+from netaug.scores import score_name
 from netaug.train.tally import EpochRecord, Tally
 
 _REFRESH_SECONDS = 0.25
@@ -75,7 +76,7 @@ class TrainingConsole:
         metrics = tally.metrics()
         finished = epoch * self._steps + done
         facts = (
-            f"loss {metrics['loss']:.3f}  top-1 {metrics['top1']:.1f} %  "
+            f"loss {metrics['loss']:.3f}  {_shown(metrics.get('top1'), 'top-1', '.1f')}"
             f"{tally.images / (now - self._epoch_start):.0f} img/s  ETA {self._eta(finished / self._steps)}"
         )
         description = f"epoch {epoch + 1}/{self._epochs}"
@@ -83,12 +84,12 @@ class TrainingConsole:
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch is done; writes its line."""
-        val = "" if record.val_top1 is None else f"  val top-1 {record.val_top1:5.2f} %"
-        if record.val_mean_per_class is not None:
-            val += f"  per class {record.val_mean_per_class:5.2f} %"
+        val = _shown(record.val_score, f"val {score_name(record.score)}", "5.2f")
+        val += _shown(record.val_mean_per_class, "per class", "5.2f")
         self.say(
             f"epoch {record.epoch + 1:>{len(str(self._epochs))}}/{self._epochs}  loss {record.train_loss:.4f}  "
-            f"top-1 {record.train_top1:5.2f} %{val}  lr {record.lr:.4g}  {record.images_per_second:.0f} img/s  "
+            f"{_shown(record.train_top1, 'top-1', '5.2f')}{val}lr {record.lr:.4g}  "
+            f"{record.images_per_second:.0f} img/s  "
             f"ETA {self._eta(record.epoch + 1)}"
         )
         self._epoch_start = time.perf_counter()
@@ -100,3 +101,8 @@ class TrainingConsole:
         passed = time.perf_counter() - self._start
         rate = passed / max(epochs_done - self._before, 1 / self._steps)
         return duration(rate * (self._epochs - epochs_done))
+
+
+def _shown(value: float | None, name: str, form: str) -> str:
+    """A percentage with its name and two blanks behind; nothing where there is none."""
+    return "" if value is None else f"{name} {value:{form}} %  "

@@ -32,8 +32,8 @@ class Journal(Protocol):
     def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
         """An epoch is done."""
 
-    def network(self, network: nn.Module, top1: float | None) -> None:
-        """Keep the plain network."""
+    def network(self, network: nn.Module, record: EpochRecord) -> None:
+        """Keep the plain network as it is after an epoch."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Keep the trainer's state."""
@@ -77,9 +77,19 @@ class FolderJournal:
         self.console.epoch(record)
         self.tracking.epoch(trainer.steps_done, record)
 
-    def network(self, network: nn.Module, top1: float | None) -> None:
+    def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Write ``model.safetensors``."""
-        self.folder.save_network(network, make_card(self.config.model, self.info, top1))
+        card = make_card(self.config.model, self.info, record.val_top1, self._scores(record))
+        self.folder.save_network(network, card)
+
+    def _scores(self, record: EpochRecord) -> dict[str, float]:
+        """What goes with a detector's weights."""
+        detects = self.info.task == "detect" and record.val_score is not None
+        return (
+            {name: value for name, value in record.val_metrics.items() if name.startswith("ap")}
+            if detects
+            else {}
+        )
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint."""
@@ -104,7 +114,7 @@ class NoJournal:
     def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
         """Nothing."""
 
-    def network(self, network: nn.Module, top1: float | None) -> None:
+    def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Nothing."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:

@@ -11,14 +11,13 @@ from torch import nn
 
 from netaug.config import TrainConfig
 from netaug.data import Data
-from netaug.data.batch import ClassificationBatch, Normalizer
+from netaug.data.batch import Batch, Normalizer
 from netaug.elastic import Supernet
 from netaug.errors import NetaugError, TrainingError
-from netaug.evaluate import added, batch_sums
 from netaug.seeding import key
 from netaug.tasks.base import Task
 from netaug.train.device import seed_everything
-from netaug.train.distributed import ALONE, World, in_turns
+from netaug.train.distributed import ALONE, World
 from netaug.train.ema import Average
 from netaug.train.exchange import Exchange, Notes
 from netaug.train.explain import explained
@@ -32,8 +31,9 @@ from netaug.train.pieces import Preparation
 from netaug.train.schedule import Schedule
 from netaug.train.skipping import Skips
 from netaug.train.spikes import LossLog
-from netaug.train.tally import EpochRecord, Tally
+from netaug.train.tally import EpochRecord, Tally, further
 from netaug.train.updates import Updates, parts
+from netaug.train.validation import validate
 
 _CUDA_CHECK_EVERY = 100
 
@@ -68,7 +68,7 @@ class Trainer:
         self,
         network: Network,
         data: Data,
-        task: Task,
+        task: Task[Any, Any],
         normalizer: Normalizer,
         config: TrainConfig,
         sort_until: float = 0.0,
@@ -169,7 +169,7 @@ class Trainer:
             yield EpochRecord(
                 epoch=epoch,
                 train_loss=total.metrics["loss"],
-                train_top1=total.metrics["top1"],
+                train_top1=total.metrics.get("top1"),
                 val_loss=validated.get("loss"),
                 val_top1=validated.get("top1"),
                 lr=self.lr((epoch + 1) * steps - 1),
@@ -181,6 +181,9 @@ class Trainer:
                 widths=tally.widths(),
                 val_mean_per_class=validated.get("mean_per_class"),
                 **tally.gradients(),
+                score=self.task.score,
+                train_metrics=further(total.metrics),
+                val_metrics=further(validated),
             )
 
     @property
@@ -202,7 +205,7 @@ class Trainer:
         """The learning rate of a step."""
         return self._schedule.lr(step)
 
-    def step(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:
+    def step(self, step: int, batch: Batch, tally: Tally) -> None:
         """One update: the gradients of the base network and of one wider network add.
 
         Source:
@@ -222,15 +225,16 @@ class Trainer:
         elif self._updates.apply() and self._average is not None:
             self._average.update(self.network, step)
 
-    def _add_gradients(self, step: int, batch: ClassificationBatch, tally: Tally) -> None:
+    def _add_gradients(self, step: int, batch: Batch, tally: Tally) -> None:
         """Those of this process's parts of the batch; over all processes losses add up to the mean of the batch."""
         images_NCHW = self.normalizer(batch.images_NCHW)
-        labels_N = batch.labels_N.to(self.normalizer.device, non_blocking=True)
+        targets = batch.targets.to(self.normalizer.device, non_blocking=True)
         first, lessons = self.world.rank * self._parts, self.preparation.lessons
         cut = enumerate(parts(len(batch), self._parts), start=first)
         epoch = step // len(self.data.train)
-        pieces = self.preparation.pieces(step, epoch, batch, (images_NCHW, labels_N), cut)
+        pieces = self.preparation.pieces(step, epoch, batch, (images_NCHW, targets), cut)
         tally.macs += len(batch) * self.preparation.teacher_macs
+        area = images_NCHW.shape[-2] * images_NCHW.shape[-1] / self.data.info.image_size**2
         self._exchange.statistics.start()
         self._gradients.start(step)
         for pass_ in self.network.passes(step, step / self.total_steps, wide_first=lessons.wide_first):
@@ -243,11 +247,12 @@ class Trainer:
                 seed_everything(self.normalizer.device, draws)
                 with self._updates.precision():
                     outputs = self.network(x)
-                    loss = self.task.loss(outputs, y)
+                    losses = self.task.losses(outputs, y)
+                    loss = losses.total
                     taught = lessons.loss(pass_.name, piece.number, outputs, y, loss)
                 share = len(piece.targets) / (len(batch) * self.world.size)
                 self._updates.add(pass_.weight * share * taught)
-                tally.add(pass_, outputs, y, loss)
+                tally.add(pass_, outputs, y, losses, area)
                 if pass_.name == "base":
                     self._exchange.statistics.part_done(last=piece is pieces[-1])
                     if self.world.first:
@@ -319,7 +324,7 @@ class Trainer:
         self._guard.check()
         return tally
 
-    def _batches(self, epoch: int, skip: int) -> Iterator[ClassificationBatch]:
+    def _batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """This process's batches; an error tells the others, who wait for this one's gradients."""
         try:
             with explained(self.config):
@@ -331,9 +336,7 @@ class Trainer:
         last = epoch + 1 == self.config.epochs
         if not last and (epoch + 1) % self.config.eval_every:
             return {}
-        with self.world.together():
-            sums = list(batch_sums(self.result, self.data.val, self.normalizer, self.task))
-        return self.task.metrics(added(in_turns(sums, self.world, self.normalizer.device)))
+        return validate(self.result, self.data.val, self.normalizer, self.task, self.world)
 
     def _sort(self, epoch: int) -> None:
         if isinstance(self.network, BaseOnly):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from netaug.config import DistillConfig
-from netaug.data.batch import ClassificationBatch
+from netaug.data.batch import Batch
 from netaug.distill.lessons import Lessons
 from netaug.errors import RunFolderError
 from netaug.regularize.mixing import Mixer
@@ -22,13 +23,13 @@ class Piece:
         number: Among the parts of the whole batch.
         rows: Which images of this process's batch.
         images_NCHW: Normalised, on the device.
-        targets: Class indices ``[N]``, or shares of the classes ``[N, C]`` if the part is mixed.
+        targets: Class indices ``[N]``, or shares of the classes ``[N, C]`` if the part is mixed; or boxes.
     """
 
     number: int
     rows: slice
     images_NCHW: Tensor
-    targets: Tensor
+    targets: Any
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Preparation:
         self,
         step: int,
         epoch: int,
-        batch: ClassificationBatch,
-        inputs: tuple[Tensor, Tensor],
+        batch: Batch,
+        inputs: tuple[Tensor, Any],
         cut: Iterable[tuple[int, slice]],
     ) -> list[Piece]:
         """The pieces of a batch; the teacher has been asked about them.
@@ -74,7 +75,7 @@ class Preparation:
             step: Number of the training step.
             epoch: 0-based.
             batch: As the loader gave it.
-            inputs: Its normalised images and its labels, on the device.
+            inputs: Its normalised images and its targets, on the device.
             cut: Number and rows of each part.
         """
         self.lessons.begin()

@@ -89,6 +89,7 @@ def fingerprint(info: DataInfo) -> dict[str, Any]:
         "classes": info.num_classes,
         "class_names": names,
         "image_size": info.image_size,
+        **({"anchors": [list(pair) for pair in info.anchors]} if info.anchors else {}),
     }
 
 

@@ -20,13 +20,14 @@ from netaug.regularize.mixing import make_mixer
 from netaug.tasks import ClassificationTask
 from netaug.train.advice import advise
 from netaug.train.augmenting import check_steps
-from netaug.train.build import build_model, build_network, check_trains, example_input
+from netaug.train.build import build_model, build_network, example_input
 from netaug.train.compiling import check_compiler, compile_base
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
 from netaug.train.distributed import World, check_divides, joined
 from netaug.train.exchange import Notes
 from netaug.train.explain import explained
+from netaug.train.fitting import check_trains
 from netaug.train.journal import FolderJournal, Journal, NoJournal
 from netaug.train.lock import RunLock
 from netaug.train.loop import Trainer
@@ -237,7 +238,7 @@ def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRec
             last = done == config.train.epochs
             if last or done % config.train.checkpoint_every == 0 or asked is not None:
                 with world.together():
-                    journal.network(trainer.result, record.val_top1)
+                    journal.network(trainer.result, record)
                 keep()  # last: what it counts as done is written
             if asked is not None and not last:
                 raise leave(asked)

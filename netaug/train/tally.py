@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from netaug.elastic import Pass
-from netaug.tasks.base import Task
+from netaug.tasks.base import Losses, Task
 from netaug.train.distributed import ALONE, World
 from netaug.train.network import Network
 
@@ -23,7 +23,7 @@ class EpochRecord:
         epoch: 0-based.
         train_loss: Mean loss in nats of the base pass over the epoch, of the labels alone, label smoothing included.
         train_top1: Percent right in the base pass, on augmented images, while the weights change; of mixed images the
-            class with the larger share is right.
+            class with the larger share is right. None of detection.
         val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
         val_top1: Percent; None when not evaluated.
         lr: Of the epoch's last step.
@@ -38,11 +38,14 @@ class EpochRecord:
         gradient_share: Of the augmented pass, in [0, 1]: its gradient's norm over the sum of both passes' norms, on the
             base network's weights; mean over the epoch's measured steps, of this process's images. None without any.
         gradient_cosine: Of the angle between the two passes' gradients there, in [-1, 1]; None likewise.
+        score: Name of the metric that results are reported in.
+        train_metrics: What else the task measured in training, such as the parts of the loss; by name.
+        val_metrics: What else it measured in the evaluation, such as ``ap50`` in percent.
     """
 
     epoch: int
     train_loss: float
-    train_top1: float
+    train_top1: float | None
     val_loss: float | None
     val_top1: float | None
     lr: float
@@ -55,6 +58,22 @@ class EpochRecord:
     val_mean_per_class: float | None = None
     gradient_share: float | None = None
     gradient_cosine: float | None = None
+    score: str = "top1"
+    train_metrics: dict[str, float] = field(default_factory=dict)
+    val_metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def val_score(self) -> float | None:
+        """What the run is judged by, in percent; None when not evaluated."""
+        return self.val_top1 if self.score == "top1" else self.val_metrics.get(self.score)
+
+
+_OWN_FIELDS = ("loss", "top1", "mean_per_class")
+
+
+def further(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that have no field of their own in a record."""
+    return {name: value for name, value in metrics.items() if name not in _OWN_FIELDS}
 
 
 class Tally:
@@ -66,7 +85,7 @@ class Tally:
         world: The processes that add up together. All but :meth:`total` and :meth:`state_dict` is this one's own.
     """
 
-    def __init__(self, task: Task, network: Network, world: World = ALONE) -> None:
+    def __init__(self, task: Task[Any, Any], network: Network, world: World = ALONE) -> None:
         self._task, self._network, self._world = task, network, world
         self._sums: Tensor | None = None
         self._channels: dict[str, int] = {}
@@ -76,13 +95,22 @@ class Tally:
         self.macs = 0
         self.seconds = 0.0
 
-    def add(self, pass_: Pass, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> None:
-        """Count one part of a pass's batch."""
-        self.macs += len(labels_N) * self._network.macs(pass_.widths, resolution=pass_.resolution)
+    def add(self, pass_: Pass, outputs: Any, targets: Any, losses: Losses, area: float = 1.0) -> None:
+        """Count one part of a pass's batch.
+
+        Args:
+            pass_: Which.
+            outputs: Of the network.
+            targets: Of the part's examples.
+            losses: Of the outputs.
+            area: Pixels of the part's images over those that the network's multiply-accumulates are counted for.
+        """
+        macs = len(targets) * self._network.macs(pass_.widths, resolution=pass_.resolution)
+        self.macs += macs if area == 1 else round(macs * area)
         if pass_.name == "base":
-            sums = self._task.sums(outputs, labels_N, loss)
+            sums = self._task.sums(outputs, targets, losses)
             self._sums = sums if self._sums is None else self._sums + sums
-            self.images += len(labels_N)
+            self.images += len(targets)
 
     def draw(self, pass_: Pass) -> None:
         """Count the widths of a pass, once for all parts of its batch."""

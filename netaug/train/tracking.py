@@ -155,4 +155,6 @@ def epoch_values(record: EpochRecord) -> dict[str, float]:
         "epoch/train_seconds": record.seconds,
         "epoch/val_seconds": record.val_seconds,
     }
+    values |= {f"train/{name}": value for name, value in record.train_metrics.items()}
+    values |= {f"val/{name}": value for name, value in record.val_metrics.items()}
     return {name: value for name, value in values.items() if value is not None}

@@ -15,8 +15,9 @@ from netaug.data.transforms import IMAGENET_CROP_RATIO
 from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model, default_image_size
 from netaug.seeding import generator, seeded
-from netaug.train.build import check_fits, factory_options
+from netaug.train.build import factory_options
 from netaug.train.card import ModelCard, save_weights
+from netaug.train.fitting import check_fits
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.head import count_classes, head_tensors
 from netaug.weights.loading import Loaded, put

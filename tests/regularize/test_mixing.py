@@ -10,6 +10,7 @@ from netaug.regularize.mixing import Mixer, make_mixer
 from netaug.regularize.settings import RegularizeConfig
 from netaug.seeding import seeded
 from netaug.tasks import ClassificationTask
+from netaug.tasks.base import Losses
 from tests import tiny
 
 X, Y = tiny.images(6, 8), torch.tensor([0, 1, 2, 3, 4, 0])
@@ -84,7 +85,7 @@ def test_loss_of_mixed_labels_is_the_mixed_loss_smoothing_included() -> None:
     lam = shares[1, 1].item()
     expected = lam * task.loss(outputs, Y) + (1 - lam) * task.loss(outputs, Y.roll(1, 0))
     torch.testing.assert_close(task.loss(outputs, shares), expected)
-    sums = task.sums(outputs, shares, expected)
+    sums = task.sums(outputs, shares, Losses(expected))
     right = (outputs.argmax(1) == (Y if lam > 0.5 else Y.roll(1, 0))).sum()
     assert sums[1].item() == right.item()
 

@@ -7,6 +7,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from netaug.tasks import ClassificationTask
+from netaug.tasks.base import Losses
 
 
 def test_loss_is_smoothed_cross_entropy_written_out() -> None:
@@ -21,7 +22,7 @@ def test_sums_of_uneven_batches_give_the_metrics_of_the_whole() -> None:
     task = ClassificationTask()
     logits_NC, labels_N = torch.randn(7, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0])
     parts = [slice(0, 5), slice(5, 7)]
-    sums = sum(task.sums(logits_NC[p], labels_N[p], task.loss(logits_NC[p], labels_N[p])) for p in parts)
+    sums = sum(task.sums(logits_NC[p], labels_N[p], task.losses(logits_NC[p], labels_N[p])) for p in parts)
     assert isinstance(sums, torch.Tensor)
     metrics = task.metrics(sums)
     right = int((logits_NC.argmax(1) == labels_N).sum())
@@ -50,7 +51,7 @@ def test_mean_per_class_accuracy_of_uneven_classes_is_sklearns(classes_at_hand: 
     logits_NC[:, classes_at_hand:] -= 99  # sklearn warns of predicted classes that no label has
     logits_NC[torch.arange(100), labels_N[:100]] += 2
     parts = [slice(0, 130), slice(130, 131), slice(131, 200)]
-    sums = [task.sums(logits_NC[p], labels_N[p], torch.tensor(0.0)) for p in parts]
+    sums = [task.sums(logits_NC[p], labels_N[p], Losses(torch.tensor(0.0))) for p in parts]
     assert {part.shape for part in sums} == {(15,)}  # a fixed size: processes may add them
     found = task.metrics(torch.stack(sums).sum(0))
     expected = balanced_accuracy_score(labels_N.numpy(), logits_NC.argmax(1).numpy())
