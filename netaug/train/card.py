@@ -67,7 +67,7 @@ class ModelCard:
     netaug_version: str
     widths: dict[str, int] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=dict)
-    anchors: tuple[tuple[float, float], ...] = ()
+    anchors: tuple[tuple[float, float], ...] = field(default_factory=tuple)
     scores: dict[str, float] = field(default_factory=dict)
 
     @property
