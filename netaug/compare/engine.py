@@ -83,7 +83,7 @@ def run_comparison(
 
 
 def best_choices(tuning: Sequence[RunRecord]) -> dict[str, Choice]:
-    """Per arm the choice of best held-out top-1, then lowest loss; all-failed arms are missing."""
+    """Per arm the choice of best held-out score, then lowest loss; all-failed arms are missing."""
     best: dict[str, RunRecord] = {}
     for run in tuning:
         if run.summary is None:
@@ -142,7 +142,7 @@ def _comparators(request: CompareRequest, ledger: Ledger) -> Comparators:
 
 def _merit(run: RunRecord) -> tuple[float, float]:
     assert run.summary is not None
-    return run.summary.val_top1, -run.summary.val_loss
+    return run.summary.val_score, -run.summary.val_loss
 
 
 def _one_choice(request: CompareRequest) -> dict[str, Choice]:

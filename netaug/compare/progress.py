@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from netaug.compare.numbers import rate, seconds
 from netaug.compare.plan import RunSpec, text
 from netaug.compare.records import RunRecord
+from netaug.scores import score_name
 
 _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
 
@@ -155,8 +156,8 @@ class Board:
             self._costs[spec.arm] = elapsed
             silent = self._bars or self._left() is None or self._ended == sum(self._planned.values())
             left = "" if silent else f", about {seconds(self._left())} left"
-            top1 = record.summary.val_top1
-            self.say(f"{self._count()} {label(spec)}: top-1 {top1:.1f} % in {seconds(elapsed)}{left}")
+            score = f"{score_name(record.summary.score)} {record.summary.val_score:.1f} %"
+            self.say(f"{self._count()} {label(spec)}: {score} in {seconds(elapsed)}{left}")
         self._refresh()
 
     def _count(self) -> str:

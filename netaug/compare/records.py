@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from netaug.compare.plan import RunSpec
 from netaug.errors import RunFolderError
 
+Record = TypeVar("Record", "RunSummary", "Epoch")
+
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A finished run's ``summary.json``; accuracies in percent 0..100, times in seconds, forward MACs."""
+    """A finished run's ``summary.json``; scores in percent 0..100, times in seconds, forward MACs.
+
+    Args:
+        epochs: Epochs trained.
+        val_score: What the run is judged by, after the last epoch.
+        val_loss: Loss on the evaluation split.
+        train_score: The same score while training; None where it is not measured there, as in detection.
+        train_loss: Loss while training.
+        train_seconds: Spent in training, evaluation excluded.
+        train_macs: Of all forwards of all passes.
+        params: Of the final network.
+        macs: Of the final network for one image.
+        val_split: What it was evaluated on.
+        val_mean_per_class: Mean per-class accuracy; None where it is not customary.
+        score: Which metric the scores are; see :func:`netaug.scores.score_name`.
+    """
 
     epochs: int
-    val_top1: float
+    val_score: float
     val_loss: float
-    train_top1: float
+    train_score: float | None
     train_loss: float
     train_seconds: float
     train_macs: int
@@ -28,19 +46,22 @@ class RunSummary:
     macs: int
     val_split: str
     val_mean_per_class: float | None = None
+    score: str = "top1"
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of ``metrics.jsonl``; validation is None in epochs without it, gradients where not measured."""
+    """One line of ``metrics.jsonl``; the evaluation is None in epochs without it, gradients where not measured."""
 
     epoch: int
-    train_top1: float
-    val_top1: float | None
+    train_score: float | None
+    val_score: float | None
     seconds: float
     train_macs: int = 0
     gradient_share: float | None = None
     gradient_cosine: float | None = None
+    train_loss: float | None = None
+    score: str = "top1"
 
 
 @dataclass(frozen=True)
@@ -78,8 +99,9 @@ def read_record(spec: RunSpec, folder: Path, message: str = "") -> RunRecord:
     config = read_config(folder)
     lr = (config.get("train") or {}).get("lr", spec.lr)
     path = folder / "summary.json"
-    summary = _read_summary(path) if path.exists() else None
-    return RunRecord(spec, folder, summary, lr, _read_curve(folder), message)
+    curve = _read_curve(folder)
+    summary = _read_summary(path, curve) if path.exists() else None
+    return RunRecord(spec, folder, summary, lr, curve, message)
 
 
 def is_finished(spec: RunSpec, folder: Path) -> bool:
@@ -113,13 +135,11 @@ def epochs_logged(folder: Path) -> int:
         return 0
 
 
-def _read_summary(path: Path) -> RunSummary:
+def _read_summary(path: Path, curve: Sequence[Epoch]) -> RunSummary:
+    last = curve[-1] if curve else None
+    known = {"score": last.score, f"val_{last.score}": last.val_score} if last else {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return RunSummary(
-            **{item.name: content[item.name] for item in fields(RunSummary) if item.default is MISSING},
-            val_mean_per_class=content.get("val_mean_per_class"),
-        )
+        return _typed(RunSummary, known | json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"'{path}' is not the summary of a finished run.",
@@ -136,10 +156,32 @@ def _read_curve(folder: Path) -> tuple[Epoch, ...]:
         return ()
     for line in lines:
         try:
-            content = json.loads(line)
-            known = {item.name: content[item.name] for item in fields(Epoch) if item.default is MISSING}
-            further = {item.name for item in fields(Epoch)}.intersection(content)
-            epochs.append(Epoch(**known | {name: content[name] for name in further}))
+            epochs.append(_typed(Epoch, json.loads(line)))
         except (ValueError, KeyError, TypeError):  # the last line of a killed run may be cut off
             break
     return tuple(epochs)
+
+
+def _typed(kind: type[Record], content: Mapping[str, Any]) -> Record:
+    """The fields of a record from those of a file, in which scores go by the metric's name.
+
+    Raises:
+        KeyError: One without a default is missing, by name.
+    """
+    score = content.get("score", "top1")
+    values = {
+        **content,
+        "val_score": _scored(content, "val", score),
+        "train_score": _scored(content, "train", score),
+    }
+    names = [item.name for item in fields(kind) if item.default is MISSING or item.name in values]
+    return kind(**{name: values[name] for name in names})
+
+
+def _scored(content: Mapping[str, Any], split: str, score: str) -> float | None:
+    """``val_top1``, or what ``val_metrics`` has under another metric's name, if anything."""
+    if score != "top1" and f"{split}_metrics" in content:
+        found: float | None = content[f"{split}_metrics"].get(score)
+        return found
+    name = f"{split}_{score}"
+    return content.get(name) if split == "train" and score != "top1" else content[name]

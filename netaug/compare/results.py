@@ -11,6 +11,7 @@ from netaug.compare.arms import Budget, Plan, two_arms
 from netaug.compare.records import RunRecord, read_config, read_environment
 from netaug.compare.request import CompareRequest
 from netaug.compare.statistics import Difference, Spread, paired_difference, spread
+from netaug.scores import score_name
 
 Comparators = Mapping[tuple[str, Budget], str]
 """Per arm and budget the arm that had the same budget."""
@@ -18,7 +19,7 @@ Comparators = Mapping[tuple[str, Budget], str]
 
 @dataclass(frozen=True)
 class ArmRow:
-    """What is known about one arm; top-1 in percent, the fields None where no run finished.
+    """What is known about one arm; scores in percent, the fields None where no run finished.
 
     Args:
         arm: Which arm.
@@ -26,20 +27,21 @@ class ArmRow:
         lr: Its peak learning rate.
         n: Finished runs.
         failed: Failed runs.
-        val_top1: Top-1 on the evaluation split, last epoch.
-        train_top1: Top-1 while training, last epoch.
+        val_score: What runs are judged by, on the evaluation split, last epoch.
+        train_score: The same while training, last epoch; None where it is not measured.
         train_seconds: Median seconds spent in training, evaluation excluded.
         train_macs: Mean forward MACs of a whole training, all passes.
         params: Parameters of the final network.
         macs: MACs of the final network for one image.
-        vs_baseline: Top-1 minus its reference's, paired by seed; equal epochs unless the arms set them.
-        vs_long: Top-1 minus that of the reference with its training time, paired by seed.
+        vs_baseline: Score minus its reference's, paired by seed; equal epochs unless the arms set them.
+        vs_long: Score minus that of the reference with its training time, paired by seed.
         val_mean_per_class: Mean per-class accuracy, last epoch; None where it is not customary.
-        vs_macs: Top-1 minus that of the reference with its multiply-accumulates, paired by seed.
+        vs_macs: Score minus that of the reference with its multiply-accumulates, paired by seed.
         reference: The arm of ``vs_baseline``; for a longer reference the one it is longer than.
         long: The arm of ``vs_long``.
         macs_arm: The arm of ``vs_macs``.
         stage: Whether it was only trained for others.
+        score: Which metric the scores are; see :func:`netaug.scores.score_name`.
     """
 
     arm: str
@@ -47,8 +49,8 @@ class ArmRow:
     lr: float | None
     n: int
     failed: int
-    val_top1: Spread | None
-    train_top1: Spread | None
+    val_score: Spread | None
+    train_score: Spread | None
     train_seconds: float | None
     train_macs: float | None
     params: int | None
@@ -61,6 +63,7 @@ class ArmRow:
     long: str | None = None
     macs_arm: str | None = None
     stage: bool = False
+    score: str = "top1"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,12 @@ class Comparison:
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
 
+    @property
+    def score(self) -> str:
+        """What the arms are judged by, for people; all scores are percentages, and higher is better."""
+        names = {score_name(row.score) for row in self.rows if row.n}
+        return names.pop() if len(names) == 1 else "score"
+
     def row(self, arm: str) -> ArmRow | None:
         """The row of an arm, if it was run."""
         return next((row for row in self.rows if row.arm == arm), None)
@@ -131,9 +140,9 @@ def arm_rows(
             stage = any(arm.name == name and arm.stage for arm in plan.arms)
             long, macs = comparators.get((name, "time")), comparators.get((name, "macs"))
             row = _row(name, mine, {"reference": reference, "long": long, "macs_arm": macs, "stage": stage})
-            top1 = _top1_by_seed(final, name)
+            scores = _score_by_seed(final, name)
             differences: dict[str, Any] = {
-                field: paired_difference(top1, _top1_by_seed(final, other))
+                field: paired_difference(scores, _score_by_seed(final, other))
                 for field, other in (("vs_baseline", reference), ("vs_long", long), ("vs_macs", macs))
                 if other is not None
             }
@@ -149,8 +158,8 @@ def _row(name: str, mine: Sequence[RunRecord], fields: Mapping[str, Any]) -> Arm
         lr=next((run.lr for run in mine if run.lr is not None), None),
         n=len(done),
         failed=len(mine) - len(done),
-        val_top1=spread([summary.val_top1 for summary in done]),
-        train_top1=spread([summary.train_top1 for summary in done]),
+        val_score=spread([summary.val_score for summary in done]),
+        train_score=spread([s.train_score for s in done if s.train_score is not None]),
         train_seconds=statistics.median(s.train_seconds for s in done) if done else None,
         train_macs=statistics.fmean(s.train_macs for s in done) if done else None,
         params=done[0].params if done else None,
@@ -158,6 +167,7 @@ def _row(name: str, mine: Sequence[RunRecord], fields: Mapping[str, Any]) -> Arm
         val_mean_per_class=spread([s.val_mean_per_class for s in done if s.val_mean_per_class is not None]),
         vs_baseline=None,
         vs_long=None,
+        score=done[0].score if done else "top1",
         **fields,
     )
 
@@ -169,5 +179,5 @@ def settings_and_environment(runs: Sequence[RunRecord]) -> tuple[dict[str, Any],
     return (read_config(done[0].folder), read_environment(done[0].folder)) if done else ({}, {})
 
 
-def _top1_by_seed(runs: Sequence[RunRecord], arm: str) -> dict[int, float]:
-    return {run.spec.seed: run.summary.val_top1 for run in runs if run.spec.arm == arm and run.summary}
+def _score_by_seed(runs: Sequence[RunRecord], arm: str) -> dict[int, float]:
+    return {run.spec.seed: run.summary.val_score for run in runs if run.spec.arm == arm and run.summary}

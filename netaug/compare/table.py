@@ -21,8 +21,8 @@ CSV_COLUMNS = (
     "seed",
     "lr",
     "epochs",
-    "val_top1",
-    "train_top1",
+    "val_{score}",
+    "train_{score}",
     "val_loss",
     "train_loss",
     "train_seconds",
@@ -33,21 +33,23 @@ CSV_COLUMNS = (
     "status",
     "val_mean_per_class",
 )
+"""Columns of ``compare.csv``; ``{score}`` is the metric's name, such as ``top1``."""
 _WIDE = 160
 
 
-def lines(rows: Sequence[ArmRow]) -> list[tuple[str, ...]]:
+def lines(rows: Sequence[ArmRow], score: str = "top-1") -> list[tuple[str, ...]]:
     """The table's heading, then a line per arm; columns that no arm has are left out."""
     columns: list[tuple[str, list[str]]] = [
         ("arm", [row.arm for row in rows]),
         ("epochs", [NONE if row.epochs is None else str(row.epochs) for row in rows]),
         ("lr", [rate(row.lr) for row in rows]),
         ("n", [f"{row.n} ({row.failed} failed)" if row.failed else str(row.n) for row in rows]),
-        ("top-1 %", [plus_minus(row.val_top1) if row.n else "failed" for row in rows]),
+        (f"{score} %", [plus_minus(row.val_score) if row.n else "failed" for row in rows]),
     ]
     if any(row.val_mean_per_class for row in rows):
         columns.append(("mean per class %", [plus_minus(row.val_mean_per_class) for row in rows]))
-    columns.append(("train top-1 %", [plus_minus(row.train_top1) for row in rows]))
+    if any(row.train_score for row in rows):
+        columns.append((f"train {score} %", [plus_minus(row.train_score) for row in rows]))
     for title, names, differences in (
         ("vs reference", [row.reference for row in rows], [row.vs_baseline for row in rows]),
         ("at equal time", [row.long for row in rows], [row.vs_long for row in rows]),
@@ -92,7 +94,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _table(comparison: Comparison, console: Console) -> Table:
     """A row per arm, or a column per arm where the console is too narrow for that."""
-    shown = lines(comparison.rows)
+    shown = lines(comparison.rows, comparison.score)
     wide = _grid(shown)
     if console.measure(wide, options=console.options.update(max_width=_WIDE)).maximum <= console.width:
         return wide
@@ -117,8 +119,10 @@ def as_text(comparison: Comparison) -> str:
 
 def write_csv(comparison: Comparison, path: Path) -> None:
     """Write one line per run, tuning and failed runs included; unknown values stay empty."""
+    scores = list(dict.fromkeys(run.summary.score for run in comparison.runs if run.summary)) or ["top1"]
+    columns = [column.format(score=score) for column in CSV_COLUMNS for score in scores]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, list(dict.fromkeys(columns)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(_csv_row(run) for run in comparison.runs)
 
@@ -129,4 +133,5 @@ def _csv_row(run: RunRecord) -> dict[str, object]:
     row |= {"epochs": summary.epochs if summary else spec.epochs, "status": run.status}
     if summary:
         row |= {name: getattr(summary, name) for name in CSV_COLUMNS if hasattr(summary, name)}
+        row |= {f"val_{summary.score}": summary.val_score, f"train_{summary.score}": summary.train_score}
     return row

@@ -11,6 +11,7 @@ from netaug.compare.request import CompareRequest
 from netaug.compare.results import ArmRow, Verdict
 from netaug.compare.statistics import Difference
 from netaug.compare.verdict_of_arms import judge_arms
+from netaug.scores import score_name
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1
 NEAR_PERFECT = 97.0  # percent of training images right: little capacity is missing
@@ -91,7 +92,7 @@ def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
     netaug, long = rows.get("netaug"), rows.get("baseline-long")
     if netaug is None or netaug.n == 0:
         return []
-    found = [_sentence("At equal epochs", netaug.vs_baseline)]
+    found = [_sentence("At equal epochs", netaug.vs_baseline, netaug.score)]
     ratio = _time_ratio(rows)
     if long is None or ratio is None:
         return [
@@ -103,16 +104,16 @@ def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
     if abs(ratio - 1) > TIME_TOLERANCE:
         more = "more" if ratio > 1 else "less"
         times += f": the baseline took {100 * abs(ratio - 1):.0f} % {more}"
-    return [*found, _sentence(f"{longer[0].upper()}{longer[1:]} ({times})", netaug.vs_long)]
+    return [*found, _sentence(f"{longer[0].upper()}{longer[1:]} ({times})", netaug.vs_long, netaug.score)]
 
 
-def _sentence(when: str, difference: Difference | None) -> str:
+def _sentence(when: str, difference: Difference | None, score: str) -> str:
     if difference is None:
         return f"{when}: no pair of runs finished."
     text, n = interval(difference), f"n = {difference.n}"
     match difference.effect:
         case "higher" | "lower":
-            return f"{when} NetAug changes top-1 by {text} points ({n}, 95 % interval)."
+            return f"{when} NetAug changes {score_name(score)} by {text} points ({n}, 95 % interval)."
         case "unclear":
             return f"{when} no difference was shown: {text} points ({n}, 95 % interval)."
     if difference.n == 1:
@@ -122,9 +123,9 @@ def _sentence(when: str, difference: Difference | None) -> str:
 
 def _hints(rows: Mapping[str, ArmRow]) -> list[str]:
     base, long = rows.get("baseline"), rows.get("baseline-long")
-    if base is None or base.train_top1 is None or base.val_top1 is None:
+    if base is None or base.train_score is None or base.val_score is None:
         return []
-    train, val = base.train_top1.mean, base.val_top1.mean
+    train, val = base.train_score.mean, base.val_score.mean
     fits = f"the baseline gets {train:.1f} % of training and {val:.1f} % of evaluation images right"
     hints = []
     limited_by_steps = (
@@ -190,7 +191,7 @@ def _rate_caveats(request: CompareRequest, rates: Mapping[str, float | None]) ->
 def _run_caveats(request: CompareRequest, runs: Sequence[RunRecord]) -> list[str]:
     final = [run for run in runs if run.spec.phase == "final"]
     splits = sorted({run.summary.val_split for run in final if run.summary})
-    caveats = [f"Top-1 is that of the last epoch, on the split '{split}'." for split in splits]
+    caveats = [f"The score is that of the last epoch, on the split '{split}'." for split in splits]
     caveats.append(
         "Intervals cover the choice of seed (initialisation, data order, drawn widths), not of the images."
     )

@@ -50,7 +50,7 @@ def _headline(rows: Sequence[ArmRow]) -> str:
 
 
 def _sentence(row: ArmRow) -> str:
-    found = [f"{row.arm} {plus_minus(row.val_top1)} %: {_said(row.vs_baseline)} against {row.reference}"]
+    found = [f"{row.arm} {plus_minus(row.val_score)} %: {_said(row.vs_baseline)} against {row.reference}"]
     if row.long:
         found.append(f"{_said(row.vs_long)} at equal training time ({row.long})")
     if row.macs_arm:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def write_arms(comparison: Comparison, path: Path) -> None:
-    """Write a line per arm; top-1 in percent, seconds, forward MACs; unknown values stay empty."""
+    """Write a line per arm; scores in percent, seconds, forward MACs; unknown values stay empty."""
     lines = []
     for row in comparison.rows:
         line: dict[str, object] = {"arm": row.arm, "epochs": row.epochs, "lr": row.lr, "n": row.n}
         line["failed"] = row.failed
-        for name in ("val_top1", "train_top1", "val_mean_per_class"):
+        line["score"] = row.score
+        for name in ("val_score", "train_score", "val_mean_per_class"):
             line |= _of_spread(name, getattr(row, name))
         for name in ("train_seconds", "train_macs", "params", "macs"):
             line[name] = getattr(row, name)
@@ -27,7 +28,7 @@ def write_arms(comparison: Comparison, path: Path) -> None:
 
 
 def write_differences(comparison: Comparison, path: Path) -> None:
-    """Write a line per comparison of two arms: points of top-1, paired by seed, with the 95 % interval's ends."""
+    """Write a line per comparison of two arms: points of the score, paired by seed, with the 95 % interval's ends."""
     from netaug.report import view
 
     lines: list[dict[str, object]] = []

@@ -24,8 +24,8 @@ Axis = Literal["epoch", "seconds", "macs"]
 _MOST_POINTS = 160
 """Points of a curve that are drawn; more would only make the page larger."""
 _QUANTITIES: dict[Quantity, tuple[str, Callable[[Epoch], float | None]]] = {
-    "val": ("top-1, %", lambda epoch: epoch.val_top1),
-    "train": ("top-1, %", lambda epoch: epoch.train_top1),
+    "val": ("top-1, %", lambda epoch: epoch.val_score),
+    "train": ("top-1, %", lambda epoch: epoch.train_score),
     "share": (
         "share, %",
         lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,

@@ -97,12 +97,12 @@ def arms_table(comparison: Comparison) -> Table:
     looks = {name: number for number, name in enumerate(arm_names(comparison))}
     columns: dict[str, Callable[[ArmRow], Cell]] = {
         "arm": lambda row: Cell(row.arm, row.arm, arm=looks[row.arm]),
-        "top-1 %": lambda row: _spread(row.val_top1) if row.n else Cell("failed"),
+        f"{comparison.score} %": lambda row: _spread(row.val_score) if row.n else Cell("failed"),
         "mean per class %": lambda row: _spread(row.val_mean_per_class),
         "vs baseline": lambda row: _difference(row.vs_baseline),
         "vs baseline-long": lambda row: _difference(row.vs_long),
         "n": lambda row: Cell(f"{row.n} ({row.failed} failed)" if row.failed else str(row.n), row.n),
-        "train top-1 %": lambda row: _spread(row.train_top1),
+        f"train {comparison.score} %": lambda row: _spread(row.train_score),
         "epochs": lambda row: Cell(NONE if row.epochs is None else str(row.epochs), row.epochs),
         "lr": lambda row: Cell(rate(row.lr), row.lr),
         "train time": lambda row: Cell(seconds(row.train_seconds), row.train_seconds),
@@ -118,7 +118,7 @@ def differences_table(comparison: Comparison) -> Table:
         "arm": lambda one: Cell(one.arm, one.arm, arm=looks.get(one.arm)),
         "against": lambda one: Cell(one.against, one.against, arm=looks.get(one.against)),
         "at": lambda one: Cell(one.when, one.when),
-        "points of top-1": lambda one: _difference(one.difference),
+        f"points of {comparison.score}": lambda one: _difference(one.difference),
         "says": lambda one: Cell(WORDS[one.difference.effect], WORDS[one.difference.effect]),
         "pairs": lambda one: Cell(str(one.difference.n), one.difference.n),
     }
@@ -141,10 +141,10 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
         "seed": lambda run: Cell(str(run.spec.seed), run.spec.seed),
         "lr": lambda run: Cell(rate(run.lr), run.lr),
         "epochs": number("epochs", "{:.0f}".format),
-        "top-1 %": lambda run: (
-            Cell(f"{run.summary.val_top1:.2f}", run.summary.val_top1) if run.summary else Cell("failed")
+        f"{comparison.score} %": lambda run: (
+            Cell(f"{run.summary.val_score:.2f}", run.summary.val_score) if run.summary else Cell("failed")
         ),
-        "train top-1 %": number("train_top1", "{:.2f}".format),
+        f"train {comparison.score} %": number("train_score", "{:.2f}".format),
         "loss": number("val_loss", "{:.4f}".format),
         "train loss": number("train_loss", "{:.4f}".format),
         "train time": number("train_seconds", seconds),

@@ -37,9 +37,9 @@ def run_fake(asked: CompareRequest) -> tuple[Comparison, str]:
 def record(
     arm: str,
     seed: int,
-    val_top1: float | None,
+    val_score: float | None,
     *,
-    train_top1: float = 70.0,
+    train_score: float = 70.0,
     seconds: float = 10.0,
     phase: Phase = "final",
     lr: float = 0.1,
@@ -47,16 +47,18 @@ def record(
     epochs: int = 3,
     share: float | None = None,
 ) -> RunRecord:
-    """A run's record; ``val_top1=None`` makes it a failed one."""
+    """A run's record; ``val_score=None`` makes it a failed one."""
     spec = RunSpec(arm, phase, seed, lr, None, 1, (("netaug.enabled", arm == "netaug"),))
-    if val_top1 is None:
+    if val_score is None:
         return RunRecord(spec, Path("nowhere"), None, lr, message="it broke")
-    summary = RunSummary(epochs, val_top1, 1.1, train_top1, 1.0, seconds, 1000 * epochs, params, 23100, "val")
+    summary = RunSummary(
+        epochs, val_score, 1.1, train_score, 1.0, seconds, 1000 * epochs, params, 23100, "val"
+    )
     curve = tuple(
         Epoch(
             i,
-            train_top1 * (i + 1) / epochs,
-            val_top1 * (i + 1) / epochs,
+            train_score * (i + 1) / epochs,
+            val_score * (i + 1) / epochs,
             seconds / epochs,
             1000,
             None if share is None else share + 0.01 * (i + seed),

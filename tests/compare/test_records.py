@@ -32,3 +32,31 @@ def test_a_damaged_summary_is_named(tmp_path, text):
     (tmp_path / "summary.json").write_text(text)
     with pytest.raises(RunFolderError, match=r"summary\.json"):
         read_record(SPEC, tmp_path)
+
+
+SUMMARY = {
+    "epochs": 1,
+    "val_loss": 1.0,
+    "train_loss": 2.0,
+    "train_seconds": 2.0,
+    "train_macs": 5,
+    "params": 1,
+}
+SUMMARY |= {"macs": 2, "val_split": "val", "val_top1": None, "train_top1": None}
+
+
+@pytest.mark.parametrize("said", [{}, {"score": "ap50", "val_metrics": {"ap50": 31.0}}])
+def test_a_detector_is_judged_by_its_own_metric(tmp_path, said):
+    """Also where only the lines of its epochs name it."""
+    line = {**LINE, "train_top1": None, "score": "ap50", "train_loss": 2.0}
+    epochs = [{**line, "val_metrics": {}}, {**line, "epoch": 1, "val_metrics": {"ap50": 31.0, "ap": 12.0}}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY | said))
+    record = read_record(SPEC, tmp_path)
+    assert [epoch.val_score for epoch in record.curve] == [None, 31.0]
+    assert record.summary is not None
+    assert (record.summary.score, record.summary.val_score, record.summary.train_score) == (
+        "ap50",
+        31.0,
+        None,
+    )

@@ -8,10 +8,10 @@ from tests.compare.helpers import record, request
 
 
 def verdict(
-    baseline, netaug, long, *, seconds=(10.0, 25.0, 25.0), train_top1=71.0, lrs=(), rates=None, **changes
+    baseline, netaug, long, *, seconds=(10.0, 25.0, 25.0), train_score=71.0, lrs=(), rates=None, **changes
 ):
     runs = [
-        record(arm, seed, top1, seconds=duration, train_top1=train_top1)
+        record(arm, seed, top1, seconds=duration, train_score=train_score)
         for arm, values, duration in zip(
             ("baseline", "netaug", "baseline-long"), (baseline, netaug, long), seconds, strict=True
         )
@@ -62,10 +62,10 @@ def test_unequal_times_are_said_to_be_unequal():
 
 
 def test_hints_name_the_regime():
-    under = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [70.1, 70.0, 70.2], train_top1=71.0)
-    over = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [70.1, 70.0, 70.2], train_top1=90.0)
-    solved = verdict([98.0, 98.2, 98.1], [98.0, 98.3, 98.0], [98.1, 98.0, 98.2], train_top1=99.0)
-    steps = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [75.1, 75.0, 75.2], train_top1=71.0)
+    under = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [70.1, 70.0, 70.2], train_score=71.0)
+    over = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [70.1, 70.0, 70.2], train_score=90.0)
+    solved = verdict([98.0, 98.2, 98.1], [98.0, 98.3, 98.0], [98.1, 98.0, 98.2], train_score=99.0)
+    steps = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [75.1, 75.0, 75.2], train_score=71.0)
     assert [found.hints[0].split(":")[0] for found in (under, over, solved)] == [
         "Under-fitting",
         "Over-fitting",

@@ -42,7 +42,7 @@ def test_same_runs_same_picture():
 
 def test_points_leave_out_epochs_without_evaluation_but_not_their_cost():
     run = record("netaug", 0, 71.0, seconds=30.0, share=0.5)
-    run = replace(run, curve=(run.curve[0], replace(run.curve[1], val_top1=None), run.curve[2]))
+    run = replace(run, curve=(run.curve[0], replace(run.curve[1], val_score=None), run.curve[2]))
     times = list(accumulate(epoch.seconds for epoch in run.curve))
     assert [x for x, _ in points(run, "val", "seconds")] == pytest.approx([times[0], times[2]])
     assert [x for x, _ in points(run, "val", "epoch")] == [1.0, 3.0]

@@ -46,7 +46,7 @@ def test_all_files_are_written_and_csv_holds_the_rows(tmp_path):
     with (tmp_path / "arms.csv").open(newline="") as file:
         arms = list(csv.DictReader(file))
     assert [arm["arm"] for arm in arms] == [row.arm for row in whole.rows]
-    assert float(arms[1]["val_top1_mean"]) == whole.rows[1].val_top1.mean
+    assert float(arms[1]["val_score_mean"]) == whole.rows[1].val_score.mean
     with (tmp_path / "differences.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert [(one["arm"], one["against"], one["effect"]) for one in found] == [
