@@ -3,31 +3,105 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.recipes import find_recipe
+from netaug.errors import ConfigError
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS
 
 _EXAMPLE = """
 netaug compare demo/digits --seeds 4 --jobs 2
-netaug compare demo/cifar10 --seeds 3 --data.root DIR --lr 0.1 0.2 --out runs/cifar10"""
+netaug compare demo/cifar10 --seeds 3 --data.root DIR --lr 0.1 0.2 --out runs/cifar10
+netaug compare --list
+netaug compare distillation --small --jobs 2 --data.root DIR
+netaug compare mine.yaml --seeds 3 --nproc 8"""
 
 
 def run(words: list[str]) -> None:
     """Train the arms of a comparison and print the outcome."""
+    arguments, given = _parsed(words)
+    if arguments.list:
+        _list(arguments, given)
+        return
+    if arguments.what is None:
+        raise ConfigError(
+            "`netaug compare` needs a plan or a recipe.",
+            allowed="a name of `netaug compare --list` or `netaug recipes`, or the path of a YAML file",
+        )
+
+    from netaug.compare import CompareRequest, compare, show
+    from netaug.compare.planning import find_plan
+
+    plan = find_plan(arguments.what, arguments.small)
+    if plan is None:
+        load_config(arguments.what, given)  # a mistake in it is better said before anything starts
+    name = Path(arguments.what).stem if arguments.what.endswith((".yaml", ".yml")) else arguments.what
+    if plan and arguments.small:
+        name = plan.name
+    seeds = arguments.seeds if arguments.seeds is not None else plan.seeds if plan else None
+    if seeds is None:
+        raise ConfigError(
+            "`netaug compare` needs to know how many runs an arm has.", fix="add --seeds 3, or more"
+        )
+    request = CompareRequest(
+        recipe=plan.name if plan and arguments.small else arguments.what,
+        overrides=tuple(given),
+        seeds=seeds,
+        jobs=arguments.jobs,
+        out=Path(arguments.out or f"runs/compare-{name.replace('/', '-')}"),
+        overwrite=arguments.overwrite,
+        lrs=tuple(arguments.lr) or (plan.rates if plan else ()),
+        threads=arguments.threads,
+        nproc=arguments.nproc,
+        plan=plan,
+    )
+
+    from rich.console import Console
+
+    show(compare(request), Console())
+
+
+def _list(arguments: Any, given: list[str]) -> None:
+    if arguments.what is not None or given:
+        raise ConfigError("`netaug compare --list` takes nothing else.", got=arguments.what or given[0])
+
+    from netaug.compare.planning import plan_lines
+
+    lines = plan_lines()
+    width = max(map(len, lines))
+    print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
+
+
+def _parsed(words: list[str]) -> tuple[Any, list[str]]:
     parser = new_parser(
         "compare",
-        "RECIPE --seeds N [--jobs K] [--out DIR] [--overwrite] [--lr LR ...] [--threads T] [--group.key VALUE ...]",
-        "Trains the recipe with and without NetAug, at equal epochs and again with the baseline at NetAug's\n"
-        "training time, and says honestly whether it helped. Takes the settings of `netaug train --help`.",
+        "PLAN|RECIPE [--small] --seeds N [--jobs K] [--out DIR] [--overwrite] [--lr LR ...] [--threads T]\n"
+        "                      [--nproc P] [--group.key VALUE ...] | --list",
+        "Trains the arms of a plan, or a recipe with and without NetAug, at equal epochs and again with the reference\n"
+        "at each arm's training time or MACs, and says honestly which helped. The same command goes on with a\n"
+        "comparison that was stopped. Takes the settings of `netaug train --help`.",
         _EXAMPLE,
     )
-    parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
-    parser.add_argument("--seeds", type=int, required=True, help="Runs per arm, with the seeds 0 .. N-1.")
+    parser.add_argument(
+        "what",
+        type=str,
+        nargs="?",
+        default=None,
+        metavar="PLAN|RECIPE",
+        help="A name of `netaug compare --list` or `netaug recipes`, or the path of a YAML file of either.",
+    )
+    parser.add_argument("--list", action="store_true", help="List the packaged plans with one line each.")
+    parser.add_argument("--small", action="store_true", help="Take the plan's version for a CPU, NAME-small.")
+    parser.add_argument(
+        "--seeds",
+        type=int | None,
+        default=None,
+        help="Runs per arm, with the seeds 0 .. N-1; null takes the plan's number.",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="Trainings at the same time.")
     parser.add_argument(
-        "--out", type=str | None, default=None, help="Folder of the comparison; null is runs/compare-RECIPE."
+        "--out", type=str | None, default=None, help="Folder of the comparison; null is runs/compare-NAME."
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="Remove an earlier comparison in --out first."
@@ -37,28 +111,12 @@ def run(words: list[str]) -> None:
         type=float,
         nargs="+",
         default=[],
-        help="Peak learning rates; of several, each arm gets the best on held-out training images.",
+        help="Peak learning rates; of several, each arm that does not set its own gets the best on held-out images.",
     )
     parser.add_argument(
         "--threads", type=int | None, default=None, help="CPU threads a run; null shares the cores out."
     )
-    arguments, given = parse(parser, words, tuple(GROUPS))
-    name, _ = find_recipe(arguments.recipe)
-    load_config(arguments.recipe, given)  # a mistake in it is better said before anything starts
-
-    from rich.console import Console
-
-    from netaug.compare import CompareRequest, compare, show
-
-    out = arguments.out or f"runs/compare-{name.replace('/', '-')}"
-    request = CompareRequest(
-        recipe=arguments.recipe,
-        overrides=tuple(given),
-        seeds=arguments.seeds,
-        jobs=arguments.jobs,
-        out=Path(out),
-        overwrite=arguments.overwrite,
-        lrs=tuple(arguments.lr),
-        threads=arguments.threads,
+    parser.add_argument(
+        "--nproc", type=int, default=1, help="Processes that train one run together, started by torchrun."
     )
-    show(compare(request), Console())
+    return parse(parser, words, tuple(GROUPS))

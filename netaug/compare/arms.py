@@ -22,7 +22,8 @@ class Arm:
         name: Its name, also that of its run folders.
         recipe: What it trains, as for `netaug train`.
         own: The settings it fixes. ``{run:STAGE}`` in a text stands for the run folder of a stage, of the same seed.
-        times: Factors on settings of the recipe, such as twice the epochs; see :func:`netaug.compare.settle`.
+        times: Factors on numbers among its settings, such as twice the epochs; once they are worked out
+            (:func:`netaug.compare.settle.settled`), ``own`` has what comes of them too.
         reference: The arm it is compared with; None if others are compared with it, or for a stage.
         stage: Whether it is only trained for other arms: a teacher, or a pre-training.
         once: Whether a stage is trained with seed 0 alone, for all seeds of the others.
@@ -35,6 +36,12 @@ class Arm:
     reference: str | None = None
     stage: bool = False
     once: bool = False
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The settings it fixes whatever the others are; what it multiplies is not among them."""
+        multiplied = dict(self.times)
+        return tuple(key for key, _ in self.own if key not in multiplied)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -65,13 +72,28 @@ class Plan:
     seeds: int | None = None
     about: str = ""
 
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The peak learning rates of the grid."""
+        return tuple(float(value) for value in dict(self.grid).get("train.lr", ()))
+
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     def against(self, reference: str) -> tuple[Arm, ...]:
-        """The arms that are compared with that one."""
-        return tuple(arm for arm in self.arms if arm.reference == reference)
+        """The arms that are compared with that one, also at equal cost.
+
+        The reference with other epochs is not among them: at equal cost it is itself.
+        """
+        return tuple(arm for arm in self.arms if arm.reference == reference and not self._only_longer(arm))
+
+    def _only_longer(self, arm: Arm) -> bool:
+        reference = self.arm(str(arm.reference))
+        own, other = dict(arm.own), dict(reference.own)
+        own.pop("train.epochs", None), other.pop("train.epochs", None)
+        multiplied = {*dict(arm.times), *dict(reference.times)}
+        return own == other and arm.recipe == reference.recipe and multiplied == {"train.epochs"}
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -81,8 +103,10 @@ class Plan:
     def levels(self) -> list[list[Arm]]:
         """The arms in the order in which they can be trained: those of a level need none of the same or a later one.
 
-        References come last in a level: what keeps a network from being widened shows before any time is spent.
+        Of two arms the reference comes last in a level: what keeps a network from being widened shows before any time
+        is spent. Of more it comes first: it asks for least, so if it cannot be trained, none can.
         """
+        reference_last = sum(not arm.stage for arm in self.arms) == 2
         depth: dict[str, int] = {}
 
         def deep(arm: Arm) -> int:
@@ -93,7 +117,7 @@ class Plan:
         found: list[list[Arm]] = []
         for level in range(1 + max(deep(arm) for arm in self.arms)):
             mine = [arm for arm in self.arms if depth[arm.name] == level]
-            found.append(sorted(mine, key=lambda arm: arm.name in self.references))
+            found.append(sorted(mine, key=lambda arm: (arm.name in self.references) == reference_last))
         return found
 
 

@@ -34,9 +34,9 @@ class Longer:
 def longer_names(plan: Plan) -> dict[str, str]:
     """Names that longer references may have, each with its reference."""
     return {
-        _name(plan, arm, budget): arm.reference
-        for arm in plan.arms
-        if arm.reference
+        _name(plan, arm, budget): reference
+        for reference in plan.references
+        for arm in plan.against(reference)
         for budget in plan.budgets
     }
 
@@ -58,8 +58,8 @@ def find_longer(plan: Plan, runs: Sequence[RunRecord], ledger: Ledger, phase: Ph
     one; lengths within 5 % of each other are trained once.
     """
     found: dict[str, Longer] = {}
-    for arm in plan.arms:
-        for budget in plan.budgets if arm.reference else ():
+    for arm in (arm for reference in plan.references for arm in plan.against(reference)):
+        for budget in plan.budgets:
             costs = _costs(runs, arm, budget)
             if not costs or not arm.reference:
                 continue

@@ -43,6 +43,9 @@ class RunSpec:
     tuned: Settings = ()
     recipe: str | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # settings may be mappings, which have no hash
+
     @property
     def name(self) -> str:
         """Name of the run folder inside the comparison's folder."""

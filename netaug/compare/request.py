@@ -32,6 +32,9 @@ class Choice:
     lr: float | None = None
     others: Settings = ()
 
+    def __hash__(self) -> int:
+        return hash((self.lr, *dict(self.others)))  # values may be mappings, which have no hash
+
 
 @dataclass(frozen=True)
 class CompareRequest:
@@ -79,10 +82,11 @@ class CompareRequest:
         if len(set(self.lrs)) < len(self.lrs):
             raise ConfigError("--lr names a rate twice.", got=self.lrs, allowed="different numbers")
         self._check_overrides()
+        self._check_tuning()
 
     def _check_overrides(self) -> None:
         tuned = {key for key, values in self.further_grid if len(values) > 1}
-        setters = {key: arm.name for arm in self.arms for key, _ in (*arm.own, *arm.times)}
+        setters = {key: arm.name for arm in self.arms for key in arm.fixed}
         for key in override_keys(self.overrides):
             fix = _OWN_KEYS.get(key)
             if key in setters:
@@ -97,6 +101,16 @@ class CompareRequest:
             if fix:
                 raise ConfigError(
                     f"'--{key}' cannot be set here: the comparison sets it for each run.", fix=fix
+                )
+
+    def _check_tuning(self) -> None:
+        """Every value to choose from must be one that some arm may take."""
+        for key in (*(["train.lr"] if self.lrs else []), *dict(self.further_grid)):
+            if all(arm.stage or key in arm.fixed or key in dict(arm.times) for arm in self.arms):
+                option = "--lr" if key == "train.lr" else f"the plan's grid of {key}"
+                raise ConfigError(
+                    f"{option} has no effect: every arm of the plan sets {key} itself.",
+                    fix=f"leave it out, or take {key} out of the arms",
                 )
 
     @property
@@ -127,7 +141,7 @@ class CompareRequest:
         """The choices for an arm: what it sets itself is not tuned, and stages are not."""
         if arm.stage:
             return [Choice()]
-        fixed = {key for key, _ in (*arm.own, *arm.times)}
+        fixed = {*arm.fixed, *dict(arm.times)}
         return list(
             dict.fromkeys(
                 Choice(

@@ -77,9 +77,8 @@ def _multiplied(request: CompareRequest, arm: Arm) -> Arm:
     """The arm with its factors turned into settings."""
     if not arm.times:
         return arm
-    words = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
-    mapping = to_mapping(load_config(arm.recipe, [*words, *request.overrides]))
-    own = list(arm.own)
+    mapping = to_mapping(arm_config(request, request.whole_plan, arm))
+    own = dict(arm.own)
     for key, factor in arm.times:
         group, name = key.split(".", 1)
         value = mapping[group][name]
@@ -87,8 +86,8 @@ def _multiplied(request: CompareRequest, arm: Arm) -> Arm:
             raise ConfigError(
                 f"'times' of the arm '{arm.name}' multiplies '{key}', which is no number.", got=value
             )
-        own.append((key, max(1, round(value * factor)) if isinstance(value, int) else value * factor))
-    return replace(arm, own=tuple(own), times=())
+        own[key] = max(1, round(value * factor)) if isinstance(value, int) else value * factor
+    return replace(arm, own=tuple(own.items()))
 
 
 class _Anything(dict[str, str]):

@@ -1,0 +1,314 @@
+"""Plans as YAML files: read strictly, every mistake named with its file and place."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from netaug.compare.arms import Budget, Settings
+from netaug.errors import ConfigError
+from netaug.recipes import find_recipe, nearest
+from netaug.recipes.settings import GROUPS, open_setting, settings, typed, unknown_key
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_NOT_HERE = {
+    "train.seed": "leave it out: every arm is trained with the seeds 0 .. N-1",
+    "train.threads": "leave it out, and give --threads to `netaug compare`",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage, case or arm of a plan as it is written.
+
+    Args:
+        name: Its name.
+        recipe: What it trains; None leaves that to the case or the plan.
+        own: The settings it fixes.
+        times: Factors on numbers among the settings.
+        reference: The arm it is compared with; None leaves that to the plan.
+        once: Whether a stage is trained with seed 0 alone.
+    """
+
+    name: str
+    recipe: str | None = None
+    own: Settings = ()
+    times: Settings = ()
+    reference: str | None = None
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan as it is written; :func:`netaug.compare.planning.plan_of` makes a plan of it.
+
+    Args:
+        name: Of the plan.
+        where: Its file, for messages.
+        about: One line for lists.
+        arms: What is compared, at least two.
+        recipe: What is trained where nothing else is named.
+        settings: Settings of all stages and arms, on top of their recipes.
+        stages: What is trained before the arms: teachers and pre-trainings.
+        cases: Networks or datasets, each compared by itself; none is one case without a name.
+        reference: The arm that others are compared with.
+        budgets: What is made equal beside the epochs.
+        grid: Values by setting, of which each arm gets the best on held-out training images.
+        seeds: Runs per arm; None leaves that to the command line.
+    """
+
+    name: str
+    where: str
+    about: str
+    arms: tuple[Part, ...]
+    recipe: str | None = None
+    settings: Settings = ()
+    stages: tuple[Part, ...] = ()
+    cases: tuple[Part, ...] = ()
+    reference: str | None = None
+    budgets: tuple[Budget, ...] = ("time",)
+    grid: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    seeds: int | None = None
+
+
+def looks_like_a_plan(path: Path) -> bool:
+    """Whether a YAML file has arms, as a plan has and a recipe has not."""
+    try:
+        return re.search(r"^arms\s*:", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read_plan(path: Path) -> PlanFile:
+    """Read a plan.
+
+    Raises:
+        ConfigError: No YAML, an unknown key (with the nearest valid name), a value of the wrong type, a name twice.
+    """
+    tree = _yaml(path)
+    allowed = (
+        "about",
+        "recipe",
+        "settings",
+        "stages",
+        "cases",
+        "arms",
+        "reference",
+        "budgets",
+        "grid",
+        "seeds",
+    )
+    where = str(path)
+    tree = _mapping(tree, where, allowed)
+    if len(tree.get("arms") or {}) < 2:
+        raise ConfigError(
+            f"a plan needs two 'arms' or more to compare ({where}).",
+            got=f"{len(tree.get('arms') or {})}",
+            allowed="arms: {baseline: {set: {netaug.enabled: false}}, netaug: {}}",
+        )
+
+    def parts(key: str, *keys: str) -> tuple[Part, ...]:
+        return _parts(tree.get(key), f"{where}: {key}", keys, path)
+
+    return PlanFile(
+        name=path.stem,
+        where=where,
+        about=_line(tree.get("about", ""), f"{where}: about"),
+        arms=parts("arms", "recipe", "set", "times", "reference"),
+        recipe=_recipe(tree.get("recipe"), f"{where}: recipe", path),
+        settings=_settings(tree.get("settings"), f"{where}: settings"),
+        stages=parts("stages", "recipe", "set", "times", "once"),
+        cases=parts("cases", "recipe", "set"),
+        reference=_optional_name(tree.get("reference"), f"{where}: reference"),
+        budgets=_budgets(tree.get("budgets", ["time"]), f"{where}: budgets"),
+        grid=_grid(tree.get("grid"), f"{where}: grid"),
+        seeds=_seeds(tree.get("seeds"), f"{where}: seeds"),
+    )
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which a key that is there twice is a mistake, and not silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(
+                    f"{name!r} is there twice ({self.name}, line {node.start_mark.line + 1} and on).",
+                    fix="give each its own name, or remove one",
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(path: Path) -> object:
+    try:
+        loader = _Strict(path.read_text(encoding="utf-8"))
+        loader.name = str(path)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(
+            f"the plan {path} cannot be read.", got=error, allowed="a YAML file in UTF-8"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML.", got=str(error).replace("\n", "; ")) from error
+
+
+def _mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
+    """A mapping with text for keys, all of them among ``allowed`` if that is not empty."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"a mapping is missing ({place}).", got=repr(value), allowed="KEY: VALUE, one a line"
+        )
+    for key in value:
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"a key is no text ({place}).", got=repr(key), fix=f"write it in quotes: '{key}'"
+            )
+        if allowed and key not in allowed:
+            close = nearest(key, allowed, count=1)
+            raise ConfigError(
+                f"{key!r} is no key of a plan ({place}).",
+                got=key,
+                allowed=", ".join(allowed),
+                fix=f"did you mean {close[0]!r}?" if close else "see docs/compare.md",
+            )
+    return value
+
+
+def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:
+    found = []
+    for name, values in _mapping(tree, place).items():
+        here = f"{place}.{name}"
+        if not _NAME.fullmatch(name) or name.startswith("tune-"):
+            allowed = (
+                "letters, digits, '-', '_' and '+', not beginning with 'tune-': it is part of folders' names"
+            )
+            raise ConfigError(f"this name cannot be used ({place}).", got=repr(name), allowed=allowed)
+        part = _mapping(values, here, keys)
+        once = part.get("once", False)
+        if not isinstance(once, bool):
+            raise ConfigError(f"'once' is true or false ({here}).", got=repr(once))
+        found.append(
+            Part(
+                name,
+                _recipe(part.get("recipe"), f"{here}.recipe", path),
+                _settings(part.get("set"), f"{here}.set"),
+                _factors(part.get("times"), f"{here}.times"),
+                _optional_name(part.get("reference"), f"{here}.reference"),
+                once,
+            )
+        )
+    return tuple(found)
+
+
+def _settings(tree: object, place: str) -> Settings:
+    """Settings by dotted key, written so or nested in their groups, each in its type."""
+    found: dict[str, Any] = {}
+    for key, value in _mapping(tree, place).items():
+        members = {key: value}
+        if key in GROUPS:
+            nested = _mapping(value, f"{place}.{key}")
+            members = {f"{key}.{name}": member for name, member in nested.items()}
+        for full, member in members.items():
+            if full in found:
+                raise ConfigError(f"{full!r} is set twice ({place}).", fix="leave one of them out")
+            found[full] = _typed(full, member, place)
+    return tuple(found.items())
+
+
+def _typed(key: str, value: object, place: str) -> Any:
+    if key in _NOT_HERE:
+        raise ConfigError(f"{key!r} cannot be set in a plan ({place}).", fix=_NOT_HERE[key])
+    if open_setting(key) is not None:
+        return value
+    if key not in settings():
+        raise unknown_key(key, place)
+    return typed(key, value, place)
+
+
+def _factors(tree: object, place: str) -> Settings:
+    found = []
+    for key, factor in _mapping(tree, place).items():
+        if key not in settings():
+            raise unknown_key(key, place)
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+            raise ConfigError(f"a factor is no number above 0 ({place}.{key}).", got=repr(factor))
+        found.append((key, factor))
+    return tuple(found)
+
+
+def _recipe(name: object, place: str, path: Path) -> str | None:
+    """A recipe's packaged name, or its path, which may be relative to the plan."""
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        raise ConfigError(f"a recipe is a name or a path ({place}).", got=repr(name))
+    beside = path.parent / name
+    try:
+        find_recipe(found := str(beside) if beside.is_file() else name)
+    except ConfigError as error:
+        where = f"{error.where.rstrip('.')} ({place})."
+        raise ConfigError(where, got=error.got, allowed=error.allowed, fix=error.fix) from error
+    return found
+
+
+def _optional_name(value: object, place: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"this is no name of an arm ({place}).", got=repr(value))
+    return value
+
+
+def _line(value: object, place: str) -> str:
+    if not isinstance(value, str) or "\n" in value.strip():
+        raise ConfigError(f"this is to be one line of text ({place}).", got=repr(value))
+    return value.strip()
+
+
+def _budgets(value: object, place: str) -> tuple[Budget, ...]:
+    known: tuple[Budget, ...] = get_args(Budget)
+    if (
+        not isinstance(value, list)
+        or any(name not in known for name in value)
+        or len(set(value)) < len(value)
+    ):
+        raise ConfigError(
+            f"'budgets' is a list of what is made equal ({place}).",
+            got=repr(value),
+            allowed=f"[{', '.join(known)}], one of them, or [] for equal epochs alone",
+        )
+    return tuple(value)
+
+
+def _grid(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    found = []
+    for key, values in _mapping(tree, place).items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(
+                f"the values to choose from are a list ({place}.{key}).",
+                got=repr(values),
+                allowed="[0.1, 0.2]",
+            )
+        choices = [_typed(key, value, f"{place}.{key}") for value in values]
+        if any(choices.count(choice) > 1 for choice in choices):
+            raise ConfigError(f"a value is there twice ({place}.{key}).", got=repr(values))
+        found.append((key, tuple(choices)))
+    return tuple(found)
+
+
+def _seeds(value: object, place: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigError(
+            f"'seeds' is out of range ({place}).", got=repr(value), allowed="a whole number, 1 or more"
+        )
+    return value

@@ -1,0 +1,197 @@
+"""From a plan as it is written to the arms that are trained: cases multiplied out, names checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from netaug.compare.arms import Arm, Plan, Settings
+from netaug.compare.longer import longer_names
+from netaug.compare.planfile import Part, PlanFile, looks_like_a_plan, read_plan
+from netaug.errors import ConfigError
+from netaug.plans import SMALL, plan_names, plan_path
+from netaug.recipes import find_recipe, nearest, recipe_names
+
+_SHOWN = 4
+
+
+def find_plan(name: str, small: bool = False) -> Plan | None:
+    """The plan of that name or in that file; None if it is a recipe.
+
+    Args:
+        name: A packaged plan or recipe, or the path of a YAML file of either.
+        small: Whether a packaged plan's version for a CPU is meant.
+
+    Raises:
+        ConfigError: It is neither, there is no small version, or the plan is wrong.
+    """
+    if small:
+        return plan_of(read_plan(_small(name)))
+    path = plan_path(name)
+    if path is None and Path(name).is_file() and name not in recipe_names():
+        path = Path(name) if looks_like_a_plan(Path(name)) else None
+    if path is not None:
+        return plan_of(read_plan(path))
+    try:
+        find_recipe(name)
+    except ConfigError as error:
+        close = nearest(name, [*plan_names(), *recipe_names()])
+        hint = f"did you mean {' or '.join(close[:_SHOWN])}? " if close else ""
+        raise ConfigError(
+            f"there is no plan or recipe {name!r}.",
+            got=name,
+            allowed="a name of `netaug compare --list` or `netaug recipes`, or the path of a YAML file",
+            fix=f"{hint}`netaug compare --list` lists the plans",
+        ) from error
+    return None
+
+
+def plan_lines() -> dict[str, str]:
+    """The packaged plans, each with its one line."""
+    return {name: read_plan(path).about for name in plan_names() if (path := plan_path(name))}
+
+
+def plan_of(written: PlanFile) -> Plan:
+    """Multiply the cases out and check that all names fit.
+
+    Raises:
+        ConfigError: An unknown arm, reference or stage, nothing to compare, or no recipe; names file and place.
+    """
+    stages = tuple(_stage(written, stage) for stage in written.stages)
+    arms = [_arm(written, case, arm) for case in written.cases or (None,) for arm in written.arms]
+    plan = Plan(
+        written.name,
+        (*stages, *arms),
+        written.settings,
+        written.budgets,
+        written.grid,
+        written.seeds,
+        written.about,
+    )
+    _check_stages(written, plan)
+    _check_references(written)
+    _check_names(written, plan)
+    return plan
+
+
+def _small(name: str) -> Path:
+    wanted = name if name.endswith(SMALL) else f"{name}{SMALL}"
+    path = plan_path(wanted)
+    if path is None:
+        there = [plan for plan in plan_names() if plan.endswith(SMALL)]
+        raise ConfigError(
+            f"there is no small version of {name!r}.",
+            got=wanted,
+            allowed=", ".join(there),
+            fix="leave --small out",
+        )
+    return path
+
+
+def _stage(written: PlanFile, stage: Part) -> Arm:
+    recipe = _recipe(written, stage.recipe, f"stages.{stage.name}")
+    return Arm(stage.name, recipe, stage.own, stage.times, stage=True, once=stage.once)
+
+
+def _arm(written: PlanFile, case: Part | None, arm: Part) -> Arm:
+    """An arm in a case: its own settings and recipe count before those of the case."""
+    before = f"{case.name}." if case else ""
+    reference = arm.reference or written.reference
+    of_case: Settings = case.own if case else ()
+    factors = {key for key, _ in arm.times}
+    own = dict(of_case) | dict(arm.own)
+    if twice := factors & dict(arm.own).keys():
+        raise ConfigError(
+            f"{min(twice)!r} is both set and multiplied ({written.where}: arms.{arm.name}).",
+            fix="leave one of them out",
+        )
+    return Arm(
+        before + arm.name,
+        _recipe(written, arm.recipe or (case.recipe if case else None), f"arms.{before}{arm.name}"),
+        tuple(own.items()),
+        arm.times,
+        before + reference if reference and reference != arm.name else None,
+    )
+
+
+def _recipe(written: PlanFile, own: str | None, place: str) -> str:
+    recipe = own or written.recipe
+    if recipe is None:
+        raise ConfigError(
+            f"nothing says what is trained ({written.where}: {place}).",
+            fix="give the plan, the case or the arm a 'recipe'",
+        )
+    return recipe
+
+
+def _check_references(written: PlanFile) -> None:
+    names = [arm.name for arm in written.arms]
+    for place, name in [("reference", written.reference)] + [
+        (f"arms.{arm.name}.reference", arm.reference) for arm in written.arms
+    ]:
+        if name is not None and name not in names:
+            raise _unknown("arm", name, names, f"{written.where}: {place}")
+    if written.reference is None and not any(arm.reference for arm in written.arms):
+        raise ConfigError(
+            f"nothing says which arm the others are compared with ({written.where}).",
+            allowed=f"reference: one of {', '.join(names)}",
+        )
+    above = {arm.name: arm.reference or written.reference for arm in written.arms}
+    for start in names:
+        seen, name = [start], above[start]
+        while name is not None and name != seen[-1]:
+            if name in seen:
+                raise ConfigError(
+                    f"arms are each other's reference ({written.where}).", got=" -> ".join([*seen, name])
+                )
+            seen.append(name)
+            name = above[name]
+
+
+def _check_stages(written: PlanFile, plan: Plan) -> None:
+    stages = [stage.name for stage in written.stages]
+    for arm in plan.arms:
+        for name in arm.needs:
+            if name not in stages:
+                raise _unknown("stage", name, stages, f"{written.where}: {arm.name}")
+    used = {name for arm in plan.arms for name in arm.needs}
+    if idle := [name for name in stages if name not in used]:
+        raise ConfigError(
+            f"no arm needs the stage {idle[0]!r} ({written.where}).",
+            fix=f"name its run folder where it is needed, as {{run:{idle[0]}}}, or leave the stage out",
+        )
+    for start in stages:
+        _check_order(written, plan, start, ())
+
+
+def _check_order(written: PlanFile, plan: Plan, stage: str, inside: Sequence[str]) -> None:
+    if stage in inside:
+        raise ConfigError(
+            f"stages need each other, so none can be the first ({written.where}).",
+            got=" -> ".join([*inside[inside.index(stage) :], stage]),
+        )
+    for name in plan.arm(stage).needs:
+        _check_order(written, plan, name, (*inside, stage))
+
+
+def _check_names(written: PlanFile, plan: Plan) -> None:
+    """Folders are named after arms: no two alike, nor like a longer reference."""
+    names = [arm.name for arm in plan.arms]
+    longer = set(longer_names(plan))
+    for name in names:
+        if names.count(name) > 1 or name in longer:
+            other = "a reference that trains longer" if name in longer else "another arm or stage"
+            raise ConfigError(
+                f"the name {name!r} is also that of {other} ({written.where}).",
+                fix="give one of them another name",
+            )
+
+
+def _unknown(kind: str, name: str, allowed: Sequence[str], place: str) -> ConfigError:
+    close = nearest(name, allowed, count=1)
+    return ConfigError(
+        f"there is no {kind} {name!r} ({place}).",
+        got=name,
+        allowed=", ".join(allowed) or f"none: the plan has no {kind}s",
+        fix=f"did you mean {close[0]!r}?" if close else None,
+    )
