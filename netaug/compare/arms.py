@@ -103,8 +103,8 @@ class Plan:
     def levels(self) -> list[list[Arm]]:
         """The arms in the order in which they can be trained: those of a level need none of the same or a later one.
 
-        Of two arms the reference comes last in a level: what keeps a network from being widened shows before any time
-        is spent. Of more it comes first: it asks for least, so if it cannot be trained, none can.
+        Of two arms the reference comes last: what keeps a network from being widened shows before any time is spent.
+        Of more, what has no reference comes first: it asks for least, so if it cannot be trained, none can.
         """
         reference_last = sum(not arm.stage for arm in self.arms) == 2
         depth: dict[str, int] = {}
@@ -117,7 +117,7 @@ class Plan:
         found: list[list[Arm]] = []
         for level in range(1 + max(deep(arm) for arm in self.arms)):
             mine = [arm for arm in self.arms if depth[arm.name] == level]
-            found.append(sorted(mine, key=lambda arm: (arm.name in self.references) == reference_last))
+            found.append(sorted(mine, key=lambda arm: (arm.reference is None) == reference_last))
         return found
 
 
