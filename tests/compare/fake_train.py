@@ -63,7 +63,8 @@ def main(words):
             print("TrainingError: the loss is not finite.", file=sys.stderr)
             return 2
         if values.get("fake.hang") == me:
-            (out / "pid").write_text(str(os.getpid()))
+            (out / "pid.tmp").write_text(str(os.getpid()))
+            (out / "pid.tmp").rename(out / "pid")  # never there without its number
         while values.get("fake.hang") == me:
             time.sleep(0.05)
     summary = {
