@@ -11,14 +11,25 @@ from netaug.models import (
     mobilenetv3,  # noqa: F401
     proxylessnas,  # noqa: F401
     resnet,  # noqa: F401
+    yolov3,  # noqa: F401
 )
 from netaug.models.init import initialize
-from netaug.models.registry import create_model, default_image_size, describe_models, list_models, register
+from netaug.models.registry import (
+    backbone_of,
+    create_model,
+    default_image_size,
+    describe_detectors,
+    describe_models,
+    list_models,
+    register,
+)
 from netaug.models.zoo import list_timm_models, timm_version
 
 __all__ = [
+    "backbone_of",
     "create_model",
     "default_image_size",
+    "describe_detectors",
     "describe_models",
     "initialize",
     "list_models",

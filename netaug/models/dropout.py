@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from netaug.errors import ModelError
 from netaug.models.factory import Factory, load
-from netaug.models.registry import factory_of
+from netaug.models.registry import backbone_of, factory_of
 
 NAMES = ("dropout", "drop_rate", "dropout_rate", "drop")
 
@@ -30,7 +30,8 @@ def _argument(name: str) -> str:
     """What the factory calls it: timm's models all say ``drop_rate``."""
     if name.startswith("timm:"):
         return "drop_rate"
-    factory: Factory = load(name) if ":" in name else factory_of(name)
+    own = ":" in name and backbone_of(name) is None
+    factory: Factory = load(name) if own else factory_of(name)
     known = inspect.signature(factory).parameters
     found = next((argument for argument in NAMES if argument in known), None)
     if found is None:

@@ -25,6 +25,7 @@ class _Entry:
 
 
 _ENTRIES: dict[str, _Entry] = {}
+_DETECTORS: dict[str, _Entry] = {}
 
 
 def register(name: str, *, about: str, image_size: int, any_width: bool = False) -> Callable[[F], F]:
@@ -46,6 +47,23 @@ def register(name: str, *, about: str, image_size: int, any_width: bool = False)
     return add
 
 
+def register_detector(name: str, *, about: str, image_size: int) -> Callable[[F], F]:
+    """Make a factory of detectors known; used as a decorator.
+
+    Args:
+        name: What users write before ``:BACKBONE``; the factory gets what follows as ``backbone=``.
+        about: One line for lists of models.
+        image_size: Default height = width of the input in pixels.
+    """
+
+    def add(factory: F) -> F:
+        assert name not in _DETECTORS, f"two detectors are named {name!r}"
+        _DETECTORS[name] = _Entry(factory, about, image_size, any_width=False)
+        return factory
+
+    return add
+
+
 def list_models() -> list[str]:
     """Names of the models written here, sorted; a family of widths is listed once, by one of its members."""
     return sorted(_ENTRIES)
@@ -59,19 +77,32 @@ def describe_models() -> dict[str, str]:
     }
 
 
+def describe_detectors() -> dict[str, str]:
+    """One line about each detector, by its name with ``:BACKBONE`` behind it."""
+    return {f"{name}:BACKBONE": entry.about for name, entry in sorted(_DETECTORS.items())}
+
+
+def backbone_of(name: str, /) -> str | None:
+    """The name of the network that a detector is built on; None for what is not the name of a detector."""
+    detector, _, backbone = name.partition(":")
+    return backbone if detector in _DETECTORS else None
+
+
 def create_model(name: str, /, *, num_classes: int = 1000, in_chans: int = 3, **options: object) -> nn.Module:
     """Build a network with fresh weights, drawn from torch's global CPU generator.
 
     Args:
-        name: A name of :func:`list_models`; ``timm:NAME``; or ``package.module:function``, a factory of the
-            user's that is called with ``num_classes``, ``in_chans`` and the options.
-        num_classes: Number of logits, >= 1.
+        name: A name of :func:`list_models`; ``timm:NAME``; ``yolov3:BACKBONE``, a detector on one of those; or
+            ``package.module:function``, a factory of the user's that is called with ``num_classes``, ``in_chans`` and
+            the options.
+        num_classes: Number of logits, of a detector of the classes, >= 1.
         in_chans: Image channels, >= 1.
         **options: Further keyword arguments of the model's factory. For timm, ``pretrained=True`` loads
             weights.
 
     Returns:
-        A module from images ``[N, in_chans, H, W]`` to logits ``[N, num_classes]``, in training mode.
+        A module from images ``[N, in_chans, H, W]`` to logits ``[N, num_classes]``, in training mode; a detector's
+        maps are described in :mod:`netaug.models.yolov3`.
 
     Raises:
         ModelError: The name, a number or an option is wrong, or the factory fails.
@@ -85,6 +116,9 @@ def create_model(name: str, /, *, num_classes: int = 1000, in_chans: int = 3, **
         timm_name = name.removeprefix("timm:")
         return create_timm_model(timm_name, num_classes=num_classes, in_chans=in_chans, options=options)
     fixed: dict[str, object] = {"num_classes": num_classes, "in_chans": in_chans}
+    backbone = backbone_of(name)
+    if backbone is not None:
+        return call(factory_of(name), name, fixed | {"backbone": backbone}, options)
     if ":" in name:
         return call(load(name), name, fixed, options)
     entry, width = _find(name)
@@ -99,6 +133,8 @@ def default_image_size(name: str, /) -> int:
     """
     if name.startswith("timm:"):
         return timm_image_size(name.removeprefix("timm:"))
+    if backbone_of(name) is not None:
+        return _DETECTORS[name.partition(":")[0]].image_size
     if ":" in name:
         load(name)
         return FALLBACK_IMAGE_SIZE
@@ -111,7 +147,11 @@ def factory_of(name: str, /) -> Factory:
     Raises:
         ModelError: There is no such model.
     """
-    return _find(name)[0].factory
+    return (
+        _DETECTORS[name.partition(":")[0]].factory
+        if backbone_of(name) is not None
+        else _find(name)[0].factory
+    )
 
 
 def _find(name: str) -> tuple[_Entry, dict[str, object]]:
@@ -141,6 +181,6 @@ def _unknown(name: str) -> ModelError:
     return ModelError(
         f"there is no model named {name!r}.",
         got=repr(name),
-        allowed=", ".join([*sorted(names), "timm:NAME", "package.module:function"]),
+        allowed=", ".join([*sorted(names), *describe_detectors(), "timm:NAME", "package.module:function"]),
         fix=fix,
     )
