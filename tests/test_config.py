@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from netaug import AugmentConfig
-from netaug.config import NetAugConfig, RunConfig, TrainConfig
+from netaug.config import DistillConfig, NetAugConfig, RunConfig, TrainConfig
 from netaug.errors import ConfigError
 from netaug.recipes.settings import GROUPS, settings
 
@@ -48,6 +49,8 @@ def test_training_settings_out_of_range_are_refused_by_name(key: str, value: flo
         {"batch_share": 0.0},
         {"augment_every": 0},
         {"augment_every": 1.5},
+        {"draws": 0},
+        {"draws": True},
         {"resolution": 0.0},
         {"resolution": 1.01},
         {"start": 1.0},
@@ -60,6 +63,19 @@ def test_netaug_settings_are_checked_even_if_it_is_off(setting: dict[str, object
         NetAugConfig(enabled=False, **setting)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("distill", [{"in_place": 1.0}, {"teacher": ("t",), "on": "base"}])
+def test_a_base_pass_that_is_left_out_cannot_be_taught(distill: dict[str, Any]) -> None:
+    alone = NetAugConfig(base_pass=False)
+    with pytest.raises(ConfigError, match=r"teaches the base pass, which netaug\.base_pass false leaves out"):
+        RunConfig(netaug=alone, distill=DistillConfig(**distill))
+    RunConfig(
+        netaug=dataclasses.replace(alone, enabled=False), distill=DistillConfig(**{**distill, "in_place": 0})
+    )
+    RunConfig(netaug=alone, distill=DistillConfig(teacher=("t",)))
+    sometimes = dataclasses.replace(alone, augment_every=2)
+    RunConfig(netaug=sometimes, distill=DistillConfig(teacher=("t",), on="base"))
+
+
 def test_netaug_settings_become_those_of_augment() -> None:
     """No field is forgotten on the way: each one that both have arrives."""
     config = NetAugConfig(
@@ -68,6 +84,8 @@ def test_netaug_settings_become_those_of_augment() -> None:
         groups={"stem*": (1.0, 2.0)},
         max_macs_ratio=3.0,
         alpha=0.5,
+        draws=2,
+        base_pass=False,
         batch_share=0.25,
         resolution=0.5,
         augment_every=3,

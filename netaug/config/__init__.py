@@ -154,6 +154,10 @@ class NetAugConfig:
         max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's, so that a step fits a
             time budget; null sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
+        draws: Networks drawn a step, each with an augmented pass of weight `alpha` (not a share of it), so that the
+            base network's share of the gradient falls; the paper found more than one to hurt.
+        base_pass: false trains by the augmented pass alone in steps that have one, an ablation; the base network still
+            runs there, without gradient, for its running statistics and the training metrics.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
         resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels;
             0.5 quarters its cost.
@@ -172,6 +176,8 @@ class NetAugConfig:
     groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
     max_macs_ratio: float | None = None
     alpha: float = 1.0
+    draws: int = 1
+    base_pass: bool = True
     batch_share: float = 1.0
     resolution: float = 1.0
     augment_every: int = 1
@@ -192,6 +198,8 @@ class NetAugConfig:
             groups=self.groups,
             max_macs_ratio=self.max_macs_ratio,
             alpha=self.alpha,
+            draws=self.draws,
+            base_pass=self.base_pass,
             batch_share=self.batch_share,
             resolution=self.resolution,
             augment_every=self.augment_every,
@@ -225,6 +233,7 @@ class RunConfig:
             )
 
     def _check_teaching(self) -> None:
+        self._check_base_learns()
         if self.distill.taught and self.distill.on == "augmented" and not self.netaug.enabled:
             raise ConfigError(
                 "distill.on augmented teaches nothing without NetAug: there is no augmented pass.",
@@ -243,3 +252,24 @@ class RunConfig:
                 got=f"{self.model.dropout:g} and {self.regularize.dropout:g}",
                 fix="set one of them; or say with regularize.places where the other drops",
             )
+
+    def _check_base_learns(self) -> None:
+        """What teaches the base pass needs one that learns."""
+        netaug = self.netaug
+        if netaug.base_pass or not netaug.enabled:
+            return
+        always = (
+            netaug.augment_every == 1
+            and netaug.start == 0
+            and max(netaug.width_until, netaug.expand_until) == 1
+        )
+        for name, useless in (
+            ("distill.in_place", self.distill.in_place > 0),
+            ("distill.on base", always and self.distill.taught and self.distill.on == "base"),
+        ):
+            if useless:
+                raise ConfigError(
+                    f"{name} teaches the base pass, which netaug.base_pass false leaves out.",
+                    got=f"{name}{f' {self.distill.in_place:g}' * (name == 'distill.in_place')}, netaug.base_pass false",
+                    fix="leave one of them out",
+                )

@@ -28,7 +28,7 @@ class Lessons:
     def __init__(self, config: DistillConfig, says: Says | None = None) -> None:
         self._config, self._says = config, says
         self._teacher: dict[int, Tensor] = {}
-        self._wide: dict[int, Tensor] = {}
+        self._wide: dict[int, list[Tensor]] = {}
 
     @property
     def wide_first(self) -> bool:
@@ -63,22 +63,23 @@ class Lessons:
             label_loss: Of these labels.
 
         Returns:
-            A scalar, mean over N. The wider network's teaching is the mean over the images that both passes saw.
+            A scalar, mean over N. A wider network's teaching is the mean over the images that both passes saw; of
+            several wider networks in a step, each teaches the same share.
         """
         total = label_loss
         taught = part in self._teacher and self._config.on in (name, "both")
-        wide = self._wide.get(part) if name == "base" else None
-        if taught or wide is not None:
+        wide = self._wide.get(part, []) if name == "base" else []
+        if taught or wide:
             total = self._config.label_weight * label_loss
         if taught:
             teacher = self._teacher[part][: len(outputs_NC)]
             total = total + self._config.weight * self._distance(outputs_NC, teacher, targets)
-        if wide is not None:
+        for one in wide:
             temperature = self._config.in_place_temperature
-            seen = kd_loss(outputs_NC[: len(wide)], wide, temperature=temperature)
-            total = total + self._config.in_place * seen
+            seen = kd_loss(outputs_NC[: len(one)], one, temperature=temperature)
+            total = total + self._config.in_place / len(wide) * seen
         if name == "augmented" and self.wide_first:
-            self._wide[part] = outputs_NC.detach()
+            self._wide.setdefault(part, []).append(outputs_NC.detach())
         return total
 
     def _distance(self, student_NC: Tensor, teacher_NC: Tensor, targets: Tensor) -> Tensor:

@@ -27,11 +27,12 @@ class Pass:
 
     Args:
         name: ``base`` or ``augmented``.
-        weight: Factor on this pass's loss.
+        weight: Factor on this pass's loss; 0 if its forward is for running statistics alone and needs no gradient.
         widths: Channels per group.
         share: Part of the batch that the pass sees, in (0, 1].
         last: Whether it is the step's last pass, after whose backward the gradients are complete.
         resolution: Factor in (0, 1] on the sides of the images that the pass sees.
+        number: Among the step's augmented passes, from 0.
     """
 
     name: Literal["base", "augmented"]
@@ -40,6 +41,7 @@ class Pass:
     share: float = 1.0
     last: bool = True
     resolution: float = 1.0
+    number: int = 0
 
     def take(self, images: Tensor, labels: Targets) -> tuple[Tensor, Targets]:
         """The images and labels, or the like, that this pass sees.

@@ -59,6 +59,10 @@ class AugmentConfig:
             of the modules that hold them; of several patterns that match a group the last one counts.
         max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's; None sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
+        draws: Networks drawn a step, each with an augmented pass of weight ``alpha``, so that the base network's share
+            of the gradient falls with their number. The paper draws one.
+        base_pass: Whether the base network's own loss trains in steps with an augmented pass. If not, it has weight 0
+            there: its forward only moves its running statistics. Steps without an augmented pass train it in any case.
         batch_share: Share of each batch that the augmented pass sees, in (0, 1].
         resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels:
             0.5 quarters its cost. The network has to run on images of that size.
@@ -76,6 +80,8 @@ class AugmentConfig:
     groups: Mapping[str, Sequence[float]] = field(default_factory=dict)
     max_macs_ratio: float | None = None
     alpha: float = 1.0
+    draws: int = 1
+    base_pass: bool = True
     batch_share: float = 1.0
     resolution: float = 1.0
     augment_every: int = 1
@@ -93,6 +99,7 @@ class AugmentConfig:
         for name, allowed, fits in (
             ("max_macs_ratio", "a number > 1, or none for no limit", limit is None or 1.0 < limit < math.inf),
             ("alpha", "a number > 0", 0.0 < self.alpha < math.inf),
+            ("draws", "a whole number of at least 1", _counts(self.draws)),
             ("batch_share", "a number in (0, 1]", 0.0 < self.batch_share <= 1.0),
             ("resolution", "a number in (0, 1]", 0.0 < self.resolution <= 1.0),
             ("augment_every", "a whole number of at least 1", _counts(self.augment_every)),

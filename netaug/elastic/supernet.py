@@ -7,6 +7,7 @@ model's ``forward`` runs unchanged, whatever it does with its parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -103,20 +104,23 @@ class Supernet(nn.Module):
         self._pieces = {name: tensor.pieces(widths) for name, tensor in self._wide.items()}
         self._switches = following_settings(self.base, self.plan, widths)
 
-    def sample(self, step: int, progress: float = 0.0) -> dict[str, int]:
-        """Draw widths for a step, a function of ``config.seed``, ``step`` and the phase alone.
+    def sample(self, step: int, progress: float = 0.0, number: int = 0) -> dict[str, int]:
+        """Draw widths for a step, a function of ``config.seed``, ``step``, the phase and ``number`` alone.
 
         With ``config.max_macs_ratio`` no drawn network has more MACs than that many times the base network's.
 
         Args:
             step: Number of the training step, from 0.
             progress: Share of the training that is done, in [0, 1].
+            number: Which of the networks of the step, from 0.
         """
         groups, limit = self.plan.groups.values(), self.config.max_macs_ratio
-        if limit is None:
-            return draw(groups, self.config, step, progress)
-        most = limit * self._counter.macs({})
-        return draw(groups, self.config, step, progress, lambda widths: self._counter.macs(widths) <= most)
+        most = math.inf if limit is None else limit * self._counter.macs({})
+
+        def fits(widths: Mapping[str, int]) -> bool:
+            return self._counter.macs(widths) <= most
+
+        return draw(groups, self.config, step, progress, None if limit is None else fits, number)
 
     def widens(self, step: int, progress: float) -> bool:
         """Whether a step has an augmented pass.
@@ -131,16 +135,17 @@ class Supernet(nn.Module):
         return any(is_augmented(role, self.config, progress) for role in roles)
 
     def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
-        """The passes of one training step: the base network, then one drawn wider network (weight alpha).
+        """The passes of one training step: the base network, then ``config.draws`` wider networks (weight alpha each).
 
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
         While nothing is augmented yet or any more, and between two steps of ``config.augment_every``, there is only
-        the base pass; added weights then have no gradient, and optimizers leave such weights alone.
+        the base pass; added weights then have no gradient, and optimizers leave such weights alone. With
+        ``config.base_pass`` false a base pass beside an augmented one has weight 0; it needs no backward.
 
         Args:
             step: Number of the training step, from 0.
             progress: Share of the training that is done, in [0, 1].
-            wide_first: Yield the wider network before the base network, so that its outputs can teach it. Gradients
+            wide_first: Yield the wider networks before the base network, so that their outputs can teach it. Gradients
                 add, so the sum is the same up to rounding.
 
         Raises:
@@ -156,18 +161,29 @@ class Supernet(nn.Module):
         try:
             self.use_base()
             widens = self.widens(step, progress)
+            weight = 1.0 if self.config.base_pass or not widens else 0.0
             if not (widens and wide_first):
-                yield Pass("base", 1.0, self.widths, last=not widens)
-            if widens:
-                self._widen(self.sample(step, progress))
-                config = self.config
-                sees = {"share": config.batch_share, "resolution": config.resolution}
-                yield Pass("augmented", config.alpha, self.widths, last=not wide_first, **sees)
+                yield Pass("base", weight, self.widths, last=not widens)
+            for number in range(self.config.draws if widens else 0):
+                self._widen(self.sample(step, progress, number))
+                yield self._augmented_pass(number, last=number + 1 == self.config.draws and not wide_first)
             if widens and wide_first:
                 self.use_base()
-                yield Pass("base", 1.0, self.widths)
+                yield Pass("base", weight, self.widths)
         finally:
             self.use_base()
+
+    def _augmented_pass(self, number: int, *, last: bool) -> Pass:
+        config = self.config
+        return Pass(
+            "augmented",
+            config.alpha,
+            self.widths,
+            share=config.batch_share,
+            last=last,
+            resolution=config.resolution,
+            number=number,
+        )
 
     # Running
 

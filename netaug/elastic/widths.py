@@ -49,8 +49,9 @@ def draw(
     step: int,
     progress: float,
     fits: Callable[[Mapping[str, int]], bool] | None = None,
+    number: int = 0,
 ) -> dict[str, int]:
-    """Draw the widths of one step: every group by itself, uniformly, 1.0 included; keyed by seed and step.
+    """Draw the widths of one step: every group by itself, uniformly, 1.0 included; keyed by seed, step and number.
 
     Args:
         groups: Sources before the groups that follow them.
@@ -59,14 +60,16 @@ def draw(
         progress: Share of the training that is done, in [0, 1].
         fits: Whether a network of these widths is within the limit; base is. A network that is not is drawn
             anew, up to :data:`TRIES` times; then ratios fall one notch at a time, in a drawn order, until it is.
+        number: Of the network among those of the step, from 0; the first is the same however many there are.
 
     Returns:
         Channels per group that can widen, a function of the arguments alone.
     """
     groups = list(groups)
     ratios: dict[str, float] = {}
+    where = (step, "draw", number) if number else (step,)
     for attempt in range(TRIES):
-        random = generator(config.seed, "widths", step, *([attempt] if attempt else []))
+        random = generator(config.seed, "widths", *where, *([attempt] if attempt else []))
         for group in groups:
             choice = int(torch.randint(len(group.ratios), (), generator=random))
             ratios[group.name] = group.ratios[choice] if is_augmented(group.role, config, progress) else 1.0
@@ -74,7 +77,7 @@ def draw(
         if fits is None or fits(widths):
             return widths
     assert fits is not None
-    return _shrunk(groups, ratios, fits, generator(config.seed, "shrink", step))
+    return _shrunk(groups, ratios, fits, generator(config.seed, "shrink", *where))
 
 
 def _shrunk(

@@ -114,6 +114,12 @@ def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Networ
     if config.train.freeze:
         freeze(model, config.train.freeze, _head(config.model, info))
     if config.netaug.enabled:
+        if config.netaug.resolution < 1 and info.task == "detect":
+            raise ConfigError(
+                "netaug.resolution is for classification: boxes do not follow the smaller images.",
+                got=f"{config.netaug.resolution:g}, and a detector",
+                fix="leave netaug.resolution out; netaug.batch_share and netaug.augment_every save time too",
+            )
         if config.netaug.resolution < 1:
             _check_fits_small(model, config, example, info.num_classes)
         supernet = _augmented(model, example, config.netaug.augment_config(seed), config.train.freeze)

@@ -12,7 +12,7 @@ from torch import nn
 from netaug.config import TrainConfig
 from netaug.data import Data
 from netaug.data.batch import Batch, Normalizer
-from netaug.elastic import Supernet
+from netaug.elastic import Pass, Supernet
 from netaug.errors import NetaugError, TrainingError
 from netaug.seeding import key
 from netaug.tasks.base import Task
@@ -206,7 +206,7 @@ class Trainer:
         return self._schedule.lr(step)
 
     def step(self, step: int, batch: Batch, tally: Tally) -> None:
-        """One update: the gradients of the base network and of one wider network add.
+        """One update: the gradients of the base network and of one wider network, or several, add.
 
         Source:
             Cai et al. 2022, arXiv:2110.08890: L(W_t) + alpha * L([W_t, W_i]), one W_i drawn a step.
@@ -241,17 +241,15 @@ class Trainer:
             tally.draw(pass_)
             for piece in pieces:
                 x, y = pass_.take(piece.images_NCHW, piece.targets)
-                draws = key(
-                    self.config.seed, "step", step, pass_.name, piece.number
-                )  # of dropout and the like
-                seed_everything(self.normalizer.device, draws)
-                with self._updates.precision():
+                seed_everything(self.normalizer.device, self._key(step, pass_, piece.number))
+                with self._updates.precision(), torch.set_grad_enabled(pass_.weight > 0):
                     outputs = self.network(x)
                     losses = self.task.losses(outputs, y)
                     loss = losses.total
                     taught = lessons.loss(pass_.name, piece.number, outputs, y, loss)
                 share = len(piece.targets) / (len(batch) * self.world.size)
-                self._updates.add(pass_.weight * share * taught)
+                if pass_.weight > 0:
+                    self._updates.add(pass_.weight * share * taught)
                 tally.add(pass_, outputs, y, losses, area)
                 if pass_.name == "base":
                     self._exchange.statistics.part_done(last=piece is pieces[-1])
@@ -261,6 +259,11 @@ class Trainer:
                 self._guard.add(taught, pass_.name, step, self.lr(step), indices_N)
             self._gradients.passed(pass_.name)
         tally.add_gradients(self._gradients.finish())
+
+    def _key(self, step: int, pass_: Pass, part: int) -> int:
+        """Of dropout and the like."""
+        later = [pass_.number] if pass_.number else []
+        return key(self.config.seed, "step", step, pass_.name, part, *later)
 
     def _meet(self, step: int, failure: NetaugError | None) -> bool:
         """Add up what all processes have; an error on one of them is an error on all, before weights change.

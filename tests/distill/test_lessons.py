@@ -85,6 +85,15 @@ def test_the_wider_network_teaches_the_base_network_about_what_both_saw() -> Non
     assert subject.loss("base", 0, BASE, Y, LABELS) is LABELS, "and of one part"
 
 
+def test_of_several_wider_networks_each_teaches_the_same_share() -> None:
+    subject = Lessons(DistillConfig(in_place=0.5))
+    subject.begin()
+    subject.loss("augmented", 0, WIDE, Y, LABELS)
+    subject.loss("augmented", 0, TEACHER, Y, LABELS)
+    found = subject.loss("base", 0, BASE, Y, LABELS)
+    torch.testing.assert_close(found, LABELS + 0.25 * kd_loss(BASE, WIDE) + 0.25 * kd_loss(BASE, TEACHER))
+
+
 def test_without_settings_the_loss_is_that_of_the_labels_itself() -> None:
     subject = Lessons(DistillConfig())
     assert not subject.wide_first

@@ -135,3 +135,81 @@ def test_a_step_counts_the_macs_of_smaller_images() -> None:
     widths = network.sample(0)
     assert take(subject, 0).macs == 4 * network.macs({}) + 2 * network.macs(widths, resolution=0.5)
     assert network.macs(widths, resolution=0.5) < 0.5 * network.macs(widths)
+
+
+def test_without_a_base_pass_the_augmented_gradient_alone_moves_the_weights() -> None:
+    """Reference: the augmented loss by itself; running statistics and metrics are those of the base network."""
+    subject = started(momentum=0.0, base_pass=False)
+    network = subject.network
+    assert isinstance(network, Supernet)
+    reference = copy.deepcopy(network).train()
+    tally = take(subject, 0)
+    batch = subject.data.train.batches[0]  # type: ignore[attr-defined]
+    x, y = subject.normalizer(batch.images_NCHW), batch.labels_N
+    with torch.no_grad():
+        outputs = reference(x)
+    reference.use(reference.sample(0))
+    (0.5 * F.cross_entropy(reference(x), y, label_smoothing=0.1)).backward()
+    for name, parameter in reference.named_parameters():
+        decay = 0.1 * parameter if parameter.ndim > 1 else 0.0
+        assert parameter.grad is not None
+        wanted = parameter - 0.1 * (parameter.grad + decay)
+        torch.testing.assert_close(network.get_parameter(name), wanted)
+    for name, buffer in reference.base.named_buffers():
+        assert torch.equal(network.base.get_buffer(name), buffer)
+    right = 100 * float((outputs.argmax(1) == y).double().mean())
+    assert tally.metrics()["top1"] == right
+    assert tally.macs == 4 * (network.macs({}) + network.macs(network.sample(0)))
+
+
+def test_a_base_pass_of_weight_zero_adds_nothing_in_a_plain_loop() -> None:
+    """So a loop that knows nothing of the setting is right too; and steps without an augmented pass train the base."""
+    found = []
+    for base_pass in (False, True):
+        config = AugmentConfig(width=(1.0, 2.0), base_pass=base_pass, augment_every=2)
+        supernet = augment(tiny.build("inverted").double(), tiny.images().double(), config)
+        for pass_ in supernet.passes(0, 0.0):
+            if pass_.name == "augmented" or not base_pass:
+                (pass_.weight * F.cross_entropy(supernet(tiny.images().double()), tiny.labels())).backward()
+        found.append({name: parameter.grad for name, parameter in supernet.named_parameters()})
+        weights = [(pass_.name, pass_.weight) for pass_ in supernet.passes(0, 0.0, wide_first=True)]
+        assert weights == [("augmented", 1.0), ("base", float(base_pass))]
+        assert [(pass_.name, pass_.weight) for pass_ in supernet.passes(1, 0.0)] == [("base", 1.0)]
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_several_drawn_networks_each_add_their_gradient_with_weight_alpha() -> None:
+    subject = started(momentum=0.0, draws=3)
+    network = subject.network
+    assert isinstance(network, Supernet)
+    reference = copy.deepcopy(network).train()
+    tally = take(subject, 0)
+    batch = subject.data.train.batches[0]  # type: ignore[attr-defined]
+    x, y = subject.normalizer(batch.images_NCHW), batch.labels_N
+    drawn = [reference.sample(0, 0.0, number) for number in range(3)]
+    assert drawn[0] == started().network.sample(0)  # type: ignore[union-attr,operator]
+    assert len({tuple(widths.values()) for widths in drawn}) == 3
+    F.cross_entropy(reference(x), y, label_smoothing=0.1).backward()
+    for widths in drawn:
+        reference.use(widths)
+        (0.5 * F.cross_entropy(reference(x), y, label_smoothing=0.1)).backward()
+    for name, parameter in reference.named_parameters():
+        decay = 0.1 * parameter if parameter.ndim > 1 else 0.0
+        assert parameter.grad is not None
+        torch.testing.assert_close(network.get_parameter(name), parameter - 0.1 * (parameter.grad + decay))
+    assert tally.macs == 4 * (network.macs({}) + sum(network.macs(widths) for widths in drawn))
+    name = next(iter(drawn[0]))
+    assert tally.widths()[name] == pytest.approx(sum(widths[name] for widths in drawn) / 3, abs=1e-3)
+
+
+def test_passes_of_several_draws_are_numbered_and_the_last_one_ends_the_step() -> None:
+    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(draws=2, expand_until=0.5))
+    order = [(one.name, one.number, one.last) for one in supernet.passes(0, 0.0)]
+    assert order == [("base", 0, False), ("augmented", 0, False), ("augmented", 1, True)]
+    order = [(one.name, one.number, one.last) for one in supernet.passes(0, 0.0, wide_first=True)]
+    assert order == [("augmented", 0, False), ("augmented", 1, False), ("base", 0, True)]
+    assert [one.last for one in supernet.passes(0, 0.7)] == [True]
+    limited = AugmentConfig(draws=2, max_macs_ratio=1.5)
+    supernet = augment(tiny.build("inverted"), tiny.images(), limited)
+    drawn = [supernet.macs(supernet.sample(step, 0.0, number)) for step in range(20) for number in range(2)]
+    assert max(drawn) <= 1.5 * supernet.macs({}) < supernet.macs(supernet.plan.widest)
