@@ -1,0 +1,81 @@
+"""Accuracy against MACs at several resolutions, all arms in one plot."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from matplotlib.ticker import EngFormatter
+
+from netaug.compare.equal_accuracy import mean_points
+from netaug.report.looks import line_style, look
+from netaug.report.svg import INK, arm_color, as_svg, plot
+
+if TYPE_CHECKING:
+    from netaug.compare.equal_accuracy import Arm, EqualAccuracy
+
+
+def tradeoff(arms: Mapping[str, Arm], score: str, found: EqualAccuracy | None = None) -> Markup:
+    """A line per arm through the means over its seeds, a bar of one standard deviation at each resolution.
+
+    Args:
+        arms: Points by seed, by arm; the place of an arm decides its looks.
+        score: What the scores are, e.g. ``AP50``.
+        found: Draws how far it is, at equal accuracy, to the second arm from the first; None draws nothing.
+    """
+    with plot(6.4, 3.9) as (figure, axes):
+        for number, arm in enumerate(arms.values()):
+            _draw(axes, number, arm)
+        if found is not None and found.saving is not None and found.saving != 0:
+            _draw_saving(axes, found)
+        axes.set_xlabel("MACs of an image")
+        axes.set_ylabel(f"{score}, %")
+        axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
+        return as_svg(figure, "tradeoff", f"{score} against MACs at several resolutions, per arm")
+
+
+def _draw(axes: Any, number: int, arm: Arm) -> None:
+    means = mean_points(list(arm.values()))
+    seeds = [{point.resolution: point.score for point in points} for points in arm.values()]
+    bars = [
+        statistics.stdev(scores) if len(scores := [seed[point.resolution] for seed in seeds]) > 1 else 0.0
+        for point in means
+    ]
+    axes.errorbar(
+        [point.macs for point in means],
+        [point.score for point in means],
+        bars,
+        color=arm_color(number),
+        linestyle=line_style(number),
+        linewidth=1.9,
+        marker=look(number).marker,
+        markersize=6,
+        capsize=2.5,
+    )
+    below = number == 0  # the first arm's resolutions are below its line, the others' above
+    for point, bar in zip(means, bars, strict=True):
+        axes.annotate(
+            f"{point.resolution}",
+            (point.macs, point.score - bar if below else point.score + bar),
+            xytext=(0, -13 if below else 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+        )
+
+
+def _draw_saving(axes: Any, found: EqualAccuracy) -> None:
+    assert found.saving is not None
+    there = found.target.macs * (1 - found.saving / 100)
+    places = {"xy": (there, found.target.score), "xytext": (found.target.macs, found.target.score)}
+    axes.annotate("", **places, arrowprops={"arrowstyle": "->", "color": INK, "linestyle": (0, (2, 2))})
+    axes.annotate(
+        f"{'≥ ' if found.at_least else ''}{abs(found.saving):.0f} % {'fewer' if found.saving > 0 else 'more'}",
+        ((there + found.target.macs) / 2, found.target.score),
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9.5,
+    )
