@@ -50,6 +50,7 @@ def test_training_settings_out_of_range_are_refused_by_name(key: str, value: flo
         {"augment_every": 0},
         {"augment_every": 1.5},
         {"draws": 0},
+        {"batch_norm": "none"},
         {"draws": True},
         {"resolution": 0.0},
         {"resolution": 1.01},
@@ -92,6 +93,7 @@ def test_netaug_settings_become_those_of_augment() -> None:
         start=0.05,
         width_until=0.1,
         expand_until=0.2,
+        batch_norm="shared",
         keep=("stem*",),
     )
     augment = config.augment_config(seed=7)

@@ -166,6 +166,8 @@ class NetAugConfig:
         start: Progress in [0, 1) before which nothing is augmented nor sorted.
         width_until: Progress in [0, 1] up to which `width` groups are augmented.
         expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
+        batch_norm: `separate` keeps wide passes off the base network's running statistics; `shared` lets them move
+            those too, as in the paper's code, an ablation. It changes evaluations only, not what is learned.
         keep: Glob patterns of groups or modules that stay at base width.
         sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until.
     """
@@ -184,6 +186,7 @@ class NetAugConfig:
     start: float = 0.0
     width_until: float = 0.5
     expand_until: float = 1.0
+    batch_norm: Literal["separate", "shared"] = "separate"
     keep: tuple[str, ...] = ()
     sort: bool = True
 
@@ -206,6 +209,7 @@ class NetAugConfig:
             start=self.start,
             width_until=self.width_until,
             expand_until=self.expand_until,
+            batch_norm=self.batch_norm,
             seed=seed,
             keep=tuple(self.keep),
         )

@@ -14,7 +14,7 @@ from netaug.elastic.rehearsal import Outcome, Rehearsal
 from netaug.elastic.resolution import with_small_layers
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
-from netaug.errors import UnsupportedModelError
+from netaug.errors import ConfigError, UnsupportedModelError
 
 
 def augment(
@@ -32,12 +32,19 @@ def augment(
     Raises:
         ModelError: The model does not run on the example, or not at ``config.resolution``.
         UnsupportedModelError: The model cannot be recorded, or nothing in it can be widened.
+        ConfigError: A setting has no effect on this model.
 
     Source:
         Cai et al. 2022, Network Augmentation for Tiny Deep Learning, arXiv:2110.08890.
     """
     supernet = plan_supernet(model, example_input, config)
     _refuse_if_nothing_widens(supernet, model)
+    if supernet.config.batch_norm == "shared" and not supernet.plan.statistics:
+        raise ConfigError(
+            f"batch_norm shared has no effect: no layer of {type(model).__name__} keeps running statistics.",
+            got="shared",
+            fix="leave batch_norm out",
+        )
     return supernet
 
 

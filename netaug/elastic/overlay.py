@@ -78,17 +78,18 @@ def wide_tensors(
 
 
 def following_settings(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Setting]:
-    """Sizes and switches that go with widths: groups of depthwise layers and the like, no running statistics."""
-    found = [
+    """Sizes that go with widths: groups of depthwise layers and the like."""
+    return [
         Setting(Place(base.get_submodule(size.module), size.attribute), size.value(widths))
         for size in plan.sizes
     ]
-    for name in plan.statistics:
-        module = base.get_submodule(name)
-        for attribute in ("running_mean", "running_var", "num_batches_tracked"):
-            found.append(Setting(Place(module, attribute), None))
-        found.append(Setting(Place(module, "track_running_stats"), False))
-    return found
+
+
+def without_statistics(norm: nn.Module) -> list[Setting]:
+    """What lets a norm use the statistics of the batch, and keep no running ones."""
+    names = ("running_mean", "running_var", "num_batches_tracked")
+    hidden = [Setting(Place(norm, name), None) for name in names]
+    return [*hidden, Setting(Place(norm, "track_running_stats"), False)]
 
 
 @contextmanager

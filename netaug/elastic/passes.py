@@ -33,6 +33,7 @@ class Pass:
         last: Whether it is the step's last pass, after whose backward the gradients are complete.
         resolution: Factor in (0, 1] on the sides of the images that the pass sees.
         number: Among the step's augmented passes, from 0.
+        statistics: Whether the pass moves the base network's running statistics.
     """
 
     name: Literal["base", "augmented"]
@@ -42,6 +43,7 @@ class Pass:
     last: bool = True
     resolution: float = 1.0
     number: int = 0
+    statistics: bool = True
 
     def take(self, images: Tensor, labels: Targets) -> tuple[Tensor, Targets]:
         """The images and labels, or the like, that this pass sees.

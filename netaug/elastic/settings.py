@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from netaug.errors import ConfigError
 
@@ -71,6 +71,9 @@ class AugmentConfig:
         start: Progress in [0, 1) before which nothing is augmented; until then added weights rest as they began.
         width_until: Progress in [0, 1] up to which ``width`` groups are augmented.
         expand_until: Progress in [0, 1] up to which ``expand`` groups are augmented.
+        batch_norm: ``separate`` keeps wide passes off the base network's running statistics. ``shared`` lets them move
+            those of its channels, as in the paper's code, which estimates statistics anew before it evaluates. It
+            changes evaluations only: training normalises with the statistics of the batch.
         seed: Keys every draw of widths and the initial values of the added weights.
         keep: Glob patterns of group names, module names or parameter names that stay at base width.
     """
@@ -88,6 +91,7 @@ class AugmentConfig:
     start: float = 0.0
     width_until: float = 0.5
     expand_until: float = 1.0
+    batch_norm: Literal["separate", "shared"] = "separate"
     seed: int = 0
     keep: tuple[str, ...] = ()
 
@@ -106,6 +110,7 @@ class AugmentConfig:
             ("start", "a number in [0, 1)", 0.0 <= self.start < 1.0),
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
             ("expand_until", "a number in [0, 1]", 0.0 <= self.expand_until <= 1.0),
+            ("batch_norm", "separate or shared", self.batch_norm in ("separate", "shared")),
         ):
             if not fits:
                 raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)

@@ -19,11 +19,19 @@ from torch import Tensor, nn
 from netaug.elastic.axes import Piece, added_dims, added_key, added_values
 from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
-from netaug.elastic.overlay import Place, Setting, following_settings, overlaid, wide_tensors
+from netaug.elastic.overlay import (
+    Place,
+    Setting,
+    following_settings,
+    overlaid,
+    wide_tensors,
+    without_statistics,
+)
 from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Group, Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
+from netaug.elastic.statistics import SharedStatistics
 from netaug.elastic.widths import draw, is_augmented
 from netaug.errors import ConfigError, ShapeError
 from netaug.seeding import key
@@ -34,7 +42,7 @@ class Supernet(nn.Module):
 
     Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for
     bit. Wider networks normalise with batch statistics, in training and evaluation mode alike, and never touch
-    the base network's running statistics.
+    the base network's running statistics, unless ``config.batch_norm`` is ``shared`` and it is a step's pass.
 
     Attributes:
         base: The caller's model (a copy); its parameters keep their names and shapes.
@@ -61,6 +69,7 @@ class Supernet(nn.Module):
         self._widths = dict(plan.base_widths)
         self._pieces: dict[str, dict[int, tuple[Piece, ...]]] | None = None
         self._switches: list[Setting] = []
+        self._shared: SharedStatistics | None = None
 
     # Widths
 
@@ -98,11 +107,20 @@ class Supernet(nn.Module):
         else:
             self._widen(checked)
 
-    def _widen(self, widths: dict[str, int]) -> None:
-        """Prepare wide passes; at base widths too, they then keep off the running statistics."""
+    def _widen(self, widths: dict[str, int], *, shares: bool = False) -> None:
+        """Prepare wide passes; at base widths too, they then keep off the running statistics.
+
+        Args:
+            widths: Channels per group.
+            shares: Whether they move the running statistics all the same.
+        """
         self._widths = widths
         self._pieces = {name: tensor.pieces(widths) for name, tensor in self._wide.items()}
         self._switches = following_settings(self.base, self.plan, widths)
+        self._shared = SharedStatistics(self.base, self.plan, widths) if shares else None
+        if not shares:
+            norms = map(self.base.get_submodule, self.plan.statistics)
+            self._switches += [setting for norm in norms for setting in without_statistics(norm)]
 
     def sample(self, step: int, progress: float = 0.0, number: int = 0) -> dict[str, int]:
         """Draw widths for a step, a function of ``config.seed``, ``step``, the phase and ``number`` alone.
@@ -165,7 +183,8 @@ class Supernet(nn.Module):
             if not (widens and wide_first):
                 yield Pass("base", weight, self.widths, last=not widens)
             for number in range(self.config.draws if widens else 0):
-                self._widen(self.sample(step, progress, number))
+                shares = self.config.batch_norm == "shared"
+                self._widen(self.sample(step, progress, number), shares=shares)
                 yield self._augmented_pass(number, last=number + 1 == self.config.draws and not wide_first)
             if widens and wide_first:
                 self.use_base()
@@ -183,6 +202,7 @@ class Supernet(nn.Module):
             last=last,
             resolution=config.resolution,
             number=number,
+            statistics=config.batch_norm == "shared",
         )
 
     # Running
@@ -198,7 +218,10 @@ class Supernet(nn.Module):
     def _run_wide(self, *inputs: Tensor) -> Any:
         assert self._pieces is not None
         with overlaid(self._settings(self._pieces)):
-            return self.base(*inputs)
+            outputs = self.base(*inputs)
+        if self._shared is not None:
+            self._shared.write_back()
+        return outputs
 
     def wide_tensor(self, name: str) -> Tensor:
         """The value of a parameter at the present widths."""
@@ -208,6 +231,8 @@ class Supernet(nn.Module):
 
     def _settings(self, pieces: Mapping[str, dict[int, tuple[Piece, ...]]]) -> Iterator[Setting]:
         yield from self._switches
+        if self._shared is not None:
+            yield from self._shared.settings()
         for module in self.base.modules():
             if module._compiled_call_impl is not None:  # compiled for its own weights
                 yield Setting(Place(module, "_compiled_call_impl"), None)
@@ -255,12 +280,12 @@ class Supernet(nn.Module):
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
         """Be the network of these widths inside a ``with`` block, then what it was before."""
-        before = self._widths, self._pieces, self._switches
+        before = self._widths, self._pieces, self._switches, self._shared
         self.use(widths)
         try:
             yield
         finally:
-            self._widths, self._pieces, self._switches = before
+            self._widths, self._pieces, self._switches, self._shared = before
 
     def _checked(self, widths: Mapping[str, int]) -> dict[str, int]:
         base, most = self.plan.base_widths, self.plan.widest

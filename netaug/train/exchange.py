@@ -129,7 +129,7 @@ class Statistics:
     """Running statistics of a network that sees a batch in parts: they move once a step, by the mean over all parts.
 
     So they do not depend on how many processes share the parts. Seen whole, by one process, the batch moves them as
-    it always does.
+    it always does. Where several passes of a step move them, each starts from where the step did, and the changes add.
 
     Args:
         network: Its norms that keep statistics.
@@ -160,13 +160,16 @@ class Statistics:
 
     @torch.no_grad()
     def part_done(self, last: bool) -> None:
-        """Note what a part of the base pass changed, and undo it; the count of batches keeps what the last one did."""
+        """Note what a part of a pass changed, and undo it; the count of batches keeps what the last one did."""
         if self._now:
             changes = torch._foreach_sub(self._now, self._before)
             torch._foreach_add_(self.moved, changes, alpha=1 / self._parts)
             torch._foreach_copy_(self._now, self._before)
-        for before, counter in zip(self._counts_before, self._counters, strict=True) if not last else ():
-            counter.copy_(before)
+        for before, counter in zip(self._counts_before, self._counters, strict=True):
+            if last:
+                before.copy_(counter)
+            else:
+                counter.copy_(before)
 
     @torch.no_grad()
     def finish(self) -> None:

@@ -251,10 +251,10 @@ class Trainer:
                 if pass_.weight > 0:
                     self._updates.add(pass_.weight * share * taught)
                 tally.add(pass_, outputs, y, losses, area)
-                if pass_.name == "base":
+                if pass_.statistics:
                     self._exchange.statistics.part_done(last=piece is pieces[-1])
-                    if self.world.first:
-                        self._losses.add(step, len(piece.targets) / len(batch) * loss)
+                if pass_.name == "base" and self.world.first:
+                    self._losses.add(step, len(piece.targets) / len(batch) * loss)
                 indices_N = batch.indices_N[piece.rows][: len(y)]
                 self._guard.add(taught, pass_.name, step, self.lr(step), indices_N)
             self._gradients.passed(pass_.name)
