@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netaug.config import DataConfig
+from netaug.config import DataConfig, DetectConfig
 from netaug.data import sources as sources  # registers every dataset
 from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
 from netaug.data.completeness import warn_of_differences
 from netaug.data.dataset import Steps
+from netaug.data.detection import readers as readers
+from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
+from netaug.data.detection.sources import READERS as BOX_READERS
 from netaug.data.loading import EvalLoader, Loading, TrainLoader, warn_skipped
 from netaug.data.memory import announce
 from netaug.data.registry import (
@@ -29,6 +32,7 @@ from netaug.data.store import MemoryImages, StoredImages, common_side, decode_al
 from netaug.data.subset import few_of_each, keep_classes
 from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, SmallAugment
 from netaug.data.workers import warn_of_many
+from netaug.detect.annotations import Annotations
 from netaug.errors import DataError
 from netaug.regularize.images import make_image_regularizer
 from netaug.regularize.settings import RegularizeConfig
@@ -49,11 +53,28 @@ class Data:
         info: Facts that a model and its user need.
         train: Training batches, epoch by epoch.
         val: Evaluation batches.
+        truth: Of detection: the objects of the evaluation images, in pixels of the files; their positions are those
+            that evaluation batches name.
     """
 
     info: DataInfo
-    train: TrainLoader
-    val: EvalLoader
+    train: TrainLoader | BoxTrainLoader
+    val: EvalLoader | BoxEvalLoader
+    truth: Annotations | None = None
+
+    @property
+    def labelled(self) -> TrainLoader:
+        """The training batches of images with labels.
+
+        Raises:
+            DataError: The images have boxes.
+        """
+        if isinstance(self.train, TrainLoader):
+            return self.train
+        raise DataError(
+            "this works with images that have one label each.",
+            got=f"the dataset '{self.info.name}', whose images have boxes",
+        )
 
 
 def build_data(
@@ -63,6 +84,7 @@ def build_data(
     pin_memory: bool = False,
     share: Share = WHOLE,
     regularize: RegularizeConfig | None = None,
+    detect: DetectConfig | None = None,
 ) -> Data:
     """Find a dataset and make its loaders.
 
@@ -71,7 +93,8 @@ def build_data(
         seed: Keys the order and the augmentation; splits and subsets do not depend on it.
         pin_memory: Whether batches come in page-locked memory, for CUDA.
         share: What this process loads, if several train together.
-        regularize: What else is done to training images; None does nothing.
+        regularize: What else is done to training images without boxes; None does nothing.
+        detect: What is done to training images with boxes; None takes the settings' own values.
 
     Returns:
         The dataset's facts and its two loaders. Batches are bit for bit the same for any ``config.workers``.
@@ -79,6 +102,11 @@ def build_data(
     Raises:
         DataError: A setting is out of range, or the dataset is missing, incomplete or damaged.
     """
+    if config.name in BOX_READERS:
+        from netaug.data.detection.build import build_detection_data  # which builds on this file
+
+        settings = DetectConfig() if detect is None else detect
+        return build_detection_data(config, settings, seed=seed, pin_memory=pin_memory, share=share)
     check_settings(config)
     _warn_of_what_is_ignored(config)
     warn_of_many(config.workers)
@@ -88,7 +116,7 @@ def build_data(
         warn_of_differences(config.name, source, facts)
     if config.classes:
         source = keep_classes(source, config.classes)
-    mean, std = _normalisation(source, config)
+    mean, std = normalisation(source.mean, source.std, source.in_chans, config)
     train, val, val_split = _select(source, config)
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _own_size(train, skip_errors=skip)
@@ -172,17 +200,24 @@ def check_settings(config: DataConfig) -> None:
             )
 
 
-def _normalisation(source: Source, config: DataConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of the settings, else of the dataset."""
-    chosen = {"mean": config.mean or source.mean, "std": config.std or source.std}
+def normalisation(
+    own_mean: tuple[float, ...], own_std: tuple[float, ...], in_chans: int, config: DataConfig
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the settings, else the dataset's own.
+
+    Raises:
+        DataError: There is not one for each channel, or one cannot be divided by.
+    """
+    own = {"mean": own_mean, "std": own_std}
+    chosen = {"mean": config.mean or own_mean, "std": config.std or own_std}
     for name, values in chosen.items():
         sound = all(math.isfinite(value) and (name == "mean" or value > 0) for value in values)
-        if len(values) != source.in_chans or not sound:
+        if len(values) != in_chans or not sound:
             raise DataError(
                 f"data.{name} cannot be used.",
                 got=list(values),
-                allowed=f"{source.in_chans} numbers{' above 0' * (name == 'std')}, one for each channel of the images",
-                fix=f"leave it out: {config.name} has {list(getattr(source, name))}",
+                allowed=f"{in_chans} numbers{' above 0' * (name == 'std')}, one for each channel of the images",
+                fix=f"leave it out: {config.name} has {list(own[name])}",
             )
     return chosen["mean"], chosen["std"]
 
@@ -206,16 +241,8 @@ def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:
     train, val, val_split = source.train, source.val, source.val_split
     chosen = np.arange(len(train))
     if config.holdout > 0:
-        held = round(len(train) * config.holdout)
-        if not 0 < held < len(train):
-            raise DataError(
-                "data.holdout leaves no images to train on or none to evaluate.",
-                got=f"{config.holdout} of {len(train)} training images",
-                allowed=f"at least {1 / len(train):.2g}, and less than 1",
-            )
-        order = _ranked(chosen, "holdout")
-        val, val_split = train.select(np.sort(order[:held])), "holdout"
-        chosen = np.sort(order[held:])
+        held, chosen = held_out(len(train), config.holdout)
+        val, val_split = train.select(held), "holdout"
     assert val is not None, "a source leaves out its evaluation split only when holdout is set"
     if config.shots is not None:
         labels, names = train.labels_N[chosen], source.class_names
@@ -223,11 +250,29 @@ def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:
     elif config.limit is not None:
         if config.limit >= len(chosen):
             _log.warning("data.limit %d changes nothing: there are %d images.", config.limit, len(chosen))
-        chosen = np.sort(_ranked(chosen, "limit", config.subset_seed)[: config.limit])
+        chosen = np.sort(ranked(chosen, "limit", config.subset_seed)[: config.limit])
     return train if len(chosen) == len(train) else train.select(chosen), val, val_split
 
 
-def _ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:
+def held_out(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of a share of the training images, and of the others; the same for every run's seed.
+
+    Raises:
+        DataError: None would be left, or none held out.
+    """
+    held = round(count * share)
+    if not 0 < held < count:
+        raise DataError(
+            "data.holdout leaves no images to train on or none to evaluate.",
+            got=f"{share} of {count} training images",
+            allowed=f"at least {1 / count:.2g}, and less than 1",
+        )
+    order = ranked(np.arange(count), "holdout")
+    return np.sort(order[:held]), np.sort(order[held:])
+
+
+def ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:
+    """Positions in an order of (what, seed) alone."""
     draws = uniforms(key(seed, what), positions, 1)[:, 0]
     ranked: np.ndarray = positions[np.argsort(draws)]
     return ranked

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from netaug.data.batch import ClassificationBatch
 from netaug.data.dataset import BatchDataset, Steps
 from netaug.data.registry import Split
-from netaug.data.sampler import WHOLE, BatchKey, OrderedBatches, Share, ShuffledBatches, SweptBatches
+from netaug.data.sampler import WHOLE, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
 from netaug.data.workers import end_with_this_process, start_worker, without_torchs_word_on_many
 from netaug.errors import DataError
@@ -21,6 +21,8 @@ from netaug.errors import DataError
 _log = logging.getLogger("netaug")
 
 _LISTED = 20
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class TrainLoader:
         self._dataset = dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
         self._loading = loading
         self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)
-        self._batches = _Batches(dataset, self._sampler, loading)
+        self._batches = Batches[ClassificationBatch](dataset, self._sampler, loading)
 
     def __len__(self) -> int:
         """Steps per epoch; the last incomplete batch is left out."""
@@ -99,7 +101,11 @@ class TrainLoader:
             DataError: An image does not decode.
         """
         keys = SweptBatches(len(self._dataset.split), batch_size, draws, start)
-        yield from zip((draw for draw, _ in keys), _Batches(self._dataset, keys, self._loading), strict=True)
+        yield from zip(
+            (draw for draw, _ in keys),
+            Batches[ClassificationBatch](self._dataset, keys, self._loading),
+            strict=True,
+        )
 
     def make(self, draw: int, indices_N: Indices) -> ClassificationBatch:
         """The images at these positions under a draw, made in this process.
@@ -129,7 +135,7 @@ class EvalLoader:
             loading = replace(loading, workers=0)  # nothing to compute: processes would only copy
         dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
         self._sampler = OrderedBatches(len(split), batch_size, loading.share)
-        self._batches = _Batches(dataset, self._sampler, loading)
+        self._batches = Batches[ClassificationBatch](dataset, self._sampler, loading)
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -140,10 +146,16 @@ class EvalLoader:
         return iter(self._batches)
 
 
-class _Batches:
-    """Runs a dataset over its sampler's keys and raises and counts what went wrong in this process."""
+class Batches(Generic[Made]):
+    """Runs a dataset over its sampler's keys and raises and counts what went wrong in this process.
 
-    def __init__(self, dataset: BatchDataset, sampler: Sampler[BatchKey], loading: Loading) -> None:
+    Args:
+        dataset: Maps a key to a batch, the files left out, and an error.
+        sampler: The keys.
+        loading: How they are fetched.
+    """
+
+    def __init__(self, dataset: Dataset[Any], sampler: Sampler[Any], loading: Loading) -> None:
         self._skipped: set[str] = set()
         with without_torchs_word_on_many():
             self._loader = DataLoader(
@@ -158,7 +170,7 @@ class _Batches:
                 generator=torch.Generator(),  # else each epoch would draw from torch's global generator
             )
 
-    def __iter__(self) -> Iterator[ClassificationBatch]:
+    def __iter__(self) -> Iterator[Made]:
         before = len(self._skipped)
         with without_torchs_word_on_many():
             iterator = iter(self._loader)

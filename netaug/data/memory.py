@@ -30,8 +30,21 @@ def announce(images: int, shape_CHW: tuple[int, int, int]) -> None:
         DataError: It is more than the memory available.
     """
     chans, height, width = shape_CHW
-    needed, available = images * chans * height * width, available_bytes()
-    what = f"{images:,} images of {height} x {width} pixels, {needed:,} bytes ({needed / 2**20:,.0f} MiB)"
+    announce_bytes(images * chans * height * width, f"{images:,} images of {height} x {width} pixels")
+
+
+def announce_bytes(needed: int, what: str) -> None:
+    """Say what decoded images take, before they do.
+
+    Args:
+        needed: Bytes.
+        what: Which images.
+
+    Raises:
+        DataError: It is more than the memory available.
+    """
+    available = available_bytes()
+    what = f"{what}, {needed:,} bytes ({needed / 2**20:,.0f} MiB)"
     if available is not None and needed > available:
         raise DataError(
             "data.cache ram needs more memory than there is.",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
+from netaug.data.roots import unreadable
 from netaug.data.store import Images
 from netaug.errors import DataError
 
@@ -173,11 +174,5 @@ def load_source(config: DataConfig) -> Source:
         )
     try:
         return _LOADERS[config.name](config)
-    except OSError as error:  # no permission, a disk that went away
-        denied = isinstance(error, PermissionError)
-        raise DataError(
-            f"the dataset '{config.name}' cannot be read from data.root '{config.root}'.",
-            got=error,
-            allowed="folders and files that this user may read" if denied else None,
-            fix=f"as their owner: chmod -R a+rX '{config.root}'" if denied else None,
-        ) from None
+    except OSError as error:
+        raise unreadable(config, error) from None

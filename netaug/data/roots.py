@@ -49,6 +49,17 @@ def require_root(config: DataConfig, *, create: bool = False) -> Path:
     return root
 
 
+def unreadable(config: DataConfig, error: OSError) -> DataError:
+    """The error for a dataset whose files the system does not let us read: no permission, a disk that went away."""
+    denied = isinstance(error, PermissionError)
+    return DataError(
+        f"the dataset '{config.name}' cannot be read from data.root '{config.root}'.",
+        got=error,
+        allowed="folders and files that this user may read" if denied else None,
+        fix=f"as their owner: chmod -R a+rX '{config.root}'" if denied else None,
+    )
+
+
 def listing(folder: Path) -> str:
     """What a folder holds, in one line: folders with a slash first, then files."""
     if not folder.is_dir():

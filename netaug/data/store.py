@@ -155,7 +155,7 @@ def common_side(images: StoredImages, *, skip_errors: bool) -> int | None:
         return height if height == width else -1
 
     found: set[int] = set()
-    for value in _each(side, len(images), "reading image sizes"):
+    for value in decode_each(side, len(images), "reading image sizes"):
         if value is not None:
             found.add(value)
         if len(found) > 1 or -1 in found:
@@ -190,7 +190,7 @@ def decode_all(
             raise
         return True
 
-    good = np.fromiter(_each(place, len(images), "decoding images"), bool, len(images))
+    good = np.fromiter(decode_each(place, len(images), "decoding images"), bool, len(images))
     kept = np.flatnonzero(good)
     memory = MemoryImages(pixels_NCHW)
     if len(kept) < len(images):
@@ -198,7 +198,7 @@ def decode_all(
     return memory, kept, [images.path(int(index)) for index in np.flatnonzero(~good)]
 
 
-def _each(work: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
+def decode_each(work: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
     """Run ``work`` on 0..count-1 in threads; results in order, the first error ends it."""
     chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))

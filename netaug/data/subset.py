@@ -22,24 +22,39 @@ def keep_classes(source: Source, names: Sequence[str]) -> Source:
     Raises:
         DataError: A name is not a class of the dataset or stands there twice, or fewer than two are named.
     """
-    known = {name: label for label, name in enumerate(source.class_names)}
+    relabel_C = chosen_classes(source.class_names, names, least=2)
+    train = _relabelled(source.train, relabel_C)
+    val = None if source.val is None else _relabelled(source.val, relabel_C)
+    return dataclasses.replace(source, class_names=tuple(names), train=train, val=val)
+
+
+def chosen_classes(known: Sequence[str], names: Sequence[str], *, least: int) -> npt.NDArray[np.int64]:
+    """The new label of each class when only some are kept: its position in ``names``, or -1.
+
+    Args:
+        known: All classes in label order.
+        names: Those that are kept.
+        least: How many there must be.
+
+    Raises:
+        DataError: A name is not a class of the dataset or stands there twice, or there are fewer than ``least``.
+    """
+    number = {name: label for label, name in enumerate(known)}
     for name in names:
-        if name not in known:
-            raise _unknown(name, source.class_names)
+        if name not in number:
+            raise _unknown(name, known)
     if len(set(names)) < len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
         raise DataError("data.classes names a class twice.", got=twice, allowed="different classes")
-    if len(names) < 2:
+    if len(names) < least:
         raise DataError(
             "data.classes leaves nothing to tell apart.",
             got=f"{len(names)} class: {', '.join(names)}",
             allowed="two classes or more; none named keeps all",
         )
-    relabel_C = np.full(len(known), -1, np.int64)
-    relabel_C[[known[name] for name in names]] = np.arange(len(names))
-    train = _relabelled(source.train, relabel_C)
-    val = None if source.val is None else _relabelled(source.val, relabel_C)
-    return dataclasses.replace(source, class_names=tuple(names), train=train, val=val)
+    relabel_C = np.full(len(number), -1, np.int64)
+    relabel_C[[number[name] for name in names]] = np.arange(len(names))
+    return relabel_C
 
 
 def few_of_each(

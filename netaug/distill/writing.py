@@ -100,7 +100,7 @@ def write_cache(
         if card.packing.indices:
             stored.append(_room(files.classes, np.uint16, card.total, card.packing.indices))
         saved = time.monotonic()
-        for draw, batch in data.train.sweep(card.draws, batch_size, card.rows):
+        for draw, batch in data.labelled.sweep(card.draws, batch_size, card.rows):
             packed = card.packing.pack(teachers(normalizer(batch.images_NCHW)))
             rows = draw * card.images + batch.indices_N.numpy()
             for array, part in zip(stored, packed, strict=False):

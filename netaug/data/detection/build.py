@@ -1,0 +1,204 @@
+"""From a configuration to loaders of images with boxes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from netaug.config import DataConfig, DetectConfig
+from netaug.data.batch import DataInfo
+from netaug.data.build import Data, check_settings, held_out, normalisation, ranked
+from netaug.data.detection import readers as readers  # registers every dataset
+from netaug.data.detection.augment import BoxAugment
+from netaug.data.detection.holding import into_memory
+from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader, Sides
+from netaug.data.detection.problems import Problems
+from netaug.data.detection.sources import READERS, READS, BoxSource, BoxSplit, keep_labels
+from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.loading import Loading
+from netaug.data.registry import SPECIAL
+from netaug.data.roots import unreadable
+from netaug.data.sampler import WHOLE, Share
+from netaug.data.subset import chosen_classes
+from netaug.data.workers import warn_of_many
+from netaug.detect.anchors import COCO_ANCHORS, Anchors, kmeans_anchors
+from netaug.detect.annotations import Annotations
+from netaug.detect.settings import check_side
+from netaug.errors import ConfigError, DataError
+
+_log = logging.getLogger("netaug")
+
+
+def build_detection_data(
+    config: DataConfig,
+    detect: DetectConfig,
+    *,
+    seed: int,
+    pin_memory: bool = False,
+    share: Share = WHOLE,
+) -> Data:
+    """Find a dataset with boxes and make its loaders.
+
+    Args:
+        config: Which images, and how they are fed.
+        detect: What is done to training images, and which anchors.
+        seed: Keys the order and the augmentation; splits and subsets do not depend on it.
+        pin_memory: Whether batches come in page-locked memory, for CUDA.
+        share: What this process loads, if several train together.
+
+    Returns:
+        The dataset's facts, its two loaders of :class:`DetectionBatch`, and the objects of the evaluation images.
+        Batches are bit for bit the same for any ``config.workers``.
+
+    Raises:
+        DataError: A setting is out of range, or the dataset is missing, incomplete or damaged.
+        ConfigError: ``config.image_size`` is no side of a detector's input.
+    """
+    check_settings(config)
+    side = _checked_side(config)
+    warn_of_many(config.workers)
+    problems = Problems(skip=config.on_error == "skip")
+    source = read_source(config, problems)
+    train, val, val_split = select(source, config)
+    anchors = find_anchors(train.annotations, detect, side)
+    sides = (detect.sizes or (side,)) if config.augment == "detection" else (side,)
+    largest = max(sides) * max(1.0, detect.scale[1] if config.augment == "detection" else 1.0)
+    train, val = into_memory(train, val, math.ceil(largest), side, config, problems)
+    problems.say()
+    mean, std = normalisation(IMAGENET_MEAN, IMAGENET_STD, 3, config)
+    info = DataInfo(
+        name=config.name,
+        class_names=source.class_names,
+        in_chans=3,
+        image_size=side,
+        mean=mean,
+        std=std,
+        crop_ratio=1.0,
+        train_size=len(train),
+        val_size=len(val),
+        val_split=val_split,
+        metric=detect.metric or source.metric,
+        task="detect",
+        anchors=anchors,
+    )
+    loading = Loading(config.workers, problems.skip, pin_memory, share)
+    augment_seed = seed if config.augment_seed is None else config.augment_seed
+    augment = BoxAugment(detect, augment_seed, config.flip, len(train))
+    return Data(
+        info,
+        BoxTrainLoader(
+            train,
+            augment if config.augment == "detection" else None,
+            Sides(sides, seed),
+            batch_size=config.batch_size,
+            seed=seed,
+            loading=loading,
+            distinct=config.distinct_epochs,
+        ),
+        BoxEvalLoader(val, side, batch_size=config.eval_batch_size, loading=loading),
+        val.annotations,
+    )
+
+
+def _checked_side(config: DataConfig) -> int:
+    """The side of the network's input; settings that detection data cannot heed are refused."""
+    if config.augment not in ("detection", "none"):
+        raise DataError(
+            f"data.augment {config.augment} is for images without boxes.",
+            got=f"data.name {config.name}",
+            allowed="detection, none",
+            fix="--data.augment detection",
+        )
+    if config.shots is not None:
+        raise DataError(
+            "data.shots counts images of a class, but an image has objects of several classes.",
+            got=f"data.shots {config.shots}, data.name {config.name}",
+            fix="--data.limit N uses N training images",
+        )
+    if config.image_size is None:
+        raise DataError(
+            "data.image_size is not set.",
+            got=f"data.name {config.name}",
+            allowed="the side in pixels of the detector's input, a multiple of 32",
+            fix="--data.image_size 256",
+        )
+    check_side("data.image_size", config.image_size)
+    return config.image_size
+
+
+def read_source(config: DataConfig, problems: Problems) -> BoxSource:
+    """Read the dataset ``config.name``, with the classes that are asked for.
+
+    Raises:
+        DataError: It cannot be read, or something in it is wrong and not to be passed over.
+    """
+    for name in SPECIAL:
+        if getattr(config, name) is not None and name not in READS[config.name]:
+            _log.warning("data.%s changes nothing: the dataset '%s' does not heed it.", name, config.name)
+    if config.download:
+        _log.warning("data.download changes nothing: the dataset '%s' cannot be downloaded.", config.name)
+    try:
+        source = READERS[config.name](config, problems)
+    except OSError as error:
+        raise unreadable(config, error) from None
+    if not config.classes:
+        return source
+    relabel_C = chosen_classes(source.class_names, config.classes, least=1)
+    order = np.argsort(relabel_C)[len(relabel_C) - len(config.classes) :]
+    categories = source.train.annotations.category_ids_C[order]
+    train = keep_labels(source.train, relabel_C, categories)
+    val = None if source.val is None else keep_labels(source.val, relabel_C, categories)
+    return replace(source, class_names=tuple(config.classes), train=train, val=val)
+
+
+def select(source: BoxSource, config: DataConfig) -> tuple[BoxSplit, BoxSplit, str]:
+    """Training and evaluation images after ``holdout`` and ``limit``; the same for every run's seed."""
+    train, val, val_split = source.train, source.val, source.val_split
+    chosen = np.arange(len(train))
+    if config.holdout > 0:
+        held, chosen = held_out(len(train), config.holdout)
+        val, val_split = train.select(held), "holdout"
+    assert val is not None, "a source leaves out its evaluation split only when holdout is set"
+    if config.limit is not None:
+        if config.limit >= len(chosen):
+            _log.warning("data.limit %d changes nothing: there are %d images.", config.limit, len(chosen))
+        chosen = np.sort(ranked(chosen, "limit", config.subset_seed)[: config.limit])
+    return train if len(chosen) == len(train) else train.select(chosen), val, val_split
+
+
+def find_anchors(train: Annotations, detect: DetectConfig, side: int) -> Anchors:
+    """The anchors that the settings ask for, in pixels of the network's input.
+
+    Raises:
+        DataError: They are to be found from the boxes, and there are none.
+        ConfigError: Those given are not in order of their areas.
+    """
+    given = detect.anchor_sizes
+    if given:
+        pairs = tuple(zip(given[::2], given[1::2], strict=True))
+        areas = [width * height for width, height in pairs]
+        if areas != sorted(areas):
+            raise ConfigError(
+                "detect.anchor_sizes are not in order of their areas.",
+                got=list(given),
+                allowed="width and height of the smallest anchor first, of the largest last",
+            )
+        return pairs
+    if detect.anchors == "coco":
+        return COCO_ANCHORS
+    return kmeans_anchors(fitted_sizes(train, side))
+
+
+def fitted_sizes(annotations: Annotations, side: int) -> npt.NDArray[np.float64]:
+    """Widths and heights of the objects that are taught, in pixels of an input that images are fitted into."""
+    factors_N = side / annotations.sizes_N2.max(1)
+    taught_M = ~(annotations.difficult_M | annotations.crowd_M)
+    boxes_M4 = annotations.boxes_M4.astype(np.float64)
+    sizes_M2: npt.NDArray[np.float64] = (boxes_M4[:, 2:] - boxes_M4[:, :2]) * factors_N[
+        annotations.owners, None
+    ]
+    return sizes_M2[taught_M]

@@ -1,0 +1,128 @@
+"""Batches of images with boxes; the same bits for any number of loader processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from netaug.data.batch import DetectionBatch
+from netaug.data.detection.augment import BoxAugment
+from netaug.data.detection.making import BoxDataset, BoxKey
+from netaug.data.detection.sources import BoxSplit
+from netaug.data.loading import Batches, Loading
+from netaug.data.sampler import OrderedBatches, ShuffledBatches
+from netaug.errors import DataError
+from netaug.seeding import key, uniforms
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The side in pixels of each training step's images.
+
+    Args:
+        choices: Sides that are drawn from, one for each step.
+        seed: Keys the draws.
+    """
+
+    choices: tuple[int, ...]
+    seed: int
+
+    def of(self, epoch: int, step: int) -> int:
+        """The side at a step of an epoch, by (seed, epoch, step) alone: all processes draw the same."""
+        if len(self.choices) == 1:
+            return self.choices[0]
+        draw = uniforms(key(self.seed, "sides", epoch), np.array([step]), 1)[0, 0]
+        return self.choices[int(draw * len(self.choices))]
+
+
+class _Keys(Sampler[BoxKey]):
+    """Keys of a sampler's batches, with draw and side."""
+
+    def __init__(self, batches: ShuffledBatches | OrderedBatches, sides: Sides, distinct: int | None) -> None:
+        self._batches, self._sides, self._distinct = batches, sides, distinct
+
+    def __iter__(self) -> Iterator[BoxKey]:
+        skip = self._batches.skip if isinstance(self._batches, ShuffledBatches) else 0
+        for step, (epoch, indices_N) in enumerate(self._batches, start=skip):
+            draw = epoch if self._distinct is None else epoch % self._distinct
+            yield BoxKey(draw, self._sides.of(epoch, step), indices_N)
+
+
+class BoxTrainLoader:
+    """Training batches, epoch by epoch.
+
+    Args:
+        split: Training images, already selected.
+        augment: What is done to them; None fits them in whole.
+        sides: How large they are.
+        batch_size: Images per step, of all processes together.
+        seed: Keys the order.
+        loading: How they are fetched.
+        distinct: How many epochs have draws of their own; None repeats none.
+
+    Raises:
+        DataError: There are fewer images than one batch.
+    """
+
+    def __init__(
+        self,
+        split: BoxSplit,
+        augment: BoxAugment | None,
+        sides: Sides,
+        *,
+        batch_size: int,
+        seed: int,
+        loading: Loading,
+        distinct: int | None = None,
+    ) -> None:
+        if len(split) < batch_size:
+            raise DataError(
+                "the training images do not fill one batch.",
+                got=f"{len(split)} images, data.batch_size {batch_size}",
+                allowed="a batch size of at most the number of training images",
+                fix=f"--data.batch_size {max(1, min(32, len(split)))}",
+            )
+        dataset = BoxDataset(split, augment, skip_errors=loading.skip_errors)
+        self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)
+        self._batches = Batches[DetectionBatch](dataset, _Keys(self._sampler, sides, distinct), loading)
+
+    def __len__(self) -> int:
+        """Steps per epoch; the last incomplete batch is left out."""
+        return len(self._sampler)
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[DetectionBatch]:
+        """This process's share of the batches of one epoch, 0-based, but for the first ``skip``; one epoch at a time.
+
+        Raises:
+            DataError: An image does not decode.
+        """
+        self._sampler.epoch, self._sampler.skip = epoch, skip
+        yield from self._batches
+
+
+class BoxEvalLoader:
+    """Evaluation batches: every image once, whole, in order, the last batch as small as it comes.
+
+    Args:
+        split: Evaluation images, already selected.
+        side: Height and width of the batches in pixels.
+        batch_size: Images per step.
+        loading: How they are fetched.
+    """
+
+    def __init__(self, split: BoxSplit, side: int, *, batch_size: int, loading: Loading) -> None:
+        dataset = BoxDataset(split, None, skip_errors=loading.skip_errors)
+        self._sampler = OrderedBatches(len(split), batch_size, loading.share)
+        keys = _Keys(self._sampler, Sides((side,), 0), None)
+        self._batches = Batches[DetectionBatch](dataset, keys, loading)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[DetectionBatch]:
+        """The batches; raises :class:`DataError` when an image does not decode."""
+        return iter(self._batches)

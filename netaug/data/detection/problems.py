@@ -1,0 +1,76 @@
+"""What is wrong with annotations: the first thing found stops, or all are mended, left out and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from netaug.errors import DataError
+
+_log = logging.getLogger("netaug")
+
+KINDS = {
+    "unreadable": "annotation files that cannot be read, left out with their images",
+    "no_image": "images that are not on disk, left out",
+    "no_annotation": "images without an annotation file, left out",
+    "repeated": "images that are listed again, left out the second time",
+    "undecodable": "images that do not decode, left out",
+    "other_size": "images of another size than their annotation says, left out",
+    "incomplete": "objects of which something is missing, left out",
+    "unknown_class": "objects of an unknown class, left out",
+    "unknown_image": "objects of an unknown image, left out",
+    "not_finite": "boxes with a number that is none, left out",
+    "swapped": "boxes with swapped corners, turned round",
+    "no_size": "boxes of zero or negative size, left out",
+    "outside": "boxes outside of their image, left out",
+    "beyond": "boxes that reach beyond their image, cut at its edge",
+}
+"""What can be wrong, and what is done about it when asked."""
+
+_ADVICE = "correct the annotation; `--data.on_error skip` mends or leaves out such things and counts them"
+
+
+class Problems:
+    """Takes note of what is wrong.
+
+    Args:
+        skip: Whether to go on after a problem; else it is raised.
+        keep: How many of each kind are kept word for word.
+    """
+
+    def __init__(self, *, skip: bool, keep: int = 1) -> None:
+        self.skip, self._keep = skip, keep
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+
+    def note(self, kind: str, where: str, *, got: object = None, allowed: object = None) -> None:
+        """Something is wrong.
+
+        Args:
+            kind: One of :data:`KINDS`.
+            where: One sentence that names the file and the object.
+            got: What is there.
+            allowed: What may be there.
+
+        Raises:
+            DataError: Problems are not to be passed over.
+        """
+        assert kind in KINDS, kind
+        if not self.skip:
+            raise DataError(where, got=got, allowed=allowed, fix=_ADVICE)
+        self.counts[kind] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < self._keep:
+            examples.append(where if got is None else f"{where} Got: {got}")
+
+    def pass_on(self, kind: str, error: DataError) -> None:
+        """Note an error that is about one file; raise it if problems are not to be passed over."""
+        if not self.skip:
+            raise error
+        self.note(kind, error.where, got=error.got)
+
+    def say(self) -> None:
+        """Log how many there were of each kind, with the first of each."""
+        for kind, text in KINDS.items():
+            if self.counts[kind]:
+                _log.warning("%d %s; the first: %s", self.counts[kind], text, self.examples[kind][0])

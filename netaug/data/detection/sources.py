@@ -1,0 +1,108 @@
+"""Datasets with boxes by name. A new one is a new file with a decorated function and a line in `readers.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from netaug.config import DataConfig
+from netaug.data.detection.held import HeldImages
+from netaug.data.detection.problems import Problems
+from netaug.data.store import FileImages
+from netaug.detect.annotations import Annotations, Integers
+
+
+@dataclass(frozen=True)
+class BoxSplit:
+    """Images with the objects in them.
+
+    Args:
+        images: The N images, as files or held in memory.
+        annotations: Their objects, in pixels of the files.
+    """
+
+    images: FileImages | HeldImages
+    annotations: Annotations
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def select(self, indices: Integers) -> BoxSplit:
+        """The images at ``indices``, in that order."""
+        return BoxSplit(self.images.select(indices), self.annotations.select(indices))
+
+    @property
+    def read_sizes(self) -> Integers:
+        """Width and height of the images as they are read, in pixels, shape ``[N, 2]``."""
+        return self.images.sizes_N2 if isinstance(self.images, HeldImages) else self.annotations.sizes_N2
+
+
+@dataclass(frozen=True)
+class BoxSource:
+    """A dataset as its reader hands it over.
+
+    Args:
+        class_names: Names in label order.
+        train: The training split.
+        val: The evaluation split; None when ``holdout`` asks for a part of the training split instead.
+        val_split: Where ``val`` comes from: ``val`` or ``test``.
+        metric: What results on it are customarily reported in.
+    """
+
+    class_names: tuple[str, ...]
+    train: BoxSplit
+    val: BoxSplit | None
+    val_split: str
+    metric: Literal["voc", "voc07", "coco"]
+
+
+BoxReader = Callable[[DataConfig, Problems], BoxSource]
+
+READERS: dict[str, BoxReader] = {}
+SUMMARIES: dict[str, str] = {}
+READS: dict[str, tuple[str, ...]] = {}
+
+
+def box_dataset(name: str, summary: str, *, reads: tuple[str, ...]) -> Callable[[BoxReader], BoxReader]:
+    """Register the function below under a dataset name.
+
+    Args:
+        name: Its name in the configuration.
+        summary: One line that describes it.
+        reads: The settings among ``registry.SPECIAL`` that it heeds.
+    """
+
+    def register(read: BoxReader) -> BoxReader:
+        assert name not in READERS, f"two datasets are called {name}"
+        READERS[name], SUMMARIES[name], READS[name] = read, summary, reads
+        return read
+
+    return register
+
+
+def keep_labels(split: BoxSplit, relabel_C: Integers, categories: Integers) -> BoxSplit:
+    """Keep only objects of some classes; all images stay.
+
+    Args:
+        split: Images and objects.
+        relabel_C: The new label of each class; -1 leaves its objects out.
+        categories: COCO's category ids of the new classes.
+    """
+    old = split.annotations
+    kept_M = relabel_C[old.labels_M] >= 0
+    starts = np.concatenate([[0], np.cumsum(kept_M)])[old.starts_N1].astype(np.int64)
+    annotations = Annotations(
+        old.sizes_N2,
+        old.boxes_M4[kept_M],
+        relabel_C[old.labels_M[kept_M]],
+        old.difficult_M[kept_M],
+        old.crowd_M[kept_M],
+        old.areas_M[kept_M],
+        starts,
+        old.ids_N,
+        categories,
+    )
+    return BoxSplit(split.images, annotations)
