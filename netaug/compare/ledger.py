@@ -15,7 +15,8 @@ from netaug.errors import RunFolderError
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
-_RUN_FILES = ("config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "summary.json")
+_TEMPORARY = f"{FILE}.tmp"
+_RUN_FILES = (".lock", "config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "summary.json")
 
 
 class Ledger:
@@ -148,7 +149,7 @@ class Ledger:
             )
         path = self.out / FILE
         if not path.exists():
-            if any(self.out.iterdir()):
+            if any(entry.name != _TEMPORARY for entry in self.out.iterdir()):
                 raise RunFolderError(
                     f"the folder '{self.out}' exists and holds something other than a comparison.",
                     got=", ".join(sorted(entry.name for entry in self.out.iterdir())[:5]),
@@ -173,7 +174,7 @@ class Ledger:
     def _write(self) -> None:
         content = {"command": self._command, "request": self._request}
         content |= {"long_epochs": self._long_epochs, "longer": self._longer, "runs": self._runs}
-        temporary = self.out / f"{FILE}.tmp"
+        temporary = self.out / _TEMPORARY
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, self.out / FILE)
 

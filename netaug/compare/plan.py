@@ -71,9 +71,9 @@ class RunSpec:
             fixed["data.holdout"] = TUNE_HOLDOUT
         return fixed
 
-    def arguments(self, folders: Mapping[str, str] | None = None) -> list[str]:
+    def arguments(self, folders: Mapping[str, str]) -> list[str]:
         """The settings as arguments of `netaug train`, with the run folders of the stages it needs."""
-        given = {key: filled(value, folders or {}) for key, value in self.settings().items()}
+        given = {key: filled(value, folders) for key, value in self.settings().items()}
         return [f"--{key}={text(value)}" for key, value in given.items()]
 
     def needs(self, arms: Sequence[Arm]) -> dict[str, str]:
@@ -127,6 +127,16 @@ def specs_of(
         )
         for seed in seeds
         for choice in choices
+    ]
+
+
+def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
+    """The arguments of `netaug train` that make a run, its recipe first."""
+    folders = {stage: str(request.out / run) for stage, run in spec.needs(request.arms).items()}
+    return [
+        *(spec.recipe or request.recipe, "--out", str(request.out / spec.name)),
+        *(f"--{key}={text(value)}" for key, value in request.whole_plan.settings),
+        *(*request.overrides, *spec.arguments(folders)),
     ]
 
 

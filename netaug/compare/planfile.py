@@ -17,6 +17,8 @@ from netaug.recipes import find_recipe, nearest
 from netaug.recipes.settings import GROUPS, open_setting, settings, typed, unknown_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_OF_PLANS = re.compile(r"^(arms|cases|stages|reference|budgets|grid)\s*:", re.MULTILINE)
+_TOP = ("about", "recipe", "settings", "stages", "cases", "arms", "reference", "budgets", "grid", "seeds")
 _NOT_HERE = {
     "train.seed": "leave it out: every arm is trained with the seeds 0 .. N-1",
     "train.threads": "leave it out, and give --threads to `netaug compare`",
@@ -78,9 +80,9 @@ class PlanFile:
 
 
 def looks_like_a_plan(path: Path) -> bool:
-    """Whether a YAML file has arms, as a plan has and a recipe has not."""
+    """Whether a YAML file has keys at its top that plans have and recipes have not."""
     try:
-        return re.search(r"^arms\s*:", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+        return _OF_PLANS.search(path.read_text(encoding="utf-8")) is not None
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -91,25 +93,12 @@ def read_plan(path: Path) -> PlanFile:
     Raises:
         ConfigError: No YAML, an unknown key (with the nearest valid name), a value of the wrong type, a name twice.
     """
-    tree = _yaml(path)
-    allowed = (
-        "about",
-        "recipe",
-        "settings",
-        "stages",
-        "cases",
-        "arms",
-        "reference",
-        "budgets",
-        "grid",
-        "seeds",
-    )
     where = str(path)
-    tree = _mapping(tree, where, allowed)
-    if len(tree.get("arms") or {}) < 2:
+    tree = _mapping(_yaml(path), where, _TOP)
+    if len(_mapping(tree.get("arms"), f"{where}: arms")) < 2:
         raise ConfigError(
             f"a plan needs two 'arms' or more to compare ({where}).",
-            got=f"{len(tree.get('arms') or {})}",
+            got=", ".join(tree.get("arms") or {}) or "none",
             allowed="arms: {baseline: {set: {netaug.enabled: false}}, netaug: {}}",
         )
 

@@ -16,15 +16,17 @@ from types import FrameType
 
 from netaug import errors
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import RunSpec, text
+from netaug.compare.plan import RunSpec, train_words
 from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
-from netaug.errors import ConfigError, NetaugError
+from netaug.errors import ConfigError, NetaugError, RunFolderError
 from netaug.processes import alone, end_with_parent
+from netaug.train.lock import is_held
 
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 15.0
+_FORMER_SECONDS = 60.0
 _REFUSED = 2  # exit code of a user's mistake
 
 
@@ -122,14 +124,11 @@ class Runner:
 
     def _start(self, spec: RunSpec, *, anew: bool = False) -> _Child:
         """Start a run, or go on with it where a killed comparison left it, unless ``anew``."""
+        _wait_for_the_former(self._ledger.folder(spec.name))
         resumed = not anew and self._ledger.unfinished(spec.name)
         resumed = resumed and spec.fits(read_config(self._ledger.folder(spec.name)))
         folder = self._ledger.folder(spec.name) if resumed else self._ledger.claim(spec.name)
-        log, request = self._ledger.log(spec.name), self._request
-        folders = {stage: str(self._ledger.folder(run)) for stage, run in spec.needs(request.arms).items()}
-        command = [*self._train_command, spec.recipe or request.recipe, "--out", str(folder)]
-        command += [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
-        command += [*request.overrides, *spec.arguments(folders)]
+        log, command = self._ledger.log(spec.name), [*self._train_command, *train_words(self._request, spec)]
         with log.open("ab" if resumed else "wb") as output:
             process = subprocess.Popen(
                 command,
@@ -176,6 +175,23 @@ class Runner:
             if line not in self._warned:
                 self._warned.add(line)
                 self._board.say(f"{label(child.spec)}: {line}")
+
+
+def _wait_for_the_former(folder: Path) -> None:
+    """Let a training end that a killed comparison left behind: it is told to stop, but writes a checkpoint first.
+
+    Raises:
+        RunFolderError: It goes on, so its comparison does too.
+    """
+    until = time.monotonic() + _FORMER_SECONDS
+    while is_held(folder):
+        if time.monotonic() > until:
+            raise RunFolderError(
+                f"another process is training in '{folder}'.",
+                got="most likely the same comparison, started before",
+                fix="wait for it, stop it, or give another --out",
+            )
+        time.sleep(0.1)
 
 
 def last_lines(log: Path) -> str:

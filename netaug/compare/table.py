@@ -35,6 +35,7 @@ CSV_COLUMNS = (
 )
 """Columns of ``compare.csv``; ``{score}`` is the metric's name, such as ``top1``."""
 _WIDE = 160
+_FEW = 5  # lines that still are readable as columns beside each other
 
 
 def lines(rows: Sequence[ArmRow], score: str = "top-1") -> list[tuple[str, ...]]:
@@ -81,7 +82,8 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print verdict and table."""
     verdict = comparison.verdict
     console.print(f"netaug compare: {comparison.request.recipe}", style="bold", markup=False, highlight=False)
-    console.print(_table(comparison, console))
+    for table in _tables(comparison, console):
+        console.print(table)
     console.print(f"The final network of every arm: {network(comparison)}", style="dim", highlight=False)
     console.print()
     console.print(verdict.headline, style="bold", markup=False, highlight=False)
@@ -92,13 +94,27 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"- {text}", style="dim", markup=False, highlight=False)
 
 
-def _table(comparison: Comparison, console: Console) -> Table:
-    """A row per arm, or a column per arm where the console is too narrow for that."""
+def _tables(comparison: Comparison, console: Console) -> list[Table]:
+    """A row per arm; where the console is too narrow a column per arm, or of many arms several tables of rows."""
     shown = lines(comparison.rows, comparison.score)
-    wide = _grid(shown)
-    if console.measure(wide, options=console.options.update(max_width=_WIDE)).maximum <= console.width:
-        return wide
-    return _grid(list(zip(*shown, strict=True)))
+    if _width(shown, console) <= console.width:
+        return [_grid(shown)]
+    if len(shown) <= _FEW:
+        return [_grid(list(zip(*shown, strict=True)))]
+    names, *columns = zip(*shown, strict=True)
+    parts: list[list[tuple[str, ...]]] = [[names]]
+    for column in columns:
+        wider = [*parts[-1], column]
+        if len(parts[-1]) > 1 and _width(list(zip(*wider, strict=True)), console) > console.width:
+            parts.append([names, column])
+        else:
+            parts[-1].append(column)
+    return [_grid(list(zip(*part, strict=True))) for part in parts]
+
+
+def _width(shown: Sequence[tuple[str, ...]], console: Console) -> int:
+    options = console.options.update(max_width=_WIDE)
+    return console.measure(_grid(shown), options=options).maximum
 
 
 def _grid(shown: Sequence[tuple[str, ...]]) -> Table:

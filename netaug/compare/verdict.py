@@ -169,7 +169,10 @@ def _rate_caveats(request: CompareRequest, rates: Mapping[str, float | None]) ->
         if request.plan is not None and len(
             {key for arm in request.arms for key, _ in arm.own if key == "train.lr"}
         ):
-            return ["No learning rate was tuned; arms whose best rates differ are judged unfairly."]
+            return [
+                "Learning rates are those of the plan, none was tuned here: an arm whose best rate is another is "
+                "judged unfairly."
+            ]
         return [
             "All arms share one learning rate. NetAug adds a second gradient, so the arms' best rates may "
             "differ; several --lr give each arm its own."
@@ -195,6 +198,12 @@ def _run_caveats(request: CompareRequest, runs: Sequence[RunRecord]) -> list[str
     caveats.append(
         "Intervals cover the choice of seed (initialisation, data order, drawn widths), not of the images."
     )
+    if stages := [arm.name for arm in request.arms if arm.stage]:
+        caveats.append(f"Times and MACs of the arms leave out the training of {', '.join(stages)}.")
+    if once := [arm.name for arm in request.arms if arm.stage and arm.once]:
+        caveats.append(
+            f"Trained once, for all seeds: {', '.join(once)}. Intervals do not cover its own chance."
+        )
     failed = sum(run.summary is None for run in runs)
     if failed:
         caveats.append(f"{failed} of {len(runs)} runs failed; the numbers come from the others.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from netaug.compare.numbers import NONE, interval, plus_minus, rate, seconds, si
+from netaug.compare.plan import train_words
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
 from netaug.compare.statistics import Difference, Effect, Spread
@@ -157,16 +158,7 @@ def commands(comparison: Comparison) -> list[tuple[str, str]]:
     """Name and command line of every run, ready for a shell."""
     asked = comparison.request
     return [
-        (
-            run.spec.name,
-            shlex.join(
-                [
-                    *("netaug", "train", asked.recipe, "--out", str(run.folder)),
-                    *asked.overrides,
-                    *run.spec.arguments(),
-                ]
-            ),
-        )
+        (run.spec.name, shlex.join(["netaug", "train", *train_words(asked, run.spec)]))
         for run in comparison.runs
     ]
 

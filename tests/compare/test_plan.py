@@ -26,7 +26,7 @@ def test_tuning_never_sees_the_evaluation_split():
     runs = tune_runs(request(Path("x"), lrs=(0.1, 0.2)), ("netaug", "baseline"))
     assert len(runs) == 4
     assert all(run.settings()["data.holdout"] == 0.1 and run.seed == 0 for run in runs)
-    assert "--data.holdout=0.1" in runs[0].arguments()
+    assert "--data.holdout=0.1" in runs[0].arguments({})
 
 
 def test_run_names_are_different_and_plain():

@@ -113,7 +113,7 @@ def test_a_large_comparison_stays_small():
 
 def test_commands_are_copied_to_the_letter():
     page = render_page(comparison(recipe="my 5 s/recipe"))
-    assert "netaug train &#39;my 5 s/recipe&#39; --out nowhere" in page
+    assert "netaug train &#39;my 5 s/recipe&#39; --out x/" in page
 
 
 def test_flatten_keeps_order_and_spells_yaml_values():
