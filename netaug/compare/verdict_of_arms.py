@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netaug.compare.arms import Plan
 from netaug.compare.numbers import interval, plus_minus
@@ -16,6 +16,8 @@ _WORDS = {
     "unknown": "too few runs to tell",
 }
 _FAMILY = 0.05
+_NAMED = 6
+"""Arms that a headline names of each kind."""
 
 
 def judge_arms(plan: Plan, rows: Sequence[ArmRow], caveats: Sequence[str]) -> Verdict:
@@ -37,16 +39,30 @@ def judge_arms(plan: Plan, rows: Sequence[ArmRow], caveats: Sequence[str]) -> Ve
 
 
 def _headline(rows: Sequence[ArmRow]) -> str:
+    """Who is better and worse than its reference as planned, then at equal cost."""
     if not rows:
         return "Nothing could be compared."
-    parts = []
-    for effect, words in _WORDS.items():
-        names = [row.arm for row in rows if row.vs_baseline and row.vs_baseline.effect == effect]
-        if names:
-            parts.append(f"{words}: {', '.join(names)}")
     references = list(dict.fromkeys(row.reference for row in rows))
     other = str(references[0]) if len(references) == 1 else "its reference"
-    return f"Against {other}, {'; '.join(parts)}."
+    found = [f"Against {other}, {_effects({row.arm: row.vs_baseline for row in rows})}."]
+    for when, differences in (
+        ("At equal training time", {row.arm: row.vs_long for row in rows}),
+        ("At equal MACs", {row.arm: row.vs_macs for row in rows}),
+    ):
+        if any(differences.values()):
+            found.append(f"{when}, {_effects(differences)}.")
+    return " ".join(found)
+
+
+def _effects(differences: Mapping[str, Difference | None]) -> str:
+    """``better: kd; no difference shown: netaug``; arms that were not compared are left out."""
+    parts = []
+    for effect, words in _WORDS.items():
+        names = [arm for arm, difference in differences.items() if difference and difference.effect == effect]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        if names:
+            parts.append(f"{words}: {', '.join(names[:_NAMED])}{more}")
+    return "; ".join(parts)
 
 
 def _sentence(row: ArmRow) -> str:

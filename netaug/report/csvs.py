@@ -29,10 +29,10 @@ def write_arms(comparison: Comparison, path: Path) -> None:
 
 def write_differences(comparison: Comparison, path: Path) -> None:
     """Write a line per comparison of two arms: points of the score, paired by seed, with the 95 % interval's ends."""
-    from netaug.report import view
+    from netaug.report.compared import differences
 
     lines: list[dict[str, object]] = []
-    for one in view.differences(comparison):
+    for one in differences(comparison):
         found = one.difference
         line: dict[str, object] = {"arm": one.arm, "against": one.against, "at": one.when, "pairs": found.n}
         lines.append(

@@ -14,24 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from netaug.report import looks
-from netaug.report.plots import Axis, Quantity, curves, paired_differences
+from netaug.report.cells import WORDS
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
 
-_CURVES: tuple[tuple[Quantity, Axis, str], ...] = (
-    ("val", "epoch", "Evaluation images"),
-    ("train", "epoch", "Training images"),
-)
-_COSTS: tuple[tuple[Quantity, Axis, str], ...] = (
-    ("val", "seconds", "Against training time"),
-    ("val", "macs", "Against arithmetic"),
-)
-_GRADIENTS: tuple[tuple[Quantity, Axis, str], ...] = (
-    ("share", "epoch", "Share of the augmented pass"),
-    ("cosine", "epoch", "Cosine between the passes"),
-)
-_TEXTS = ("arm", "against", "at", "says")
+_TEXTS = ("arm", "against", "at", "says", "sets", "recipe", "chosen")
+"""Columns of words, which begin at the left."""
 _DARK = """
   color-scheme: dark;
   --page: #131619; --card: #1b1f23; --ink: #e9ebee; --muted: #a3abb5; --line: #33393f; --accent: #ff8f45;
@@ -46,39 +35,39 @@ def render_page(comparison: Comparison) -> str:
     script but the page's own, by its hash, and fetch nothing. Without scripts all is shown, only not sorted.
     """
     from netaug.compare import table  # reporting is part of what that package's engine does
-    from netaug.report import view
+    from netaug.report import pictures, tables
+    from netaug.report.commands import commands
+    from netaug.report.families import longer_notes
 
-    arms, script = view.arm_names(comparison), _file("script.js")
-    compared = view.differences(comparison)
-
-    def drawn(which: tuple[tuple[Quantity, Axis, str], ...]) -> list[tuple[str, Markup]]:
-        plots = [(title, curves(comparison.runs, arms, quantity, axis)) for quantity, axis, title in which]
-        return [(title, svg) for title, svg in plots if svg]
-
+    script = _file("script.js")
     by_phase = {
         phase: [run for run in comparison.runs if run.spec.phase == phase] for phase in ("tune", "final")
     }
     page: str = _template().render(
         recipe=comparison.request.recipe,
+        about=comparison.request.whole_plan.about,
         verdict=comparison.verdict,
-        arms=arms,
-        table=view.arms_table(comparison),
+        score=comparison.score,
+        table=tables.arms_table(comparison),
+        notes=longer_notes(comparison),
         network=table.network(comparison),
-        differences=view.differences_table(comparison),
-        pairs=paired_differences(compared, arms),
-        failed=[run for run in comparison.runs if run.summary is None],
-        curves=drawn(_CURVES),
-        costs=drawn(_COSTS),
-        gradients=drawn(_GRADIENTS),
-        tuning=view.runs_table(comparison, by_phase["tune"]),
-        final=view.runs_table(comparison, by_phase["final"]),
+        differences=tables.differences_table(comparison),
+        pairs=pictures.pair_row(comparison),
+        failed=tables.failures(comparison),
+        curves=pictures.curve_rows(comparison, pictures.CURVES),
+        outcomes=pictures.outcome_rows(comparison),
+        costs=pictures.curve_rows(comparison, pictures.COSTS),
+        gradients=pictures.curve_rows(comparison, pictures.GRADIENTS),
+        tuning=tables.runs_table(comparison, by_phase["tune"]),
+        final=tables.runs_table(comparison, by_phase["final"]),
+        sets=tables.settings_table(comparison),
         command=escape(comparison.request.command()),  # to be copied: no character of it changes
-        commands=[(name, escape(text)) for name, text in view.commands(comparison)],
+        commands=[(name, escape(text)) for name, text in commands(comparison)],
         seeds=comparison.request.seeds,
         settings=flatten(comparison.settings),
         # the comparison's command is shown, not that of one of its runs
         machine=flatten({k: v for k, v in comparison.environment.items() if k != "command"}),
-        words=view.WORDS,
+        words=WORDS,
         texts=_TEXTS,
         key=looks.key,
         style=Markup(_style()),

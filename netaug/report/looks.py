@@ -1,4 +1,7 @@
-"""How arms look: a colour, a line and a marker each, told apart without colour too."""
+"""How arms look: a colour, a line and a marker each, told apart without colour too.
+
+Number 0 is the reference. The others take turns at the remaining colours; those that share a colour differ in the rest.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,22 @@ LOOKS = (
 
 
 def look(number: int) -> Look:
-    """Of the arm at that place; after the last they begin again."""
-    return LOOKS[number % len(LOOKS)]
+    """Of the arm at that place."""
+    color = _color(number)
+    if number < len(LOOKS):
+        return LOOKS[color]
+    turn = (number - 1) // (len(LOOKS) - 1)
+    other = LOOKS[1 + (color - 1 + turn) % (len(LOOKS) - 1)]
+    return other._replace(light=LOOKS[color].light, dark=LOOKS[color].dark)
 
 
 def color_name(number: int) -> str:
     """The CSS variable that holds the arm's colour."""
-    return f"--arm-{number % len(LOOKS)}"
+    return f"--arm-{_color(number)}"
+
+
+def _color(number: int) -> int:
+    return 0 if number == 0 else 1 + (number - 1) % (len(LOOKS) - 1)
 
 
 def line_style(number: int) -> Any:

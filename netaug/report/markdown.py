@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
-    from netaug.report.view import Table
+    from netaug.report.cells import Table
 
 
 def render_markdown(comparison: Comparison) -> str:
@@ -24,38 +24,43 @@ def write_markdown(comparison: Comparison, path: Path) -> None:
 
 def _lines(comparison: Comparison) -> Iterator[str]:
     from netaug.compare import table
-    from netaug.report import view
+    from netaug.report import tables
+    from netaug.report.families import longer_notes
 
     verdict = comparison.verdict
     yield f"# {_escaped(comparison.request.recipe)}: Network Augmentation compared\n"
     yield f"**{_escaped(verdict.headline)}**\n"
     for sentence in (*verdict.sentences, *verdict.hints):
         yield f"{_escaped(sentence)}\n"
+    if about := comparison.request.whole_plan.about:
+        yield f"{_escaped(about)}\n"
     yield "## Arms\n"
-    yield from _grid(view.arms_table(comparison))
-    yield "Mean ± standard deviation over n seeds; differences in points of top-1, paired by seed, with their 95 %"
-    yield "interval. ▲ better, ▼ worse, ≈ no difference shown."
+    yield from _grid(tables.arms_table(comparison))
+    yield f"Mean ± standard deviation over n seeds; differences in points of {comparison.score}, paired by seed, with"
+    yield "their 95 % interval. ▲ better, ▼ worse, ≈ no difference shown."
+    yield from map(_escaped, longer_notes(comparison))
     yield f"The final network of every arm: {table.network(comparison)}.\n"
-    found = view.differences_table(comparison)
+    found = tables.differences_table(comparison)
     if found.rows:
         yield "## Differences\n"
         yield from _grid(found)
-    failed = [run for run in comparison.runs if run.summary is None]
+    failed = tables.failures(comparison)
     if failed:
         yield "## What failed\n"
-    for run in failed:
-        yield f"{_escaped(run.spec.name)}; its last words:\n"
-        yield from _block(run.message or "none")
+    for message, names in failed.items():
+        yield f"{_escaped(', '.join(names))}; last words:\n"
+        yield from _block(message)
     yield "## What limits this answer\n"
     yield from (f"- {_escaped(caveat)}" for caveat in verdict.caveats)
     tuning = [run for run in comparison.runs if run.spec.phase == "tune"]
     if tuning:
-        yield "\n## Choice of the learning rate\n"
-        yield from _grid(view.runs_table(comparison, tuning))
+        yield "\n## What was tuned\n"
+        yield from _grid(tables.runs_table(comparison, tuning))
     yield "\n## How it was made\n"
     yield from _block(comparison.request.command(), "sh")
+    yield from _grid(tables.settings_table(comparison))
     yield from _grid(
-        view.runs_table(comparison, [run for run in comparison.runs if run.spec.phase == "final"])
+        tables.runs_table(comparison, [run for run in comparison.runs if run.spec.phase == "final"])
     )
 
 

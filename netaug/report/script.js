@@ -31,6 +31,7 @@
       return up ? compare(a.value, b.value) : compare(b.value, a.value);
     });
     for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+    table.classList.add("sorted");
     heading.setAttribute("aria-sort", up ? "ascending" : "descending");
     body.append(...rows.map((one) => one.row));
   };

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from netaug.report.looks import LOOKS, color_name
 
 # matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
-INK, GRID = "#010203", "#040506"
+INK, GRID, CARD = "#010203", "#040506", "#0a0b0c"
 _ARMS = [f"#0{number}0{number}0{number}" for number in range(1, len(LOOKS) + 1)]
-_CSS = {INK: "var(--muted)", GRID: "var(--line)"}
+_CSS = {INK: "var(--muted)", GRID: "var(--line)", CARD: "var(--card)"}
 _CSS |= {color: f"var({color_name(number)})" for number, color in enumerate(_ARMS)}
 _SETTINGS = {
     "svg.fonttype": "none",
@@ -52,7 +52,7 @@ _SETTINGS = {
 
 def arm_color(number: int) -> str:
     """What stands for the colour of the arm at that place."""
-    return _ARMS[number % len(_ARMS)]
+    return _ARMS[int(color_name(number).removeprefix("--arm-"))]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from netaug.report import write_page
 from tests.report.browser import CHROMIUM, Browser, browser
-from tests.report.helpers import EVIL, comparison
+from tests.report.helpers import EVIL, comparison, plan_comparison
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,6 +30,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a plan of many arms."""
+    path = tmp_path_factory.mktemp("large") / "report.html"
+    write_page(plan_comparison(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browser(tmp_path_factory.mktemp("chromium")) as found:
         yield found
@@ -42,7 +50,11 @@ def _click_heading(tab: Browser, header: str) -> None:
     )
 
 
-def test_the_page_is_quiet_and_asks_for_nothing(tab: Browser, page: Path) -> None:
+@pytest.mark.parametrize("which", ["page", "large"])
+def test_the_page_is_quiet_and_asks_for_nothing(
+    tab: Browser, which: str, request: pytest.FixtureRequest
+) -> None:
+    page: Path = request.getfixturevalue(which)
     tab.open(page, 1200)
     tab.run("new Promise((done) => setTimeout(done, 200))")
     assert tab.complaints() == []
@@ -91,9 +103,11 @@ def test_pictures_are_drawn(tab: Browser, page: Path) -> None:
     assert all(width > 250 and paths > 10 and height > 50 for width, paths, height in boxes)
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_needs_no_sideways_scrolling(tab: Browser, page: Path, dark: bool) -> None:
-    tab.open(page, 360, 740, dark=dark)
+@pytest.mark.parametrize(("which", "dark"), [("page", False), ("page", True), ("large", False)])
+def test_a_phone_needs_no_sideways_scrolling(
+    tab: Browser, which: str, dark: bool, request: pytest.FixtureRequest
+) -> None:
+    tab.open(request.getfixturevalue(which), 360, 740, dark=dark)
     tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert tab.run("document.documentElement.scrollWidth") == 360
     outside = tab.run(

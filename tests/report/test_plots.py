@@ -7,19 +7,27 @@ from itertools import accumulate
 import matplotlib
 import pytest
 
-from netaug.report import view
-from netaug.report.looks import LOOKS, key
-from netaug.report.plots import Point, _thinned, curves, mean_line, paired_differences, points
+from netaug.report.compared import differences
+from netaug.report.lines import Point, frame, mean_line, mean_lines, points, thinned
+from netaug.report.looks import LOOKS, key, look
+from netaug.report.plots import curves, outcomes, paired_differences
 from tests.compare.helpers import record
-from tests.report.helpers import comparison
+from tests.report.helpers import comparison, plan_comparison
 
 ARMS = ("baseline", "netaug", "baseline-long")
+LOOKED = list(enumerate(ARMS))
+
+
+def drawn(quantity="val", axis="epoch"):
+    lines = mean_lines(comparison().runs, ARMS, quantity, axis)
+    return curves(lines, LOOKED, quantity, axis, frame(lines, quantity), "name")
 
 
 def test_colours_come_from_the_page():
-    whole = comparison()
-    pairs = paired_differences(view.differences(whole), ARMS)
-    for plot in (curves(whole.runs, ARMS, "val", "epoch"), pairs):
+    whole = plan_comparison()
+    pairs = paired_differences(differences(comparison()), {"netaug": 1})
+    points = outcomes(whole.rows, [(0, "tiny.none"), (1, "tiny.netaug")], "seconds", "name")
+    for plot in (drawn(), pairs, points):
         assert plot is not None
         assert "var(--arm-1)" in plot
         assert "var(--muted)" in plot
@@ -30,14 +38,24 @@ def test_colours_come_from_the_page():
 def test_global_settings_of_matplotlib_stay():
     before = dict(matplotlib.rcParams)
     backend = matplotlib.rcParams._get_backend_or_none()
-    assert curves(comparison().runs, ARMS, "train", "seconds") is not None
+    assert drawn("train", "seconds")
     assert dict(matplotlib.rcParams) == before
     assert matplotlib.rcParams._get_backend_or_none() == backend
 
 
 def test_same_runs_same_picture():
-    first, second = (curves(comparison().runs, ARMS, "val", "macs") for _ in range(2))
-    assert first == second
+    assert drawn("val", "macs") == drawn("val", "macs")
+
+
+def test_the_ends_of_curves_can_be_told_apart():
+    """The frame begins where the slowest arm is at two fifths of its training, not at chance."""
+    lines = {"a": [Point(float(x), 10.0 * x, 1.0) for x in range(10)], "b": [Point(1.0, 95.0, None)]}
+    bottom, top = frame(lines, "val")
+    assert bottom is not None
+    assert top is not None
+    assert 30.0 < bottom < 40.0
+    assert top > 95.0
+    assert frame(lines, "share") == (None, None)
 
 
 def test_points_leave_out_epochs_without_evaluation_but_not_their_cost():
@@ -60,26 +78,29 @@ def test_mean_line_is_mean_and_deviation_point_by_point():
 
 def test_thinned_lines_keep_their_ends():
     line = [Point(float(x), 0.0, None) for x in range(1001)]
-    thin = _thinned(line)
-    assert (len(thin), thin[0], thin[-1]) == (160, line[0], line[-1])
-    assert _thinned(line[:5]) == line[:5]
+    thin = thinned(line)
+    assert (len(thin), thin[0], thin[-1]) == (100, line[0], line[-1])
+    assert thinned(line[:5]) == line[:5]
 
 
 def test_nothing_to_draw_is_none():
-    assert curves([record("netaug", 0, None)], ARMS, "val", "epoch") is None
-    assert curves([record("netaug", 0, 70.0)], ARMS, "share", "epoch") is None
-    assert paired_differences([], ARMS) is None
+    assert mean_lines([record("netaug", 0, None)], ARMS, "val", "epoch") == {}
+    assert mean_lines([record("netaug", 0, 70.0)], ARMS, "share", "epoch") == {}
+    assert paired_differences([], {}) is None
+    assert outcomes([], LOOKED, "macs", "name") is None
 
 
 def test_arms_are_told_apart_without_colour():
+    first = [look(number) for number in range(len(LOOKS))]
+    assert len({one.dashes for one in first}) == len({one.marker for one in first}) - 1 == len(LOOKS) - 1
+    many = [look(number) for number in range(40)]
     assert (
-        len({(look.dashes, look.marker) for look in LOOKS})
-        == len({look.marker for look in LOOKS})
-        == len(LOOKS)
-    )
+        len({(one.light, one.marker) for one in many}) == 40
+    )  # those that share a colour have other markers
+    assert all(one.light != LOOKS[0].light for one in many[1:])  # the reference's colour is its own
     assert key(None) == ""
     assert key(2) != key(3)
-    assert "--arm-0" in key(len(LOOKS))  # beyond the last they begin again
+    assert "--arm-1" in key(len(LOOKS))
 
 
 def _luminance(color):
@@ -91,6 +112,6 @@ def _luminance(color):
 @pytest.mark.parametrize(("page", "shade"), [("#ffffff", "light"), ("#1b1f23", "dark")])
 def test_lines_stand_out_from_the_page(page, shade):
     """At least 4:1 by WCAG 2's formula; 3:1 is what it asks of graphics."""
-    for look in LOOKS:
-        low, high = sorted(_luminance(color) for color in (page, getattr(look, shade)))
-        assert (high + 0.05) / (low + 0.05) > 4, look
+    for one in LOOKS:
+        low, high = sorted(_luminance(color) for color in (page, getattr(one, shade)))
+        assert (high + 0.05) / (low + 0.05) > 4, one

@@ -14,7 +14,7 @@ def test_markdown_has_verdict_tables_failures_and_command():
         "## Differences",
         "## What failed",
         "## What limits",
-        "## Choice of",
+        "## What was tuned",
         "## How it was made",
     ]
     places = [text.index(head) for head in heads]

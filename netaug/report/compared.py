@@ -1,0 +1,74 @@
+"""What a comparison holds against what, and what both sides have the same of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netaug.compare.results import ArmRow, Comparison
+from netaug.compare.statistics import Difference
+from netaug.report.families import arm_looks, families
+
+TOLERANCE = 0.1
+"""Relative; costs further apart are not called equal."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One arm held against another.
+
+    Args:
+        arm: The arm.
+        against: What it is compared with.
+        when: What both have the same of, or what they differ in.
+        difference: ``arm`` minus ``against``, paired by seed.
+    """
+
+    arm: str
+    against: str
+    when: str
+    difference: Difference
+
+
+def differences(comparison: Comparison) -> list[Compared]:
+    """What was compared with what, family by family; each pair of arms once."""
+    rows = {row.arm: row for row in comparison.rows}
+    found: dict[tuple[str, str], Compared] = {}
+    for row in comparison.rows:
+        for other, difference, when in (
+            (row.reference, row.vs_baseline, _epochs),
+            (row.long, row.vs_long, _time),
+            (row.macs_arm, row.vs_macs, _macs),
+        ):
+            if other not in rows or difference is None:
+                continue
+            words = when(row, rows[other])
+            before = found.get((row.arm, other))
+            found[row.arm, other] = (
+                replace(before, when=f"{before.when}, {words}")
+                if before
+                else Compared(row.arm, other, words, difference)
+            )
+    place = arm_looks(comparison)
+    family = {arm: number for number, one in enumerate(families(comparison)) for arm in one.arms}
+    return sorted(found.values(), key=lambda one: (family.get(one.arm, -1), place.get(one.arm, -1)))
+
+
+def _epochs(row: ArmRow, other: ArmRow) -> str:
+    if row.epochs == other.epochs:
+        return "equal epochs"
+    return f"{row.epochs} against {other.epochs} epochs"
+
+
+def _time(row: ArmRow, other: ArmRow) -> str:
+    return _cost(row.train_seconds, other.train_seconds, "training time")
+
+
+def _macs(row: ArmRow, other: ArmRow) -> str:
+    return _cost(row.train_macs, other.train_macs, "MACs")
+
+
+def _cost(mine: float | None, other: float | None, what: str) -> str:
+    """Equal, if the measured costs bear it out."""
+    if not mine or other is None or abs(other / mine - 1) <= TOLERANCE:
+        return f"equal {what}"
+    return f"against {other / mine:.2g} times the {what}"

@@ -1,0 +1,111 @@
+"""What curves are drawn from: the runs' epochs as points, and their mean over seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from netaug.compare.records import Epoch, RunRecord
+
+Quantity = Literal["val", "train", "loss", "share", "cosine"]
+Axis = Literal["epoch", "seconds", "macs"]
+_MOST_POINTS = 100
+"""Points of a curve that are drawn; more would only make the page larger."""
+_VALUES: dict[Quantity, Callable[[Epoch], float | None]] = {
+    "val": lambda epoch: epoch.val_score,
+    "train": lambda epoch: epoch.train_score,
+    "loss": lambda epoch: epoch.train_loss,
+    "share": lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,
+    "cosine": lambda epoch: epoch.gradient_cosine,
+}
+
+
+class Point(NamedTuple):
+    """Mean over the seeds: where, how high, and the standard deviation; None of a single seed."""
+
+    x: float
+    y: float
+    sd: float | None
+
+
+class Frame(NamedTuple):
+    """The lowest and the highest value that pictures of the same quantity share; None leaves them to matplotlib."""
+
+    bottom: float | None
+    top: float | None
+
+
+Curves = Mapping[str, Sequence[Point]]
+"""The mean line of each arm."""
+
+
+def mean_lines(
+    runs: Sequence[RunRecord], arms: Sequence[str], quantity: Quantity, axis: Axis
+) -> dict[str, list[Point]]:
+    """A quantity of the final runs' epochs, mean over each arm's seeds; arms without any are left out.
+
+    Args:
+        runs: Runs with their curves; failed and tuning ones are left out.
+        arms: Names of the arms.
+        quantity: The score on evaluation or training images, the loss on training images, the augmented pass's share
+            in the gradient, or the cosine between the gradients of both passes.
+        axis: Epochs; or seconds of training, or forward MACs, since the start.
+    """
+    found = {arm: mean_line(_lines(runs, arm, quantity, axis)) for arm in arms}
+    return {arm: line for arm, line in found.items() if line}
+
+
+def frame(lines: Curves, quantity: Quantity) -> Frame:
+    """Limits within which all of the lines can be told apart: of scores the steep first part is cut off."""
+    if quantity not in ("val", "train"):
+        return Frame(None, None)
+    late = min(line[2 * len(line) // 5].y for line in lines.values())
+    low = min(point.y - (point.sd or 0.0) for line in lines.values() for point in line)
+    high = max(point.y + (point.sd or 0.0) for line in lines.values() for point in line)
+    bottom = max(low, late - 1.0)
+    margin = 0.04 * (high - bottom) or 1.0
+    return Frame(bottom - margin, high + margin)
+
+
+def mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[Point]:
+    """Point by point mean of lines, and the deviation of their heights; as far as all of them go."""
+    points = []
+    for step in zip(*lines, strict=False):
+        heights = [y for _, y in step]
+        deviation = statistics.stdev(heights) if len(heights) > 1 else None
+        points.append(Point(statistics.fmean(x for x, _ in step), statistics.fmean(heights), deviation))
+    return points
+
+
+def points(run: RunRecord, quantity: Quantity, axis: Axis) -> list[tuple[float, float]]:
+    """A run's values where it has any, each at the end of its epoch."""
+    steps = {
+        "epoch": [1.0] * len(run.curve),
+        "seconds": [epoch.seconds for epoch in run.curve],
+        "macs": [float(epoch.train_macs) for epoch in run.curve],
+    }[axis]
+    found = []
+    for x, epoch in zip(accumulate(steps), run.curve, strict=True):
+        y = _VALUES[quantity](epoch)
+        if y is not None and math.isfinite(y) and x > 0:
+            found.append((x, y))
+    return found
+
+
+def _lines(
+    runs: Sequence[RunRecord], arm: str, quantity: Quantity, axis: Axis
+) -> list[list[tuple[float, float]]]:
+    mine = (run for run in runs if run.spec.phase == "final" and run.summary and run.spec.arm == arm)
+    return [line for line in (points(run, quantity, axis) for run in mine) if line]
+
+
+def thinned(line: Sequence[Point]) -> Sequence[Point]:
+    """Evenly chosen points of a long line, its ends among them."""
+    if len(line) <= _MOST_POINTS:
+        return line
+    last = len(line) - 1
+    return [line[round(place * last / (_MOST_POINTS - 1))] for place in range(_MOST_POINTS)]

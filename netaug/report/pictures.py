@@ -1,0 +1,117 @@
+"""The page's pictures in rows: those of one quantity or question side by side, under one legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from netaug.report.compared import differences
+from netaug.report.families import Family, families
+from netaug.report.lines import Axis, Quantity, frame, mean_lines
+from netaug.report.plots import Looks, curves, outcomes, paired_differences
+
+if TYPE_CHECKING:
+    from netaug.compare.results import Comparison
+
+Wanted = tuple[Quantity, Axis, str]
+"""What is drawn, over what, and the picture's title."""
+CURVES: tuple[Wanted, ...] = (
+    ("val", "epoch", "Evaluation images"),
+    ("train", "epoch", "Training images"),
+    ("loss", "epoch", "Loss on training images"),
+)
+COSTS: tuple[Wanted, ...] = (
+    ("val", "seconds", "Against training time"),
+    ("val", "macs", "Against arithmetic"),
+)
+GRADIENTS: tuple[Wanted, ...] = (
+    ("share", "epoch", "Share of the augmented pass"),
+    ("cosine", "epoch", "Cosine between the passes"),
+)
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """Pictures side by side.
+
+    Args:
+        family: Name of the family of arms, where there are several; else empty.
+        looks: The arms in the pictures, with the numbers of their looks.
+        pictures: Each with its title.
+    """
+
+    family: str
+    looks: Looks
+    pictures: tuple[tuple[str, Markup], ...]
+
+
+def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[PictureRow]:
+    """Curves of each family, in portions of arms that can be told apart; the portions share their limits.
+
+    The loss is drawn only where training has no score.
+    """
+    scored = any(run.summary.train_score is not None for run in comparison.runs if run.summary)
+    rows = []
+    for place, family in enumerate(families(comparison)):
+        lines = {
+            one: mean_lines(comparison.runs, family.arms, one[0], one[1])
+            for one in wanted
+            if one[0] != "loss" or not scored
+        }
+        lines = {one: found for one, found in lines.items() if found}
+        for panel, arms in enumerate(family.panels):
+            drawn = [arm for arm in arms if any(arm in found for found in lines.values())]
+            if not drawn:
+                continue
+            looks = family.looks(drawn)
+            pictures = []
+            for (quantity, axis, title), found in lines.items():
+                if not any(arm in found for arm in drawn):
+                    continue
+                name = f"{quantity}-{axis}-{place}-{panel}"
+                svg = curves(found, looks, quantity, axis, frame(found, quantity), name, comparison.score)
+                pictures.append((title, svg))
+            rows.append(PictureRow(family.name, looks, tuple(pictures)))
+    return rows
+
+
+def outcome_rows(comparison: Comparison) -> list[PictureRow]:
+    """What the arms came to against what they cost: of families whose curves do not fit one picture."""
+    rows = []
+    for place, family in enumerate(families(comparison)):
+        if len(family.panels) == 1:
+            continue
+        looks = family.looks(family.arms)
+        drawn = _outcomes(comparison, family, looks, place)
+        if drawn:
+            rows.append(PictureRow(family.name, looks, drawn))
+    return rows
+
+
+def _outcomes(
+    comparison: Comparison, family: Family, looks: Looks, place: int
+) -> tuple[tuple[str, Markup], ...]:
+    wanted: tuple[tuple[str, Axis], ...] = (
+        ("Against training time", "seconds"),
+        ("Against arithmetic", "macs"),
+    )
+    found = [
+        (title, outcomes(comparison.rows, looks, axis, f"outcomes-{axis}-{place}", comparison.score))
+        for title, axis in wanted
+    ]
+    return tuple((title, svg) for title, svg in found if svg)
+
+
+def pair_row(comparison: Comparison) -> PictureRow | None:
+    """The differences seed by seed, a picture for each family; None if there is none."""
+    compared, pictures = differences(comparison), []
+    for place, family in enumerate(families(comparison)):
+        looks = {arm: number for number, arm in enumerate(family.arms)}
+        mine = [one for one in compared if one.arm in looks]
+        svg = paired_differences(mine, looks, f"pairs-{place}", comparison.score)
+        if svg:
+            pictures.append((family.name, svg))
+    return PictureRow("", (), tuple(pictures)) if pictures else None
