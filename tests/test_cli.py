@@ -155,7 +155,11 @@ def test_recipes_are_listed_with_a_line_and_shown(capsys: pytest.CaptureFixture[
         (["train", "demo/digits", "--model.name", "mcunet"], r"no option 'stem'(?s:.*)--model\.options"),
         (["compare", "demo/digits"], "how many runs(?s:.*)--seeds"),
         (["compare"], "needs a plan or a recipe"),
-        (["compare", "--list", "demo/digits"], "takes nothing else"),
+        (["compare", "--list", "ablatoin"], "no packaged plan(?s:.*)did you mean ablation"),
+        (["compare", "--list", "--train.lr", "1"], "takes no settings"),
+        (["compare", "distillation-small", "--seeds", "0"], "--seeds of `netaug compare` is out of range"),
+        (["compare", "distillation", "--small", "--train.lrr", "1"], r"did you mean 'train\.lr'"),
+        (["compare", "distillation", "--small", "--distill.temperature", "4"], "the arm 'kd' sets it"),
         (["compare", "distilation", "--seeds", "1"], "did you mean distillation"),
         (["compare", "demo/digits", "--small", "--seeds", "1"], "no small version(?s:.*)distillation-small"),
         (["compare", "demo/digits", "--seeds", "two"], "seeds(?s:.*)two"),
@@ -332,6 +336,42 @@ def test_compare_is_asked_what_the_words_say(monkeypatch: pytest.MonkeyPatch, tm
     assert (request.recipe, request.seeds, request.jobs, request.out) == ("demo/digits", 3, 2, tmp_path)
     assert (request.overwrite, request.lrs, request.threads) == (True, (0.1, 0.2), 1)
     assert request.overrides == ("--train.epochs=4",)
+
+
+def test_plans_are_asked_for_by_name_file_and_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import netaug.compare
+
+    asked = []
+    monkeypatch.setattr(netaug.compare, "compare", lambda request: asked.append(request))
+    monkeypatch.setattr(netaug.compare, "show", lambda *_: None)
+    (tmp_path / "mine.yaml").write_text(
+        "recipe: demo/digits\nreference: a\narms: {a: {set: {netaug.enabled: false}}, b: {}}\n"
+        "grid: {train.lr: [0.1, 0.2], train.weight_decay: [0, 0.1]}\n"
+    )
+    assert main(["compare", "distillation", "--small", "--train.epochs", "2", "--nproc", "2"]) == 0
+    assert main(["compare", "distillation-small", "--seeds", "5", "--out", "there", "--lr", "0.1"]) == 0
+    assert main(["compare", str(tmp_path / "mine.yaml"), "--seeds", "2"]) == 0
+    small, same, mine = asked
+    assert small.plan == same.plan != mine.plan
+    assert (small.recipe, small.seeds, small.out) == (
+        "distillation-small",
+        3,
+        Path("runs/compare-distillation-small"),
+    )
+    assert (small.nproc, small.overrides) == (2, ("--train.epochs=2",))
+    assert (same.seeds, same.out, same.lrs) == (5, Path("there"), (0.1,))
+    assert (mine.out, mine.lrs, len(mine.grid())) == (Path("runs/compare-mine"), (0.1, 0.2), 4)
+
+
+def test_a_packaged_plan_is_printed_to_be_changed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from netaug.compare.planning import find_plan
+
+    assert main(["compare", "--list", "ablation-small"]) == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    mine, packaged = find_plan(str(tmp_path / "mine.yaml")), find_plan("ablation-small")
+    assert mine is not None
+    assert packaged is not None
+    assert mine.arms == packaged.arms
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from netaug.cli import COMMANDS, main
+from netaug.compare.planning import find_plan
 from netaug.recipes import recipe_names
 from netaug.recipes.loader import load_config
 
@@ -37,7 +38,9 @@ def test_python_examples_run() -> None:
 def test_commands_exist_and_their_settings_are_known(words: list[str]) -> None:
     _, command, *rest = words
     assert command in COMMANDS
-    if command in ("train", "compare"):
+    if command == "compare" and rest[0] != "--list":
+        assert rest[0] in recipe_names() or find_plan(rest[0], "--small" in rest)
+    if command == "train" or (command == "compare" and rest[0] in recipe_names()):
         assert rest[0] in recipe_names()
         dotted = [i for i, word in enumerate(rest) if word.startswith("--") and "." in word]
         load_config(rest[0], [f"{rest[i]}={rest[i + 1]}" for i in dotted])

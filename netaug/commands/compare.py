@@ -7,6 +7,7 @@ from typing import Any
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import ConfigError
+from netaug.recipes import nearest
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS
 
@@ -14,6 +15,7 @@ _EXAMPLE = """
 netaug compare demo/digits --seeds 4 --jobs 2
 netaug compare demo/cifar10 --seeds 3 --data.root DIR --lr 0.1 0.2 --out runs/cifar10
 netaug compare --list
+netaug compare --list distillation-small > mine.yaml
 netaug compare distillation --small --jobs 2 --data.root DIR
 netaug compare mine.yaml --seeds 3 --nproc 8"""
 
@@ -22,7 +24,7 @@ def run(words: list[str]) -> None:
     """Train the arms of a comparison and print the outcome."""
     arguments, given = _parsed(words)
     if arguments.list:
-        _list(arguments, given)
+        _list(arguments.what, given)
         return
     if arguments.what is None:
         raise ConfigError(
@@ -62,22 +64,33 @@ def run(words: list[str]) -> None:
     show(compare(request), Console())
 
 
-def _list(arguments: Any, given: list[str]) -> None:
-    if arguments.what is not None or given:
-        raise ConfigError("`netaug compare --list` takes nothing else.", got=arguments.what or given[0])
-
+def _list(name: str | None, given: list[str]) -> None:
     from netaug.compare.planning import plan_lines
+    from netaug.plans import plan_names, plan_path
 
-    lines = plan_lines()
-    width = max(map(len, lines))
-    print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
+    if given:
+        raise ConfigError("`netaug compare --list` takes no settings.", got=given[0])
+    if name is None:
+        lines = plan_lines()
+        width = max(map(len, lines))
+        print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
+        return
+    path = plan_path(name)
+    if path is None:
+        close = nearest(name, plan_names(), count=1)
+        raise ConfigError(
+            f"there is no packaged plan {name!r}.",
+            allowed=", ".join(plan_names()),
+            fix=f"did you mean {close[0]}?" if close else None,
+        )
+    print(path.read_text(encoding="utf-8"), end="")
 
 
 def _parsed(words: list[str]) -> tuple[Any, list[str]]:
     parser = new_parser(
         "compare",
         "PLAN|RECIPE [--small] --seeds N [--jobs K] [--out DIR] [--overwrite] [--lr LR ...] [--threads T]\n"
-        "                      [--nproc P] [--group.key VALUE ...] | --list",
+        "                      [--nproc P] [--group.key VALUE ...] | --list [PLAN]",
         "Trains the arms of a plan, or a recipe with and without NetAug, at equal epochs and again with the reference\n"
         "at each arm's training time or MACs, and says honestly which helped. The same command goes on with a\n"
         "comparison that was stopped. Takes the settings of `netaug train --help`.",
@@ -91,7 +104,9 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
         metavar="PLAN|RECIPE",
         help="A name of `netaug compare --list` or `netaug recipes`, or the path of a YAML file of either.",
     )
-    parser.add_argument("--list", action="store_true", help="List the packaged plans with one line each.")
+    parser.add_argument(
+        "--list", action="store_true", help="List the packaged plans with one line each, or print one."
+    )
     parser.add_argument("--small", action="store_true", help="Take the plan's version for a CPU, NAME-small.")
     parser.add_argument(
         "--seeds",

@@ -1,5 +1,6 @@
 """Every packaged plan can be read, multiplied out, and its arms' settings are sound."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,15 @@ def test_every_plan_says_in_one_line_what_it_is_for():
 @pytest.mark.parametrize("name", [name for name in plan_names() if name.endswith(SMALL)])
 def test_small_versions_are_asked_for_by_either_name(name):
     assert find_plan(name.removesuffix(SMALL), small=True) == find_plan(name, small=True) == find_plan(name)
+
+
+def test_the_document_names_every_plan_and_its_example_is_a_plan(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) == {
+        name.removesuffix(SMALL) for name in plan_names()
+    }
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "example.yaml").write_text(example)
+    request = asked(str(tmp_path / "example.yaml"))
+    assert len(settled(request).arms) == 1 + 2 * 3
+    assert request.tunes
