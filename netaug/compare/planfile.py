@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +11,13 @@ from typing import Any, get_args
 import yaml
 
 from netaug.compare.arms import Budget, Settings
+from netaug.compare.planvalues import factors_of, grid_of, mapping, settings_of
 from netaug.errors import ConfigError
-from netaug.recipes import find_recipe, nearest
-from netaug.recipes.settings import GROUPS, open_setting, settings, typed, unknown_key
+from netaug.recipes import find_recipe
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 _OF_PLANS = re.compile(r"^(arms|cases|stages|reference|budgets|grid)\s*:", re.MULTILINE)
 _TOP = ("about", "recipe", "settings", "stages", "cases", "arms", "reference", "budgets", "grid", "seeds")
-_NOT_HERE = {
-    "train.seed": "leave it out: every arm is trained with the seeds 0 .. N-1",
-    "train.threads": "leave it out, and give --threads to `netaug compare`",
-}
 
 
 @dataclass(frozen=True)
@@ -94,8 +89,8 @@ def read_plan(path: Path) -> PlanFile:
         ConfigError: No YAML, an unknown key (with the nearest valid name), a value of the wrong type, a name twice.
     """
     where = str(path)
-    tree = _mapping(_yaml(path), where, _TOP)
-    if len(_mapping(tree.get("arms"), f"{where}: arms")) < 2:
+    tree = mapping(_yaml(path), where, _TOP)
+    if len(mapping(tree.get("arms"), f"{where}: arms")) < 2:
         raise ConfigError(
             f"a plan needs two 'arms' or more to compare ({where}).",
             got=", ".join(tree.get("arms") or {}) or "none",
@@ -111,12 +106,12 @@ def read_plan(path: Path) -> PlanFile:
         about=_line(tree.get("about", ""), f"{where}: about"),
         arms=parts("arms", "recipe", "set", "times", "reference"),
         recipe=_recipe(tree.get("recipe"), f"{where}: recipe", path),
-        settings=_settings(tree.get("settings"), f"{where}: settings"),
+        settings=settings_of(tree.get("settings"), f"{where}: settings"),
         stages=parts("stages", "recipe", "set", "times", "once"),
         cases=parts("cases", "recipe", "set"),
         reference=_optional_name(tree.get("reference"), f"{where}: reference"),
         budgets=_budgets(tree.get("budgets", ["time"]), f"{where}: budgets"),
-        grid=_grid(tree.get("grid"), f"{where}: grid"),
+        grid=grid_of(tree.get("grid"), f"{where}: grid"),
         seeds=_seeds(tree.get("seeds"), f"{where}: seeds"),
     )
 
@@ -151,40 +146,16 @@ def _yaml(path: Path) -> object:
         raise ConfigError(f"{path} is not YAML.", got=str(error).replace("\n", "; ")) from error
 
 
-def _mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
-    """A mapping with text for keys, all of them among ``allowed`` if that is not empty."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ConfigError(
-            f"a mapping is missing ({place}).", got=repr(value), allowed="KEY: VALUE, one a line"
-        )
-    for key in value:
-        if not isinstance(key, str):
-            raise ConfigError(
-                f"a key is no text ({place}).", got=repr(key), fix=f"write it in quotes: '{key}'"
-            )
-        if allowed and key not in allowed:
-            close = nearest(key, allowed, count=1)
-            raise ConfigError(
-                f"{key!r} is no key of a plan ({place}).",
-                got=key,
-                allowed=", ".join(allowed),
-                fix=f"did you mean {close[0]!r}?" if close else "see docs/compare.md",
-            )
-    return value
-
-
 def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:
     found = []
-    for name, values in _mapping(tree, place).items():
+    for name, values in mapping(tree, place).items():
         here = f"{place}.{name}"
         if not _NAME.fullmatch(name) or name.startswith("tune-"):
             allowed = (
                 "letters, digits, '-', '_' and '+', not beginning with 'tune-': it is part of folders' names"
             )
             raise ConfigError(f"this name cannot be used ({place}).", got=repr(name), allowed=allowed)
-        part = _mapping(values, here, keys)
+        part = mapping(values, here, keys)
         once = part.get("once", False)
         if not isinstance(once, bool):
             raise ConfigError(f"'once' is true or false ({here}).", got=repr(once))
@@ -192,48 +163,12 @@ def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[P
             Part(
                 name,
                 _recipe(part.get("recipe"), f"{here}.recipe", path),
-                _settings(part.get("set"), f"{here}.set"),
-                _factors(part.get("times"), f"{here}.times"),
+                settings_of(part.get("set"), f"{here}.set"),
+                factors_of(part.get("times"), f"{here}.times"),
                 _optional_name(part.get("reference"), f"{here}.reference"),
                 once,
             )
         )
-    return tuple(found)
-
-
-def _settings(tree: object, place: str) -> Settings:
-    """Settings by dotted key, written so or nested in their groups, each in its type."""
-    found: dict[str, Any] = {}
-    for key, value in _mapping(tree, place).items():
-        members = {key: value}
-        if key in GROUPS:
-            nested = _mapping(value, f"{place}.{key}")
-            members = {f"{key}.{name}": member for name, member in nested.items()}
-        for full, member in members.items():
-            if full in found:
-                raise ConfigError(f"{full!r} is set twice ({place}).", fix="leave one of them out")
-            found[full] = _typed(full, member, place)
-    return tuple(found.items())
-
-
-def _typed(key: str, value: object, place: str) -> Any:
-    if key in _NOT_HERE:
-        raise ConfigError(f"{key!r} cannot be set in a plan ({place}).", fix=_NOT_HERE[key])
-    if open_setting(key) is not None:
-        return value
-    if key not in settings():
-        raise unknown_key(key, place)
-    return typed(key, value, place)
-
-
-def _factors(tree: object, place: str) -> Settings:
-    found = []
-    for key, factor in _mapping(tree, place).items():
-        if key not in settings():
-            raise unknown_key(key, place)
-        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
-            raise ConfigError(f"a factor is no number above 0 ({place}.{key}).", got=repr(factor))
-        found.append((key, factor))
     return tuple(found)
 
 
@@ -277,22 +212,6 @@ def _budgets(value: object, place: str) -> tuple[Budget, ...]:
             allowed=f"[{', '.join(known)}], one of them, or [] for equal epochs alone",
         )
     return tuple(value)
-
-
-def _grid(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    found = []
-    for key, values in _mapping(tree, place).items():
-        if not isinstance(values, list) or not values:
-            raise ConfigError(
-                f"the values to choose from are a list ({place}.{key}).",
-                got=repr(values),
-                allowed="[0.1, 0.2]",
-            )
-        choices = [_typed(key, value, f"{place}.{key}") for value in values]
-        if any(choices.count(choice) > 1 for choice in choices):
-            raise ConfigError(f"a value is there twice ({place}.{key}).", got=repr(values))
-        found.append((key, tuple(choices)))
-    return tuple(found)
 
 
 def _seeds(value: object, place: str) -> int | None:

@@ -27,6 +27,8 @@ from netaug.train.lock import is_held
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 15.0
 _FORMER_SECONDS = 60.0
+_TORCHRUN = re.compile(r"^[WE]\d{4} .*torch/distributed/elastic/", re.MULTILINE)
+"""Where torchrun's own report of a failed training begins, behind what the training said."""
 _REFUSED = 2  # exit code of a user's mistake
 
 
@@ -102,7 +104,7 @@ class Runner:
                             self._watch(child)
                         else:
                             children.remove(child)
-                            if child.resumed and child.process.returncode == _REFUSED:
+                            if child.resumed and self._refused(child):
                                 children.append(self._start(child.spec, anew=True))
                                 continue
                             records[child.spec] = self._finish(child)
@@ -151,13 +153,19 @@ class Runner:
             if done:
                 self._board.advanced(child.spec, done / child.planned_epochs)
 
+    def _refused(self, child: _Child) -> bool:
+        """Whether a run ended with a mistake of the user's; torchrun keeps the exit code to itself."""
+        if self._request.nproc > 1 and child.process.returncode > 0:
+            return known_error(child.log) is not None
+        return child.process.returncode == _REFUSED
+
     def _finish(self, child: _Child) -> RunRecord:
         code = child.process.returncode
         message = last_lines(child.log)
         if code == 0 and is_finished(child.spec, child.folder):
             self._proven = True
             record = read_record(child.spec, child.folder)
-        elif code == _REFUSED and not self._proven and not read_config(child.folder):
+        elif self._refused(child) and not self._proven and not read_config(child.folder):
             error = child_error(child.log)
             self._ledger.discard()
             raise error
@@ -202,18 +210,22 @@ def last_lines(log: Path) -> str:
 
 def child_error(log: Path) -> NetaugError:
     """The error that ended a run, read back from what it printed, same kind, same words."""
+    return known_error(log) or ConfigError("`netaug train` refused these arguments:\n" + last_lines(log))
+
+
+def known_error(log: Path) -> NetaugError | None:
+    """The error of ours that a run printed last, if any."""
     text = _clean(log).rstrip()
-    found = list(re.finditer(r"^(\w+): (?=\S)", text, re.MULTILINE))
-    for match in reversed(found):
+    for match in reversed(list(re.finditer(r"^(\w+): (?=\S)", text, re.MULTILINE))):
         kind = getattr(errors, match[1], None)
         if isinstance(kind, type) and issubclass(kind, NetaugError):
             return kind(text[match.end() :])
-    return ConfigError("`netaug train` refused these arguments:\n" + last_lines(log))
+    return None
 
 
 def _clean(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    return _TORCHRUN.split(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text), maxsplit=1)[0]
 
 
 def _end(children: Sequence[_Child]) -> None:

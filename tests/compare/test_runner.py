@@ -10,7 +10,7 @@ from netaug.compare.ledger import Ledger
 from netaug.compare.plan import final_runs
 from netaug.compare.progress import Board
 from netaug.compare.request import Choice
-from netaug.compare.runner import Runner, child_error
+from netaug.compare.runner import Runner, child_error, last_lines
 from netaug.errors import ConfigError, DataError
 from tests.compare.helpers import FAKE_TRAIN, request
 
@@ -54,3 +54,26 @@ def test_child_error_without_a_known_kind_shows_the_last_lines(tmp_path):
     error = child_error(log)
     assert type(error) is ConfigError
     assert "unrecognized arguments: --nope" in str(error)
+
+
+def test_what_torchrun_adds_is_left_out(tmp_path):
+    log = tmp_path / "run.log"
+    log.write_text(
+        "DataError: no images.\n  got:     /x\n"
+        "W1124 12:50:35.730000 13499 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 1\n"
+        "Traceback (most recent call last):\n  File x\ntorch.distributed.elastic.errors.ChildFailedError: \n"
+    )
+    assert child_error(log).report() == "DataError: no images.\n  got:     /x"
+    assert last_lines(log).endswith("/x")
+
+
+def test_a_mistake_is_said_once_also_under_torchrun(tmp_path):
+    """Torchrun exits with 1 whatever its processes say."""
+    asked = request(tmp_path / "out", "--fake.refuse=1", jobs=1, nproc=2)
+    board = Board({"netaug": 2, "baseline": 2}, 1, Console(file=io.StringIO()))
+    command = ("sh", "-c", '"$@" || exit 1', "sh", *FAKE_TRAIN)
+    with pytest.raises(ConfigError, match="there is no such recipe"):
+        Runner(asked, Ledger(asked, {}), board, command, poll_seconds=0.01).run(
+            final_runs(asked, {"netaug": Choice(), "baseline": Choice()})
+        )
+    assert not asked.out.exists()

@@ -1,0 +1,95 @@
+"""Parts of a plan's file that many of its keys share: mappings, settings in their types, factors, grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from netaug.compare.arms import Settings
+from netaug.errors import ConfigError
+from netaug.recipes import nearest
+from netaug.recipes.settings import GROUPS, open_setting, settings, typed, unknown_key
+
+_NOT_HERE = {
+    "train.seed": "leave it out: every arm is trained with the seeds 0 .. N-1",
+    "train.threads": "leave it out, and give --threads to `netaug compare`",
+}
+
+
+def mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
+    """A mapping with text for keys, all of them among ``allowed`` if that is not empty."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"a mapping is missing ({place}).", got=repr(value), allowed="KEY: VALUE, one a line"
+        )
+    for key in value:
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"a key is no text ({place}).", got=repr(key), fix=f"write it in quotes: '{key}'"
+            )
+        if allowed and key not in allowed:
+            close = nearest(key, allowed, count=1)
+            raise ConfigError(
+                f"{key!r} is no key of a plan ({place}).",
+                got=key,
+                allowed=", ".join(allowed),
+                fix=f"did you mean {close[0]!r}?" if close else "see docs/compare.md",
+            )
+    return value
+
+
+def settings_of(tree: object, place: str) -> Settings:
+    """Settings by dotted key, written so or nested in their groups, each in its type."""
+    found: dict[str, Any] = {}
+    for key, value in mapping(tree, place).items():
+        members = {key: value}
+        if key in GROUPS:
+            nested = mapping(value, f"{place}.{key}")
+            members = {f"{key}.{name}": member for name, member in nested.items()}
+        for full, member in members.items():
+            if full in found:
+                raise ConfigError(f"{full!r} is set twice ({place}).", fix="leave one of them out")
+            found[full] = _typed(full, member, place)
+    return tuple(found.items())
+
+
+def _typed(key: str, value: object, place: str) -> Any:
+    if key in _NOT_HERE:
+        raise ConfigError(f"{key!r} cannot be set in a plan ({place}).", fix=_NOT_HERE[key])
+    if open_setting(key) is not None:
+        return value
+    if key not in settings():
+        raise unknown_key(key, place)
+    return typed(key, value, place)
+
+
+def factors_of(tree: object, place: str) -> Settings:
+    """Factors above 0 by setting."""
+    found = []
+    for key, factor in mapping(tree, place).items():
+        if key not in settings():
+            raise unknown_key(key, place)
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+            raise ConfigError(f"a factor is no number above 0 ({place}.{key}).", got=repr(factor))
+        found.append((key, factor))
+    return tuple(found)
+
+
+def grid_of(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Values to choose from by setting, each in its type, all different."""
+    found = []
+    for key, values in mapping(tree, place).items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(
+                f"the values to choose from are a list ({place}.{key}).",
+                got=repr(values),
+                allowed="[0.1, 0.2]",
+            )
+        choices = [_typed(key, value, f"{place}.{key}") for value in values]
+        if any(choices.count(choice) > 1 for choice in choices):
+            raise ConfigError(f"a value is there twice ({place}.{key}).", got=repr(values))
+        found.append((key, tuple(choices)))
+    return tuple(found)
