@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.commands.images import image_files
 from netaug.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,34 +16,87 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """
 netaug predict runs/demo-digits-netaug-seed0 picture.png
-netaug predict model.safetensors *.jpg --top 1 --json"""
+netaug predict model.safetensors *.jpg --top 1 --json
+netaug predict runs/voc photographs --save found"""
+_TOP, _SCORE = 5, 0.25
 
 
 def run(words: list[str]) -> None:
-    """Print class names and probabilities."""
+    """Print class names and probabilities, or the objects that a detector finds."""
     parser = new_parser(
         "predict",
-        "RUN|WEIGHTS IMAGE... [--top 5] [--json]",
-        "Names the likeliest classes of image files with a trained network.",
+        "RUN|WEIGHTS IMAGE|DIR... [--top 5] [--score 0.25] [--save DIR] [--json]",
+        "Names the likeliest classes of image files with a trained network; a detector finds the objects in them.",
         _EXAMPLE,
     )
     parser.add_argument("run", type=str, help="A run folder or a weights file.")
-    parser.add_argument("images", type=str, nargs="+", help="Image files.")
-    parser.add_argument("--top", type=int, default=5, help="How many classes per image.")
+    parser.add_argument("images", type=str, nargs="+", help="Image files, or folders of them.")
+    parser.add_argument(
+        "--top", type=int, default=None, help=f"How many classes per image; {_TOP} if not given."
+    )
+    parser.add_argument(
+        "--score",
+        type=float,
+        default=None,
+        help=f"Of a detector: least score of what is found; {_SCORE} if not given.",
+    )
+    parser.add_argument(
+        "--save",
+        type=str,
+        default=None,
+        help="Of a detector: folder for pictures with boxes and detections.json.",
+    )
     parser.add_argument("--json", action="store_true", help="Print JSON: a list with one entry per image.")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, ...")
     arguments, _ = parse(parser, words)
-    if arguments.top < 1:
-        raise ConfigError("--top is out of range.", got=arguments.top, allowed="a whole number, at least 1")
+    top = _TOP if arguments.top is None else arguments.top
+    if top < 1:
+        raise ConfigError("--top is out of range.", got=top, allowed="a whole number, at least 1")
 
+    from netaug.train.card import read_card
+    from netaug.train.runlog import find_weights
+
+    weights, images = find_weights(arguments.run), image_files(arguments.images)
+    card = read_card(weights)
+    detects = card is not None and card.detects
+    _check_options(arguments, detects)
+    if detects:
+        from netaug.commands.predict_boxes import predict_boxes
+
+        predict_boxes(
+            weights,
+            Path(arguments.run),
+            images,
+            score=_SCORE if arguments.score is None else arguments.score,
+            save=None if arguments.save is None else Path(arguments.save),
+            as_json=arguments.json,
+            device=arguments.device,
+        )
+    else:
+        _predict_classes(weights, images, top, arguments)
+
+
+def _check_options(arguments: Any, detects: bool) -> None:
+    """Refuse what the kind of network at hand has no use for."""
+    useless = {"top": arguments.top} if detects else {"score": arguments.score, "save": arguments.save}
+    for name, value in useless.items():
+        if value is not None:
+            raise ConfigError(
+                f"--{name} has no effect: the network {'finds objects' if detects else 'names whole images'}.",
+                got=f"--{name} {value}",
+                allowed="--score, --save" if detects else "--top",
+                fix="leave it out",
+            )
+
+
+def _predict_classes(weights: Path, images: Sequence[str], top: int, arguments: Any) -> None:
     from netaug.predict import predict
     from netaug.train.card import load_weights
     from netaug.train.device import choose_device
-    from netaug.train.runlog import find_weights
 
-    model, card = load_weights(find_weights(arguments.run))
+    model, card = load_weights(weights)
     device = choose_device(arguments.device, "--device")
-    found = predict(model, card, arguments.images, top=arguments.top, device=device)
+    found = predict(model, card, images, top=top, device=device)
     print(as_json(found) if arguments.json else as_table(found))
 
 

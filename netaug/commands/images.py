@@ -1,0 +1,34 @@
+"""Image files that a command line names, one by one or by folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from netaug.errors import DataError
+
+
+def image_files(names: Sequence[str]) -> list[str]:
+    """Files as they are; of a folder those in it that are images by their suffix, in order of their names.
+
+    Raises:
+        DataError: A folder has no image.
+    """
+    from netaug.data.image import SUFFIXES
+
+    found: list[str] = []
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            found.append(name)
+            continue
+        inside = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise DataError(
+                f"there is no image in '{name}'.",
+                got="a folder without image files of its own",
+                allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
+                fix="give the folder that the files are in, or the files",
+            )
+        found += inside
+    return found
