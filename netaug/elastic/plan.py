@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from netaug.elastic.axes import Axis
+from netaug.errors import ShapeError
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,26 @@ class Plan:
     def widest(self) -> dict[str, int]:
         """Channels per group in the widest network, of the groups that can widen."""
         return {group.name: group.most for group in self.groups.values() if group.role != "frozen"}
+
+    def checked(self, widths: Mapping[str, int]) -> dict[str, int]:
+        """Channels of every group that can widen, at base where not named.
+
+        Raises:
+            ShapeError: A group is unknown or frozen, or its channels are out of range.
+        """
+        base, most = self.base_widths, self.widest
+        for name, channels in widths.items():
+            if name not in base:
+                group = self.groups.get(name)
+                raise ShapeError(
+                    f"'{name}' is not a width group that can widen.",
+                    got=f"frozen: {group.reason}" if group else "no such group",
+                    allowed=", ".join(base),
+                )
+            if not base[name] <= channels <= most[name]:
+                raise ShapeError(
+                    f"group '{name}' cannot have this width.",
+                    got=channels,
+                    allowed=f"{base[name]} to {most[name]} channels",
+                )
+        return {**base, **widths}

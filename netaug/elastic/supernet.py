@@ -33,7 +33,7 @@ from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.statistics import SharedStatistics
 from netaug.elastic.widths import draw, is_augmented
-from netaug.errors import ConfigError, ShapeError
+from netaug.errors import ConfigError
 from netaug.seeding import key
 
 
@@ -101,7 +101,7 @@ class Supernet(nn.Module):
         Raises:
             ShapeError: A group is unknown or frozen, or its channels are out of range.
         """
-        checked = self._checked(widths)
+        checked = self.plan.checked(widths)
         if checked == self.plan.base_widths:
             self.use_base()
         else:
@@ -265,11 +265,11 @@ class Supernet(nn.Module):
         """
         assert resolution in (1.0, self.config.resolution)
         counter = self._counter if resolution == 1.0 else self._small_counter
-        return counter.macs(self._widths if widths is None else self._checked(widths))
+        return counter.macs(self._widths if widths is None else self.plan.checked(widths))
 
     def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
         """Number of parameters of the network of these widths; present widths by default."""
-        return self._counter.parameters(self._widths if widths is None else self._checked(widths))
+        return self._counter.parameters(self._widths if widths is None else self.plan.checked(widths))
 
     def sort_channels(
         self, optimizer: torch.optim.Optimizer | None = None, averages: Iterable[Supernet] = ()
@@ -286,21 +286,3 @@ class Supernet(nn.Module):
             yield
         finally:
             self._widths, self._pieces, self._switches, self._shared = before
-
-    def _checked(self, widths: Mapping[str, int]) -> dict[str, int]:
-        base, most = self.plan.base_widths, self.plan.widest
-        for name, channels in widths.items():
-            if name not in base:
-                group = self.plan.groups.get(name)
-                raise ShapeError(
-                    f"'{name}' is not a width group that can widen.",
-                    got=f"frozen: {group.reason}" if group else "no such group",
-                    allowed=", ".join(base),
-                )
-            if not base[name] <= channels <= most[name]:
-                raise ShapeError(
-                    f"group '{name}' cannot have this width.",
-                    got=channels,
-                    allowed=f"{base[name]} to {most[name]} channels",
-                )
-        return {**base, **widths}
