@@ -11,6 +11,7 @@ import yaml
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
 from netaug.recipes import find_recipe, recipe_text
+from netaug.recipes.presets import with_preset
 from netaug.recipes.settings import GROUPS, build, open_setting, settings, typed, unknown_key
 
 
@@ -118,21 +119,21 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
             if key not in settings():
                 raise unknown_key(key, where)
             values[key] = typed(key, value, where)
-    return values
+    return with_preset(values)
 
 
 def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
     """Settings by `group.key`, with those of command-line words in their place."""
-    values = dict(values)
+    given: dict[str, Any] = {}
     for key, text in pairs(words):
         if (mapping := open_setting(key)) is not None:
-            options = values.get(mapping, {})
-            values[mapping] = {**options, key.removeprefix(f"{mapping}."): yaml.safe_load(text)}
+            options = given.get(mapping, values.get(mapping, {}))
+            given[mapping] = {**options, key.removeprefix(f"{mapping}."): yaml.safe_load(text)}
         elif key in settings():
-            values[key] = typed(key, text, "command line")
+            given[key] = typed(key, text, "command line")
         else:
             raise unknown_key(key, "command line")
-    return values
+    return {**values, **with_preset(given)}
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
