@@ -79,7 +79,8 @@ class DataConfig:
     """Which images are trained on and how they are fed.
 
     Args:
-        name: `digits` (built in), `folder`, `table`, `webdataset`, `hf`, `packed`, `cifar10` or `fashion_mnist`.
+        name: `digits` (built in), `folder`, `table`, `webdataset`, `hf`, `packed`, `cifar10` or `fashion_mnist`; with
+            boxes `voc`, `coco` or `yolo`.
         root: Folder of the dataset on disk; a table may be one file, shards may be at an address, and `hf` takes
             `hub:OWNER/NAME` too; `digits` needs none.
         train_split: What is trained on, where the usual names do not find it: a split's name; a table in `root`;

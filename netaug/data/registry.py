@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
+from netaug.data.detection.sources import READERS, SUMMARIES
 from netaug.data.roots import unreadable
 from netaug.data.store import Images
 from netaug.errors import DataError
@@ -143,8 +144,9 @@ def ignored_settings(config: DataConfig) -> list[str]:
 
 
 def list_datasets() -> dict[str, str]:
-    """The datasets by name, with one line each."""
-    return {name: _SUMMARIES[name] for name in sorted(_SUMMARIES)}
+    """The datasets by name, with one line each; those with boxes too."""
+    known = _SUMMARIES | SUMMARIES
+    return {name: known[name] for name in sorted(known)}
 
 
 def published(name: str) -> Published | None:
@@ -163,13 +165,19 @@ def load_source(config: DataConfig) -> Source:
     Raises:
         DataError: The name is unknown, or the dataset cannot be read.
     """
+    if config.name in READERS:
+        raise DataError(
+            "this works with images that have one label each.",
+            got=f"the dataset '{config.name}', whose images have boxes",
+            allowed=", ".join(sorted(_LOADERS)),
+        )
     if config.name not in _LOADERS:
-        nearest = difflib.get_close_matches(config.name, _LOADERS, n=1, cutoff=0.4)
+        nearest = difflib.get_close_matches(config.name, [*_LOADERS, *READERS], n=1, cutoff=0.4)
         hint = f"--data.name {nearest[0]}" if nearest else "--data.name folder reads any image folder"
         raise DataError(
             "there is no dataset of this name.",
             got=config.name,
-            allowed=", ".join(sorted(_LOADERS)),
+            allowed=", ".join(list_datasets()),
             fix=hint,
         )
     try:

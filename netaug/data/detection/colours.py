@@ -10,6 +10,7 @@ from torch import Tensor
 
 # Red, green and blue to luma and two chromas, rows Y, I, Q (FCC 1953, the analogue NTSC standard).
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+_RGB = np.linalg.inv(_YIQ)
 
 
 def colour_matrix(brightness: float, saturation: float, hue: float) -> np.ndarray:
@@ -23,7 +24,7 @@ def colour_matrix(brightness: float, saturation: float, hue: float) -> np.ndarra
     angle = 2 * math.pi * hue
     cosine, sine = saturation * math.cos(angle), saturation * math.sin(angle)
     turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    matrix: np.ndarray = brightness * (np.linalg.inv(_YIQ) @ turn @ _YIQ)
+    matrix: np.ndarray = brightness * (_RGB @ turn @ _YIQ)
     return matrix
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -89,3 +91,64 @@ def config_for(root: Path, name: str = "voc", **changes: object) -> DataConfig:
         "eval_batch_size": 2,
     }
     return DataConfig(**(settings | changes))
+
+
+def coco_entries(
+    files: Sequence[str], ids: Sequence[int] | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Images and two objects for each, of categories 90 and 1."""
+    images: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    for place, file in enumerate(files):
+        width, height = SIZES[place % len(SIZES)]
+        number = place if ids is None else ids[place]
+        images.append({"id": number, "file_name": file, "width": width, "height": height})
+        for category, box in ((90, [2 + place, 3, 20, 10.5]), (1, [10, 5 + place, 12, 30])):
+            objects.append(
+                {
+                    "id": 1 + len(objects),
+                    "image_id": number,
+                    "category_id": category,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                }
+            )
+    return images, objects
+
+
+CATEGORIES = ({"id": 1, "name": "person"}, {"id": 90, "name": "toothbrush"})
+
+
+def make_coco(
+    root: Path,
+    split: str,
+    images: Sequence[dict[str, Any]],
+    objects: Sequence[dict[str, Any]],
+    categories: Sequence[dict[str, Any]] = CATEGORIES,
+    *,
+    place: str | None = None,
+    write: bool = True,
+) -> Path:
+    """A JSON file of instances, and its images in a folder called after the split unless ``write`` is off."""
+    path = root / (place or f"instances_{split}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"images": list(images), "annotations": list(objects), "categories": list(categories)}
+    path.write_text(json.dumps(content))
+    for number, image in enumerate(images if write else ()):
+        write_image(root / split / image["file_name"], (image["width"], image["height"]), number)
+    return path
+
+
+def make_yolo(root: Path, labels: Mapping[str, str | None], *, write: bool = True) -> Path:
+    """A dataset in Ultralytics' layout; ``labels`` has the text of each label file, such as "train/0"."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n")
+    for number, (name, text) in enumerate(labels.items()):
+        path = root / "labels" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            path.write_text(text)
+        if write:
+            write_image(root / "images" / f"{name}.png", SIZES[number % len(SIZES)], number)
+    return root

@@ -1,0 +1,79 @@
+"""Where the images of an annotation are on disk."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from netaug.data.image import SUFFIXES, read_size
+from netaug.data.parallel import default_jobs, in_threads
+from netaug.detect.annotations import Integers
+from netaug.errors import DataError
+
+
+class ImageIndex:
+    """All image files below a folder, found by the last parts of their paths.
+
+    Args:
+        root: The folder; links are followed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for folder, folders, names in os.walk(root, followlinks=True):
+            folders[:] = sorted(name for name in folders if name[0] != ".")
+            relative = os.path.relpath(folder, root)
+            for name in names:
+                if os.path.splitext(name)[1].lower() in SUFFIXES:
+                    self._by_name[name].append(os.path.normpath(os.path.join(relative, name)))
+
+    def find(self, file: str, hints: Sequence[str]) -> str | None:
+        """A file's path relative to the root; of several the one whose folders have most of the hints in them.
+
+        Args:
+            file: Name, maybe with folders in front.
+            hints: What the folder may be called, the best first.
+        """
+        wanted = os.path.normpath(file.replace("\\", "/"))
+        found = [
+            path
+            for path in self._by_name.get(os.path.basename(wanted), ())
+            if path == wanted or path.endswith(os.sep + wanted)
+        ]
+        if len(found) < 2:
+            return found[0] if found else None
+
+        def fitness(path: str) -> tuple[object, ...]:
+            folder = os.path.dirname(path).lower()
+            return (*(hint not in folder for hint in hints), len(path), path)
+
+        return min(found, key=fitness)
+
+
+def sizes_of(root: Path, files: Sequence[str]) -> list[tuple[int, int] | DataError]:
+    """Width and height of images from their headers; an error for what is no image."""
+
+    def look(index: int) -> tuple[int, int] | DataError:
+        try:
+            height, width = read_size(os.path.join(root, files[index]))
+        except DataError as error:
+            return error
+        return width, height
+
+    return list(in_threads(look, len(files), "reading image sizes", default_jobs()))
+
+
+def fill_sizes(root: Path, files: Sequence[str], sizes_N2: Integers) -> dict[int, DataError]:
+    """Put in the sizes that an annotation does not say, from the files; which are no images, and why."""
+    unknown = np.flatnonzero((sizes_N2 <= 0).any(1)).tolist()
+    errors: dict[int, DataError] = {}
+    for index, size in zip(unknown, sizes_of(root, [files[index] for index in unknown]), strict=True):
+        if isinstance(size, DataError):
+            errors[index] = size
+        else:
+            sizes_N2[index] = size
+    return errors
