@@ -40,8 +40,9 @@ class ModelConfig:
             factory calls it; null keeps the factory's own, or that of `options`.
         init: `model` keeps the factory's own initialisation; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
             choice for NetAug; `he` is he-normal by fan-out, the paper's choice for its baseline.
-        weights: File of weights to start from, safetensors or a PyTorch checkpoint, relative to the working
-            directory; it must fit the network exactly. null starts from `init`.
+        weights: What to start from, relative to the working directory: a run folder, or a file of weights,
+            safetensors or a PyTorch checkpoint. It must fit the network exactly; a detector's backbone also starts
+            from a classifier. null starts from `init`.
         new_head: Whether the classifier is not taken from `weights` but starts from `init`, for other classes.
     """
 

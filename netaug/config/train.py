@@ -28,7 +28,8 @@ class TrainConfig:
         momentum: Of optimizers that have one; Nesterov's for `sgd`. Others take `betas` from their options.
         weight_decay: Factor on weights, applied as the optimizer does; biases and norms get none.
         freeze: What is not trained: glob patterns of modules or parameters such as `stages.0.*`, or `backbone` for
-            all but the classifier. Norms in there keep their statistics, and NetAug does not widen it.
+            all but the classifier, of a detector all but neck and heads. Norms in there keep their statistics, and
+            NetAug does not widen it.
         layer_decay: Factor in (0, 1] from each layer's learning rate to that of the layer before, so that early layers
             change less; null is one rate for all.
         clip_norm: Most L2 norm of all gradients of a step together, those of both passes added; null does not clip.

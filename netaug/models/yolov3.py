@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,15 +83,16 @@ class YoloV3(nn.Module):
         for head in self.heads.children():
             _init_predictions(list(head.children())[-1], num_classes)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Patterns that tell the layer of a parameter, in timm's form; what none matches is the last layer.
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Patterns that tell the layer of a parameter, in timm's form; what none matches is the heads' layer.
 
         Args:
             coarse: Whether a whole stage of the backbone is one layer, else each block is.
         """
-        block = r"(?:stages|blocks|layers?)[._]?(\d+)"
-        blocks = rf"^backbone\.{block}" if coarse else rf"^backbone\.{block}(?:\.(?:blocks\.)?(\d+))?"
-        return {"blocks": blocks, "stem": r"^backbone", "neck": r"^neck"}
+        stage = r"^backbone\.(?:stages|blocks|layers?)[._]?(\d+)"  # as ours and timm's are named
+        block = rf"{stage}\.(?:blocks\.)?(\d+)"
+        blocks = stage if coarse else [(block, None), (stage, (-1,))]  # what is before a stage's first block
+        return {"stem": rf"^backbone\.(?!{stage[11:]})", "blocks": blocks, "neck": r"^neck"}
 
     def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map images ``[N, in_chans, H, W]`` to ``[N, 3 * (5 + classes), H / s, W / s]`` for the strides s = 8, 16, 32.

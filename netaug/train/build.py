@@ -25,7 +25,9 @@ from netaug.train.card import ModelCard
 from netaug.train.fitting import check_fits
 from netaug.train.freeze import freeze, frozen_groups
 from netaug.train.network import BaseOnly, Network
-from netaug.weights.files import read_weights
+from netaug.weights.axes import ClassAxis
+from netaug.weights.backbone import is_of_a_detector, put_backbone
+from netaug.weights.files import read_weights, weights_file
 from netaug.weights.head import head_tensors
 from netaug.weights.loading import put
 from netaug.weights.matching import match
@@ -78,16 +80,20 @@ def _check_task(name: str, info: DataInfo) -> None:
 
 def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
     """Replace the drawn weights by those of a file, but for a classifier that is asked to be new."""
-    head = _head(config, info)
-    if config.new_head and not head:
-        raise ConfigError(
-            f"model.new_head has no effect: no tensor of {config.name!r} has a size that follows its classes.",
-            fix="leave model.new_head out",
-        )
-    kept = list(head) if config.new_head else []
-    file = read_weights(weights)
-    loaded = put(model, file, match(model, file, kept=kept, head=head, name=config.name), kept)
-    if loaded.others or loaded.widened:
+    file = read_weights(weights_file(weights))
+    if is_detector(config.name) and not is_of_a_detector(file):
+        options = factory_options(config)
+        loaded = put_backbone(model, file, config.name, in_chans=info.in_chans, options=options)
+    else:
+        head = _head(config, info)
+        if config.new_head and not head:
+            raise ConfigError(
+                f"model.new_head has no effect: no tensor of {config.name!r} has a size that follows its classes.",
+                fix="leave model.new_head out",
+            )
+        kept = list(head) if config.new_head else []
+        loaded = put(model, file, match(model, file, kept=kept, head=head, name=config.name), kept)
+    if loaded.others or loaded.widened or loaded.unused:
         _log.warning("%s: %s", weights, loaded)
 
 
@@ -96,7 +102,7 @@ def factory_options(config: ModelConfig) -> dict[str, object]:
     return with_dropout(config.name, config.options, config.dropout)
 
 
-def _head(config: ModelConfig, info: DataInfo) -> dict[str, int]:
+def _head(config: ModelConfig, info: DataInfo) -> dict[str, ClassAxis]:
     options = factory_options(config)
     return head_tensors(config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=options)
 

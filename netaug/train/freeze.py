@@ -12,7 +12,7 @@ from netaug.elastic import Supernet
 from netaug.errors import ConfigError
 
 BACKBONE = "backbone"
-"""The pattern that means all parameters but those of the classifier."""
+"""The pattern that means all parameters but those of the classifier, unless a part of the network has this name."""
 _SHOWN = 12
 
 
@@ -21,15 +21,16 @@ def freeze(model: nn.Module, patterns: Sequence[str], head: Collection[str]) -> 
 
     Args:
         model: Changed in place: ``requires_grad`` of these parameters becomes false.
-        patterns: Globs of names of modules or parameters (``*`` also matches dots), or ``backbone``.
+        patterns: Globs of names of modules or parameters (``*`` also matches dots), or ``backbone``, which in a
+            network without a part of this name are all but those of the classifier.
         head: Names of the parameters of the classifier, which ``backbone`` leaves out.
 
     Raises:
         ConfigError: A pattern matches nothing, or nothing is left to train.
     """
-    parameters = dict(model.named_parameters())
+    parameters, children = dict(model.named_parameters()), dict(model.named_children())
     for pattern in patterns:
-        if pattern == BACKBONE and head:
+        if pattern == BACKBONE and head and BACKBONE not in children:
             found = [name for name in parameters if name not in head]
         else:
             found = [name for name in parameters if _inside(name, pattern)]

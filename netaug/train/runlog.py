@@ -26,6 +26,7 @@ from netaug.train.checkpoints import Checkpoints
 from netaug.train.files import append_line, write_atomic
 from netaug.train.lock import NAME as LOCK
 from netaug.train.tally import EpochRecord
+from netaug.weights.files import weights_file
 
 
 class RunFolder:
@@ -198,7 +199,7 @@ def default_folder(recipe: str, config: RunConfig) -> Path:
 
 def environment(device: torch.device, weights: str | None = None) -> dict[str, Any]:
     """Machine, versions, command line and the content of the first weights' file, for ``environment.json``."""
-    content = None if weights is None else Path(weights).expanduser().read_bytes()
+    content = None if weights is None else weights_file(weights).read_bytes()
     return {
         "command": sys.argv,
         "netaug": netaug.__version__,

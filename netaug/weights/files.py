@@ -49,6 +49,13 @@ class WeightsFile:
     card: bool = False
 
 
+def weights_file(place: str | Path) -> Path:
+    """The file of weights that a path means: itself, or the network of a run folder."""
+    path = Path(place).expanduser()
+    inside = path / "model.safetensors"
+    return inside if inside.is_file() else path
+
+
 def read_weights(path: str | Path, part: str | None = None) -> WeightsFile:
     """Read the tensors of a safetensors file or of a PyTorch checkpoint.
 

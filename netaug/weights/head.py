@@ -8,6 +8,7 @@ from torch import nn
 
 from netaug.models import create_model
 from netaug.seeding import seeded
+from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS
 from netaug.weights.matching import views
@@ -15,7 +16,7 @@ from netaug.weights.matching import views
 
 def head_tensors(
     name: str, *, num_classes: int, in_chans: int, options: Mapping[str, object]
-) -> dict[str, int]:
+) -> dict[str, ClassAxis]:
     """The classifier's tensors, found by building the network once with a class more.
 
     Args:
@@ -25,7 +26,7 @@ def head_tensors(
         options: Keyword arguments of the factory; no weights are downloaded.
 
     Returns:
-        Name in ``state_dict`` to the dimension whose size is the number of classes, in the network's order.
+        Name in ``state_dict`` to the dimension whose size follows the number of classes, in the network's order.
     """
     options = {**options, "pretrained": False} if "pretrained" in options else dict(options)
     shapes = []
@@ -35,13 +36,19 @@ def head_tensors(
         shapes.append({key: tuple(tensor.shape) for key, tensor in model.state_dict().items()})
     ours, more = shapes
     return {
-        key: next(dim for dim, size in enumerate(shape) if size != more[key][dim])
+        key: _axis(shape, more[key], num_classes)
         for key, shape in ours.items()
         if key in more and len(shape) == len(more[key]) and shape != more[key]
     }
 
 
-def count_classes(model: nn.Module, head: Mapping[str, int], file: WeightsFile) -> int | None:
+def _axis(shape: tuple[int, ...], more: tuple[int, ...], num_classes: int) -> ClassAxis:
+    dim = next(dim for dim, size in enumerate(shape) if size != more[dim])
+    each = more[dim] - shape[dim]
+    return ClassAxis(dim, each, shape[dim] - each * num_classes)
+
+
+def count_classes(model: nn.Module, head: Mapping[str, ClassAxis], file: WeightsFile) -> int | None:
     """The number of classes that the classifier in a file has; None if the file has no such tensors.
 
     Args:
@@ -52,8 +59,8 @@ def count_classes(model: nn.Module, head: Mapping[str, int], file: WeightsFile) 
     for tensors in views(file.tensors):
         for layout in LAYOUTS:
             names = layout.names(model) or {}
-            for name, dim in head.items():
+            for name, axis in head.items():
                 tensor = tensors.get(names.get(name, ""))
-                if tensor is not None and tensor.ndim > dim:
-                    return int(tensor.shape[dim])
+                if tensor is not None and tensor.ndim > axis.dim:
+                    return axis.classes(int(tensor.shape[axis.dim]))
     return None

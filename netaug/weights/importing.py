@@ -18,6 +18,7 @@ from netaug.seeding import generator, seeded
 from netaug.train.build import factory_options
 from netaug.train.card import ModelCard, save_weights
 from netaug.train.fitting import check_fits
+from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.head import count_classes, head_tensors
 from netaug.weights.loading import Loaded, put
@@ -117,7 +118,7 @@ def _check_place(out: Path) -> None:
         raise CheckpointError(f"'{out}' {what}.", allowed="a new file", fix="choose another with --out")
 
 
-def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, int]]:
+def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, ClassAxis]]:
     """The number of classes, the file's if it has a classifier, and the classifier's tensors."""
     guess = config.num_classes or _IMAGENET_CLASSES
     head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=factory_options(config))

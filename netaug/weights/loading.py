@@ -26,6 +26,7 @@ class Loaded:
         parameters: Trainable numbers among them.
         kept: The network's tensors that were left as they were.
         widened: Whether the file holds a wider network, of which the first channels were taken.
+        unused: What of the file was left out, such as ``2 of classifier``.
     """
 
     layout: str
@@ -35,6 +36,7 @@ class Loaded:
     parameters: int
     kept: tuple[str, ...]
     widened: bool
+    unused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for people."""
@@ -44,6 +46,7 @@ class Loaded:
             + f" (it also has {', '.join(self.others)})" * bool(self.others)
             + ", the first channels of a wider network" * self.widened
             + f"; left as drawn: {', '.join(self.kept)}" * bool(self.kept)
+            + f"; tensors left out: {', '.join(self.unused)}" * bool(self.unused)
         )
 
 
@@ -72,7 +75,9 @@ def load_weights(
     return put(model, file, match(model, file, kept=kept), kept)
 
 
-def put(model: nn.Module, file: WeightsFile, found: Match, kept: Sequence[str]) -> Loaded:
+def put(
+    model: nn.Module, file: WeightsFile, found: Match, kept: Sequence[str], unused: Sequence[str] = ()
+) -> Loaded:
     """Copy matched tensors into their network."""
     model.load_state_dict({**model.state_dict(), **found.tensors})
     parameters = dict(model.named_parameters())
@@ -84,6 +89,7 @@ def put(model: nn.Module, file: WeightsFile, found: Match, kept: Sequence[str]) 
         parameters=sum(parameters[name].numel() for name in found.tensors if name in parameters),
         kept=tuple(kept),
         widened=found.widened,
+        unused=tuple(unused),
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.errors import CheckpointError
+from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS, RELEASED, Layout
 from netaug.weights.widened import first_channels
@@ -75,7 +76,7 @@ def match(
     file: WeightsFile,
     *,
     kept: Collection[str] = (),
-    head: Mapping[str, int] | None = None,
+    head: Mapping[str, ClassAxis] | None = None,
     name: str | None = None,
 ) -> Match:
     """Find the tensors of a file that are a network's.
@@ -84,7 +85,7 @@ def match(
         model: The network; it is not changed.
         file: Where from.
         kept: Names of the network that the file need not have.
-        head: Names of the network whose size along the dimension given is the number of classes, for messages.
+        head: Names of the network whose size along a dimension follows the number of classes, for messages.
         name: What the network is called in messages; None takes its class.
 
     Raises:
@@ -173,7 +174,7 @@ def _checked(model: nn.Module, file: WeightsFile, found: Match) -> Match:
 
 
 def _mismatch(
-    name: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, int]
+    name: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, ClassAxis]
 ) -> CheckpointError:
     best = {layout.about: [one for one in tried if one.layout is layout] for layout in LAYOUTS}
     counts = [
@@ -202,17 +203,17 @@ def _mismatch(
     )
 
 
-def _other_classes(found: _Comparison, head: Mapping[str, int]) -> tuple[int, int] | None:
+def _other_classes(found: _Comparison, head: Mapping[str, ClassAxis]) -> tuple[int, int] | None:
     """Our number of classes and the file's, if that is all that differs."""
-    differing = {name: dim for name, dim in head.items() if name in found.reshaped}
+    differing = {name: axis for name, axis in head.items() if name in found.reshaped}
     counts = {
-        (found.own[name].shape[dim], found.tensors[name].shape[dim])
-        for name, dim in differing.items()
+        tuple(axis.classes(tensor.shape[axis.dim]) or 0 for tensor in (found.own[name], found.tensors[name]))
+        for name, axis in differing.items()
         if found.tensors[name].ndim == found.own[name].ndim
     }
     rest = {name: tensor for name, tensor in found.tensors.items() if name not in head}
     fits = set(found.reshaped) <= set(head) or (
         found.layout is RELEASED and first_channels(found.own, rest) is not None
     )
-    count = counts.pop() if fits and len(counts) == 1 else (0, 0)
-    return count if count[0] != count[1] else None
+    ours, theirs = counts.pop() if fits and len(counts) == 1 else (0, 0)
+    return (ours, theirs) if ours != theirs and theirs else None

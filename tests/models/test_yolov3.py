@@ -8,6 +8,7 @@ from netaug.detect.codec import decode
 from netaug.errors import ModelError, ShapeError
 from netaug.models import backbone_of, create_model, default_image_size, describe_detectors
 from netaug.profile import profile
+from netaug.train.layers import layer_numbers
 
 TINY = {"channels": (4, 6, 8, 8), "blocks": (1, 1, 1, 1), "strides": (2, 2, 2, 2), "neck": (4, 4, 6)}
 
@@ -115,3 +116,14 @@ def test_names_of_detectors():
     assert backbone_of("timm:resnet18") is None
     assert default_image_size("yolov3:mcunet") == 416
     assert "yolov3:BACKBONE" in describe_detectors()
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2-0.35", "timm:mobilenetv3_small_050", "timm:resnet10t"])
+def test_layers_are_counted_from_the_image_to_the_heads(name):
+    layers = layer_numbers(create_model(f"yolov3:{name}", num_classes=2))
+    parts = ("backbone", "neck", "heads")
+    ranges = [[layer for key, layer in layers.items() if key.startswith(part)] for part in parts]
+    assert min(ranges[0]) == 0
+    assert max(ranges[0]) >= 4
+    assert max(ranges[0]) < min(ranges[1]) == max(ranges[1]) < min(ranges[2]) == max(ranges[2])
+    assert layers[next(iter(layers))] == 0  # the first convolution

@@ -1,0 +1,108 @@
+"""A detector starts from the weights of a classifier: its backbone gets them, neck and heads stay as drawn."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+from netaug.errors import CheckpointError
+from netaug.models import backbone_of, create_model
+from netaug.models.registry import factory_of
+from netaug.seeding import seeded
+from netaug.weights.files import WeightsFile
+from netaug.weights.head import head_tensors
+from netaug.weights.layouts import Layout
+from netaug.weights.loading import Loaded, put
+from netaug.weights.matching import Match, match, views
+
+_PREFIX = "backbone."
+_CLASSES = 1000  # any number: the classifier is left out
+
+
+def is_of_a_detector(file: WeightsFile) -> bool:
+    """Whether the tensors in a file are those of a whole detector."""
+    return any(
+        {"backbone", "heads"} <= {name.split(".")[0] for name in names} for names in views(file.tensors)
+    )
+
+
+def put_backbone(
+    detector: nn.Module, file: WeightsFile, name: str, *, in_chans: int, options: Mapping[str, object]
+) -> Loaded:
+    """Give a detector's backbone the weights of a classifier.
+
+    Args:
+        detector: Changed in place; unchanged if anything is wrong.
+        file: Weights of the network that the detector is built on, in any layout, for any classes.
+        name: The detector, such as ``yolov3:mobilenetv2-0.35``.
+        in_chans: Image channels.
+        options: Keyword arguments of the detector's factory.
+
+    Raises:
+        CheckpointError: The file is of another network, or its values cannot be weights.
+    """
+    backbone = backbone_of(name)
+    assert backbone is not None
+    options = _of_backbone(name, options)
+    with seeded(0, "backbone"):
+        classifier = create_model(backbone, num_classes=_CLASSES, in_chans=in_chans, **options)
+    places = _places(detector, classifier, name)
+    beyond = [own for own in classifier.state_dict() if own not in places.values()]
+    head = head_tensors(backbone, num_classes=_CLASSES, in_chans=in_chans, options=options)
+    found = match(classifier, file, kept=beyond, head=head, name=backbone)
+    tensors = {inner: found.tensors[own] for inner, own in places.items() if own in found.tensors}
+    drawn = sorted({own.split(".")[0] for own in detector.state_dict()} - {_PREFIX[:-1]})
+    about = f"into the backbone, {found.layout.about}"
+    layout = Layout(about, found.layout.names)
+    unused = _summary(_names_in(file, classifier, beyond, found.layout))
+    return put(detector, file, Match(layout, tensors, found.widened), drawn, unused)
+
+
+def _of_backbone(name: str, options: Mapping[str, object]) -> dict[str, object]:
+    """The options that a detector hands on, none of which downloads weights."""
+    own = {
+        key
+        for key, one in inspect.signature(factory_of(name)).parameters.items()
+        if one.kind != one.VAR_KEYWORD
+    }
+    return {key: value for key, value in options.items() if key not in own | {"pretrained"}}
+
+
+def _places(detector: nn.Module, classifier: nn.Module, name: str) -> dict[str, str]:
+    """Names in the detector's backbone to those in the classifier; timm flattens a level of some, with ``_`` for ``.``.
+
+    Raises:
+        CheckpointError: A tensor of the backbone is none of the classifier's.
+    """
+    theirs = {own.replace(".", "_"): own for own in classifier.state_dict()}
+    shapes = {own: tensor.shape for own, tensor in classifier.state_dict().items()}
+    places = {}
+    for inner, tensor in detector.state_dict().items():
+        if not inner.startswith(_PREFIX):
+            continue
+        own = theirs.get(inner.removeprefix(_PREFIX).replace(".", "_"))
+        if own is None or shapes[own] != tensor.shape:
+            raise CheckpointError(
+                f"the backbone of {name!r} cannot start from a classifier: it has other tensors than one.",
+                got=f"{inner} {tuple(tensor.shape)}",
+                fix="leave model.weights out; --model.options.pretrained true loads timm's",
+            )
+        places[inner] = own
+    return places
+
+
+def _names_in(file: WeightsFile, classifier: nn.Module, beyond: Iterable[str], layout: Layout) -> list[str]:
+    """The classifier's own names of what the file has beyond the backbone."""
+    names = layout.names(classifier) or {}
+    given = {one for tensors in views(file.tensors) for one in tensors}
+    return [own for own in beyond if names[own] in given]
+
+
+def _summary(names: Iterable[str]) -> tuple[str, ...]:
+    """How many tensors of each part, in words."""
+    return tuple(
+        f"{count} of {part}" for part, count in Counter(name.split(".")[0] for name in names).items()
+    )
