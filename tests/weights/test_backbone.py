@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -65,7 +66,8 @@ def test_a_new_head_is_what_it_gets_anyway(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_stands_for_the_network_in_it(tmp_path: Path) -> None:
-    state = save_classifier(tmp_path / "model.safetensors", **CHANNELS)
+    state = save_classifier(tmp_path / "x.pt", **CHANNELS)
+    safetensors.torch.save_file(state, tmp_path / "model.safetensors")
     assert_starts_from(MICRO, tmp_path, state)
 
 
