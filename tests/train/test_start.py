@@ -180,6 +180,12 @@ def test_a_run_from_an_earlier_runs_weights(
     content = Path("first/model.safetensors").read_bytes()
     assert environment["weights_sha256"] == hashlib.sha256(content).hexdigest()
     assert main(["eval", "second"]) == 0
-    assert main([*words, "--model.weights", "first", "--out", "third"]) == 2
-    assert "give 'first/model.safetensors'" in capsys.readouterr().err
+    Path("empty").mkdir()
+    assert main([*words, "--model.weights", "empty", "--out", "third"]) == 2
+    assert "'empty' is a folder" in capsys.readouterr().err
     assert not Path("third").exists()
+    assert main([*words, "--model.weights", "first", "--train.lr", "1e-9", "--out", "third"]) == 0
+    assert (
+        json.loads(Path("third", "environment.json").read_text())["weights_sha256"]
+        == environment["weights_sha256"]
+    )
