@@ -34,9 +34,7 @@ def save_classifier(path: Path, name: str = "micronet", **options: object) -> di
     return model.state_dict()
 
 
-def assert_starts_from(
-    config: ModelConfig, path: Path, expected: dict[str, Tensor], renamed: str = "stages"
-) -> None:
+def assert_starts_from(config: ModelConfig, path: Path, expected: dict[str, Tensor]) -> None:
     found = build_model(replace(config, weights=str(path)), INFO, 4).state_dict()
     fresh = build_model(config, INFO, 4).state_dict()
     for name, tensor in found.items():
