@@ -11,9 +11,10 @@ from netaug.errors import ConfigError, ModelError
 _ABOUT = """\
 Lists the networks that `--model.name` takes, with parameters and multiply-accumulates (MACs) in millions.
 
-There are three kinds of names:
+There are four kinds of names:
   mcunet, mobilenetv2-0.35   written here; a number at the end of a name is the width, any number > 0
   timm:NAME                  any network of timm; --timm finds names
+  yolov3:NAME                a detector on a network of these two kinds, such as yolov3:mobilenetv2-0.35
   package.module:function    your own; modules in the working directory are found too
 
 Your own network is a function like this, here in a file nets.py; further arguments are model.options:
@@ -69,7 +70,7 @@ def _count(text: str) -> float:
 
 
 def _list_own(most: float | None) -> None:
-    from netaug.models import describe_models, timm_version
+    from netaug.models import describe_detectors, describe_models, timm_version
 
     about, left = describe_models(), 0
     width = max(map(len, [*about, _OWN_FACTORY]))
@@ -91,6 +92,8 @@ def _list_own(most: float | None) -> None:
     print(
         f"\n{'timm:NAME':<{width}}  any of the {count} networks of timm {version}; `netaug models --timm` finds them"
     )
+    for name, text in describe_detectors().items():
+        print(f"{name:<{width}}  {text}, on a network of the kinds above")
     print(f"{_OWN_FACTORY:<{width}}  your own, made by a function of yours; see `netaug models --help`")
 
 

@@ -14,6 +14,7 @@ from netaug.models.factory import describe
 from netaug.models.registry import create_model
 
 STRIDES = (8, 16, 32)
+_NOT_OF_A_BACKBONE = ("dropout", "drop_rate", "features_only", "out_indices")
 _PROBE = 64  # pixels of the image that strides are read off with
 
 
@@ -57,10 +58,10 @@ def backbone_features(
     Raises:
         ModelError: It cannot be built, has no maps of these strides, or an option would have no effect.
     """
-    for option in ("dropout", "drop_rate", "num_classes"):
+    for option in _NOT_OF_A_BACKBONE:
         if option in options:
             raise ModelError(
-                f"option {option} has no effect on a backbone: it is about the classifier, which is left out.",
+                f"option {option} has no effect on a backbone: its classifier is left out, and its maps are chosen.",
                 got=f"{option}={options[option]!r}",
                 fix="leave it out",
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
+from netaug.models.kinds import DETECTOR
 from netaug.recipes import find_recipe, recipe_names
 from netaug.recipes.loader import override, recipe_values
 from netaug.recipes.settings import build
@@ -84,6 +85,12 @@ def _model(
                 fix="--model.name NAME, see `netaug models`",
             )
         return {"model.name": wanted}
+    if wanted == DETECTOR + card.name:
+        raise ConfigError(
+            "the settings of fine-tuning are for classifiers; a detector is trained with those of its recipe.",
+            got=f"weights of {card.name!r}, and {wanted!r}",
+            fix=f"netaug train detection/RECIPE --model.name {wanted} --model.weights {place}",
+        )
     if wanted not in (None, card.name):
         raise ConfigError(
             f"the weights in '{place}' are of another network.",

@@ -11,6 +11,7 @@ import yaml
 
 from netaug.cli import main
 from netaug.config import DataConfig, ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.errors import ConfigError
 from netaug.train.card import load_weights, read_card
 from netaug.train.finetune import finetune_config
 from netaug.train.run import train
@@ -56,6 +57,12 @@ def test_with_everything_but_the_classifier_frozen_the_backbone_is_the_pretraine
     before, after = (load_weights(p / "model.safetensors")[0].state_dict() for p in (pretrained, out))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_detector_is_not_fine_tuned_but_trained_from_these_weights(pretrained: Path) -> None:
+    with pytest.raises(ConfigError, match="a detector is trained") as caught:
+        finetune_config(str(pretrained), None, [*PICK, "--model.name", "yolov3:micronet"])
+    assert f"--model.name yolov3:micronet --model.weights {pretrained}" in str(caught.value.fix)
 
 
 def test_without_a_recipe_the_settings_are_the_papers_fed_as_in_pretraining(pretrained: Path) -> None:

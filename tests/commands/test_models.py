@@ -36,7 +36,8 @@ def test_every_network_is_listed_with_the_paper_s_size(capsys: pytest.CaptureFix
         ("mobilenetv2-0.35", "160", "1.677", "30.87"),
         ("resnet50", "224", "25.557", "4089.18"),
     } <= sizes
-    assert re.match(r"timm:NAME +any of the \d{3,} networks of timm \d", lines[-2])
+    assert re.match(r"timm:NAME +any of the \d{3,} networks of timm \d", lines[-3])
+    assert re.match(r"yolov3:BACKBONE +YOLOv3", lines[-2])
     assert re.match(r"package.module:function +your own", lines[-1])
 
 

@@ -99,6 +99,7 @@ def test_a_side_that_is_no_multiple_of_32_is_refused():
         ("yolov3:yolov3:mcunet", {}, "timm:NAME"),
         ("yolo:mcunet", {}, "no module 'yolo'"),
         ("yolov3:mcunet", {"dropout": 0.1}, "no effect"),
+        ("yolov3:timm:resnet18", {"out_indices": (1, 2)}, "no effect"),
         ("yolov3:mcunet", {"nek": (8, 8, 8)}, "no option 'nek'"),
         ("yolov3:mcunet", {"neck": (8, 8)}, "three whole numbers"),
         ("yolov3:mcunet", {"neck": (8, 8, 0)}, "three whole numbers"),
