@@ -89,10 +89,10 @@ class YoloV3(nn.Module):
         Args:
             coarse: Whether a whole stage of the backbone is one layer, else each block is.
         """
-        stage = r"^backbone\.(?:stages|blocks|layers?)[._]?(\d+)"  # as ours and timm's are named
-        block = rf"{stage}\.(?:blocks\.)?(\d+)"
+        numbered = r"backbone\.(?:stages|blocks|layers?)[._]?"  # as ours and timm's are named
+        stage, block = rf"^{numbered}(\d+)", rf"^{numbered}(\d+)\.(?:blocks\.)?(\d+)"
         blocks = stage if coarse else [(block, None), (stage, (-1,))]  # what is before a stage's first block
-        return {"stem": rf"^backbone\.(?!{stage[11:]})", "blocks": blocks, "neck": r"^neck"}
+        return {"stem": rf"^(?!{numbered}\d)backbone\.", "blocks": blocks, "neck": r"^neck"}
 
     def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map images ``[N, in_chans, H, W]`` to ``[N, 3 * (5 + classes), H / s, W / s]`` for the strides s = 8, 16, 32.
@@ -104,9 +104,8 @@ class YoloV3(nn.Module):
         """
         if images_NCHW.shape[-1] % STRIDE or images_NCHW.shape[-2] % STRIDE:
             raise ShapeError(
-                "a detector's images have a side that its maps do not divide.",
+                f"the sides of a detector's images are multiples of {STRIDE} pixels.",
                 got=tuple(images_NCHW.shape),
-                allowed=f"multiples of {STRIDE} pixels",
             )
         fine, middle, coarse = self.heads
         fine_NCHW, middle_NCHW, coarse_NCHW = self.neck(*self.backbone(images_NCHW))
