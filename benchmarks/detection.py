@@ -48,7 +48,7 @@ Times = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: the detector's name and options, side of the images, images of a batch, rounds."""
+    """What is measured: the detector's name and options, side of the images, images of a batch, rounds, with what clock."""
 
     name: str
     side: int
@@ -56,6 +56,7 @@ class Setting:
     rounds: int
     options: dict[str, Any]
     yardstick: bool = True
+    clock: Callable[[], float] = time.perf_counter
 
 
 def step_times(setting: Setting) -> Times:
@@ -76,7 +77,7 @@ def step_times(setting: Setting) -> Times:
     times: Times = {name: [] for name in steps}
     for number in range(-1, setting.rounds):
         for name, step in steps.items():
-            seconds = _timed(partial(step, number + 1))
+            seconds = _timed(setting, partial(step, number + 1))
             if number >= 0:  # the first round warms up
                 times[name].append(seconds)
     return times
@@ -95,17 +96,17 @@ def evaluation_times(setting: Setting) -> Times:
     times: Times = {}
     with torch.inference_mode():
         for number in range(-1, setting.rounds):
-            start = time.perf_counter()
+            start = setting.clock()
             maps = detector(images)
-            network = time.perf_counter()
+            network = setting.clock()
             rows = detections(decode(maps, COCO_ANCHORS), frames, indices, config)
-            found = {"network": network - start, "decoding and NMS": time.perf_counter() - network}
+            found = {"network": network - start, "decoding and NMS": setting.clock() - network}
             if ssdlite is not None:
-                found[SSDLITE] = _timed(lambda: ssdlite(list(images)))
+                found[SSDLITE] = _timed(setting, lambda: ssdlite(list(images)))
             for name, seconds in found.items() if number >= 0 else ():
                 times.setdefault(name, []).append(seconds * most)
     truth, many = make_truth(setting), _repeated(rows, setting.batch)
-    times["average precision"] = [_timed(lambda: voc_ap(many, truth)) for _ in range(setting.rounds)]
+    times["average precision"] = [_timed(setting, lambda: voc_ap(many, truth)) for _ in range(setting.rounds)]
     return times
 
 
@@ -213,10 +214,10 @@ def _ssdlite_step(network: nn.Module, images: Tensor, targets: BoxTargets) -> Ca
     return step
 
 
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _timed(setting: Setting, work: Callable[[], object]) -> float:
+    start = setting.clock()
     work()
-    return time.perf_counter() - start
+    return setting.clock() - start
 
 
 def main() -> None:
@@ -225,11 +226,17 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="processor time of one thread: for a machine that is not idle"
+    )
     arguments = parser.parse_args()
-    set_up(torch.device("cpu"), arguments.threads)
-    setting = Setting(DETECTOR, SIDE, arguments.batch, arguments.rounds, {})
+    threads, clock = arguments.threads, time.perf_counter
+    if arguments.cpu_time:
+        threads, clock = 1, time.process_time
+    set_up(torch.device("cpu"), threads)
+    setting = Setting(DETECTOR, SIDE, arguments.batch, arguments.rounds, {}, clock=clock)
     print(
-        f"torch {torch.__version__}, {arguments.threads} threads, {SIDE}x{SIDE}, {CLASSES} classes, batch "
+        f"torch {torch.__version__}, {threads} threads{', processor time' * arguments.cpu_time}, {SIDE}x{SIDE}, {CLASSES} classes, batch "
         f"{arguments.batch}, {arguments.rounds} rounds; MACs of {DETECTOR}: "
         f"{profile(_detector(setting), torch.rand(1, 3, SIDE, SIDE)).macs / 1e6:.0f} M, "
         f"of {SSDLITE}: {_ssdlite_macs() / 1e6:.0f} M"
