@@ -48,7 +48,7 @@ Times = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: the detector's name and options, side of the images, images of a batch, rounds, with what clock."""
+    """What is measured: name and options of a detector, side of the images, images of a batch, rounds, the clock."""
 
     name: str
     side: int
@@ -235,11 +235,11 @@ def main() -> None:
         threads, clock = 1, time.process_time
     set_up(torch.device("cpu"), threads)
     setting = Setting(DETECTOR, SIDE, arguments.batch, arguments.rounds, {}, clock=clock)
+    macs = profile(_detector(setting), torch.rand(1, 3, SIDE, SIDE)).macs
     print(
-        f"torch {torch.__version__}, {threads} threads{', processor time' * arguments.cpu_time}, {SIDE}x{SIDE}, {CLASSES} classes, batch "
-        f"{arguments.batch}, {arguments.rounds} rounds; MACs of {DETECTOR}: "
-        f"{profile(_detector(setting), torch.rand(1, 3, SIDE, SIDE)).macs / 1e6:.0f} M, "
-        f"of {SSDLITE}: {_ssdlite_macs() / 1e6:.0f} M"
+        f"torch {torch.__version__}, {threads} threads{', processor time' * arguments.cpu_time}, {SIDE}x{SIDE}, "
+        f"{CLASSES} classes, batch {arguments.batch}, {arguments.rounds} rounds; MACs of {DETECTOR}: "
+        f"{macs / 1e6:.0f} M, of {SSDLITE}: {_ssdlite_macs() / 1e6:.0f} M"
     )
     steps = step_times(setting)
     for name, times in steps.items():
@@ -248,7 +248,7 @@ def main() -> None:
             f"step        {name:30} {statistics.median(times) * 1e3:6.0f} ms   / base {statistics.median(ratios):.2f}"
         )
     for name, times in evaluation_times(setting).items():
-        print(f"evaluation  {name:30} {statistics.median(times):6.1f} s for {IMAGES} images")
+        print(f"evaluation  {name:30} {statistics.median(times):6.2f} s for {IMAGES} images")
 
 
 def _ssdlite_macs() -> int:
