@@ -14,6 +14,7 @@ from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.transforms import IMAGENET_CROP_RATIO
 from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model, default_image_size
+from netaug.models.kinds import is_detector
 from netaug.seeding import generator, seeded
 from netaug.train.build import factory_options
 from netaug.train.card import ModelCard, save_weights
@@ -65,6 +66,12 @@ def import_weights(
         ConfigError: The settings contradict each other or the file.
         ModelError: The network cannot be built, or does not run on such images.
     """
+    if is_detector(config.name):
+        raise ConfigError(
+            "weights of a detector cannot be imported: they do not say their anchors, without which no box is known.",
+            got=config.name,
+            fix=f"train from them: --model.weights {path}; it takes a detector's weights, and its backbone's",
+        )
     _check_place(out)
     config = replace(config, weights=str(path))  # its checks are those of starting from weights
     file = read_weights(path, part)

@@ -178,3 +178,9 @@ def test_an_imported_file_needs_no_second_import(capsys: pytest.CaptureFixture[s
     assert main(["import-weights", "mcunet.pth", "--model", "mcunet", "--out", "a.safetensors"]) == 0
     capsys.readouterr()
     assert "needs no import" in fails(capsys, "a.safetensors", "--model", "mcunet")
+
+
+def test_a_detector_is_refused_with_what_to_do_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(create_model("micronet", num_classes=2).state_dict(), "x.pt")
+    message = fails(capsys, "x.pt", "--model.name", "yolov3:micronet", "--out", "model.safetensors")
+    assert "--model.weights x.pt" in message
