@@ -57,9 +57,12 @@ def _candidates(
     slots_Q = (objectness_P >= threshold).nonzero().flatten()  # a class can only lower the score
     scores_QC = objectness_P[slots_Q, None] * logits_PC[slots_Q].float().sigmoid()
     rows_K, classes_K = (scores_QC >= threshold).nonzero(as_tuple=True)
-    scores_K = scores_QC[rows_K, classes_K].double()
+    scores_K = scores_QC[rows_K, classes_K]
+    if len(scores_K) > most:  # sorting all would take most of the time
+        kept = (scores_K >= scores_K.topk(most).values[-1]).nonzero().flatten()
+        scores_K, classes_K, rows_K = scores_K[kept], classes_K[kept], rows_K[kept]
     order = scores_K.argsort(descending=True, stable=True)[:most]
-    return scores_K[order], classes_K[order], slots_Q[rows_K[order]]
+    return scores_K[order].double(), classes_K[order], slots_Q[rows_K[order]]
 
 
 def _in_file(boxes_K4: Tensor, frame_6: Tensor) -> Tensor:

@@ -89,3 +89,17 @@ def test_no_more_than_asked_and_the_surest_first(most):
     decoded = _decoded(boxes, [1.0, 3.0, 2.0, 4.0], [[9.0]] * 4)
     config = DetectConfig(max_detections=most)
     assert detections(decoded, PLAIN, torch.tensor([0]), config)[:, 3].tolist() == [48, 16, 32][:most]
+
+
+def test_of_more_candidates_than_are_looked_at_the_best_are_and_of_equals_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    boxes = [[left, top, left + 6, top + 6] for left in range(0, 64, 8) for top in range(0, 64, 8)]
+    sure = torch.randint(-1, 3, (64,), generator=random).float().tolist()  # few different values
+    monkeypatch.setattr("netaug.detect.nms._CANDIDATES", 10)
+    config = DetectConfig(max_detections=1)
+    monkeypatch.setattr("netaug.detect.nms._suppressed", lambda *given: torch.arange(len(given[0])))
+    found = detections(_decoded(boxes, sure, [[9.0]] * 64), PLAIN, torch.tensor([0]), config)
+    order = sorted(range(64), key=lambda slot: -sure[slot])[:10]  # sorting is stable
+    assert found[:, 3:5].tolist() == [boxes[slot][:2] for slot in order]
