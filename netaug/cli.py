@@ -24,6 +24,7 @@ COMMANDS = {
     "import-weights": "take over weights of another program, or of the paper's released code",
     "distill-cache": "write what a teacher says of each training image, for trainings without it",
     "compare": "train with and without NetAug, several seeds, and compare",
+    "report": "write the pages of a comparison or a run anew, without training",
     "runs": "list the runs in a folder: how far they are and how good",
     "inspect": "show what of a network widens, and what does not and why",
     "data": "check a dataset, or pack it into one file for fast repeated training",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import ConfigError
 from netaug.recipes import nearest
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS
+
+if TYPE_CHECKING:
+    from netaug.compare import CompareRequest
 
 _EXAMPLE = """
 netaug compare demo/digits --seeds 4 --jobs 2
@@ -26,13 +29,32 @@ def run(words: list[str]) -> None:
     if arguments.list:
         _list(arguments.what, given)
         return
+    request = _request(arguments, given)
+
+    from rich.console import Console
+
+    from netaug.compare import compare, show
+
+    show(compare(request), Console())
+
+
+def asked(words: list[str]) -> CompareRequest:
+    """What the words behind `netaug compare` ask for.
+
+    Raises:
+        ConfigError: Something of it is wrong.
+    """
+    return _request(*_parsed(words))
+
+
+def _request(arguments: Any, given: list[str]) -> CompareRequest:
     if arguments.what is None:
         raise ConfigError(
             "`netaug compare` needs a plan or a recipe.",
             allowed="a name of `netaug compare --list` or `netaug recipes`, or the path of a YAML file",
         )
 
-    from netaug.compare import CompareRequest, compare, show
+    from netaug.compare import CompareRequest
     from netaug.compare.planning import find_plan
 
     plan = find_plan(arguments.what, arguments.small)
@@ -46,7 +68,7 @@ def run(words: list[str]) -> None:
         raise ConfigError(
             "`netaug compare` needs to know how many runs an arm has.", fix="add --seeds 3, or more"
         )
-    request = CompareRequest(
+    return CompareRequest(
         recipe=plan.name if plan and arguments.small else arguments.what,
         overrides=tuple(given),
         seeds=seeds,
@@ -58,10 +80,6 @@ def run(words: list[str]) -> None:
         nproc=arguments.nproc,
         plan=plan,
     )
-
-    from rich.console import Console
-
-    show(compare(request), Console())
 
 
 def _list(name: str | None, given: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from netaug.compare.verdict import judge
 from netaug.errors import TrainingError
 
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
+Train = Callable[[Sequence[RunSpec]], list[RunRecord]]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
@@ -45,7 +46,9 @@ def compare(request: CompareRequest) -> Comparison:
         TrainingError: Every run failed.
         KeyboardInterrupt: Ctrl-C; says what is kept.
     """
-    request = replace(request, plan=settled(request))
+    plan = settled(request)
+    if request.plan is not None:  # a recipe alone stays the plan of two that is spoken of as such
+        request = replace(request, plan=plan)
     command: tuple[str, ...] = TRAIN_COMMAND
     if request.nproc > 1:
         command = (*TORCHRUN, str(request.nproc), *TRAIN_COMMAND[1:])
@@ -60,26 +63,40 @@ def run_comparison(
     poll_seconds: float = 0.2,
 ) -> Comparison:
     """The same with settings resolved, and free choice of what stands for `netaug train`, console and pace."""
-    ledger, plan = Ledger(request, settings), request.whole_plan
+    ledger = Ledger(request, settings)
     with Board(_planned(request), request.jobs, console) as board:
         runner = Runner(request, ledger, board, train_command, poll_seconds)
         try:
-            tuning = _phase(request, ledger, runner, "tune", {}) if request.tunes else []
-            chosen = best_choices(tuning) if request.tunes else _one_choice(request)
-            final = _phase(request, ledger, runner, "final", chosen)
+            comparison = outcome(request, ledger, runner.run)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(ledger.saved_so_far()) from None
+    write_outcome(comparison)
+    return comparison
+
+
+def outcome(request: CompareRequest, ledger: Ledger, train: Train) -> Comparison:
+    """All runs of a comparison and what they mean.
+
+    Args:
+        request: What was asked, its plan settled.
+        ledger: What was decided before.
+        train: Makes the runs of a list, or finds them made; gives a record of each that there is.
+
+    Raises:
+        TrainingError: Every run failed.
+    """
+    tuning = _phase(request, ledger, train, "tune", {}) if request.tunes else []
+    chosen = best_choices(tuning) if request.tunes else _one_choice(request)
+    final = _phase(request, ledger, train, "final", chosen)
     runs = [*tuning, *final]
     if not any(run.summary for run in final):
         raise TrainingError(
             f"all {len(runs)} runs failed or none could start; the last one said:\n" + _last(runs)
         )
-    rows = arm_rows(runs, plan, _comparators(request, ledger))
+    rows = arm_rows(runs, request.whole_plan, _comparators(request, ledger))
     resolved, environment = settings_and_environment(runs)
     verdict = judge(request, rows, runs, {arm: choice.lr for arm, choice in chosen.items()})
-    comparison = Comparison(request, rows, tuple(runs), verdict, resolved, environment)
-    _write(comparison)
-    return comparison
+    return Comparison(request, rows, tuple(runs), verdict, resolved, environment)
 
 
 def best_choices(tuning: Sequence[RunRecord]) -> dict[str, Choice]:
@@ -100,7 +117,7 @@ def best_rates(tuning: Sequence[RunRecord]) -> dict[str, float | None]:
 
 
 def _phase(
-    request: CompareRequest, ledger: Ledger, runner: Runner, phase: Phase, chosen: Mapping[str, Choice]
+    request: CompareRequest, ledger: Ledger, train: Train, phase: Phase, chosen: Mapping[str, Choice]
 ) -> list[RunRecord]:
     """The runs of the arms, stages first, then those of the longer references that their costs ask for."""
     runs: list[RunRecord] = []
@@ -108,9 +125,9 @@ def _phase(
     for level in request.whole_plan.levels():
         names = [arm.name for arm in level]
         if phase == "tune":
-            runs += runner.run(tune_runs(request, names))
+            runs += train(tune_runs(request, names))
         else:
-            runs += runner.run(final_runs(request, {name: known[name] for name in names if name in known}))
+            runs += train(final_runs(request, {name: known[name] for name in names if name in known}))
     specs: list[RunSpec] = []
     for longer in find_longer(request.whole_plan, runs, ledger, phase):
         choices = request.choices(longer.reference)
@@ -118,7 +135,7 @@ def _phase(
             choice = chosen.get(longer.name, chosen.get(longer.reference.name))
             choices = [] if choice is None else [choice]
         specs += specs_of(request, longer.reference, phase, choices, epochs=longer.epochs, name=longer.name)
-    return runs + runner.run(sorted(specs, key=lambda spec: spec.seed))
+    return runs + train(sorted(specs, key=lambda spec: spec.seed))
 
 
 def _planned(request: CompareRequest) -> dict[str, int]:
@@ -153,7 +170,8 @@ def _last(runs: Sequence[RunRecord]) -> str:
     return next((run.message for run in reversed(runs) if run.message), "")
 
 
-def _write(comparison: Comparison) -> None:
+def write_outcome(comparison: Comparison) -> None:
+    """Write table, page and CSV files into the comparison's folder."""
     from netaug.report import write_report  # matplotlib is slow to load and needed only now
 
     out = comparison.request.out

@@ -25,13 +25,16 @@ class Ledger:
     Args:
         request: What is asked now.
         settings: The resolved settings all runs share, nested; what makes two comparisons the same.
+        only_reads: Whether it is there to look things up, and writes nothing.
 
     Raises:
         RunFolderError: The folder holds something else, or a comparison with other settings and
             ``overwrite`` is not set.
     """
 
-    def __init__(self, request: CompareRequest, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, request: CompareRequest, settings: Mapping[str, Any], *, only_reads: bool = False
+    ) -> None:
         self.out = request.out
         self._request = _identity(request, settings)
         self._command = request.command()
@@ -42,6 +45,10 @@ class Ledger:
         if old is not None:
             self._runs, self._long_epochs = list(old["runs"]), dict(old["long_epochs"])
             self._longer = dict(old["longer"])
+        self._only_reads = only_reads
+        if only_reads:
+            return
+        if old is not None:
             if request.overwrite:
                 self._remove_all()
             elif differing := _difference(old["request"], self._request):
@@ -172,6 +179,8 @@ class Ledger:
         return {"runs": names, "request": asked, "long_epochs": decided, "longer": longer}
 
     def _write(self) -> None:
+        if self._only_reads:
+            return
         content = {"command": self._command, "request": self._request}
         content |= {"long_epochs": self._long_epochs, "longer": self._longer, "runs": self._runs}
         temporary = self.out / _TEMPORARY

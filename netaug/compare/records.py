@@ -61,6 +61,7 @@ class Epoch:
     gradient_share: float | None = None
     gradient_cosine: float | None = None
     train_loss: float | None = None
+    val_loss: float | None = None
     score: str = "top1"
 
 

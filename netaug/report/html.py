@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import escape
 
-from netaug.report import looks
-from netaug.report.cells import WORDS
+from netaug.report.template import flatten, page_parts, template
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
-
-_TEXTS = ("arm", "against", "at", "says", "sets", "recipe", "chosen")
-"""Columns of words, which begin at the left."""
-_DARK = """
-  color-scheme: dark;
-  --page: #131619; --card: #1b1f23; --ink: #e9ebee; --muted: #a3abb5; --line: #33393f; --accent: #ff8f45;
-  --better: #4fd6a6; --better-card: #17352b; --worse: #ff9c80; --worse-card: #40221a;
-"""
 
 
 def render_page(comparison: Comparison) -> str:
@@ -39,11 +24,10 @@ def render_page(comparison: Comparison) -> str:
     from netaug.report.commands import commands
     from netaug.report.families import longer_notes
 
-    script = _file("script.js")
     by_phase = {
         phase: [run for run in comparison.runs if run.spec.phase == phase] for phase in ("tune", "final")
     }
-    page: str = _template().render(
+    page: str = template("page.html.jinja").render(
         recipe=comparison.request.recipe,
         about=comparison.request.whole_plan.about,
         verdict=comparison.verdict,
@@ -67,12 +51,7 @@ def render_page(comparison: Comparison) -> str:
         settings=flatten(comparison.settings),
         # the comparison's command is shown, not that of one of its runs
         machine=flatten({k: v for k, v in comparison.environment.items() if k != "command"}),
-        words=WORDS,
-        texts=_TEXTS,
-        key=looks.key,
-        style=Markup(_style()),
-        script=Markup(script),
-        script_hash=_hash(script),
+        **page_parts(),
     )
     return page
 
@@ -80,63 +59,3 @@ def render_page(comparison: Comparison) -> str:
 def write_page(comparison: Comparison, path: Path) -> None:
     """Write :func:`render_page` to a file."""
     path.write_text(render_page(comparison), encoding="utf-8")
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as rows of dotted key and text, in their order."""
-    rows: list[tuple[str, str]] = []
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            rows += flatten(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", _text(value)))
-    return rows
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("netaug.report", ""),
-        autoescape=True,
-        finalize=_keep_units,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja")
-
-
-def _style() -> str:
-    """Light everywhere, dark where the reader's system or the switch asks for it, never on paper."""
-    light, dark = looks.variables()
-    dark = f"{_DARK}  {dark}\n"
-    rules = (
-        f"@media screen and (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{{dark}}} }}\n"
-        f"@media screen {{ :root[data-theme=dark] {{{dark}}} }}"
-    )
-    return _file("style.css").replace("@LIGHT@", light).replace("@DARK@", rules)
-
-
-def _file(name: str) -> str:
-    return files("netaug.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _keep_units(value: Any) -> Any:
-    """Tie a number to its unit, so that no line starts with the unit."""
-    if type(value) is not str:  # plots are markup already
-        return value
-    return re.sub(r"(?<=\d) (?=(?:%|[kMGTPEhs]\b|min\b))", "\u00a0", value).replace("n = ", "n\u00a0=\u00a0")
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(item) for item in value) or "[]"
-    return str(value) if value != {} else "{}"

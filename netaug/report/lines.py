@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from netaug.compare.records import Epoch, RunRecord
 
-Quantity = Literal["val", "train", "loss", "share", "cosine"]
+Quantity = Literal["val", "train", "loss", "val_loss", "share", "cosine"]
 Axis = Literal["epoch", "seconds", "macs"]
 _MOST_POINTS = 100
 """Points of a curve that are drawn; more would only make the page larger."""
@@ -19,6 +19,7 @@ _VALUES: dict[Quantity, Callable[[Epoch], float | None]] = {
     "val": lambda epoch: epoch.val_score,
     "train": lambda epoch: epoch.train_score,
     "loss": lambda epoch: epoch.train_loss,
+    "val_loss": lambda epoch: epoch.val_loss,
     "share": lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,
     "cosine": lambda epoch: epoch.gradient_cosine,
 }

@@ -23,7 +23,8 @@ _LINE_INCHES = 0.66
 _UNITS: dict[Quantity, str] = {
     "val": "{score}, %",
     "train": "{score}, %",
-    "loss": "loss, nats",
+    "loss": "loss",
+    "val_loss": "loss",
     "share": "share, %",
     "cosine": "cosine",
 }
@@ -31,6 +32,7 @@ _WORDS: dict[Quantity, str] = {
     "val": "{score} on evaluation images",
     "train": "{score} on training images",
     "loss": "Loss on training images",
+    "val_loss": "Loss",
     "share": "Share of the augmented pass in the gradient",
     "cosine": "Cosine between the gradients of both passes",
 }

@@ -11,7 +11,7 @@ import pytest
 from netaug.compare.numbers import MINUS
 from netaug.compare.results import arm_rows
 from netaug.report import render_page
-from netaug.report.html import flatten
+from netaug.report.template import flatten
 from tests.compare.helpers import record
 from tests.report.helpers import EVIL, comparison
 

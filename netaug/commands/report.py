@@ -1,0 +1,63 @@
+"""`netaug report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netaug.commands.arguments import new_parser, parse
+from netaug.errors import RunFolderError
+
+_ABOUT = """\
+Writes the pages of a comparison's folder anew, without training: report.html, report.md, compare.csv, arms.csv,
+differences.csv and table.txt. The comparison may still be running, or have been stopped: what has ended is shown.
+Of the folder of a single run it writes report.html with its curves and facts."""
+
+_EXAMPLE = """
+netaug report runs/compare-demo-digits
+netaug report runs/demo-digits-netaug-seed0"""
+
+
+def run(words: list[str]) -> None:
+    """Write the pages of a folder."""
+    parser = new_parser("report", "DIR", _ABOUT, _EXAMPLE)
+    parser.add_argument("folder", type=str, metavar="DIR", help="Folder of a comparison, or of a run.")
+    arguments, _ = parse(parser, words)
+    folder = Path(arguments.folder)
+    if (folder / "compare.json").is_file():
+        _of_comparison(folder)
+    elif (folder / "metrics.jsonl").is_file() and (folder / "config.yaml").is_file():
+        from netaug.report.run import write_run_page
+
+        write_run_page(folder, folder / "report.html")
+        print(folder / "report.html")
+    else:
+        raise RunFolderError(
+            f"there is nothing to report on in '{folder}'.",
+            got=_found(folder),
+            allowed="the folder of a comparison (with compare.json) or of a run (with metrics.jsonl)",
+            fix="`netaug runs` lists the runs there are",
+        )
+
+
+def _of_comparison(folder: Path) -> None:
+    from dataclasses import replace
+
+    from netaug.commands.compare import asked
+    from netaug.compare.engine import write_outcome
+    from netaug.compare.reread import command_of, reread
+    from netaug.compare.settle import settled
+
+    request = replace(asked(command_of(folder)), out=folder, overwrite=False)
+    found = reread(replace(request, plan=settled(request)) if request.plan else request)
+    write_outcome(found.comparison)
+    print(found.comparison.verdict.headline)
+    if found.missing:
+        count = "1 run" if len(found.missing) == 1 else f"{len(found.missing)} runs"
+        print(f"{count} not finished and left out: {', '.join(found.missing)}")
+    print(folder / "report.html")
+
+
+def _found(folder: Path) -> str:
+    if not folder.is_dir():
+        return "no such folder"
+    return ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "an empty folder"

@@ -1,0 +1,112 @@
+"""The page of a single run: its curves and facts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from netaug.compare.numbers import seconds, si
+from netaug.compare.plan import RunSpec
+from netaug.compare.records import RunRecord, read_config, read_environment, read_record
+from netaug.errors import RunFolderError
+from netaug.report.lines import Axis, Point, Quantity, frame, points
+from netaug.report.pictures import PictureRow
+from netaug.report.plots import curves
+from netaug.report.template import flatten, page_parts, template
+from netaug.scores import score_name
+
+_PICTURES: tuple[tuple[str, Axis, tuple[tuple[Quantity, str], ...]], ...] = (
+    ("Score", "epoch", (("val", "evaluation"), ("train", "training"))),
+    ("Loss", "epoch", (("val_loss", "evaluation"), ("loss", "training"))),
+    ("Score against training time", "seconds", (("val", "evaluation"),)),
+    ("Share of the augmented pass in the gradient", "epoch", (("share", "training"),)),
+)
+_LOOKS = [(0, "evaluation"), (1, "training")]
+
+
+def write_run_page(folder: Path, path: Path) -> None:
+    """Write the page of a run that has ended an epoch.
+
+    Args:
+        folder: The run folder.
+        path: Where the HTML file goes.
+
+    Raises:
+        RunFolderError: No epoch has ended yet, or ``summary.json`` is damaged.
+    """
+    run = read_record(RunSpec("run", "final", 0, None, None, 1), folder)
+    if not run.curve:
+        raise RunFolderError(f"no epoch of the run in '{folder}' has ended yet.", fix="wait for the first")
+    score = score_name(run.curve[-1].score)
+    config, environment = read_config(folder), read_environment(folder)
+    page: str = template("run.html.jinja").render(
+        name=folder.resolve().name,
+        headline=_headline(run, score, config),
+        advice=_summary(folder).get("advice"),
+        facts=_facts(run, score),
+        pictures=_pictures(run, score),
+        command=_command(environment.get("command")),
+        settings=flatten(config),
+        machine=flatten({key: value for key, value in environment.items() if key != "command"}),
+        **page_parts(),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _command(words: object) -> Markup | None:
+    """For a shell, to be copied: no character of it changes."""
+    if not isinstance(words, list):
+        return None
+    return escape(shlex.join(["netaug", *map(str, words[1:])]))
+
+
+def _headline(run: RunRecord, score: str, config: dict[str, Any]) -> str:
+    found = [epoch.val_score for epoch in run.curve if epoch.val_score is not None]
+    epochs = (config.get("train") or {}).get("epochs")
+    after = f"after {len(run.curve)} of {epochs} epochs"
+    return f"{score} {found[-1]:.2f} % {after}" if found else f"Not evaluated yet, {after}"
+
+
+def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:
+    scores = [(epoch.val_score, epoch.epoch + 1) for epoch in run.curve if epoch.val_score is not None]
+    last, facts = run.curve[-1], []
+    if scores:
+        best, at = max(scores)
+        facts.append((f"{score}, last evaluation", f"{scores[-1][0]:.2f} %"))
+        facts.append((f"{score}, best", f"{best:.2f} % after epoch {at}; for looking only"))
+    if last.train_score is not None:
+        facts.append((f"{score} on training images", f"{last.train_score:.2f} %"))
+    facts.append(("training time", seconds(sum(epoch.seconds for epoch in run.curve))))
+    facts.append(("MACs of the training", si(sum(epoch.train_macs for epoch in run.curve))))
+    if run.summary:
+        facts.append(
+            ("network", f"{si(run.summary.params)} parameters, {si(run.summary.macs)} MACs per image")
+        )
+        facts.append(("evaluated on", run.summary.val_split))
+    return facts
+
+
+def _pictures(run: RunRecord, score: str) -> list[PictureRow]:
+    drawn: list[tuple[str, Markup]] = []
+    for number, (title, axis, wanted) in enumerate(_PICTURES):
+        lines = {}
+        for quantity, name in wanted:
+            if line := [Point(x, y, None) for x, y in points(run, quantity, axis)]:
+                lines[name] = line
+        if lines:
+            quantity = wanted[0][0]
+            svg = curves(lines, _LOOKS, quantity, axis, frame(lines, quantity), f"run-{number}", score)
+            drawn.append((title, svg))
+    return [PictureRow("", _LOOKS, tuple(drawn))]
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
