@@ -1,12 +1,13 @@
 # make demo   train a tiny network with and without NetAug on embedded data, and compare (a few minutes)
 # make test   everything that must hold: lint, types and tests
+# make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
 # make coverage   check every small classifier of timm and torchvision, and write docs/coverage.md (about an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests kill-test bench bench-input recipes coverage clean
+.PHONY: demo test check format lint types tests page-test kill-test bench bench-input recipes coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -33,6 +34,11 @@ types: $(STAMP)
 
 tests: $(STAMP)
 	$(BIN)/python -m pytest -n 2
+
+# without a chromium, and without root or network to install it, it says so and skips
+page-test: $(STAMP)
+	tests/report/install-chromium
+	$(BIN)/python -m pytest -q -rs tests/report/test_browser.py
 
 kill-test: $(STAMP)
 	NETAUG_KILLS=30 $(BIN)/python -m pytest -q tests/train/test_resume.py -k killed
