@@ -12,13 +12,11 @@ from typing import Any
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill.teaching import Teaching, open_teaching
-from netaug.elastic.passes import smaller_side
 from netaug.errors import CheckpointError, TrainingError, first_line
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
-from netaug.tasks import ClassificationTask
-from netaug.train.advice import advise
+from netaug.tasks.choose import choose_task
 from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, example_input
 from netaug.train.compiling import check_compiler, compile_base
@@ -28,15 +26,17 @@ from netaug.train.distributed import World, check_divides, joined
 from netaug.train.exchange import Notes
 from netaug.train.explain import explained
 from netaug.train.fitting import check_trains
+from netaug.train.introduction import introduce, say_where
 from netaug.train.journal import FolderJournal, Journal, NoJournal
 from netaug.train.lock import RunLock
 from netaug.train.loop import Trainer
-from netaug.train.network import BaseOnly, Network
+from netaug.train.network import Network
 from netaug.train.optim import check_optimizer
 from netaug.train.pieces import Preparation
 from netaug.train.resume import check_same_data, check_same_run, notice_decoder
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
+from netaug.train.summary import summarize
 from netaug.train.syncing import check_syncing, synchronize
 from netaug.train.tally import EpochRecord, Tally
 from netaug.train.tracking import check_trackers, open_tracking
@@ -85,7 +85,9 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
             check_syncing(device)
         set_up(device, config.train.threads, config.train.deterministic)
     load = partial(build_data, seed=config.train.seed, pin_memory=device.type == "cuda", share=world.share)
-    data = world.first_does(config.data.download, lambda: load(config.data, regularize=config.regularize))
+    data = world.first_does(
+        config.data.download, lambda: load(config.data, regularize=config.regularize, detect=config.detect)
+    )
     with world.together():
         model = build_model(config.model, data.info, config.train.seed)
         example = example_input(data.info)
@@ -146,7 +148,7 @@ def _begin(
     with world.together():
         if world.first:
             console = shown.enter_context(TrainingConsole(config.train.epochs, len(trainer.data.train)))
-            _introduce(console, config, trainer, cost, folder.path, about)
+            introduce(console, config, trainer, cost, folder.path, about)
             if goes_on:
                 records, state = folder.reopen()
             else:
@@ -162,7 +164,7 @@ def _begin(
         if not world.first:
             return NoJournal(), []
         if goes_on:
-            _say_where(trainer, folder, console, started=state is not None)
+            say_where(trainer, folder, console, started=state is not None)
             folder.reconfigure(config)
         tracking = shown.enter_context(open_tracking(config, folder.path, trainer, records))
         journal = FolderJournal(folder, config, info, console, tracking)
@@ -180,15 +182,6 @@ def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
         ) from error
 
 
-def _say_where(trainer: Trainer, folder: RunFolder, console: TrainingConsole, *, started: bool) -> None:
-    if not started:
-        console.say("goes on with a run that was stopped before its first checkpoint: starts anew")
-        return
-    folder.summary.unlink(missing_ok=True)
-    console.start_at(trainer.steps_done)
-    console.say(f"goes on after step {trainer.steps_done:,} of {trainer.total_steps:,}")
-
-
 def _trainer(
     network: Network, data: Data, config: RunConfig, normalizer: Normalizer, world: World, teaching: Teaching
 ) -> Trainer:
@@ -199,7 +192,7 @@ def _trainer(
     if config.train.compile:
         check_compiler(device)
         compile_base(network.base)
-    task = ClassificationTask.of(config.train.label_smoothing, data.info)
+    task = choose_task(config, data)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
     preparation = Preparation(mixer, teaching.lessons, teaching.macs, teaching.hash)
@@ -243,73 +236,3 @@ def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRec
             if asked is not None and not last:
                 raise leave(asked)
     return records
-
-
-def summarize(
-    records: Sequence[EpochRecord], config: RunConfig, trainer: Trainer, cost: Profile
-) -> dict[str, Any]:
-    """The content of ``summary.json``: the last epoch's metrics, and totals."""
-    last, info = records[-1], trainer.data.info
-    return {
-        "epochs": len(records),
-        "steps": sum(record.steps for record in records),
-        "val_top1": last.val_top1,
-        "val_loss": last.val_loss,
-        "val_mean_per_class": last.val_mean_per_class,
-        "train_top1": last.train_top1,
-        "train_loss": last.train_loss,
-        "train_seconds": sum(record.seconds for record in records),
-        "val_seconds": sum(record.val_seconds for record in records),
-        "train_macs": sum(record.train_macs for record in records),
-        "params": cost.params,
-        "macs": cost.macs,
-        "val_split": info.val_split,
-        "seed": config.train.seed,
-        "arm": "netaug" if config.netaug.enabled else "baseline",
-        "skipped_steps": trainer.skipped,
-        "advice": advise(last, config, trainer.network.base, info.val_size),
-    }
-
-
-def _introduce(
-    console: TrainingConsole,
-    config: RunConfig,
-    trainer: Trainer,
-    cost: Profile,
-    out: Path,
-    about: Sequence[str],
-) -> None:
-    info, network, world = trainer.data.info, trainer.network, trainer.world
-    console.say(
-        f"{config.model.name}: {cost.params:,} parameters, {cost.macs:,} MACs at "
-        f"{info.in_chans}x{info.image_size}x{info.image_size}"
-    )
-    console.say(
-        f"{info.name}: {info.train_size:,} training images, {info.val_size:,} in {info.val_split}, "
-        f"{info.num_classes} classes"
-    )
-    if config.model.weights is not None:
-        but = ", with a new classifier" if config.model.new_head else ""
-        console.say(f"starts from the weights of {config.model.weights}{but}")
-    if isinstance(network, BaseOnly):
-        console.say("NetAug off: the baseline")
-    else:
-        widening = [group for group in network.groups.values() if group.most > group.base]
-        widest = network.macs({group.name: group.most for group in widening})
-        console.say(
-            f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
-            f"{widest / cost.macs:.1f}x the MACs"
-        )
-        if network.config.resolution < 1:
-            side = smaller_side(info.image_size, network.config.resolution)
-            console.say(f"augmented passes see images of {side}x{side} pixels")
-    if config.regularize.about_images:
-        console.say(f"regularizers of images: {config.regularize.about_images}")
-    for line in about:
-        console.say(line)
-    if world.size > 1:
-        share = config.data.batch_size // world.size
-        console.say(
-            f"{world.size} processes with {share} of the {config.data.batch_size} images of each step"
-        )
-    console.say(f"run folder: {out}")
