@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.evaluation import SETTINGS, check_classes, evaluation_data, shown_mean
+from netaug.commands.evaluation import SETTINGS, shown_mean
 from netaug.commands.widths import (
     ALLOWED,
     add_images,
@@ -21,32 +21,51 @@ from netaug.config import RunConfig
 from netaug.errors import ConfigError
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
+from netaug.scores import score_name
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
 netaug eval runs/demo-digits-netaug-seed0 --widths base widest draws:4 macs:2.0x
+netaug eval runs/voc --resolution 256 320 416
 netaug eval model.safetensors --data.name folder --data.root DIR"""
+
+_FURTHER = {"ap": ("ap50", "ap75"), "ap50": ()}
+"""What is shown of a detector beside its score."""
 
 
 def run(words: list[str]) -> None:
-    """Print the top-1 of a trained network."""
+    """Print how good a trained network is."""
     parser = new_parser(
         "eval",
-        "RUN|WEIGHTS [--widths NETWORK ...] [--data.root DIR] [--data.key VALUE ...]",
-        "Measures top-1 on the evaluation images: of the run's own data, or of the data given.\n"
-        "With --widths, of networks of other widths too, which a NetAug run has trained along.",
+        "RUN|WEIGHTS [--resolution SIDE ...] [--widths NETWORK ...] [--data.root DIR] [--data.key VALUE ...]",
+        "Measures top-1, or average precision of a detector, on the evaluation images: of the run's own data, or of\n"
+        "the data given. With --resolution, on inputs of other sizes; with --widths, of networks of other widths,\n"
+        "which a NetAug run has trained along.",
         _EXAMPLE,
     )
     parser.add_argument("run", type=str, help="A run folder, or a weights file (then give --data.name).")
     parser.add_argument(
         "--widths", type=str, nargs="+", default=None, help=f"{ALLOWED}. Only for a run folder."
     )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        nargs="+",
+        default=None,
+        help="Sides of the input in pixels, each measured; a detector's are multiples of 32.",
+    )
     add_images(parser, "the batch norms of other widths")
     add_settings(parser, SETTINGS)
     arguments, given = parse(parser, words, SETTINGS)
     images = check_images(arguments.images, given=arguments.widths is not None)
     if arguments.widths is not None:
+        if arguments.resolution is not None:
+            raise ConfigError(
+                "--widths and --resolution cannot be asked together.", fix="leave one of them out"
+            )
         _eval_widths(Path(arguments.run), split_words(arguments.widths), given, images)
+    elif arguments.resolution is not None:
+        _eval_sides(Path(arguments.run), arguments.resolution, given)
     else:
         _eval_one(Path(arguments.run), given)
 
@@ -69,28 +88,34 @@ def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> 
 
 
 def _eval_one(place: Path, given: list[str]) -> None:
-    """Print the top-1 of the network of a run folder or weights file."""
-    from netaug.data import Normalizer, build_data
-    from netaug.evaluate import evaluate
-    from netaug.tasks import ClassificationTask
-    from netaug.train.card import load_weights
-    from netaug.train.device import choose_device, set_up
-    from netaug.train.runlog import find_weights
+    """Print how good the network of a run folder or weights file is."""
+    from netaug.measuring import open_network
 
-    weights = find_weights(place)
-    config = _config(place, given)
-    model, card = load_weights(weights)
-    device = choose_device(config.train.device)
-    set_up(device, config.train.threads)
-    data = build_data(evaluation_data(config.data, card), seed=config.train.seed)
-    check_classes(card, data.info)
-    normalizer = Normalizer(card.mean, card.std, device, config.train.channels_last)
-    task = ClassificationTask.of(config.train.label_smoothing, data.info)
-    found = evaluate(model.to(device), data.val, normalizer, task)
-    print(
-        f"top-1 {found['top1']:.2f} %{shown_mean(found.get('mean_per_class'))}  loss {found['loss']:.4f}  "
-        f"n {data.info.val_size:,}  split {data.info.val_split} of {data.info.name}"
+    network = open_network(place, _config(place, given))
+    found = network.measure()
+    info, score = found.info, found.score
+    others = "".join(
+        f"  {score_name(name)} {value:.2f} %"
+        for name, value in found.metrics.items()
+        if name in _FURTHER.get(score, ())
     )
+    print(
+        f"{score_name(score)} {found.metrics[score]:.2f} %{shown_mean(found.metrics.get('mean_per_class'))}{others}  "
+        f"loss {found.metrics['loss']:.4f}  n {info.val_size:,}  split {info.val_split} of {info.name}"
+    )
+
+
+def _eval_sides(place: Path, sides: list[int], given: list[str]) -> None:
+    """Print how good a network is on inputs of several sizes, and what each costs."""
+    from netaug.measuring import open_network
+
+    network = open_network(place, _config(place, given))
+    rows = [network.measure(side) for side in sides]
+    info, score = rows[0].info, rows[0].score
+    print(f"{score_name(score)} on {info.val_split} of {info.name}, n {info.val_size:,}")
+    print(f"{'side':>5}  {'MACs':>13}  {score_name(score) + ' %':>8}  {'loss':>8}")
+    for row in rows:
+        print(f"{row.side:>5}  {row.macs:>13,}  {row.metrics[score]:>8.2f}  {row.metrics['loss']:>8.4f}")
 
 
 def _config(place: Path, given: list[str]) -> RunConfig:

@@ -13,6 +13,7 @@ from netaug.processes import place
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS, add_settings
+from netaug.scores import score_name
 
 _EXAMPLE = """
 netaug train demo/digits --train.epochs 20
@@ -71,9 +72,10 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
         return
     summary, folder = result.summary, result.folder
     advice = f"advice:  {summary['advice']}\n" if summary["advice"] else ""
+    score = summary["val_metrics"].get(summary["score"], summary["val_top1"])
     mean = shown_mean(summary.get("val_mean_per_class"))
     print(
-        f"top-1 {summary['val_top1']:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
+        f"{score_name(summary['score'])} {score:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
         f"{advice}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}; netaug predict {folder.path} IMAGE"
