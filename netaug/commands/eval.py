@@ -29,7 +29,7 @@ netaug eval runs/demo-digits-netaug-seed0 --widths base widest draws:4 macs:2.0x
 netaug eval runs/voc --resolution 256 320 416
 netaug eval model.safetensors --data.name folder --data.root DIR"""
 
-_FURTHER = {"ap": ("ap50", "ap75"), "ap50": ()}
+_FURTHER = {"ap": ("ap50", "ap75")}
 """What is shown of a detector beside its score."""
 
 
@@ -89,16 +89,13 @@ def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> 
 
 def _eval_one(place: Path, given: list[str]) -> None:
     """Print how good the network of a run folder or weights file is."""
-    from netaug.measuring import open_network
+    from netaug.commands.measuring import open_network
 
     network = open_network(place, _config(place, given))
     found = network.measure()
     info, score = found.info, found.score
-    others = "".join(
-        f"  {score_name(name)} {value:.2f} %"
-        for name, value in found.metrics.items()
-        if name in _FURTHER.get(score, ())
-    )
+    shown = {name: found.metrics[name] for name in _FURTHER.get(score, ()) if name in found.metrics}
+    others = "".join(f"  {score_name(name)} {value:.2f} %" for name, value in shown.items())
     print(
         f"{score_name(score)} {found.metrics[score]:.2f} %{shown_mean(found.metrics.get('mean_per_class'))}{others}  "
         f"loss {found.metrics['loss']:.4f}  n {info.val_size:,}  split {info.val_split} of {info.name}"
@@ -107,7 +104,7 @@ def _eval_one(place: Path, given: list[str]) -> None:
 
 def _eval_sides(place: Path, sides: list[int], given: list[str]) -> None:
     """Print how good a network is on inputs of several sizes, and what each costs."""
-    from netaug.measuring import open_network
+    from netaug.commands.measuring import open_network
 
     network = open_network(place, _config(place, given))
     rows = [network.measure(side) for side in sides]

@@ -72,10 +72,11 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
         return
     summary, folder = result.summary, result.folder
     advice = f"advice:  {summary['advice']}\n" if summary["advice"] else ""
-    score = summary["val_metrics"].get(summary["score"], summary["val_top1"])
+    name = summary["score"]
+    score = summary["val_metrics"].get(name, summary["val_top1"])
     mean = shown_mean(summary.get("val_mean_per_class"))
     print(
-        f"{score_name(summary['score'])} {score:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
+        f"{score_name(name)} {score:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
         f"{advice}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}; netaug predict {folder.path} IMAGE"

@@ -21,6 +21,10 @@ from netaug.detect.targets import BoxTargets
 from netaug.tasks.base import Losses, Task
 
 _PARTS = ("box_loss", "objectness_loss", "class_loss")
+_NAMES = {
+    **{f"AP{size[0]}": f"ap_{size}" for size in ("small", "medium", "large")},
+    **{f"AR{size[0]}": f"ar_{size}" for size in ("small", "medium", "large")},
+}
 Metric = Literal["voc", "voc07", "coco"]
 
 
@@ -70,7 +74,8 @@ class DetectionTask(Task[BoxTargets, DetectionBatch]):
         Returns:
             float64 ``[K, 7]``.
         """
-        return detections(decode(outputs, self.anchors), batch.frames_N6, batch.indices_N, self.config)
+        found = detections(decode(outputs, self.anchors), batch.frames_N6, batch.indices_N, self.config)
+        return torch.from_numpy(found)
 
     def judged(self, sums: Tensor, rows: Tensor | None) -> dict[str, float]:
         """Losses, and average precision in percent: ``ap50``, or all of COCO's with ``ap`` among them."""
@@ -86,7 +91,12 @@ class DetectionTask(Task[BoxTargets, DetectionBatch]):
         if self.metric == "coco":
             from netaug.detect.coco import coco_numbers  # needs a package of its own
 
-            return coco_numbers(ordered, self.truth)
+            numbers = coco_numbers(ordered, self.truth)
+            return {
+                _NAMES.get(name, name.lower()): 100 * value
+                for name, value in numbers.items()
+                if value == value
+            }
         points: Literal["all", "11"] = "11" if self.metric == "voc07" else "all"
         return {"ap50": 100 * voc_ap(ordered, self.truth, points=points).mean}
 
