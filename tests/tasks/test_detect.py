@@ -1,4 +1,4 @@
-"""The loss of a detector is the same whole and in parts, its score that of its boxes; what does not go with it says so."""
+"""A detector has one loss whole and in parts, and the score of its boxes; what does not go with it says so."""
 
 from __future__ import annotations
 
