@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.commands.eval_curve import evaluate_comparison, is_comparison
 from netaug.commands.evaluation import SETTINGS, shown_mean
 from netaug.commands.widths import (
     ALLOWED,
@@ -37,13 +38,18 @@ def run(words: list[str]) -> None:
     """Print how good a trained network is."""
     parser = new_parser(
         "eval",
-        "RUN|WEIGHTS [--resolution SIDE ...] [--widths NETWORK ...] [--data.root DIR] [--data.key VALUE ...]",
+        "RUN|WEIGHTS|COMPARISON [--resolution SIDE ...] [--widths NETWORK ...] [--data.key VALUE ...]",
         "Measures top-1, or average precision of a detector, on the evaluation images: of the run's own data, or of\n"
         "the data given. With --resolution, on inputs of other sizes; with --widths, of networks of other widths,\n"
-        "which a NetAug run has trained along.",
+        "which a NetAug run has trained along. Of a comparison's folder --resolution measures all runs, and says how\n"
+        "many MACs fewer an arm needs to be as good as the baseline.",
         _EXAMPLE,
     )
-    parser.add_argument("run", type=str, help="A run folder, or a weights file (then give --data.name).")
+    parser.add_argument(
+        "run",
+        type=str,
+        help="A run folder, a weights file (then give --data.name), or the folder of a comparison.",
+    )
     parser.add_argument(
         "--widths", type=str, nargs="+", default=None, help=f"{ALLOWED}. Only for a run folder."
     )
@@ -64,6 +70,13 @@ def run(words: list[str]) -> None:
                 "--widths and --resolution cannot be asked together.", fix="leave one of them out"
             )
         _eval_widths(Path(arguments.run), split_words(arguments.widths), given, images)
+    elif is_comparison(Path(arguments.run)):
+        if arguments.resolution is None:
+            raise ConfigError(
+                f"'{arguments.run}' holds a comparison; its runs are measured at several resolutions.",
+                fix="add --resolution SIDE ..., or give the folder of one run",
+            )
+        evaluate_comparison(Path(arguments.run), arguments.resolution, given)
     elif arguments.resolution is not None:
         _eval_sides(Path(arguments.run), arguments.resolution, given)
     else:

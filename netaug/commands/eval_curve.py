@@ -1,0 +1,130 @@
+"""Score against MACs of all runs of a comparison, each measured on inputs of several sizes."""
+
+from __future__ import annotations
+
+import csv
+import re
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netaug.errors import RunFolderError
+from netaug.scores import score_name
+
+if TYPE_CHECKING:
+    from netaug.compare.equal_accuracy import EqualAccuracy, Point
+
+MARK = "compare.json"  # in the folder of every comparison
+FILES = ("resolutions.csv", "resolutions.svg", "resolutions.txt")
+
+_RUN = re.compile(r"(?!tune-)(?P<arm>.+?)(-lr[0-9.e+-]+)?-seed(?P<seed>\d+)")
+
+Curves = dict[str, dict[int, list["Point"]]]
+"""Points by seed, by arm."""
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether `netaug compare` wrote the folder."""
+    return (folder / MARK).is_file()
+
+
+def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]) -> None:
+    """Measure every finished run, print table and findings, and write them with a picture beside the runs.
+
+    Args:
+        folder: Of the comparison.
+        sides: Height = width of the input in pixels, each measured.
+        given: Settings of the command line.
+
+    Raises:
+        RunFolderError: The comparison has no finished run.
+    """
+    from netaug.compare.equal_accuracy import equal_accuracy
+    from netaug.report.tradeoff import tradeoff
+
+    score, curves = measure_runs(folder, sides, given)
+    name = score_name(score)
+    reference = "baseline" if "baseline" in curves else next(iter(curves))
+    ordered = {reference: curves[reference], **curves}
+    found = {
+        arm: one
+        for arm in ordered
+        if arm != reference and (one := equal_accuracy(curves[reference], curves[arm])) is not None
+    }
+    text = "\n".join([*_table(ordered, name), *_sentences(found, reference, name)])
+    print(text)
+    first = found[next(iter(found))] if len(found) == 1 else None
+    for path, content in zip(FILES, (None, str(tradeoff(ordered, name, first)), text + "\n"), strict=True):
+        if content is not None:
+            (folder / path).write_text(content, encoding="utf-8")
+    _write_csv(folder / FILES[0], ordered, score)
+    print(f"written: {', '.join(str(folder / path) for path in FILES)}")
+
+
+def measure_runs(folder: Path, sides: Sequence[int], given: Sequence[str]) -> tuple[str, Curves]:
+    """The name of the score, and the points of every finished run that is judged, by arm and seed.
+
+    Raises:
+        RunFolderError: There is none.
+    """
+    from netaug.commands.measuring import open_network
+    from netaug.compare.equal_accuracy import Point
+    from netaug.train.runlog import read_config
+
+    curves: Curves = {}
+    score = ""
+    for arm, seed, path in _runs(folder):
+        network = open_network(path, read_config(path, tuple(given)))
+        points = []
+        for side in sides:
+            row = network.measure(side)
+            score = row.score
+            points.append(Point(side, row.macs, row.metrics[score]))
+        curves.setdefault(arm, {})[seed] = points
+        print(f"{path.name}: measured at {', '.join(map(str, sides))} pixels", file=sys.stderr)
+    if not curves:
+        raise RunFolderError(f"the comparison in '{folder}' has no finished run yet.", fix="let it finish")
+    return score, curves
+
+
+def _runs(folder: Path) -> Iterator[tuple[str, int, Path]]:
+    for path in sorted(folder.iterdir()):
+        match = _RUN.fullmatch(path.name)
+        if match and (path / "summary.json").is_file():
+            yield match["arm"], int(match["seed"]), path
+
+
+def _table(curves: Curves, name: str) -> list[str]:
+    width = max(map(len, curves))
+    lines = [f"{'arm':<{width}}  side           MACs  {name:>8} %     sd  n"]
+    for arm, by_seed in curves.items():
+        for points in zip(*by_seed.values(), strict=True):
+            scores = [point.score for point in points]
+            spread = f"{statistics.stdev(scores):6.2f}" if len(scores) > 1 else "     -"
+            lines.append(
+                f"{arm:<{width}}  {points[0].resolution:>4}  {points[0].macs:>13,.0f}  "
+                f"{statistics.fmean(scores):>10.2f} {spread}  {len(scores)}"
+            )
+    return lines
+
+
+def _sentences(found: Mapping[str, EqualAccuracy], reference: str, name: str) -> list[str]:
+    from netaug.compare.equal_accuracy import sentence
+
+    return [
+        sentence(one, arm="NetAug" if arm == "netaug" else arm, against=reference, score=name)
+        for arm, one in found.items()
+    ]
+
+
+def _write_csv(path: Path, curves: Curves, score: str) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["arm", "seed", "resolution", "macs", score])
+        for arm, by_seed in curves.items():
+            for seed, points in by_seed.items():
+                writer.writerows(
+                    [arm, seed, point.resolution, point.macs, f"{point.score:.4f}"] for point in points
+                )
