@@ -20,6 +20,7 @@ from netaug.train.finetune import finetune_config
 from netaug.train.loop import Trainer
 from tests.data.layouts import LAYOUTS, accept_checksums
 
+OTHERS = ("transfer/", "detection/", "demo/bccd")  # below, and in test_detection_runs.py
 SIDE = 33  # the smallest on which five strides leave something
 SMALL = (
     "--data.batch_size=2",
@@ -86,7 +87,7 @@ def small(name: str, layout) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("transfer/")])
+@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith(OTHERS)])
 def test_a_recipe_trains_for_two_steps(name: str, layout) -> None:
     two_steps(load_config(name, small(name, layout)))
 

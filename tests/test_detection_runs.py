@@ -1,0 +1,161 @@
+"""Detection from the command line on a few generated images: trained, stopped and gone on with, measured, compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from netaug.cli import main
+from netaug.data import Normalizer, build_data
+from netaug.recipes import recipe_names
+from netaug.recipes.loader import load_config
+from netaug.tasks.choose import choose_task
+from netaug.train.build import build_model, build_network
+from netaug.train.card import load_weights
+from netaug.train.loop import Trainer
+from tests.data.detection.making import small_voc
+
+pytestmark = pytest.mark.slow
+DETECTION = [name for name in recipe_names() if name.startswith("detection/")]
+SMALL = (
+    "--data.name=voc",
+    "--data.image_size=96",
+    "--data.batch_size=4",
+    "--data.eval_batch_size=3",
+    "--data.workers=0",
+    "--detect.sizes=[96,128]",
+    "--train.warmup_epochs=0",
+    "--train.threads=1",
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_voc(tmp_path_factory.mktemp("voc"))
+
+
+@pytest.fixture(scope="module")
+def words(root: Path) -> list[str]:
+    """A detector of small backbone that trains in seconds."""
+    options = "--model.options={neck: [8, 8, 8]}"
+    return ["demo/bccd", f"--data.root={root}", *SMALL, "--model.name=yolov3:mobilenetv2-0.1", options]
+
+
+@pytest.fixture(scope="module")
+def run(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "netaug"
+    assert main(["train", *words, "--train.epochs=3", "--train.eval_every=1", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("name", DETECTION)
+def test_a_recipe_trains_for_two_steps(name: str, root: Path) -> None:
+    config = load_config(name, [f"--data.root={root}", *SMALL, "--train.epochs=1"])
+    data = build_data(config.data, seed=0, detect=config.detect)
+    network = build_network(build_model(config.model, data.info, 0), config, data.info)
+    normalizer = Normalizer(data.info.mean, data.info.std, torch.device("cpu"), channels_last=False)
+    (record,) = Trainer(network, data, choose_task(config, data), normalizer, config.train).fit()
+    assert record.steps == 2
+    assert record.train_loss == pytest.approx(sum(record.train_metrics.values()))
+    assert record.score == ("ap" if "coco" in name else "ap50")
+    assert record.val_score is not None
+    assert bool(record.widths) is config.netaug.enabled
+
+
+def test_a_run_folder_tells_parts_of_the_loss_and_precision(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 3
+    assert set(lines[-1]["train_metrics"]) == {"box_loss", "objectness_loss", "class_loss"}
+    assert 0 <= lines[-1]["val_metrics"]["ap50"] <= 100
+    assert lines[-1]["train_top1"] is lines[-1]["val_top1"] is None
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["score"] == "ap50"
+    assert summary["val_metrics"] == lines[-1]["val_metrics"]
+    _, card = load_weights(run / "model.safetensors")
+    assert card.detects
+    assert len(card.anchors) == 9
+    assert card.scores == {"ap50": summary["val_metrics"]["ap50"]}
+
+
+def test_multiply_accumulates_follow_the_side_of_each_step(run: Path) -> None:
+    """Steps are drawn at 96 and 128 pixels: between what either alone would cost."""
+    summary = json.loads((run / "summary.json").read_text())
+    least = summary["macs"] * 8 * 3  # base passes alone, all at 96 pixels
+    assert summary["train_macs"] > least
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(words: list[str], run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "resumed"
+    common = [*words, "--train.eval_every=1", "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("netaug.train.loop.Trainer._validate", _stop_in_the_second_epoch())
+        with pytest.raises(KeyboardInterrupt):
+            main(["train", *common, "--train.epochs=3"])
+    assert not (out / "summary.json").exists()
+    assert main(["train", *common, "--train.epochs=3"]) == 0
+    assert (out / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def _stop_in_the_second_epoch():
+    validate = Trainer._validate
+
+    def stopping(self: Trainer, epoch: int) -> dict[str, float]:
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return validate(self, epoch)
+
+    return stopping
+
+
+def test_loader_processes_do_not_change_a_bit(words: list[str], run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "workers"
+    more = ["--data.workers=2", "--train.epochs=3", "--train.eval_every=1", "--out", str(out)]
+    assert main(["train", *words, *more]) == 0
+    assert (out / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_a_run_is_measured_as_it_was_in_training(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(run)]) == 0
+    score = json.loads((run / "summary.json").read_text())["val_metrics"]["ap50"]
+    assert f"AP50 {score:.2f} %" in capsys.readouterr().out
+
+
+def test_a_run_is_measured_at_other_sides(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(run), "--resolution", "96", "128"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    macs = {int(row[0]): int(row[1].replace(",", "")) for row in rows}
+    assert macs[128] / macs[96] == pytest.approx((128 / 96) ** 2, rel=1e-6)
+
+
+def test_a_side_that_no_detector_can_have_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(run), "--resolution", "100"]) == 2
+    assert "multiples of 32 from 96 to 608" in capsys.readouterr().err
+
+
+def test_a_comparison_is_measured_at_several_sides(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "compare"
+    given = ["--seeds", "2", "--jobs", "2", "--out", str(out), "--train.epochs=1"]
+    assert main(["compare", *words, *given]) == 0
+    assert "AP50" in (out / "table.txt").read_text()
+    capsys.readouterr()
+    assert main(["eval", str(out), "--resolution", "96", "128"]) == 0
+    text = capsys.readouterr().out
+    assert "matches the baseline" in text or "does not match the baseline" in text
+    lines = (out / "resolutions.csv").read_text().splitlines()
+    assert lines[0] == "arm,seed,resolution,macs,ap50"
+    assert len(lines) == 1 + 3 * 2 * 2, "three arms (the longer baseline too), two seeds, two sides"
+    assert (out / "resolutions.svg").read_text().startswith("<")
+    assert main(["eval", str(out)]) == 2
+    assert "add --resolution" in capsys.readouterr().err
+
+
+def test_network_and_data_must_be_of_one_kind(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "demo/bccd", f"--data.root={root}", *SMALL, "--model.name=mobilenetv2-0.35"]) == 2
+    assert "--model.name yolov3:mobilenetv2-0.35 finds objects with it" in capsys.readouterr().err
+    assert main(["train", "demo/digits", "--model.name=yolov3:mobilenetv2-0.35"]) == 2
+    assert "--model.name mobilenetv2-0.35 names whole images" in capsys.readouterr().err
