@@ -182,16 +182,16 @@ def test_a_run_that_exists_is_not_touched(capsys: pytest.CaptureFixture[str], ru
 def test_eval_measures_exactly_what_the_last_epoch_did(
     capsys: pytest.CaptureFixture[str], run: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    import netaug.evaluate as evaluation
+    import netaug.commands.measuring as measuring
 
     found: list[dict[str, float]] = []
-    real = evaluation.evaluate
+    real = measuring.evaluate
 
     def spy(*arguments: object) -> dict[str, float]:
         found.append(real(*arguments))  # type: ignore[arg-type]
         return found[-1]
 
-    monkeypatch.setattr(evaluation, "evaluate", spy)
+    monkeypatch.setattr(measuring, "evaluate", spy)
     words = [str(run)] if by == "run" else [str(run / "model.safetensors"), "--data.name", "digits"]
     assert main(["eval", *words]) == 0
     summary = json.loads((run / "summary.json").read_text())

@@ -129,6 +129,9 @@ def _eval_sides(place: Path, sides: list[int], given: list[str]) -> None:
 
 
 def _config(place: Path, given: list[str]) -> RunConfig:
+    from netaug.train.runlog import find_weights
+
+    find_weights(place)  # says so if there are none
     if place.is_dir():
         from netaug.train.runlog import read_config
 
