@@ -178,7 +178,7 @@ def test_advice_and_skipped_steps_are_in_the_summary_and_in_the_list(
         asked.append(arguments)
         return "do less"
 
-    monkeypatch.setattr(run_module, "advise", advice)
+    monkeypatch.setattr(summary_module, "advise", advice)
     config = small("--netaug.enabled=false", "--train.deterministic=true")
     result = train(config, tmp_path / "run")
     ((record, given, network, val_size),) = asked
