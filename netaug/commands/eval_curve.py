@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MARK = "compare.json"  # in the folder of every comparison
 FILES = ("resolutions.csv", "resolutions.svg", "resolutions.txt")
 
+_NAMES = {"netaug": "NetAug", "baseline": "the baseline"}
 _RUN = re.compile(r"(?!tune-)(?P<arm>.+?)(-lr[0-9.e+-]+)?-seed(?P<seed>\d+)")
 
 Curves = dict[str, dict[int, list["Point"]]]
@@ -114,7 +115,7 @@ def _sentences(found: Mapping[str, EqualAccuracy], reference: str, name: str) ->
     from netaug.compare.equal_accuracy import sentence
 
     return [
-        sentence(one, arm="NetAug" if arm == "netaug" else arm, against=reference, score=name)
+        sentence(one, arm=_NAMES.get(arm, arm), against=_NAMES.get(reference, reference), score=name)
         for arm, one in found.items()
     ]
 

@@ -18,6 +18,7 @@ from netaug.errors import RunFolderError, TrainingError, UnsupportedModelError
 from netaug.models import create_model
 from netaug.recipes.loader import load_config
 from netaug.train import run as run_module
+from netaug.train import summary as summary_module
 from netaug.train.card import load_weights
 from netaug.train.checkpoints import Checkpoints
 from netaug.train.loop import Trainer
