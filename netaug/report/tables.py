@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from netaug.compare.arms import Arm
@@ -13,6 +14,8 @@ from netaug.report.cells import WORDS, Cell, Table, make_table, of_difference, o
 from netaug.report.compared import Compared, differences
 from netaug.report.families import arm_looks, families, firsts
 
+_ERROR = re.compile(r"^\w+Error: ", re.MULTILINE)
+_STAGE = re.compile(r'"?\{run:([^{}]+)\}"?')
 _FEW = 3  # arms among which a longer reference can only be that of one arm
 
 
@@ -20,7 +23,7 @@ def arms_table(comparison: Comparison) -> Table:
     """A row per arm, family by family."""
     looks, rows, score = arm_looks(comparison), _in_families(comparison), comparison.score
     begins = firsts(comparison)
-    differ = len({(row.params, row.macs) for row in rows if row.n}) > 1
+    differ = len({(row.params, row.macs) for row in rows if row.n and not row.stage}) > 1
 
     def name(row: ArmRow) -> Cell:
         label = f"{row.arm} (stage)" if row.stage else row.arm
@@ -110,19 +113,24 @@ def settings_table(comparison: Comparison) -> Table:
             f"{arm.name} (stage)" if arm.stage else arm.name, arm.name, arm=looks.get(arm.name)
         ),
         "recipe": lambda arm: Cell(arm.recipe if len(recipes) > 1 else NONE, arm.recipe),
-        "sets": lambda arm: Cell(
-            ", ".join(f"{key} {text(value)}" for key, value in arm.own) or "nothing", None
-        ),
+        "sets": lambda arm: Cell(_settings(arm) or "nothing", None),
     }
     return make_table(columns, arms)
 
 
+def _settings(arm: Arm) -> str:
+    words = ", ".join(f"{key} {text(value)}" for key, value in arm.own)
+    return _STAGE.sub(r"the run of \1", words)
+
+
 def failures(comparison: Comparison) -> dict[str, list[str]]:
-    """What failed runs said last, each with the names of those that said it."""
+    """What failed runs said last, from the error on, each with the names of those that said it."""
     found: dict[str, list[str]] = {}
     for run in comparison.runs:
         if run.summary is None:
-            found.setdefault(run.message or "nothing", []).append(run.spec.name)
+            error = _ERROR.search(run.message)
+            said = run.message[error.start() :] if error else run.message
+            found.setdefault(said or "nothing", []).append(run.spec.name)
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from netaug.compare.arms import Arm
 from netaug.compare.numbers import NONE
 from netaug.compare.results import Comparison, arm_rows
 from netaug.compare.verdict import judge
@@ -14,7 +15,7 @@ from netaug.report.cells import Table
 from netaug.report.compared import differences
 from netaug.report.families import MOST_LINES, arm_looks, families, longer_notes
 from netaug.report.pictures import CURVES, GRADIENTS, curve_rows, outcome_rows
-from netaug.report.tables import arms_table, settings_table
+from netaug.report.tables import arms_table, failures, settings_table
 from tests.report.helpers import comparison, plan_comparison
 
 
@@ -158,3 +159,28 @@ def test_another_score_has_its_own_name() -> None:
     assert "AP50 against what it costs" in page
     assert "NetAug changes AP50 by" in page
     assert "top-1" not in page
+
+
+def test_a_failure_is_told_from_its_error_on() -> None:
+    two = comparison()
+    said = "epoch 1 of 4\nTrainingError: the loss is not finite.\n  fix: lower it"
+    runs = tuple(replace(run, message=said) if run.summary is None else run for run in two.runs)
+    (told,) = failures(replace(two, runs=runs))
+    assert told == said.partition("\n")[2]
+
+
+def test_the_size_of_a_stage_alone_does_not_make_the_arms_differ(whole: Comparison) -> None:
+    rows = tuple(replace(row, params=9000) if row.stage else row for row in whole.rows)
+    assert "parameters" not in arms_table(replace(whole, rows=rows)).headers
+    rows = tuple(replace(row, params=9000) if row.arm == "large.none" else row for row in whole.rows)
+    assert "parameters" in arms_table(replace(whole, rows=rows)).headers
+
+
+def test_a_stage_is_named_where_an_arm_uses_it(whole: Comparison) -> None:
+    taught = Arm("kd", "demo/fake", (("distill.teacher", ["{run:teacher}"]),), reference="tiny.none")
+    plan = whole.request.whole_plan
+    asked = replace(whole.request, plan=replace(plan, arms=(*plan.arms, taught)))
+    assert (
+        _column(settings_table(replace(whole, request=asked)), "sets")[-1]
+        == "distill.teacher [the run of teacher]"
+    )
