@@ -9,6 +9,7 @@ from netaug.recipes import nearest
 
 _SUBCOMMANDS = {
     "check": "count and decode everything, find what is broken or doubled, measure speed",
+    "anchors": "find the sizes of boxes that a detector starts from",
     "pack": "write a scaled copy in one file, for fast repeated training",
 }
 
@@ -22,6 +23,7 @@ subcommands:
 
 example:
   netaug data check folder --data.root DIR --model mcunet
+  netaug data anchors voc --data.root DIR --data.image_size 256
   netaug data pack folder --data.root DIR --out PACKED --size 224
 
 `netaug data SUBCOMMAND --help` shows its arguments with an example."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
-from netaug.errors import DataError
+from netaug.errors import ConfigError, DataError
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
 
 if TYPE_CHECKING:
     from netaug.config import DataConfig
     from netaug.data import Published
+    from netaug.datacheck.report import Report
 
 _ABOUT = """\
 Looks at every image of a dataset before time is spent on training. It
@@ -25,6 +26,8 @@ Looks at every image of a dataset before time is spent on training. It
   - finds images that are equal pixel by pixel: in both splits, or under two labels. Similar ones are not found;
   - times the train pipeline on one core and, with --model, training steps of that network with and without NetAug
     on this machine, and says which of the two limits and how many --data.workers are needed.
+Of a dataset with boxes (voc, coco, yolo) it counts and measures the objects, names every box and annotation that is
+wrong, and finds images of another size than annotated; nothing is timed.
 
 Exit codes: 0 the dataset is sound, 1 problems were found, 2 a mistake in the command or a dataset that cannot be
 read at all, 130 stopped by Ctrl-C (what was found until then is shown, and written to --json)."""
@@ -32,7 +35,8 @@ read at all, 130 stopped by Ctrl-C (what was found until then is shown, and writ
 _EXAMPLE = """
 netaug data check cifar10 --data.root DIR
 netaug data check folder --data.root DIR --model mcunet
-netaug data check packed --data.root PACKED --json found.json --no-speed"""
+netaug data check packed --data.root PACKED --json found.json --no-speed
+netaug data check voc --data.root VOCdevkit --data.image_size 256"""
 
 _SETTINGS = (
     *SETTINGS,
@@ -41,6 +45,8 @@ _SETTINGS = (
 )
 
 EXIT_PROBLEMS = 1
+
+_KEPT = 10_000  # of each kind of problem are written to --json word for word
 
 
 def run(words: list[str]) -> None:
@@ -60,12 +66,16 @@ def run(words: list[str]) -> None:
     _check_json(arguments.json)
 
     from netaug.data.build import check_settings
+    from netaug.data.detection.sources import READERS
     from netaug.data.registry import load_source
     from netaug.datacheck.counts import complaints, count
     from netaug.datacheck.report import Report
     from netaug.datacheck.scan import scan
 
     config = data_config(arguments.dataset, given)
+    if config.name in READERS:
+        _check_boxes(config, arguments, jobs)
+        return
     check_settings(config)
     if arguments.model is not None:
         from netaug.models import default_image_size
@@ -85,11 +95,51 @@ def run(words: list[str]) -> None:
         run_config = default_config([f"--data.name={arguments.dataset}", *given])
         augment = config.augment if asked else None
         speed, reason = try_measure(run_config, source, arguments.model, check_jobs(None), augment=augment)
-    report = Report(config.name, config.root, rows, complaints(rows, facts), findings, speed, reason)
+    _conclude(
+        Report(config.name, config.root, rows, complaints(rows, facts), findings, speed, reason),
+        arguments.json,
+    )
+
+
+def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
+    """The same for a dataset with boxes."""
+    from netaug.data.detection.build import read_source
+    from netaug.data.detection.problems import Problems
+    from netaug.datacheck import boxes
+    from netaug.datacheck.report import Report
+    from netaug.datacheck.scan import scan
+
+    if arguments.model is not None:
+        raise ConfigError(
+            "--model times networks on images with one label each.",
+            got=f"--model {arguments.model}, the dataset '{config.name}'",
+            fix="leave --model out",
+        )
+    problems = Problems(skip=True, keep=_KEPT)
+    source = read_source(config, problems)
+    splits = boxes.splits_of(source)
+    findings = scan(boxes.as_images(splits), jobs)
+    if findings.complete:
+        boxes.check_sizes(splits, findings, problems)
+    rows = boxes.object_counts(source)
+    facts = [boxes.box_facts(name, split, config.image_size) for name, split in splits]
+    report = Report(
+        config.name,
+        config.root,
+        rows,
+        [*boxes.absent(rows), *boxes.box_complaints(problems, shown=3)],
+        findings,
+        remarks=[*boxes.fact_lines(facts, config.image_size), *boxes.class_lines(rows)],
+        more=boxes.as_json(facts, problems),
+    )
+    _conclude(report, arguments.json)
+
+
+def _conclude(report: Report, path: str | None) -> None:
     print("\n".join(report.lines()), flush=True)
-    if arguments.json is not None:
-        Path(arguments.json).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    if not findings.complete:
+    if path is not None:
+        Path(path).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
+    if not report.findings.complete:
         raise KeyboardInterrupt
     if report.problems:
         sys.exit(EXIT_PROBLEMS)

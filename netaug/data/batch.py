@@ -48,7 +48,8 @@ class DetectionBatch:
         images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalisation happens on the device.
         targets: The objects, in pixels of these images.
         frames_N6: float64, how each image came from its file: factors on x and y, left and top edge of the file's image
-            in the batch's, width and height of the file in pixels. A box of the file is at ``box * factor + edge``.
+            in the batch's, width and height of the file in pixels. A box of the file is at ``box * factor + edge``;
+            where an image is mirrored the factor on x is below 0. Of a mosaic it is the frame of the image named.
         indices_N: int64 positions in the split, shape ``[N]``; they name the samples in messages and logs.
     """
 

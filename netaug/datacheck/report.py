@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from netaug.datacheck.counts import SplitCounts
@@ -28,6 +28,8 @@ class Report:
         findings: What is wrong with the images, or worth knowing.
         speed: How fast it is fed; None if that was not asked for or cannot be told.
         no_speed: Why it cannot be told.
+        remarks: Further lines for people, below the counts.
+        more: Further entries for programs.
     """
 
     dataset: str
@@ -37,6 +39,8 @@ class Report:
     findings: Findings
     speed: Speed | None = None
     no_speed: str = ""
+    remarks: Sequence[str] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def problems(self) -> int:
@@ -61,6 +65,7 @@ class Report:
                 for name in KINDS
             },
             "speed": self.speed and {**dataclasses.asdict(self.speed), "verdict": self.speed.verdict()},
+            **self.more,
         }
 
     def lines(self) -> Iterator[str]:
@@ -68,6 +73,7 @@ class Report:
         where = "" if self.root is None else f" in {self.root}"
         yield f"{self.dataset}{where}: {len(self.counts[0].per_class):,} classes"
         yield from _table(self.counts)
+        yield from self.remarks
         yield from (f"PROBLEM  {complaint}" for complaint in self.complaints)
         yield ""
         yield from self._found()

@@ -59,7 +59,7 @@ def build_detection_data(
         ConfigError: ``config.image_size`` is no side of a detector's input.
     """
     check_settings(config)
-    side = _checked_side(config)
+    side = check_box_settings(config)
     warn_of_many(config.workers)
     problems = Problems(skip=config.on_error == "skip")
     source = read_source(config, problems)
@@ -104,8 +104,16 @@ def build_detection_data(
     )
 
 
-def _checked_side(config: DataConfig) -> int:
-    """The side of the network's input; settings that detection data cannot heed are refused."""
+def check_box_settings(config: DataConfig) -> int:
+    """Check the settings that do not depend on the images.
+
+    Returns:
+        The side of the network's input in pixels.
+
+    Raises:
+        DataError: A setting is one that images with boxes cannot heed, or there is no side.
+        ConfigError: The side is no multiple of 32.
+    """
     if config.augment not in ("detection", "none"):
         raise DataError(
             f"data.augment {config.augment} is for images without boxes.",

@@ -1,0 +1,182 @@
+"""What `netaug data check` says of a dataset with boxes, beside what it says of its images."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netaug.data.detection.files import sizes_of
+from netaug.data.detection.held import read_checked
+from netaug.data.detection.problems import KINDS, Problems
+from netaug.data.detection.sources import BoxSource, BoxSplit
+from netaug.data.registry import Split
+from netaug.data.store import FileImages
+from netaug.datacheck.counts import SplitCounts
+from netaug.datacheck.scan import Findings
+from netaug.errors import DataError
+
+BoxSplits = Sequence[tuple[str, BoxSplit]]
+
+_SMALL, _LARGE = 32**2, 96**2  # square pixels of the file: COCO's limits of small and large
+_FINEST = 8  # pixels of the input that a cell of the finest map covers
+
+
+@dataclass(frozen=True)
+class BoxFacts:
+    """The objects of one split.
+
+    Args:
+        split: Its name.
+        images: Number of images.
+        negatives: Images without an object.
+        objects: Number of objects.
+        difficult: Those marked difficult.
+        crowd: Those that are crowds.
+        width: Median width in pixels of the file; 0 without objects.
+        height: Median height.
+        small: Share of objects below 32 x 32 pixels of the file, by area, as COCO counts.
+        large: Share of objects of 96 x 96 pixels and more.
+        tiny: Objects narrower or lower than 8 pixels of the network's input, if its side is known.
+    """
+
+    split: str
+    images: int
+    negatives: int
+    objects: int
+    difficult: int
+    crowd: int
+    width: float
+    height: float
+    small: float
+    large: float
+    tiny: int | None
+
+
+def splits_of(source: BoxSource) -> BoxSplits:
+    """A dataset's splits by name."""
+    val = [] if source.val is None else [(source.val_split, source.val)]
+    return [("train", source.train), *val]
+
+
+def box_facts(name: str, split: BoxSplit, side: int | None) -> BoxFacts:
+    """Count a split's objects and measure them."""
+    own = split.annotations
+    sizes = (own.boxes_M4[:, 2:] - own.boxes_M4[:, :2]).astype(np.float64)
+    width, height = np.median(sizes, axis=0).tolist() if len(sizes) else (0.0, 0.0)
+    tiny = None
+    if side is not None:
+        factors = side / own.sizes_N2.max(1)[own.owners] if len(sizes) else np.ones(0)
+        tiny = int((sizes.min(1) * factors < _FINEST).sum()) if len(sizes) else 0
+    count = max(1, len(sizes))
+    return BoxFacts(
+        split=name,
+        images=len(own),
+        negatives=int((np.diff(own.starts_N1) == 0).sum()),
+        objects=len(sizes),
+        difficult=int(own.difficult_M.sum()),
+        crowd=int(own.crowd_M.sum()),
+        width=width,
+        height=height,
+        small=float((own.areas_M < _SMALL).sum() / count),
+        large=float((own.areas_M >= _LARGE).sum() / count),
+        tiny=tiny,
+    )
+
+
+def fact_lines(facts: Sequence[BoxFacts], side: int | None) -> Iterator[str]:
+    """The same for people."""
+    for one in facts:
+        marks = [f"{one.negatives:,} images without objects"]
+        marks += [f"{one.difficult:,} difficult"] if one.difficult else []
+        marks += [f"{one.crowd:,} crowds"] if one.crowd else []
+        yield f"{one.split}: {one.objects:,} objects in {one.images:,} images; {', '.join(marks)}"
+        if one.objects:
+            yield (
+                f"  median {one.width:.0f} x {one.height:.0f} pixels of the file; by COCO's limits "
+                f"{one.small:.0%} small, {one.large:.0%} large"
+            )
+        if one.tiny:
+            yield (
+                f"  {one.tiny:,} are less than {_FINEST} pixels wide or high at {side} x {side}: "
+                "hardly to be found; a larger --data.image_size helps"
+            )
+
+
+def object_counts(source: BoxSource) -> list[SplitCounts]:
+    """Objects of each split and class."""
+    rows = []
+    for name, split in splits_of(source):
+        counts = np.bincount(split.annotations.labels_M, minlength=len(source.class_names)).tolist()
+        rows.append(SplitCounts(name, len(split), None, dict(zip(source.class_names, counts, strict=True))))
+    return rows
+
+
+def class_lines(rows: Sequence[SplitCounts]) -> Iterator[str]:
+    """A line for each class: its objects in each split."""
+    names = list(rows[0].per_class)
+    width = max(len(name) for name in names)
+    middle = statistics.median(rows[0].per_class.values())
+    for name in names:
+        counts = "  ".join(f"{row.split} {row.per_class[name]:>7,}" for row in rows)
+        rare = "  rare: a tenth of the median class or less" if rows[0].per_class[name] * 10 <= middle else ""
+        yield f"  {name.ljust(width)}  {counts}{rare}"
+
+
+def absent(rows: Sequence[SplitCounts]) -> list[str]:
+    """What is wrong with the counts: classes without objects."""
+    found = []
+    for row in rows:
+        names = [name for name, count in row.per_class.items() if count == 0]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        if names:
+            found.append(f"{row.split}: no objects of {', '.join(names[:5])}{more}")
+    return found
+
+
+def box_complaints(problems: Problems, shown: int) -> list[str]:
+    """What the annotations have that is wrong: kind by kind, with the first of each."""
+    found = []
+    for kind, text in KINDS.items():
+        if count := problems.counts[kind]:
+            examples = problems.examples[kind][:shown]
+            more = f"\n           and {count - len(examples):,} more" if count > len(examples) else ""
+            found.append(f"{count:,} {text}" + "".join(f"\n           {one}" for one in examples) + more)
+    return found
+
+
+def check_sizes(splits: BoxSplits, findings: Findings, problems: Problems) -> None:
+    """Note images whose size is not what their annotation says; only those in doubt are decoded."""
+    turned = {item.name for item in findings.items.get("rotated", [])}
+    for _, split in splits:
+        assert isinstance(split.images, FileImages), "readers hand over files"
+        paths = [split.images.path(index) for index in range(len(split))]
+        for index, size in enumerate(sizes_of(Path(), paths)):
+            said = tuple(split.annotations.sizes_N2[index].tolist())
+            if isinstance(size, DataError) or (size == said and paths[index] not in turned):
+                continue  # what does not decode is among the findings
+            try:
+                read_checked(split.images, split.annotations, index)
+            except DataError as error:
+                problems.pass_on("other_size", error)
+
+
+def as_images(splits: BoxSplits) -> list[tuple[str, Split]]:
+    """The splits as images without labels, for what is looked for in images."""
+    found = []
+    for name, split in splits:
+        assert isinstance(split.images, FileImages), "readers hand over files"
+        found.append((name, Split(split.images, np.zeros(len(split), np.int64))))
+    return found
+
+
+def as_json(facts: Sequence[BoxFacts], problems: Problems) -> dict[str, Any]:
+    """What a program may want to know."""
+    return {
+        "objects": [vars(one) for one in facts],
+        "annotations": {kind: problems.examples.get(kind, []) for kind in KINDS},
+    }
