@@ -14,7 +14,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from netaug.report.looks import LOOKS, color_name
+from netaug.report.looks import LOOKS, color_name, variables
 
 # matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
 INK, GRID, CARD = "#010203", "#040506", "#0a0b0c"
@@ -83,3 +83,12 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
         body = body.replace(color, variable)
     label = html.escape(description, quote=True)
     return Markup(f'<svg class="plot" {view[0]} role="img" aria-label="{label}">{body}')
+
+
+def standalone(svg: Markup) -> str:
+    """An ``<svg>`` element of a page as a file of its own: with the colours it names, on white."""
+    light, _ = variables()
+    names = "--muted: #59616c; --line: #e1e4e8; --card: #fff;"
+    style = f"<style>:root {{ {names} {light} background: #fff; font-family: sans-serif }}</style>"
+    head, body = str(svg).split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{body}\n'

@@ -26,17 +26,19 @@ def tradeoff(arms: Mapping[str, Arm], score: str, found: EqualAccuracy | None = 
         found: Draws how far it is, at equal accuracy, to the second arm from the first; None draws nothing.
     """
     with plot(6.4, 3.9) as (figure, axes):
-        for number, arm in enumerate(arms.values()):
-            _draw(axes, number, arm)
+        for number, (name, arm) in enumerate(arms.items()):
+            _draw(axes, number, name, arm)
         if found is not None and found.saving is not None and found.saving != 0:
             _draw_saving(axes, found)
+        axes.margins(y=0.13)
+        axes.legend(loc="lower right", frameon=False)
         axes.set_xlabel("MACs of an image")
         axes.set_ylabel(f"{score}, %")
         axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
         return as_svg(figure, "tradeoff", f"{score} against MACs at several resolutions, per arm")
 
 
-def _draw(axes: Any, number: int, arm: Arm) -> None:
+def _draw(axes: Any, number: int, name: str, arm: Arm) -> None:
     means = mean_points(list(arm.values()))
     seeds = [{point.resolution: point.score for point in points} for points in arm.values()]
     bars = [
@@ -47,6 +49,7 @@ def _draw(axes: Any, number: int, arm: Arm) -> None:
         [point.macs for point in means],
         [point.score for point in means],
         bars,
+        label=name,
         color=arm_color(number),
         linestyle=line_style(number),
         linewidth=1.9,

@@ -1,0 +1,99 @@
+"""The page of a detector: one self-contained HTML file that asks for nothing from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from netaug.report.detection import examples, tables
+from netaug.report.detection.curves import FEW, precision_recall, with_objects
+from netaug.report.detection.picture import picture
+from netaug.report.detection.results import Results
+from netaug.report.template import page_parts, template
+
+_TEXTS = ("class", "taken for")
+_KINDS = {
+    "best": "Best found",
+    "worst": "Worst",
+    "missed": "Missed",
+}
+_NOTES = {
+    "best": "The highest F1 of an image; of several, the most objects.",
+    "worst": "The lowest F1; of several, the most errors.",
+    "missed": "Of the others, the most objects that nothing was said of.",
+}
+
+
+def render_page(results: Results) -> str:
+    """The page as HTML text; what comes from files is escaped, and its policy lets a browser fetch nothing."""
+    classes = len(results.class_names)
+    labels = with_objects(results.voc)
+    page: str = template("detection.html.jinja").render(
+        title=results.title,
+        headline=f"{results.score[0]} {results.score[1]:.1f} % on {results.split}",
+        sentences=sentences(results),
+        classes=tables.classes_table(results),
+        curves=precision_recall(results.voc),
+        legend=[results.class_names[label] for label in labels] if len(labels) <= FEW else [],
+        matrix=tables.shades(results) if classes <= tables.MOST_CLASSES else [],
+        columns=(*results.class_names, "missed"),
+        confusions=tables.confusions_table(results),
+        threshold=f"{results.threshold:.2f}",
+        galleries=galleries(results),
+        coco=tables.coco_rows(results),
+        facts=list(results.facts.items()),
+        command=escape(results.command),
+        **page_parts() | {"texts": _TEXTS},
+    )
+    return page
+
+
+def write_page(results: Results, path: Path) -> None:
+    """Write :func:`render_page` to a file."""
+    path.write_text(render_page(results), encoding="utf-8")
+
+
+def sentences(results: Results) -> list[str]:
+    """What the numbers say, in words."""
+    said = []
+    best = results.best
+    if best is None:
+        said.append("No object is found by a prediction of its class.")
+    else:
+        said.append(
+            f"Believed from score {best.score:.2f} on, where F1 is best ({100 * best.f1:.1f} %), "
+            f"{100 * best.precision:.1f} % of the predictions are right and {100 * best.recall:.1f} % of the objects "
+            "are found."
+        )
+    known = with_objects(results.voc)
+    if len(known) > 1:
+        ap_C, names = results.voc.ap_C, results.class_names
+        high, low = max(known, key=lambda c: ap_C[c]), min(known, key=lambda c: ap_C[c])
+        said.append(
+            f"Best class: {names[high]} (AP50 {100 * ap_C[high]:.1f} %); "
+            f"weakest: {names[low]} (AP50 {100 * ap_C[low]:.1f} %)."
+        )
+    return said
+
+
+def galleries(results: Results) -> list[dict[str, Any]]:
+    """Example pictures of each kind; a kind without any is left out."""
+    counts = examples.count(results.pairing, results.truth)
+    chosen = examples.choose(counts)
+    found = []
+    for kind, images in (("best", chosen.best), ("worst", chosen.worst), ("missed", chosen.missed)):
+        shown = [(_caption(counts, image), results.name(image), _drawn(results, image)) for image in images]
+        if shown:
+            found.append({"title": _KINDS[kind], "note": _NOTES[kind], "pictures": shown})
+    return found
+
+
+def _caption(counts: examples.Counts, image: int) -> str:
+    return f"{counts.right_N[image]} right, {counts.wrong_N[image]} wrong, {counts.missed_N[image]} not found"
+
+
+def _drawn(results: Results, image: int) -> Markup:
+    marks = examples.marks(image, results.pairing, results.truth, results.class_names)
+    return picture(results.read(image), marks, f"{results.name(image)} with its boxes")

@@ -1,0 +1,122 @@
+"""The tables of a detector's page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from netaug.compare.numbers import NONE
+from netaug.detect.coco import NUMBERS
+from netaug.detect.operating import best_operating
+from netaug.report.cells import Cell, Table
+from netaug.report.detection.results import Results
+
+MOST_CLASSES = 25
+"""Classes up to which what is taken for what is shown as a matrix."""
+_MOST_CONFUSIONS = 20
+_NAMES = {
+    "AP": "AP, overlap 0.50 to 0.95",
+    "AP50": "AP at overlap 0.50",
+    "AP75": "AP at overlap 0.75",
+    "APs": "AP of small objects, up to 32² pixels",
+    "APm": "AP of medium objects, up to 96² pixels",
+    "APl": "AP of large objects",
+    "AR1": "recall with 1 prediction an image",
+    "AR10": "recall with 10 predictions an image",
+    "AR100": "recall with 100 predictions an image",
+    "ARs": "recall of small objects",
+    "ARm": "recall of medium objects",
+    "ARl": "recall of large objects",
+}
+
+
+@dataclass(frozen=True)
+class Shade:
+    """A cell of the matrix.
+
+    Args:
+        count: How many.
+        share: Of its row, in percent; None of an empty row.
+        right: Whether it is on the diagonal.
+    """
+
+    count: int
+    share: float | None
+    right: bool
+
+
+def percent(share: float, digits: int = 1) -> Cell:
+    """A share in [0, 1] in percent; a dash where there is none."""
+    return Cell(NONE) if math.isnan(share) else Cell(f"{100 * share:.{digits}f}", share)
+
+
+def classes_table(results: Results) -> Table:
+    """A row per class: objects, average precisions, and the score from which it is best believed."""
+    headers = ("class", "objects", "AP50 %", "AP %", "best F1 %", "from score", "precision %", "recall %")
+    rows = []
+    for label, name in enumerate(results.class_names):
+        curve = results.voc.curves[label]
+        best = best_operating([curve])
+        rows.append(
+            (
+                Cell(name, name),
+                Cell(f"{curve.objects:,}", curve.objects),
+                percent(results.voc.ap_C[label]),
+                percent(results.coco.ap_C[label]),
+                percent(best.f1 if best else math.nan),
+                Cell(f"{best.score:.2f}", best.score) if best else Cell(NONE),
+                percent(best.precision if best else math.nan),
+                percent(best.recall if best else math.nan),
+            )
+        )
+    return Table(headers, tuple(rows))
+
+
+def coco_rows(results: Results) -> list[tuple[str, str]]:
+    """COCO's twelve numbers with their names."""
+    return [
+        (_NAMES[name], f"{percent(results.coco.numbers[name]).text} %".replace(f"{NONE} %", NONE))
+        for name in NUMBERS
+    ]
+
+
+def shades(results: Results) -> list[tuple[str, list[Shade]]]:
+    """The matrix row by row: what it is, and what it is taken for; the last column is missed, the last row nothing."""
+    totals = results.matrix.sum(axis=1)
+    names = (*results.class_names, "nothing there")
+    return [
+        (
+            names[row],
+            [
+                Shade(int(count), 100 * count / totals[row] if totals[row] else None, row == column)
+                for column, count in enumerate(results.matrix[row])
+            ],
+        )
+        for row in range(len(names))
+    ]
+
+
+def confusions_table(results: Results) -> Table:
+    """Of many classes: the objects most often taken for another class."""
+    classes = len(results.class_names)
+    wrong = results.matrix[:classes, :classes].copy()
+    np.fill_diagonal(wrong, 0)
+    totals = results.matrix[:classes].sum(axis=1)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    rows = []
+    for place in order.tolist():
+        is_, said = divmod(place, classes)
+        count = int(wrong[is_, said])
+        if count:
+            names = results.class_names
+            rows.append(
+                (
+                    Cell(names[is_], names[is_]),
+                    Cell(names[said], names[said]),
+                    Cell(f"{count:,}", count),
+                    percent(count / totals[is_]),
+                )
+            )
+    return Table(("class", "taken for", "times", "% of its objects"), tuple(rows))
