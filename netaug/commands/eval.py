@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.commands.detection_report import prepare, write_detection_report
 from netaug.commands.eval_curve import evaluate_comparison, is_comparison
 from netaug.commands.evaluation import SETTINGS, shown_mean
 from netaug.commands.widths import (
@@ -28,6 +31,7 @@ _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
 netaug eval runs/demo-digits-netaug-seed0 --widths base widest draws:4 macs:2.0x
 netaug eval runs/voc --resolution 256 320 416
+netaug eval runs/voc --report page
 netaug eval model.safetensors --data.name folder --data.root DIR"""
 
 _FURTHER = {"ap": ("ap50", "ap75")}
@@ -38,7 +42,7 @@ def run(words: list[str]) -> None:
     """Print how good a trained network is."""
     parser = new_parser(
         "eval",
-        "RUN|WEIGHTS|COMPARISON [--resolution SIDE ...] [--widths NETWORK ...] [--data.key VALUE ...]",
+        "RUN|WEIGHTS|COMPARISON [--resolution SIDE ...] [--widths NETWORK ...] [--report DIR] [--data.key VALUE ...]",
         "Measures top-1, or average precision of a detector, on the evaluation images: of the run's own data, or of\n"
         "the data given. With --resolution, on inputs of other sizes; with --widths, of networks of other widths,\n"
         "which a NetAug run has trained along. Of a comparison's folder --resolution measures all runs, and says how\n"
@@ -60,10 +64,17 @@ def run(words: list[str]) -> None:
         default=None,
         help="Sides of the input in pixels, each measured; a detector's are multiples of 32.",
     )
+    parser.add_argument(
+        "--report",
+        type=str,
+        default=None,
+        help="Of a detector: folder for a page with pictures, curves and confusions, and for COCO's results.",
+    )
     add_images(parser, "the batch norms of other widths")
     add_settings(parser, SETTINGS)
     arguments, given = parse(parser, words, SETTINGS)
     images = check_images(arguments.images, given=arguments.widths is not None)
+    _check_report(arguments)
     if arguments.widths is not None:
         if arguments.resolution is not None:
             raise ConfigError(
@@ -80,7 +91,19 @@ def run(words: list[str]) -> None:
     elif arguments.resolution is not None:
         _eval_sides(Path(arguments.run), arguments.resolution, given)
     else:
-        _eval_one(Path(arguments.run), given)
+        _eval_one(Path(arguments.run), given, None if arguments.report is None else Path(arguments.report))
+
+
+def _check_report(arguments: Any) -> None:
+    """A page is of one network at one size of its input."""
+    others = {"--widths": arguments.widths, "--resolution": arguments.resolution}
+    for name, value in others.items():
+        if arguments.report is not None and value is not None:
+            raise ConfigError(
+                f"--report is a page about one measurement, and {name} asks for several.",
+                got=f"--report and {name}",
+                fix="leave one of them out; --data.image_size SIDE gives the page of another resolution",
+            )
 
 
 def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> None:
@@ -100,11 +123,13 @@ def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> 
     print_table(bench, rows)
 
 
-def _eval_one(place: Path, given: list[str]) -> None:
-    """Print how good the network of a run folder or weights file is."""
+def _eval_one(place: Path, given: list[str], report: Path | None) -> None:
+    """Print how good the network of a run folder or weights file is; write the page of a detector."""
     from netaug.commands.measuring import open_network
 
     network = open_network(place, _config(place, given))
+    if report is not None:
+        prepare(report, network.card)
     found = network.measure()
     info, score = found.info, found.score
     shown = {name: found.metrics[name] for name in _FURTHER.get(score, ()) if name in found.metrics}
@@ -113,6 +138,9 @@ def _eval_one(place: Path, given: list[str]) -> None:
         f"{score_name(score)} {found.metrics[score]:.2f} %{shown_mean(found.metrics.get('mean_per_class'))}{others}  "
         f"loss {found.metrics['loss']:.4f}  n {info.val_size:,}  split {info.val_split} of {info.name}"
     )
+    if report is not None:
+        command = shlex.join(["netaug", "eval", str(place), *given, "--report", str(report)])
+        print(f"written: {', '.join(map(str, write_detection_report(found, place, command, report)))}")
 
 
 def _eval_sides(place: Path, sides: list[int], given: list[str]) -> None:

@@ -43,6 +43,7 @@ def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]
         RunFolderError: The comparison has no finished run.
     """
     from netaug.compare.equal_accuracy import equal_accuracy
+    from netaug.report.svg import standalone
     from netaug.report.tradeoff import tradeoff
 
     score, curves = measure_runs(folder, sides, given)
@@ -57,7 +58,9 @@ def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]
     text = "\n".join([*_table(ordered, name), *_sentences(found, reference, name)])
     print(text)
     first = found[next(iter(found))] if len(found) == 1 else None
-    for path, content in zip(FILES, (None, str(tradeoff(ordered, name, first)), text + "\n"), strict=True):
+    for path, content in zip(
+        FILES, (None, standalone(tradeoff(ordered, name, first)), text + "\n"), strict=True
+    ):
         if content is not None:
             (folder / path).write_text(content, encoding="utf-8")
     _write_csv(folder / FILES[0], ordered, score)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import RunConfig
-from netaug.data import DataInfo, Normalizer, build_data
+from netaug.data import Data, DataInfo, Normalizer, build_data
 from netaug.detect.settings import check_side
-from netaug.evaluate import evaluate
+from netaug.evaluate import added, collected, measure
 from netaug.profile import profile
 from netaug.tasks.choose import choose_task
 from netaug.train.card import ModelCard, load_weights
@@ -30,14 +30,21 @@ class Measurement:
         macs: Multiply-accumulates for one image.
         score: Name of the metric that results are reported in.
         metrics: By name; accuracies and precisions in percent.
-        info: What was measured on.
+        data: What was measured on.
+        rows: What a detector found in it, float64 ``[K, 7]``; None of a classifier.
     """
 
     side: int
     macs: int
     score: str
     metrics: dict[str, float]
-    info: DataInfo
+    data: Data
+    rows: Tensor | None = None
+
+    @property
+    def info(self) -> DataInfo:
+        """The facts of the data."""
+        return self.data.info
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,10 @@ class TrainedNetwork:
         check_fits(self.model, card.name, example, card.num_classes)
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
         task = choose_task(config, data)
-        metrics = evaluate(self.model, data.val, normalizer, task)
-        return Measurement(size, profile(self.model, example).macs, task.score, metrics, data.info)
+        found = list(measure(self.model, data.val, normalizer, task))
+        rows = collected(found)
+        metrics = task.judged(added([one.sums for one in found]), rows)
+        return Measurement(size, profile(self.model, example).macs, task.score, metrics, data, rows)
 
 
 def open_network(place: Path, config: RunConfig) -> TrainedNetwork:

@@ -114,6 +114,7 @@ class BoxEvalLoader:
     """
 
     def __init__(self, split: BoxSplit, side: int, *, batch_size: int, loading: Loading) -> None:
+        self.split = split
         dataset = BoxDataset(split, None, skip_errors=loading.skip_errors)
         self._sampler = OrderedBatches(len(split), batch_size, loading.share)
         keys = _Keys(self._sampler, Sides((side,), 0), None)

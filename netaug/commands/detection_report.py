@@ -1,0 +1,85 @@
+"""What `netaug eval --report` writes of a detector: a page, and what was found as COCO's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netaug.errors import ConfigError
+
+if TYPE_CHECKING:
+    from netaug.commands.measuring import Measurement
+    from netaug.train.card import ModelCard
+
+PAGE, RESULTS = "detection.html", "detections.json"
+
+
+def prepare(folder: Path, card: ModelCard) -> None:
+    """Make the folder, before anything is measured.
+
+    Raises:
+        ConfigError: The network is no detector.
+        RunFolderError: The folder cannot be made.
+    """
+    from netaug.train.files import cannot_write
+
+    if not card.detects:
+        raise ConfigError(
+            "--report is a page about a detector.",
+            got=f"{card.name}, which names whole images",
+            fix="leave it out; `netaug compare` makes pages about any network",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def write_detection_report(found: Measurement, place: Path, command: str, folder: Path) -> list[Path]:
+    """Write page and results.
+
+    Args:
+        found: What was measured, of a detector.
+        place: The run folder or weights file.
+        command: The command line that writes it again.
+        folder: Where to, made by :func:`prepare`.
+
+    Returns:
+        The files.
+    """
+    from netaug.compare.numbers import si
+    from netaug.data.detection.loaders import BoxEvalLoader
+    from netaug.data.image import decode_file
+    from netaug.detect.coco import coco_entries, write_entries
+    from netaug.report.detection import Results, write_page
+    from netaug.scores import score_name
+    from netaug.tasks.detect import in_order
+
+    info, truth, loader = found.info, found.data.truth, found.data.val
+    assert isinstance(loader, BoxEvalLoader)
+    assert truth is not None
+    assert found.rows is not None
+    images = loader.split.images
+    rows_K7 = in_order(found.rows)
+    results = Results(
+        title=place.name or str(place),
+        split=f"{info.val_split} of {info.name}, {info.val_size:,} images",
+        rows_K7=rows_K7,
+        truth=truth,
+        class_names=info.class_names,
+        score=(score_name(found.score), found.metrics[found.score]),
+        name=lambda image: Path(images.path(image)).name,
+        read=lambda image: decode_file(images.path(image), 3),
+        facts={
+            "network": str(place),
+            "input": f"{found.side} x {found.side} pixels",
+            "MACs of an image": si(found.macs),
+            "loss": f"{found.metrics['loss']:.4f}",
+            "objects that count": f"{int((~(truth.difficult_M | truth.crowd_M)).sum()):,}",
+            "predictions judged": f"{len(rows_K7):,}",
+        },
+        command=command,
+    )
+    write_page(results, folder / PAGE)
+    write_entries(coco_entries(rows_K7, truth.ids_N, truth.category_ids_C), folder / RESULTS)
+    return [folder / PAGE, folder / RESULTS]
