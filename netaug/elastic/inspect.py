@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Inspection:
         drawn: Mean over draws while every kind of group is augmented.
         drawn_late: Mean over draws after ``width_until``, and not before ``start``.
         drawn_most: The draw of either phase with the most MACs.
+        cost: Mean MACs of all passes of a step over the training, as a multiple of the base network's.
         config: The settings it was made with.
     """
 
@@ -52,6 +54,7 @@ class Inspection:
     drawn: Counts
     drawn_late: Counts
     drawn_most: Counts
+    cost: float
     config: AugmentConfig
 
     def render(self, *, members: bool = False) -> Group:
@@ -63,6 +66,9 @@ class Inspection:
         return Group(
             self._counts_table(),
             *self._limit_lines(),
+            Text(
+                f"a training with NetAug takes {self.cost:.2f}x the MACs of one without, for as many epochs"
+            ),
             Text(),
             self._groups_table(members),
             *self._frozen_lines(),
@@ -148,8 +154,24 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
         drawn=_mean(early),
         drawn_late=_mean(late),
         drawn_most=max(early + late, key=lambda counts: counts.macs),
+        cost=_cost(supernet, draws),
         config=supernet.config,
     )
+
+
+def _cost(supernet: Supernet, draws: int) -> float:
+    """Mean MACs of a step beside those of a base pass, from ``draws`` networks of each phase of the schedule."""
+    config, base = supernet.config, supernet.macs({})
+    share = config.draws * config.batch_share / config.augment_every
+    cuts = sorted({0.0, config.start, config.width_until, config.expand_until, 1.0})
+    cost = 1.0
+    for begin, end in itertools.pairwise(cuts):
+        progress = (begin + end) / 2
+        if base and supernet.widens(0, progress):
+            drawn = [supernet.sample(step, progress) for step in range(draws)]
+            macs = sum(supernet.macs(widths, resolution=config.resolution) for widths in drawn) / draws
+            cost += (end - begin) * share * macs / base
+    return cost
 
 
 def describe(

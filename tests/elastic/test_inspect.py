@@ -51,3 +51,18 @@ def test_a_network_in_which_nothing_widens_can_be_inspected() -> None:
     text = str(describe(torch.nn.Linear(3, 5), torch.randn(4, 3)))
     assert "1 of 1 groups keep their width" in text
     assert "output of the network" in text
+
+
+def test_the_cost_of_a_training_is_what_its_passes_add_up_to() -> None:
+    """Reference: every pass of 600 steps, with half the batch, three quarters of the side, every third step."""
+    config = AugmentConfig(
+        start=0.25, augment_every=3, draws=2, batch_share=0.5, resolution=0.75, expand_until=0.9
+    )
+    supernet = augment(tiny.build("inverted"), tiny.images(), config)
+    steps, macs = 600, 0.0
+    for step in range(steps):
+        for pass_ in supernet.passes(step, step / steps):
+            macs += pass_.share * supernet.macs(pass_.widths, resolution=pass_.resolution)
+    found = inspect(supernet)
+    assert found.cost == pytest.approx(macs / steps / supernet.macs({}), rel=0.05)
+    assert f"takes {found.cost:.2f}x the MACs of one without" in str(found)

@@ -22,7 +22,7 @@ from netaug import AugmentConfig
 from netaug.config import TrainConfig
 from netaug.data.batch import ClassificationBatch, Normalizer
 from netaug.elastic import Pass, Supernet
-from netaug.tasks.base import Task
+from netaug.tasks.base import Losses, Task
 from netaug.train.loop import Trainer
 from netaug.train.tally import Tally
 from tests.train.fakes import fake_data
@@ -108,16 +108,16 @@ def gradients(supernet: Supernet) -> dict[str, Tensor]:
     return {n: p.grad.clone() for n, p in supernet.named_parameters() if p.grad is not None}
 
 
-class _Criterion(Task):
+class _Criterion(Task[Tensor, ClassificationBatch]):
     """An example's loss, and no metrics."""
 
     def __init__(self, criterion: Criterion) -> None:
-        self.loss = criterion  # type: ignore[method-assign]
+        self._criterion = criterion
 
-    def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
-        raise AssertionError("hidden by the criterion")
+    def losses(self, outputs: Tensor, targets: Tensor) -> Losses:
+        return Losses(self._criterion(outputs, targets))
 
-    def sums(self, outputs: Tensor, labels_N: Tensor, loss: Tensor) -> Tensor:
+    def sums(self, outputs: Tensor, targets: Tensor, losses: Losses) -> Tensor:
         return torch.zeros(1)
 
     def metrics(self, sums: Tensor) -> dict[str, float]:
