@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.errors import ConfigError, RunFolderError
+from netaug.errors import RunFolderError
 
 _ABOUT = """\
 Writes the pages of a comparison's folder anew, without training: report.html, report.md, compare.csv, arms.csv,
@@ -48,22 +47,9 @@ def _of_comparison(folder: Path) -> None:
     from netaug.compare.reread import command_of, reread
     from netaug.compare.settle import settled
 
-    words = command_of(folder)
-    try:
-        request = replace(asked(words), out=folder, overwrite=False)
-        request = replace(request, plan=settled(request)) if request.plan else request
-    except ConfigError as error:
-        raise ConfigError(
-            f"what the comparison in '{folder}' was asked cannot be read again: {error.where}",
-            got=shlex.join(["netaug", "compare", *words]),
-            allowed=error.allowed,
-            fix="run `netaug report` in the folder in which the comparison was started, with its plan unchanged",
-        ) from error
-    found = reread(request)
-    try:
-        write_outcome(found.comparison)
-    except OSError as error:
-        raise RunFolderError(f"the pages cannot be written into '{folder}'.", got=error) from error
+    request = replace(asked(command_of(folder)), out=folder, overwrite=False)
+    found = reread(replace(request, plan=settled(request)) if request.plan else request)
+    write_outcome(found.comparison)
     print(found.comparison.verdict.headline)
     if found.missing:
         count = "1 run" if len(found.missing) == 1 else f"{len(found.missing)} runs"

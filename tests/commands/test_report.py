@@ -63,14 +63,6 @@ def test_a_folder_without_anything_is_a_mistake(
     assert str(folder) in capsys.readouterr().err
 
 
-def test_a_plan_that_is_gone_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "compare.json").write_text(json.dumps({"command": "netaug compare mine.yaml --seeds 2"}))
-    assert main(["report", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert "netaug compare mine.yaml --seeds 2" in said
-    assert "in which the comparison was started" in said
-
-
 def test_a_run_of_a_detector_that_is_not_over_has_a_page(tmp_path: Path) -> None:
     line = {
         "epoch": 0,

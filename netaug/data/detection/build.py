@@ -65,8 +65,9 @@ def build_detection_data(
     source = read_source(config, problems)
     train, val, val_split = select(source, config)
     anchors = find_anchors(train.annotations, detect, side)
-    sides = (detect.sizes or (side,)) if config.augment == "detection" else (side,)
-    largest = max(sides) * max(1.0, detect.scale[1] if config.augment == "detection" else 1.0)
+    augmented = config.augment == "detection"
+    sides = detect.sizes or (side,)
+    largest = max(sides) * (max(1.0, detect.scale[1]) if augmented else 1.0)
     train, val = into_memory(train, val, math.ceil(largest), side, config, problems)
     problems.say()
     mean, std = normalisation(IMAGENET_MEAN, IMAGENET_STD, 3, config)
@@ -92,7 +93,7 @@ def build_detection_data(
         info,
         BoxTrainLoader(
             train,
-            augment if config.augment == "detection" else None,
+            augment if augmented else None,
             Sides(sides, seed),
             batch_size=config.batch_size,
             seed=seed,

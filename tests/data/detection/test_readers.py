@@ -268,3 +268,14 @@ def test_a_lone_image_may_be_tiny(tmp_path: Path):
     )
     data = build(tmp_path, "voc")
     assert next(iter(data.val)).targets.boxes_M4.tolist() == [[0, 0, 96, 96]]
+
+
+def test_parts_of_an_object_are_not_objects(tmp_path: Path):
+    """VOC2012 has heads and hands, with boxes of their own, inside of persons."""
+    part = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>"
+    whole = voc_object("cat", (5, 6, 20, 30))
+    nested = whole.replace("<object>", f"<object>{part}")
+    make_voc(tmp_path, {"train": ["a"], "val": ["b", "c"]}, {"b": [nested], "c": [whole]})
+    found = truth(build(tmp_path, "voc"))
+    assert found.boxes_M4.tolist() == [[4, 5, 20, 30]] * 2
+    assert found.labels_M.tolist() == [0, 0]
