@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,8 +85,8 @@ class Collected:
                     "id": len(self.annotations) + 1,
                     "image_id": number,
                     "category_id": label + 1,
-                    "bbox": [left, top, right - left, bottom - top],
-                    "area": (right - left) * (bottom - top),
+                    "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
+                    "area": round((right - left) * (bottom - top), 2),
                     "iscrowd": 0,
                     "score": score,
                 }
@@ -97,7 +97,13 @@ class Collected:
         """COCO's JSON: images, categories from 1 in the order of the classes, annotations with scores."""
         categories = [{"id": number, "name": name} for number, name in enumerate(self.card.class_names, 1)]
         content = {"images": self.images, "categories": categories, "annotations": self.annotations}
-        return json.dumps(content, indent=1) + "\n"
+        parts = (f'"{name}": {lines_of(entries)}' for name, entries in content.items())
+        return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def lines_of(entries: Sequence[Mapping[str, Any]]) -> str:
+    """JSON of a list, an entry per line."""
+    return "[\n" + ",\n".join(map(json.dumps, entries)) + "\n]" if entries else "[]"
 
 
 def objects_of(found: Found) -> list[tuple[int, float, tuple[float, float, float, float]]]:

@@ -64,9 +64,9 @@ def pair_up(rows_K7: Doubles, truth: Annotations, *, score: float = 0.25, iou: f
 def _near(rows_K7: Doubles, truth: Annotations, iou: float) -> list[tuple[int, int]]:
     """Pairs of prediction and object that overlap enough: predictions in order, for each the best object first."""
     pieces = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    boxes_M4 = truth.boxes_M4.astype(np.float64)
+    boxes_K4, boxes_M4 = np.ascontiguousarray(rows_K7[:, BOX]), truth.boxes_M4.astype(np.float64)
     for predictions, objects in pairs_within(rows_K7[:, IMAGE].astype(np.int64), truth.owners):
-        overlap = pair_iou(rows_K7[predictions][:, BOX], boxes_M4[objects])
+        overlap = pair_iou(boxes_K4[predictions], boxes_M4[objects])
         near = overlap >= iou
         pieces.append((predictions[near], objects[near], overlap[near]))
     predictions, objects, overlap = (np.concatenate(parts) for parts in zip(*pieces, strict=True))

@@ -42,9 +42,13 @@ def draw_boxes(
     draw = ImageDraw.Draw(picture)
     side = max(picture.size)
     line, font = max(1, round(side / 320)), ImageFont.load_default(max(11, round(side / 42)))
-    for box, label, text in reversed(list(zip(boxes_K4.tolist(), labels, texts, strict=True))):
-        color = class_color(label)
+    shown = [
+        (box, text, class_color(label))
+        for box, label, text in zip(boxes_K4.tolist(), labels, texts, strict=True)
+    ]
+    for box, _, color in reversed(shown):
         draw.rectangle(_whole(box), outline=color, width=line)
+    for box, text, color in reversed(shown):  # over all lines, so that none crosses a name
         _write(draw, picture.size, box, text, color, font)
     return picture
 
