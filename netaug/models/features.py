@@ -109,9 +109,9 @@ def _of_timm(name: str, in_chans: int, options: Mapping[str, object]) -> tuple[n
     options = {**options, "features_only": True}
     plain = {**options, "pretrained": False} if "pretrained" in options else options
     with torch.device("meta"):  # only to ask what maps there are
-        found = _feature_info(_create(name, in_chans, plain), name)
-    taps = _last_of_each(name, found)
-    network = _create(name, in_chans, {**options, "out_indices": tuple(taps)})
+        numbers, strides = _maps(_create(name, in_chans, plain), name)
+    taps = tuple(numbers[tap] for tap in _last_of_each(name, strides))
+    network = _create(name, in_chans, {**options, "out_indices": taps})
     return network, _map_channels(network, name, in_chans)
 
 
@@ -119,9 +119,11 @@ def _create(name: str, in_chans: int, options: Mapping[str, Any]) -> nn.Module:
     return create_model(name, in_chans=in_chans, **options)
 
 
-def _feature_info(network: nn.Module, name: str) -> list[int]:
+def _maps(network: nn.Module, name: str) -> tuple[list[int], list[int]]:
+    """Numbers and strides of the maps that one of timm's networks offers; not all start to count at the first."""
     try:
-        return list(network.feature_info.reduction())  # type: ignore[union-attr, operator]
+        info: Any = network.feature_info
+        return list(info.out_indices), list(info.reduction())
     except AttributeError as error:
         raise ModelError(
             f"{name!r} cannot be the backbone of a detector: {describe(error)}",

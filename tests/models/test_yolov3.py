@@ -28,7 +28,7 @@ def test_the_papers_multiply_accumulates(classes, sides, millions):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenetv2-0.35", "mcunet", "timm:mobilenetv3_small_050", "timm:test_byobnet"]
+    "name", ["mobilenetv2-0.35", "mcunet", "timm:mobilenetv3_small_050", "timm:test_byobnet", "timm:dla46_c"]
 )
 def test_three_maps_of_the_strides(name):
     model = create_model(f"yolov3:{name}", num_classes=2, in_chans=1)
