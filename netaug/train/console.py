@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from netaug.durations import duration
 from netaug.scores import score_name
-from netaug.train.tally import EpochRecord, Tally
+from netaug.train.records import EpochRecord
+from netaug.train.tally import Tally
 
 _REFRESH_SECONDS = 0.25
 

@@ -14,9 +14,10 @@ from netaug.data.batch import DataInfo
 from netaug.train.build import make_card
 from netaug.train.console import TrainingConsole
 from netaug.train.loop import Trainer
+from netaug.train.records import EpochRecord
 from netaug.train.resume import fingerprint
 from netaug.train.runlog import RunFolder
-from netaug.train.tally import EpochRecord, Tally
+from netaug.train.tally import Tally
 from netaug.train.tracking import Tracking
 
 

@@ -28,10 +28,11 @@ from netaug.train.layers import layer_scales
 from netaug.train.network import BaseOnly, Network
 from netaug.train.optim import make_optimizer, set_learning_rate
 from netaug.train.pieces import Preparation
+from netaug.train.records import EpochRecord
 from netaug.train.schedule import Schedule
 from netaug.train.skipping import Skips
 from netaug.train.spikes import LossLog
-from netaug.train.tally import EpochRecord, Tally, further
+from netaug.train.tally import Tally
 from netaug.train.updates import Updates, parts
 from netaug.train.validation import validate
 
@@ -166,24 +167,15 @@ class Trainer:
             start = time.perf_counter()
             validated = self._validate(epoch)
             self.epochs_done, self._tally = epoch + 1, None
-            yield EpochRecord(
-                epoch=epoch,
-                train_loss=total.metrics["loss"],
-                train_top1=total.metrics.get("top1"),
-                val_loss=validated.get("loss"),
-                val_top1=validated.get("top1"),
+            yield EpochRecord.of(
+                epoch,
+                tally,
+                total,
+                validated,
                 lr=self.lr((epoch + 1) * steps - 1),
-                seconds=tally.seconds,
-                val_seconds=time.perf_counter() - start if validated else 0.0,
-                images_per_second=total.images / tally.seconds,
                 steps=steps,
-                train_macs=total.macs,
-                widths=tally.widths(),
-                val_mean_per_class=validated.get("mean_per_class"),
-                **tally.gradients(),
+                val_seconds=time.perf_counter() - start if validated else 0.0,
                 score=self.task.score,
-                train_metrics=further(total.metrics),
-                val_metrics=further(validated),
             )
 
     @property

@@ -33,12 +33,13 @@ from netaug.train.loop import Trainer
 from netaug.train.network import Network
 from netaug.train.optim import check_optimizer
 from netaug.train.pieces import Preparation
+from netaug.train.records import EpochRecord
 from netaug.train.resume import check_same_data, check_same_run, notice_decoder
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
 from netaug.train.summary import summarize
 from netaug.train.syncing import check_syncing, synchronize
-from netaug.train.tally import EpochRecord, Tally
+from netaug.train.tally import Tally
 from netaug.train.tracking import check_trackers, open_tracking
 
 

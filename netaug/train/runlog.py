@@ -25,7 +25,7 @@ from netaug.train.card import ModelCard, save_weights
 from netaug.train.checkpoints import Checkpoints
 from netaug.train.files import append_line, write_atomic
 from netaug.train.lock import NAME as LOCK
-from netaug.train.tally import EpochRecord
+from netaug.train.records import EpochRecord
 from netaug.weights.files import weights_file
 
 

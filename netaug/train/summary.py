@@ -9,7 +9,7 @@ from netaug.config import RunConfig
 from netaug.profile import Profile
 from netaug.train.advice import advise
 from netaug.train.loop import Trainer
-from netaug.train.tally import EpochRecord
+from netaug.train.records import EpochRecord
 
 
 def summarize(

@@ -12,7 +12,8 @@ from netaug.config import RunConfig
 from netaug.errors import first_line
 from netaug.recipes.loader import to_mapping
 from netaug.train.loop import Trainer
-from netaug.train.tally import EpochRecord, Tally
+from netaug.train.records import EpochRecord
+from netaug.train.tally import Tally
 from netaug.train.tracking_tensorboard import TensorBoardTracker, import_tensorboard
 from netaug.train.tracking_wandb import WandbTracker, import_wandb
 

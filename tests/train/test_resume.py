@@ -28,11 +28,12 @@ from netaug.train.checkpoints import Checkpoints
 from netaug.train.lock import RunLock
 from netaug.train.loop import Trainer
 from netaug.train.network import BaseOnly, Network
+from netaug.train.records import EpochRecord
 from netaug.train.resume import differences, notice_decoder
 from netaug.train.run import RunResult, train
 from netaug.train.runlog import RunFolder, read_config
 from netaug.train.stopping import Stopped, StopRequests
-from netaug.train.tally import EpochRecord, Tally
+from netaug.train.tally import Tally
 from tests import tiny
 from tests.train.fakes import trainer
 
