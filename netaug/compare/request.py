@@ -86,7 +86,7 @@ class CompareRequest:
 
     def _check_overrides(self) -> None:
         tuned = {key for key, values in self.further_grid if len(values) > 1}
-        setters = {key: arm.name for arm in self.arms for key in arm.fixed}
+        setters = {key: arm.name for arm in reversed(self.arms) for key in arm.fixed}
         for key in override_keys(self.overrides):
             fix = _OWN_KEYS.get(key)
             if key in setters:

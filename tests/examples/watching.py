@@ -94,13 +94,15 @@ def watched() -> Iterator[Watch]:
         watch.updates[-1].gradients = gradients(watch.supernet)
 
     hook = register_optimizer_step_post_hook(stepped)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(netaug, "augment", watched_augment)
-        patch.setattr(Supernet, "passes", watched_passes)
-        patch.setattr(Pass, "take", watched_take)
-        patch.setattr(Supernet, "sort_channels", watched_sort)
-        yield watch
-    hook.remove()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(netaug, "augment", watched_augment)
+            patch.setattr(Supernet, "passes", watched_passes)
+            patch.setattr(Pass, "take", watched_take)
+            patch.setattr(Supernet, "sort_channels", watched_sort)
+            yield watch
+    finally:  # of a test that fails too: it would watch all others of its process
+        hook.remove()
 
 
 def gradients(supernet: Supernet) -> dict[str, Tensor]:
