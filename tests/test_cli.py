@@ -23,6 +23,7 @@ from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import DataConfig, ModelConfig
 from netaug.data import DataInfo, build_data
 from netaug.errors import DataError
+from netaug.tasks import ClassificationTask
 from netaug.train.build import make_card
 
 TRAIN = ["train", "demo/digits", "--data.limit", "192", "--train.epochs", "2", "--train.threads", "1"]
@@ -182,16 +183,14 @@ def test_a_run_that_exists_is_not_touched(capsys: pytest.CaptureFixture[str], ru
 def test_eval_measures_exactly_what_the_last_epoch_did(
     capsys: pytest.CaptureFixture[str], run: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    import netaug.commands.measuring as measuring
-
     found: list[dict[str, float]] = []
-    real = measuring.evaluate
+    judged = ClassificationTask.judged
 
-    def spy(*arguments: object) -> dict[str, float]:
-        found.append(real(*arguments))  # type: ignore[arg-type]
+    def spy(self: ClassificationTask, *arguments: object) -> dict[str, float]:
+        found.append(judged(self, *arguments))  # type: ignore[arg-type]
         return found[-1]
 
-    monkeypatch.setattr(measuring, "evaluate", spy)
+    monkeypatch.setattr(ClassificationTask, "judged", spy)
     words = [str(run)] if by == "run" else [str(run / "model.safetensors"), "--data.name", "digits"]
     assert main(["eval", *words]) == 0
     summary = json.loads((run / "summary.json").read_text())
