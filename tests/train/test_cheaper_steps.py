@@ -213,3 +213,30 @@ def test_passes_of_several_draws_are_numbered_and_the_last_one_ends_the_step() -
     supernet = augment(tiny.build("inverted"), tiny.images(), limited)
     drawn = [supernet.macs(supernet.sample(step, 0.0, number)) for step in range(20) for number in range(2)]
     assert max(drawn) <= 1.5 * supernet.macs({}) < supernet.macs(supernet.plan.widest)
+
+
+class _StoppedError(Exception):
+    """Ends a training between two steps."""
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_a_training_goes_on_to_the_same_bits(stopped_after: int) -> None:
+    """Which steps are augmented, and with what, depends on their number alone."""
+    settings = {"augment_every": 2, "start": 0.2, "draws": 2, "batch_norm": "shared", "base_pass": False}
+
+    def stop(epoch: int, done: int, tally: Tally) -> None:
+        if first.steps_done == stopped_after:
+            raise _StoppedError
+
+    left_alone, first, second = (started("inverted", **settings) for _ in range(3))
+    records = list(left_alone.fit())
+    with pytest.raises(_StoppedError):
+        list(first.fit(stop))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    again = list(second.fit())
+    assert again[-1].train_loss == records[-1].train_loss
+    assert again[-1].widths == records[-1].widths
+    state = left_alone.network.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in second.network.state_dict().items())
+    started_as = started("inverted", **settings).network.state_dict()
+    assert any(not torch.equal(tensor, state[name]) for name, tensor in started_as.items() if "added" in name)

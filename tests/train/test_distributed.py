@@ -24,6 +24,7 @@ WORDS = (
     ),
     *("--train.device=cpu", "--train.threads=1"),
 )
+IN_PARTS = ("--train.accumulate=4", "--netaug.batch_norm=shared", "--netaug.draws=2")
 WITHOUT_NORM = ("--model.name=tests.train.ranks:without_norm", "--model.options={}")
 
 
@@ -71,7 +72,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     (folder / "taken" / "file").write_text("mine")
     found.do(
         *(job(folder, f"plain{size}", size, *WITHOUT_NORM, "--netaug.augment_every=2") for size in SIZES),
-        *(job(folder, f"parts{size}", size, "--train.accumulate=4") for size in SIZES),
+        *(job(folder, f"parts{size}", size, *IN_PARTS) for size in SIZES),
         job(folder, "three", 3),
         job(folder, "taken", 2),
     )
@@ -119,7 +120,7 @@ def test_there_is_one_reduction_a_step(runs: Runs) -> None:
 
 
 def test_parts_of_a_batch_are_the_same_in_any_number_of_processes(runs: Runs) -> None:
-    """With batch norm: the first step's gradients, and the running statistics after it."""
+    """With batch norm: the first step's gradients, and the running statistics that three passes moved."""
     (one,) = runs.seen("parts1")
     for size in SIZES[1:]:
         for rank in runs.seen(f"parts{size}"):
