@@ -12,6 +12,7 @@ from typing import Any
 
 from netaug.compare.request import CompareRequest
 from netaug.errors import RunFolderError
+from netaug.recipes.settings import settings
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
@@ -24,7 +25,7 @@ class Ledger:
 
     Args:
         request: What is asked now.
-        settings: The resolved settings all runs share, nested; what makes two comparisons the same.
+        resolved: The settings all runs share, nested; what makes two comparisons the same.
         only_reads: Whether it is there to look things up, and writes nothing.
 
     Raises:
@@ -33,10 +34,10 @@ class Ledger:
     """
 
     def __init__(
-        self, request: CompareRequest, settings: Mapping[str, Any], *, only_reads: bool = False
+        self, request: CompareRequest, resolved: Mapping[str, Any], *, only_reads: bool = False
     ) -> None:
         self.out = request.out
-        self._request = _identity(request, settings)
+        self._request = _identity(request, resolved)
         self._command = request.command()
         self._runs: list[str] = []
         self._long_epochs: dict[str, int] = {}
@@ -188,9 +189,9 @@ class Ledger:
         os.replace(temporary, self.out / FILE)
 
 
-def _identity(request: CompareRequest, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """What two requests must share to be one comparison; seeds, arms and values to tune may be added."""
-    flat = {f"{group}.{key}": value for group, values in settings.items() for key, value in values.items()}
+    flat = {f"{group}.{key}": value for group, values in resolved.items() for key, value in values.items()}
     flat |= {"recipe": request.recipe, "--jobs": request.jobs, "--threads": request.threads_per_run}
     flat |= {"--nproc": request.nproc}
     arms = {
@@ -204,6 +205,7 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """What keeps two requests from being one, in words; empty if nothing does. An arm may come or go."""
     before, now = old.get("arms", {}), new["arms"]
     keys = [key for key in {**new, **old} if key != "arms" and old.get(key) != new.get(key)]
+    keys = [key for key in keys if key in old or not _as_ever(key, new[key])]
     parts = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys]
     parts += [
         f"arm {name!r}: {before[name]!r} there, {now[name]!r} now"
@@ -211,3 +213,11 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         if before[name] != now[name]
     ]
     return "; ".join(parts)
+
+
+def _as_ever(key: str, value: object) -> bool:
+    """Whether a setting that an earlier version did not have has its default, and so changes nothing."""
+    if key == "--nproc":
+        return value == 1
+    known = settings().get(key.rpartition(": ")[2])  # of several recipes each key has its recipe before it
+    return known is not None and json.loads(json.dumps(known.default, default=str)) == value

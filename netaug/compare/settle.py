@@ -31,8 +31,8 @@ def settled(request: CompareRequest) -> Plan:
                 got=f"data.holdout {config.data.holdout}",
                 fix="set data.holdout to 0, or give one --lr",
             )
-        same = seen.setdefault(text(to_mapping(config)), arm.name)
-        if same != arm.name and not arm.stage:
+        same = arm.name if arm.stage else seen.setdefault(text(to_mapping(config)), arm.name)
+        if same != arm.name:
             raise ConfigError(
                 f"the arms '{same}' and '{arm.name}' have the same settings, so they would say the same.",
                 fix=f"leave one of them out of the plan '{plan.name}', or let it set something else",

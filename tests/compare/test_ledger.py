@@ -105,3 +105,23 @@ def test_a_stopped_comparison_says_what_is_kept(tmp_path):
         ledger.claim(name).mkdir()
     (tmp_path / "netaug-seed0" / "summary.json").write_text("{}")
     assert ledger.saved_so_far().startswith(f"stopped; 1 finished run is kept in {tmp_path}")
+
+
+def test_a_setting_that_is_new_since_then_changes_nothing_with_its_default(tmp_path):
+    Ledger(request(tmp_path), {"netaug": {"alpha": 1.0}})
+    record = json.loads((tmp_path / "compare.json").read_text())
+    del record["request"]["--nproc"]
+    (tmp_path / "compare.json").write_text(json.dumps(record))
+    Ledger(request(tmp_path), {"netaug": {"alpha": 1.0, "width": [1.0, 1.8, 2.6]}})
+    with pytest.raises(RunFolderError, match=r"netaug\.draws"):
+        Ledger(request(tmp_path), {"netaug": {"alpha": 1.0, "draws": 2}})
+    with pytest.raises(RunFolderError, match=r"netaug\.alpha"):
+        Ledger(request(tmp_path), {"netaug": {}})
+
+
+def test_a_comparison_killed_at_its_first_stroke_can_begin_again(tmp_path):
+    (tmp_path / "compare.json.tmp").write_text("{")
+    ledger = Ledger(request(tmp_path), {})
+    (ledger.claim("netaug-seed0")).mkdir()
+    (tmp_path / "netaug-seed0" / ".lock").write_text("process 1")  # and a run at its own
+    assert not ledger.claim("netaug-seed0").exists()

@@ -75,3 +75,9 @@ def test_rates_to_choose_from_are_not_for_arms_with_their_own(tmp_path):
 def test_images_are_held_out_by_tuning_alone(tmp_path):
     with pytest.raises(ConfigError, match="tuning holds out"):
         settled(asked(tmp_path, FOUR_ARMS + "settings: {data.holdout: 0.2}\n", lrs=(0.1, 0.2)))
+
+
+def test_a_stage_may_be_what_an_arm_is(tmp_path):
+    text = FOUR_ARMS.replace("train.label_smoothing: 0}", "train.label_smoothing: 0.1}")  # the recipe's
+    assert text != FOUR_ARMS
+    assert len(settled(asked(tmp_path, text)).arms) == 5
