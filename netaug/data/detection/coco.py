@@ -130,7 +130,9 @@ def _split(
             problems.note("no_image", text, got=f"image {number} of '{file.path}'")
     kept = np.array([row for row, place in enumerate(places) if place], np.int64)
     if not len(kept):
-        raise DataError(f"none of the {len(places)} images of '{file.path}' is in '{root}' or below it.")
+        raise DataError(
+            f"none of the {len(places)} images of '{file.path}' can be used.", got=problems.first()
+        )
     new = np.full(len(places), -1, np.int64)
     new[kept] = np.arange(len(kept))
     mine = new[file.owners_M] >= 0

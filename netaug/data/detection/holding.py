@@ -69,5 +69,5 @@ def _held(split: BoxSplit, sizes_N2: Integers, problems: Problems) -> BoxSplit:
 
     images, kept = hold(split.images, split.annotations, sizes_N2, on_error)
     if not len(kept):
-        raise DataError(f"none of the images in '{split.images.folder}' can be used.")
+        raise DataError(f"none of the images in '{split.images.folder}' can be used.", got=problems.first())
     return BoxSplit(images, split.annotations if len(kept) == len(split) else split.annotations.select(kept))

@@ -69,6 +69,10 @@ class Problems:
             raise error
         self.note(kind, error.where, got=error.got)
 
+    def first(self) -> str | None:
+        """The first thing that was wrong, word for word; None if nothing was."""
+        return next((found[0] for kind in KINDS if (found := self.examples.get(kind))), None)
+
     def say(self) -> None:
         """Log how many there were of each kind, with the first of each."""
         for kind, text in KINDS.items():

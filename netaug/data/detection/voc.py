@@ -131,7 +131,10 @@ def _read_split(root: Path, years: Sequence[Path], split: str, problems: Problem
             continue
         images += _read_year(root, year, ids, problems)
     if not images:
-        raise DataError(f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.")
+        raise DataError(
+            f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.",
+            got=problems.first(),
+        )
     return images
 
 
@@ -192,8 +195,9 @@ def _class_names(
         return VOC_CLASSES
     if not names:
         raise DataError("none of the annotations has an object.", got=f"{len(train)} images to train on")
-    if judged - trained:
-        _log.warning("no training image has an object of class '%s'.", min(judged - trained))
+    untaught = judged - trained - {""}
+    if untaught:
+        _log.warning("no training image has an object of class '%s'.", min(untaught))
     return tuple(sorted(names))
 
 

@@ -89,7 +89,7 @@ class _Reader:
             f"'{self._path}' has a document type declaration, which may refer to other files.",
             got="<!DOCTYPE ...",
             allowed="plain XML without document type and entities",
-            fix="remove the declaration if you trust the file",
+            fix="remove the declaration; `--data.on_error skip` leaves such files and their images out",
         )
 
     def _start(self, tag: str, _: dict[str, str]) -> None:

@@ -147,7 +147,7 @@ def _split(root: Path, files: Sequence[str], names: tuple[str, ...], problems: P
         kept.append(file)
         sizes.append(size)
     if not kept:
-        raise DataError(f"none of the {len(files)} images of '{root}' can be used.")
+        raise DataError(f"none of the {len(files)} images of '{root}' can be used.", got=problems.first())
     table = np.array(rows, np.float64).reshape(-1, 6)
     sizes_N2 = np.array(sizes, np.int64).reshape(-1, 2)
     owners_M = table[:, 0].astype(np.int64)
