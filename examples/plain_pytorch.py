@@ -37,10 +37,8 @@ def main(epochs: int = 5, images: int = 1500) -> nn.Module:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     step = 0
     for epoch in range(epochs):
-        if (
-            supernet.config.start < step / total < supernet.config.width_until
-        ):  # before any training no channel is important
-            supernet.sort_channels(optimizer)
+        if supernet.config.start < step / total < supernet.config.width_until:
+            supernet.sort_channels(optimizer)  # not before: untrained channels have no importance
         supernet.train()
         for images_NCHW, labels_N in train:
             optimizer.zero_grad()
