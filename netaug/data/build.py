@@ -248,9 +248,7 @@ def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:
         labels, names = train.labels_N[chosen], source.class_names
         chosen = few_of_each(chosen, labels, config.shots, names, config.subset_seed)
     elif config.limit is not None:
-        if config.limit >= len(chosen):
-            _log.warning("data.limit %d changes nothing: there are %d images.", config.limit, len(chosen))
-        chosen = np.sort(ranked(chosen, "limit", config.subset_seed)[: config.limit])
+        chosen = limited(chosen, config.limit, config.subset_seed)
     return train if len(chosen) == len(train) else train.select(chosen), val, val_split
 
 
@@ -269,6 +267,13 @@ def held_out(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
         )
     order = ranked(np.arange(count), "holdout")
     return np.sort(order[:held]), np.sort(order[held:])
+
+
+def limited(chosen: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """So many of these positions, in order, drawn by the seed; all, with a warning, if there are no more."""
+    if limit >= len(chosen):
+        _log.warning("data.limit %d changes nothing: there are %d images.", limit, len(chosen))
+    return np.sort(ranked(chosen, "limit", seed)[:limit])
 
 
 def ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:

@@ -42,6 +42,21 @@ class Loading:
     share: Share = WHOLE
 
 
+def check_fills_batch(count: int, batch_size: int) -> None:
+    """Refuse fewer training images than one batch.
+
+    Raises:
+        DataError: There are fewer.
+    """
+    if count < batch_size:
+        raise DataError(
+            "the training images do not fill one batch.",
+            got=f"{count} images, data.batch_size {batch_size}",
+            allowed="a batch size of at most the number of training images",
+            fix=f"--data.batch_size {max(1, min(32, count))}",
+        )
+
+
 class TrainLoader:
     """Training batches, epoch by epoch; the same bits for any number of workers.
 
@@ -57,13 +72,7 @@ class TrainLoader:
     """
 
     def __init__(self, split: Split, steps: Steps, *, batch_size: int, seed: int, loading: Loading) -> None:
-        if len(split) < batch_size:
-            raise DataError(
-                "the training images do not fill one batch.",
-                got=f"{len(split)} images, data.batch_size {batch_size}",
-                allowed="a batch size of at most the number of training images",
-                fix=f"--data.batch_size {max(1, min(32, len(split)))}",
-            )
+        check_fills_batch(len(split), batch_size)
         self._dataset = dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
         self._loading = loading
         self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)

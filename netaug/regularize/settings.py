@@ -18,6 +18,10 @@ _NEEDS = {
 }
 
 
+OF_LAYERS = ("dropout", "spatial_dropout", "dropblock", "stochastic_depth")
+"""Regularizers that drop parts of the network; the others change images, or images and labels."""
+
+
 @dataclass(frozen=True)
 class RegularizeConfig:
     """Regularizers, all off by default: tiny networks under-fit, and these make them worse. For large ones.
@@ -126,9 +130,8 @@ class RegularizeConfig:
     @property
     def about_images(self) -> str:
         """The regularizers of images with their strengths, in words; empty if there are none."""
-        of_layers = ("dropout", "spatial_dropout", "dropblock", "stochastic_depth")
         return ", ".join(
-            f"{name} {self.strength(name)}".rstrip() for name in self.on if name not in of_layers
+            f"{name} {self.strength(name)}".rstrip() for name in self.on if name not in OF_LAYERS
         )
 
     def _refuse_what_has_no_effect(self) -> None:

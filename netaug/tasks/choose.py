@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
+from netaug.regularize.settings import OF_LAYERS
 from netaug.tasks.base import Task
 from netaug.tasks.classify import ClassificationTask
 
@@ -31,7 +32,7 @@ def choose_task(config: RunConfig, data: Data) -> Task[Any, Any]:
 
 def _check_detection(config: RunConfig) -> None:
     distill, regularize = config.distill, config.regularize
-    whole_image = [name for name in regularize.on if name not in _OF_LAYERS]
+    whole_image = [name for name in regularize.on if name not in OF_LAYERS]
     wrong = {
         "train.label_smoothing": (config.train.label_smoothing > 0, "--train.label_smoothing 0"),
         "distill": (distill.taught or distill.in_place > 0, "leave distill.* out"),
@@ -46,6 +47,3 @@ def _check_detection(config: RunConfig) -> None:
             raise ConfigError(
                 f"{name} is for images with one label each; the data is to find objects in.", fix=fix
             )
-
-
-_OF_LAYERS = ("dropout", "spatial_dropout", "dropblock", "stochastic_depth")

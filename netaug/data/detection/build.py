@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from netaug.config import DataConfig, DetectConfig
 from netaug.data.batch import DataInfo
-from netaug.data.build import Data, check_settings, held_out, normalisation, ranked
+from netaug.data.build import Data, check_settings, held_out, limited, normalisation
 from netaug.data.detection import readers as readers  # registers every dataset
 from netaug.data.detection.augment import BoxAugment
 from netaug.data.detection.holding import into_memory
@@ -173,9 +173,7 @@ def select(source: BoxSource, config: DataConfig) -> tuple[BoxSplit, BoxSplit, s
         val, val_split = train.select(held), "holdout"
     assert val is not None, "a source leaves out its evaluation split only when holdout is set"
     if config.limit is not None:
-        if config.limit >= len(chosen):
-            _log.warning("data.limit %d changes nothing: there are %d images.", config.limit, len(chosen))
-        chosen = np.sort(ranked(chosen, "limit", config.subset_seed)[: config.limit])
+        chosen = limited(chosen, config.limit, config.subset_seed)
     return train if len(chosen) == len(train) else train.select(chosen), val, val_split
 
 

@@ -12,9 +12,8 @@ from netaug.data.batch import DetectionBatch
 from netaug.data.detection.augment import BoxAugment
 from netaug.data.detection.making import BoxDataset, BoxKey
 from netaug.data.detection.sources import BoxSplit
-from netaug.data.loading import Batches, Loading
+from netaug.data.loading import Batches, Loading, check_fills_batch
 from netaug.data.sampler import OrderedBatches, ShuffledBatches
-from netaug.errors import DataError
 from netaug.seeding import key, uniforms
 
 
@@ -78,13 +77,7 @@ class BoxTrainLoader:
         loading: Loading,
         distinct: int | None = None,
     ) -> None:
-        if len(split) < batch_size:
-            raise DataError(
-                "the training images do not fill one batch.",
-                got=f"{len(split)} images, data.batch_size {batch_size}",
-                allowed="a batch size of at most the number of training images",
-                fix=f"--data.batch_size {max(1, min(32, len(split)))}",
-            )
+        check_fills_batch(len(split), batch_size)
         dataset = BoxDataset(split, augment, skip_errors=loading.skip_errors)
         self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)
         self._batches = Batches[DetectionBatch](dataset, _Keys(self._sampler, sides, distinct), loading)
