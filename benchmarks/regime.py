@@ -1,0 +1,360 @@
+"""Search for small trainings that are trained out: where four times the epochs give the plain network almost nothing.
+
+Images are shrunk once, held in memory as bytes, and augmented a batch at a time, so that a run costs little more than
+its arithmetic. Each line of a plan is one run (`Job`, JSON); results are appended to a CSV as they come. A run that was
+stopped resumes at its last checkpoint, and runs whose row is there are skipped, so the same command can be started
+again, also several times side by side (`--part 0/2`, `--part 1/2`).
+
+    python -m benchmarks.regime docs/results/regime/plan.jsonl --data CIFAR10 --out docs/results/regime/runs.csv
+
+Scores are of 5,000 training images held out from training; the test split is read only by a job with `test: true`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import netaug
+from benchmarks.regime_nets import build_network
+from netaug.profile import profile
+from netaug.seeding import generator, seeded
+
+HELD_OUT = 5000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        task: `cifar10-SIDE`, the side in pixels.
+        network: Arguments of :func:`benchmarks.regime_nets.build_network`.
+        arm: `plain` or `netaug`.
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        lr: Peak learning rate of SGD with Nesterov momentum 0.9 and a cosine to zero.
+        seed: Keys weights, order, augmentation and widths.
+        limit: Use only this many training images; 0 uses all.
+        width: Width multipliers of the arm `netaug`.
+        expand: Expand multipliers of the arm `netaug`.
+        width_until: Progress up to which width groups are augmented.
+        alpha: Weight of the augmented pass.
+        in_place: Weight of the distillation loss from the wide network to the base network.
+        init: `model` or `uniform`, of both arms alike.
+        smoothing: Label smoothing.
+        weight_decay: Of weights, not of biases and norms.
+        test: Score the test split in place of the held-out images.
+    """
+
+    task: str = "cifar10-8"
+    network: dict[str, Any] = field(default_factory=dict)
+    arm: str = "plain"
+    epochs: int = 100
+    batch_size: int = 256
+    lr: float = 0.4
+    seed: int = 0
+    limit: int = 0
+    width: tuple[float, ...] = (1.0, 1.8, 2.6)
+    expand: tuple[float, ...] = (1.0, 1.6, 2.2, 2.8)
+    width_until: float = 0.5
+    alpha: float = 1.0
+    in_place: float = 0.0
+    init: str = "model"
+    smoothing: float = 0.1
+    weight_decay: float = 4e-5
+    test: bool = False
+
+    @property
+    def name(self) -> str:
+        """A digest of all settings, by which a finished or a stopped run is found again."""
+        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one split in memory: uint8 ``[N, H, W, 3]`` and int64 labels ``[N]``."""
+
+    pixels_NHWC: Tensor
+    labels_N: Tensor
+
+
+def load_split(root: Path, split: str, side: int, cache: Path) -> Images:
+    """Read ``root/split/CLASS/*.jpg``, shrunk by area to ``side`` pixels, and keep the arrays in ``cache``."""
+    path = cache / f"cifar10-{side}-{split}.npz"
+    if not path.exists():
+        from PIL import Image
+
+        classes = sorted(folder.name for folder in (root / split).iterdir())
+        pixels, labels = [], []
+        for label, name in enumerate(classes):
+            for file in sorted((root / split / name).iterdir()):
+                with Image.open(file) as image:
+                    small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
+                pixels.append(np.asarray(small))
+                labels.append(label)
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(temporary, pixels=np.stack(pixels), labels=np.array(labels))
+        temporary.replace(path)
+    arrays = np.load(path)
+    return Images(torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"]))
+
+
+def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
+    """Return training and evaluation images; the held-out ones are the same for every job of a task."""
+    side = int(job.task.rpartition("-")[2])
+    images = load_split(root, "train", side, cache)
+    order_N = torch.randperm(len(images.labels_N), generator=generator(0, "held out"))
+    train_N, held_N = order_N[HELD_OUT:], order_N[:HELD_OUT]
+    if job.limit:
+        train_N = train_N[: job.limit]
+    train = Images(images.pixels_NHWC[train_N], images.labels_N[train_N])
+    if job.test:
+        return train, load_split(root, "test", side, cache)
+    return train, Images(images.pixels_NHWC[held_N], images.labels_N[held_N])
+
+
+class Batches:
+    """Normalized batches: padded, cropped and mirrored at random in training, as they are in evaluation."""
+
+    def __init__(self, images: Images, mean_C: Tensor, std_C: Tensor) -> None:
+        self.images = images
+        self.mean_C, self.scale_C = mean_C, 1 / std_C
+        self.side = images.pixels_NHWC.shape[1]
+        self.pad = max(1, self.side // 8)
+        pad = self.pad
+        self.padded_NHWC = F.pad(images.pixels_NHWC, (0, 0, pad, pad, pad, pad))
+
+    def _normalized(self, pixels_NHWC: Tensor) -> Tensor:
+        return ((pixels_NHWC.float() - self.mean_C) * self.scale_C).permute(0, 3, 1, 2)
+
+    def training(self, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the full batches of an epoch, a function of seed and epoch alone."""
+        keyed = generator(seed, "epoch", epoch)
+        count = len(self.images.labels_N)
+        order_N = torch.randperm(count, generator=keyed)
+        corner_N2 = torch.randint(0, 2 * self.pad + 1, (count, 2), generator=keyed)
+        mirrored_N = torch.rand(count, generator=keyed) < 0.5
+        along_S = torch.arange(self.side)
+        for start in range(0, count - batch_size + 1, batch_size):
+            index_B = order_N[start : start + batch_size]
+            rows_BS = corner_N2[index_B, 0, None] + along_S
+            cols_BS = (
+                torch.where(mirrored_N[index_B, None], along_S.flip(0), along_S) + corner_N2[index_B, 1, None]
+            )
+            pixels = self.padded_NHWC[index_B[:, None, None], rows_BS[:, :, None], cols_BS[:, None, :]]
+            yield self._normalized(pixels), self.images.labels_N[index_B]
+
+    def score(self, network: nn.Module, most: int = 10**9) -> float:
+        """Return top-1 in percent of the first ``most`` images in evaluation mode."""
+        network.eval()
+        labels_N, right = self.images.labels_N[:most], 0
+        with torch.inference_mode():
+            for start in range(0, len(labels_N), 1000):
+                outputs = network(
+                    self._normalized(self.images.pixels_NHWC[start : start + 1000][: len(labels_N) - start])
+                )
+                right += int((outputs.argmax(1) == labels_N[start : start + 1000]).sum())
+        network.train()
+        return 100 * right / len(labels_N)
+
+
+def make_optimizer(network: nn.Module, job: Job) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum; biases and norms are not decayed."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": job.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=job.lr, momentum=0.9, nesterov=True, fused=True)
+
+
+def learning_rate(job: Job, step: int, steps: int, warmup: int) -> float:
+    """Linear warm-up over ``warmup`` steps, then a cosine to zero."""
+    if step < warmup:
+        return job.lr * (step + 1) / warmup
+    return 0.5 * job.lr * (1 + float(np.cos(np.pi * (step - warmup) / max(1, steps - warmup))))
+
+
+def update(
+    supernet: netaug.Supernet | nn.Module, job: Job, batch: tuple[Tensor, Tensor], step: int, steps: int
+) -> float:
+    """Add up the gradients of one step and return the base network's loss."""
+    images, labels = batch
+    loss_of = nn.CrossEntropyLoss(label_smoothing=job.smoothing)
+    if not isinstance(supernet, netaug.Supernet):
+        loss = loss_of(supernet(images), labels)
+        loss.backward()
+        return float(loss.detach())
+    wide, base_loss = None, 0.0
+    for pass_ in supernet.passes(step, progress=step / steps, wide_first=job.in_place > 0):
+        outputs = supernet(images)
+        loss = pass_.weight * loss_of(outputs, labels)
+        if pass_.name == "augmented":
+            wide = outputs.detach()
+        else:
+            base_loss = float(loss.detach())
+            if wide is not None and job.in_place:
+                loss = loss + job.in_place * netaug.kd_loss(outputs, wide)
+        loss.backward()
+    return base_loss
+
+
+@dataclass
+class Training:
+    """A job under way: its data, networks and how far it is."""
+
+    job: Job
+    checkpoint: Path
+    batches: Batches
+    judge: Batches
+    base: nn.Module
+    supernet: nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+
+    @classmethod
+    def start(cls, job: Job, root: Path, work: Path) -> Training:
+        """Build the networks of a job, with the state of its checkpoint in ``work`` if there is one."""
+        images, held = splits(job, root, work)
+        flat = images.pixels_NHWC.float().flatten(0, 2)
+        batches, judge = (Batches(split, flat.mean(0), flat.std(0)) for split in (images, held))
+        with seeded(job.seed, "weights"):
+            network = build_network(**job.network, init=job.init).to(memory_format=torch.channels_last)
+        supernet: nn.Module = network
+        if job.arm == "netaug":
+            settings = netaug.AugmentConfig(
+                width=tuple(job.width),
+                expand=tuple(job.expand),
+                width_until=job.width_until,
+                alpha=job.alpha,
+                seed=job.seed,
+            )
+            supernet = netaug.augment(network, torch.zeros(2, 3, judge.side, judge.side), settings)
+        base = supernet.base if isinstance(supernet, netaug.Supernet) else supernet
+        optimizer = make_optimizer(supernet, job)
+        training = cls(job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer)
+        if training.checkpoint.exists():
+            training.restore(torch.load(training.checkpoint, weights_only=True))
+        return training
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Resume from what :meth:`save` wrote."""
+        self.supernet.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.epoch, self.seconds, self.loss = saved["epoch"], saved["seconds"], saved["loss"]
+
+    def save(self) -> None:
+        """Write the checkpoint in one stroke."""
+        temporary = self.checkpoint.with_suffix(".tmp")
+        states = {"network": self.supernet.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save({**states, "epoch": self.epoch, "seconds": self.seconds, "loss": self.loss}, temporary)
+        temporary.replace(self.checkpoint)
+
+    def run_epoch(self) -> None:
+        """Train one epoch; in the first phase, hidden channels are sorted before it."""
+        job, started, losses = self.job, time.process_time(), 0.0
+        per_epoch = len(self.batches.images.labels_N) // job.batch_size
+        steps, warmup = per_epoch * job.epochs, per_epoch * max(1, job.epochs // 30)
+        self.supernet.train()
+        if isinstance(self.supernet, netaug.Supernet) and 0 < self.epoch < job.epochs * job.width_until:
+            self.supernet.sort_channels(self.optimizer)
+        for number, batch in enumerate(self.batches.training(job.seed, self.epoch, job.batch_size)):
+            step = self.epoch * per_epoch + number
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(job, step, steps, warmup)
+            self.optimizer.zero_grad()
+            losses += update(self.supernet, job, batch, step, steps)
+            self.optimizer.step()
+        self.epoch, self.loss = self.epoch + 1, losses / per_epoch
+        self.seconds += time.process_time() - started
+
+
+def train(job: Job, root: Path, work: Path) -> dict[str, Any]:
+    """Train one job to its end, saving about once a minute, and return its row."""
+    training = Training.start(job, root, work)
+    side = training.judge.side
+    cost = profile(training.base, torch.zeros(1, 3, side, side))
+    last_saved = time.monotonic()
+    while training.epoch < job.epochs:
+        training.run_epoch()
+        if time.monotonic() - last_saved > 60:
+            training.save()
+            last_saved = time.monotonic()
+    training.checkpoint.unlink(missing_ok=True)
+    return {
+        "name": job.name,
+        "parameters": cost.params,
+        "macs": cost.macs,
+        "top1": round(training.judge.score(training.base), 2),
+        "train_top1": round(training.batches.score(training.base, 10000), 2),
+        "loss": round(training.loss, 4),
+        "cpu_seconds": round(training.seconds, 1),
+    }
+
+
+def finished(out: Path) -> set[str]:
+    """Return the names of the jobs whose row is in the CSV."""
+    if not out.exists():
+        return set()
+    with out.open(newline="") as file:
+        return {row["name"] for row in csv.DictReader(file)}
+
+
+def append(out: Path, job: Job, row: dict[str, Any]) -> None:
+    """Append one row under a lock, as several processes write side by side."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", newline="") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        settings = {
+            key: json.dumps(v) if isinstance(v, dict | tuple | list) else v for key, v in asdict(job).items()
+        }
+        writer = csv.DictWriter(file, [*row, *settings], lineterminator="\n")
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow({**row, **settings})
+
+
+def main() -> None:
+    """Run the jobs of a plan one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "plan", type=Path, help="JSON lines, one job each; lines that begin with # are comments"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 as train|test/CLASS/*.jpg")
+    parser.add_argument("--out", type=Path, required=True, help="CSV of results")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/regime"), help="shrunk images and checkpoints"
+    )
+    parser.add_argument("--part", default="0/1", help="K/N: every N-th job from the K-th")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    part, parts = map(int, arguments.part.split("/"))
+    lines = [line for line in arguments.plan.read_text().splitlines() if line and not line.startswith("#")]
+    for line in lines[part::parts]:
+        job = Job(**json.loads(line))
+        if job.name in finished(arguments.out):
+            continue
+        row = train(job, arguments.data, arguments.work)
+        append(arguments.out, job, row)
+        print(json.dumps(row), line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Networks of a few thousand parameters for the search for trained-out trainings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from netaug.models import create_model
+from netaug.models.init import initialize
+
+
+class Residual(nn.Module):
+    """Stem, then stages of one residual block of two 3x3 convolutions each, with a stride-2 convolution between."""
+
+    def __init__(self, channels: tuple[int, ...], expand: float, stem_stride: int, num_classes: int) -> None:
+        super().__init__()
+        self.stem = _unit(3, channels[0], stem_stride)
+        self.blocks = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        for index, width in enumerate(channels):
+            hidden = max(1, round(width * expand))
+            second = nn.Conv2d(hidden, width, 3, padding=1, bias=False)
+            self.blocks.append(nn.Sequential(_unit(width, hidden), second, nn.BatchNorm2d(width)))
+            following = channels[index + 1] if index + 1 < len(channels) else None
+            self.downs.append(_unit(width, following, 2) if following else nn.Identity())
+        self.classifier = nn.Linear(channels[-1], num_classes)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return logits ``[N, classes]``."""
+        x = self.stem(images_NCHW)
+        for block, down in zip(self.blocks, self.downs, strict=True):
+            x = down(F.relu(x + block(x)))
+        logits: Tensor = self.classifier(x.mean((2, 3)))
+        return logits
+
+
+def _unit(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def build_network(
+    *, kind: str = "micronet", init: str = "model", num_classes: int = 10, **options: Any
+) -> nn.Module:
+    """Build a network from a job's `network` settings.
+
+    Args:
+        kind: `micronet` (options of that network) or `residual` (channels, expand, stem_stride).
+        init: `model`, `uniform` or `he`.
+        num_classes: Number of logits.
+        **options: Of the network.
+    """
+    if kind == "micronet":
+        network: nn.Module = create_model("micronet", num_classes=num_classes, **options)
+    else:
+        channels = tuple(options.pop("channels"))
+        network = Residual(
+            channels, float(options.pop("expand", 1)), int(options.pop("stem_stride", 1)), num_classes
+        )
+    if init != "model":
+        initialize(network, init)
+    return network

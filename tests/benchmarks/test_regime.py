@@ -1,0 +1,63 @@
+"""The search for trained-out trainings: a stopped run resumes to the same row, finished runs are skipped."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import regime
+
+NETWORK = {"kind": "residual", "channels": [4, 6], "stem_stride": 2}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(regime, "HELD_OUT", 8)
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for index in range(20):
+                pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+                (folder / f"{index}.png").rename(folder / f"{index}.jpg")
+    return tmp_path / "images"
+
+
+def test_a_stopped_run_resumes_to_the_same_row(pictures: Path, tmp_path: Path):
+    job = regime.Job(network=NETWORK, arm="netaug", in_place=1.0, epochs=4, batch_size=8)
+    undisturbed = regime.train(job, pictures, tmp_path / "a")
+    stopped = regime.Training.start(job, pictures, tmp_path / "b")
+    stopped.run_epoch()
+    stopped.run_epoch()
+    stopped.save()
+    resumed = regime.train(job, pictures, tmp_path / "b")
+    timed = {"cpu_seconds"}
+    assert {k: v for k, v in resumed.items() if k not in timed} == {
+        k: v for k, v in undisturbed.items() if k not in timed
+    }
+    assert not (tmp_path / "b" / f"{job.name}.pt").exists()
+
+
+def test_finished_runs_are_skipped(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan, out = tmp_path / "plan.jsonl", tmp_path / "runs.csv"
+    lines = [json.dumps({"network": NETWORK, "epochs": n, "batch_size": 8}) for n in (1, 2)]
+    plan.write_text("\n".join(["# a comment", *lines]))
+    words = ["regime", str(plan), "--data", str(pictures), "--out", str(out), "--work", str(tmp_path / "w")]
+    monkeypatch.setattr("sys.argv", words)
+    regime.main()
+    assert len(regime.finished(out)) == 2
+    before = out.read_bytes()
+    regime.main()
+    assert out.read_bytes() == before
+
+
+def test_held_out_images_do_not_train(pictures: Path, tmp_path: Path):
+    train, held = regime.splits(regime.Job(), pictures, tmp_path)
+    as_rows = {row.tobytes() for row in train.pixels_NHWC.flatten(1).numpy()}
+    assert len(held.labels_N) == 8
+    assert len(train.labels_N) == 32
+    assert not as_rows & {row.tobytes() for row in held.pixels_NHWC.flatten(1).numpy()}
