@@ -17,6 +17,7 @@ from netaug.data.dataset import Steps
 from netaug.data.detection import readers as readers
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
 from netaug.data.detection.sources import READERS as BOX_READERS
+from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import EvalLoader, Loading, TrainLoader, warn_skipped
 from netaug.data.memory import announce
 from netaug.data.registry import (
@@ -55,12 +56,14 @@ class Data:
         val: Evaluation batches.
         truth: Of detection: the objects of the evaluation images, in pixels of the files; their positions are those
             that evaluation batches name.
+        listing: Both splits as the dataset lists them; None of data that no dataset lists.
     """
 
     info: DataInfo
     train: TrainLoader | BoxTrainLoader
     val: EvalLoader | BoxEvalLoader
     truth: Annotations | None = None
+    listing: DataListing | None = None
 
     @property
     def labelled(self) -> TrainLoader:
@@ -118,6 +121,7 @@ def build_data(
         source = keep_classes(source, config.classes)
     mean, std = normalisation(source.mean, source.std, source.in_chans, config)
     train, val, val_split = _select(source, config)
+    listing = DataListing(*(ListedSplit(split.images, split.labels_N) for split in (train, val)))
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _own_size(train, skip_errors=skip)
     in_memory = _belongs_in_memory(train, val, size, config)
@@ -150,6 +154,7 @@ def build_data(
         info,
         TrainLoader(train, training, batch_size=config.batch_size, seed=seed, loading=loading),
         EvalLoader(val, evaluation, batch_size=config.eval_batch_size, loading=loading),
+        listing=listing,
     )
 
 

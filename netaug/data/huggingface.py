@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ class RowImages:
     def path(self, index: int) -> str:
         """The dataset and the row of one image."""
         return f"{self.folder}, row {self._rows_N[index]}"
+
+    def identities(self) -> Sequence[bytes]:
+        """The row of each image."""
+        return [b"%d" % row for row in self._rows_N.tolist()]
+
+    def stored_bytes(self, index: int) -> int:
+        """Unknown: a row would have to be read."""
+        return -1
 
     def content(self, index: int) -> bytearray:
         """The bytes of one image; raises :class:`DataError` if the row has none."""

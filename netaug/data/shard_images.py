@@ -58,6 +58,15 @@ class ShardImages:
         """The shard of one image and its name in it."""
         return f"{self.shard(index)}/{bytes(self._keys_N[index]).decode()}"
 
+    def identities(self) -> Sequence[bytes]:
+        """The member's name and size of each image; shards that are fetched are called otherwise than their copies."""
+        pairs = zip(self._keys_N.tolist(), self._sizes_N.tolist(), strict=True)
+        return [b"%b %d" % pair for pair in pairs]
+
+    def stored_bytes(self, index: int) -> int:
+        """Size of one member."""
+        return int(self._sizes_N[index])
+
     def content(self, index: int) -> bytearray:
         """The bytes of one image; raises :class:`DataError` if the shard is not as it was indexed."""
         offset, size, shard = int(self._offsets_N[index]), int(self._sizes_N[index]), self.shard(index)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from netaug.data.image import decode_file, read_content, read_size
+from netaug.data.listing_digest import below_common_folder
 from netaug.data.transforms import Fit
 from netaug.errors import DataError
 
@@ -46,6 +47,12 @@ class StoredImages(Protocol):
     def path(self, index: int) -> str:
         """The name of one image, for messages."""
 
+    def identities(self) -> Sequence[bytes]:
+        """What names each image wherever the dataset lies; see :mod:`netaug.data.listing_digest`."""
+
+    def stored_bytes(self, index: int) -> int:
+        """Size of one image as it is stored; -1 if that is unknown without reading it, or it is missing."""
+
     def content(self, index: int) -> bytearray:
         """The bytes of one image as they are stored; raises :class:`DataError` if they cannot be read."""
 
@@ -76,6 +83,18 @@ class MemoryImages:
 
     def __len__(self) -> int:
         return len(self.pixels_NCHW)
+
+    def identities(self) -> Sequence[bytes]:
+        """Nothing: images in memory have no names."""
+        return ()
+
+    def stored_bytes(self, index: int) -> int:
+        """Number of values of one image."""
+        return self.pixels_NCHW[index].numel()
+
+    def content(self, index: int) -> bytes:
+        """The pixels of one image, channel by channel."""
+        return self.pixels_NCHW[index].contiguous().numpy().tobytes()
 
     def read(self, index: int) -> Tensor:
         """One image, uint8 ``[C, H, W]``."""
@@ -117,6 +136,17 @@ class FileImages:
     def path(self, index: int) -> str:
         """The file of one image."""
         return os.path.join(self.folder, os.fsdecode(bytes(self._names[index])))
+
+    def identities(self) -> Sequence[bytes]:
+        """The names below the deepest folder that holds all files."""
+        return below_common_folder(self._names.tolist())
+
+    def stored_bytes(self, index: int) -> int:
+        """Size of one file; -1 if it is missing."""
+        try:
+            return os.stat(self.path(index)).st_size
+        except OSError:
+            return -1
 
     def content(self, index: int) -> bytearray:
         """The bytes of one file; raises :class:`DataError` if it cannot be read."""

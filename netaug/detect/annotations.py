@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,10 @@ class Annotations:
     def __len__(self) -> int:
         """N, the number of images."""
         return len(self.sizes_N2)
+
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """All arrays, in the order of the arguments."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def of(self, index: int) -> slice:
         """Where the objects of an image are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +16,6 @@ from netaug.train.build import make_card
 from netaug.train.console import TrainingConsole
 from netaug.train.loop import Trainer
 from netaug.train.records import EpochRecord
-from netaug.train.resume import fingerprint
 from netaug.train.runlog import RunFolder
 from netaug.train.tally import Tally
 from netaug.train.tracking import Tracking
@@ -51,6 +51,7 @@ class FolderJournal:
         folder: Where to.
         config: The run's settings.
         info: The run's data.
+        data: What tells it from other data; see :func:`netaug.train.resume.data_record`.
         console: What the user sees.
         tracking: Other places that curves go to.
     """
@@ -58,6 +59,7 @@ class FolderJournal:
     folder: RunFolder
     config: RunConfig
     info: DataInfo
+    data: Mapping[str, Any]
     console: TrainingConsole
     tracking: Tracking
     _clock: float = field(default_factory=time.monotonic)
@@ -94,7 +96,7 @@ class FolderJournal:
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint."""
-        self.folder.save(state, self.config, fingerprint(self.info))
+        self.folder.save(state, self.config, self.data)
         self._clock = time.monotonic()
 
     def saved_so_far(self) -> str:

@@ -10,7 +10,10 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.data.batch import DataInfo
+from netaug.data.build import Data
 from netaug.data.jpeg import decoder
+from netaug.data.listing_digest import VERSION as LISTING_VERSION
+from netaug.data.listing_digest import DataListing, differing_parts
 from netaug.errors import RunFolderError
 from netaug.recipes.loader import to_mapping
 from netaug.train.runlog import RunFolder, read_config
@@ -93,13 +96,25 @@ def fingerprint(info: DataInfo) -> dict[str, Any]:
     }
 
 
-def check_same_data(before: Mapping[str, Any], info: DataInfo) -> None:
-    """Refuse to go on with other data.
+def data_record(data: Data) -> dict[str, Any]:
+    """What a checkpoint keeps of a run's data, so that :func:`check_same_data` can compare it."""
+    record = fingerprint(data.info)
+    if data.listing is not None:
+        record["listing"] = {"version": LISTING_VERSION, **data.listing.digests}
+    return record
+
+
+def check_same_data(before: Mapping[str, Any], data: Data) -> None:
+    """Refuse to resume with other data.
+
+    Args:
+        before: From :func:`data_record`, when the checkpoint was written.
+        data: The present data.
 
     Raises:
         RunFolderError: It differs; names what and how.
     """
-    now = fingerprint(info)
+    now = fingerprint(data.info)
     differing = [
         f"{key} {before.get(key)!r} then, {now[key]!r} now" for key in now if before.get(key) != now[key]
     ]
@@ -108,6 +123,26 @@ def check_same_data(before: Mapping[str, Any], info: DataInfo) -> None:
             "the data is not that of the run to go on with.",
             got="; ".join(differing),
             fix="give the data of then with --data.root, or start another run with --out",
+        )
+    if data.listing is not None:
+        _check_same_listing(before.get("listing"), data.listing)
+
+
+def _check_same_listing(before: Any, listing: DataListing) -> None:
+    if not isinstance(before, Mapping) or before.get("version") != LISTING_VERSION:
+        _log.warning(
+            "the names, labels, sizes and contents of the images were not compared with those that the run was started "
+            "with: its checkpoint is of an earlier version of netaug and has no record of them."
+        )
+        return
+    differing = differing_parts(before, listing.digests)
+    if differing:
+        raise RunFolderError(
+            "the images are not those that the run was started with: some were replaced, renamed, or put into another "
+            "class.",
+            got=f"other {'; other '.join(differing)}",
+            allowed="the same names, labels and contents; the whole dataset may be moved",
+            fix="restore the images; or train on the present ones in another folder: --out FOLDER",
         )
 
 

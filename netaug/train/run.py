@@ -34,7 +34,7 @@ from netaug.train.network import Network
 from netaug.train.optim import check_optimizer
 from netaug.train.pieces import Preparation
 from netaug.train.records import EpochRecord
-from netaug.train.resume import check_same_data, check_same_run, notice_decoder
+from netaug.train.resume import check_same_data, check_same_run, data_record, notice_decoder
 from netaug.train.runlog import RunFolder, refuse_existing
 from netaug.train.stopping import Stopped, StopRequests
 from netaug.train.summary import summarize
@@ -143,7 +143,7 @@ def _begin(
     about: Sequence[str],
 ) -> tuple[Journal, list[EpochRecord]]:
     """Open the run folder and put every process's trainer where rank 0's checkpoint is; the epochs finished then."""
-    world, info = trainer.world, trainer.data.info
+    world, data = trainer.world, trainer.data
     records: list[EpochRecord] = []
     state: dict[str, Any] | None = None
     with world.together():
@@ -157,7 +157,7 @@ def _begin(
     state = world.from_first(state)
     with world.together():
         if state is not None:
-            check_same_data(state["data"], info)
+            check_same_data(state["data"], data)
             _load(trainer, state, folder)
         elif world.size > 1:
             trainer.network.load_state_dict(world.from_first(trainer.network.state_dict()))
@@ -168,7 +168,7 @@ def _begin(
             say_where(trainer, folder, console, started=state is not None)
             folder.reconfigure(config)
         tracking = shown.enter_context(open_tracking(config, folder.path, trainer, records))
-        journal = FolderJournal(folder, config, info, console, tracking)
+        journal = FolderJournal(folder, config, data.info, data_record(data), console, tracking)
     return journal, records
 
 

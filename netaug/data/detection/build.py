@@ -19,6 +19,7 @@ from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader, Sides
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import READERS, READS, BoxSource, BoxSplit, keep_labels
 from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import Loading
 from netaug.data.registry import SPECIAL
 from netaug.data.roots import unreadable
@@ -64,6 +65,7 @@ def build_detection_data(
     problems = Problems(skip=config.on_error == "skip")
     source = read_source(config, problems)
     train, val, val_split = select(source, config)
+    listing = DataListing(*(ListedSplit(one.images, *one.annotations.arrays()) for one in (train, val)))
     anchors = find_anchors(train.annotations, detect, side)
     augmented = config.augment == "detection"
     sides = detect.sizes or (side,)
@@ -102,6 +104,7 @@ def build_detection_data(
         ),
         BoxEvalLoader(val, side, batch_size=config.eval_batch_size, loading=loading),
         val.annotations,
+        listing,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -40,6 +40,18 @@ class HeldImages:
     def path(self, index: int) -> str:
         """The file that one image comes from."""
         return self._files.path(index)
+
+    def identities(self) -> Sequence[bytes]:
+        """As the files'."""
+        return self._files.identities()
+
+    def stored_bytes(self, index: int) -> int:
+        """As the files'."""
+        return self._files.stored_bytes(index)
+
+    def content(self, index: int) -> bytearray:
+        """The bytes of the file that one image comes from; raises :class:`DataError` if it cannot be read."""
+        return self._files.content(index)
 
     def read(self, index: int) -> Tensor:
         """One image, uint8 ``[3, H, W]``."""

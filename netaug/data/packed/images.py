@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,16 @@ class PackedImages:
     def path(self, index: int) -> str:
         """The packed folder and the image's name in it, for messages."""
         return os.path.join(self.folder, os.fsdecode(bytes(self._row(index)["name"])))
+
+    def identities(self) -> Sequence[bytes]:
+        """The name and the checksum of each image."""
+        rows = self._open()[0][self.rows_N]
+        pairs = zip(rows["name"].tolist(), rows["crc32"].tolist(), strict=True)
+        return [b"%b %08x" % pair for pair in pairs]
+
+    def stored_bytes(self, index: int) -> int:
+        """Size of one payload."""
+        return int(self._row(index)["length"])
 
     def content(self, index: int) -> bytearray:
         """The bytes of one payload; raises :class:`DataError` if they are not there."""
