@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from netaug.elastic.copying import copied
 from netaug.elastic.plan import Plan
 from netaug.elastic.planner import Follower, Planner
 from netaug.elastic.rehearsal import Outcome, Rehearsal
@@ -57,7 +57,7 @@ def plan_supernet(
     plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config))
     if config.resolution < 1.0:
         plan = with_small_layers(plan, model, example, config)
-    supernet = Supernet(copy.deepcopy(model), plan, config)
+    supernet = Supernet(copied(model), plan, config)
     supernet.training = model.training
     return supernet
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from netaug.elastic.copying import copied
 from netaug.hooks import remove_training_hooks
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def extract(supernet: Supernet) -> nn.Module:
     """Copy the network of the supernet's present widths into plain modules."""
-    network = copy.deepcopy(supernet.base)
+    network = copied(supernet.base)
     remove_training_hooks(network)
     if supernet.widths == supernet.plan.base_widths:
         return network

@@ -6,7 +6,7 @@ class, reads the wide weight where it names its own. Nothing is registered, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from netaug.elastic.axes import Axes, Piece
 from netaug.elastic.plan import Plan
 
 _ABSENT = object()
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Place(NamedTuple):
@@ -87,9 +88,49 @@ def following_settings(base: nn.Module, plan: Plan, widths: dict[str, int]) -> l
 
 def without_statistics(norm: nn.Module) -> list[Setting]:
     """What lets a norm use the statistics of the batch, and keep no running ones."""
-    names = ("running_mean", "running_var", "num_batches_tracked")
-    hidden = [Setting(Place(norm, name), None) for name in names]
+    hidden = [Setting(Place(norm, name), None) for name in _STATISTICS]
     return [*hidden, Setting(Place(norm, "track_running_stats"), False)]
+
+
+@contextmanager
+def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
+    """Let a network work on copies of its buffers, and of other tensors that it updates in place, inside ``with``.
+
+    Running statistics of torch's own norms are left out: :func:`without_statistics` hides them, or they are shared.
+    What a forward assigns to an attribute that is not a buffer stays: it may be what the caller wants to read.
+
+    Args:
+        base: The network.
+        statistics: Names of the norms that keep running statistics.
+    """
+    copies: dict[int, Tensor] = {}
+    undo: list[tuple[dict[str, Any], str, Any, Any]] = []
+    for name, module in base.named_modules():
+        own = module.__dict__
+        if module._buffers:
+            ours = _STATISTICS if name in statistics else ()
+            shown = {key: one if key in ours else _copy(one, copies) for key, one in module._buffers.items()}
+            undo.append((own, "_buffers", module._buffers, shown))
+        undo += [(own, key, one, _copy(one, copies)) for key, one in own.items() if _is_state(one)]
+    for own, key, _, shown in undo:
+        own[key] = shown
+    try:
+        yield
+    finally:
+        for own, key, kept, shown in undo:
+            if own.get(key) is shown:
+                own[key] = kept
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_leaf and not value.requires_grad
+
+
+def _copy(tensor: Tensor | None, copies: dict[int, Tensor]) -> Tensor | None:
+    """One copy for all places that hold a tensor."""
+    if tensor is not None and id(tensor) not in copies:
+        copies[id(tensor)] = tensor.clone()
+    return copies[id(tensor)] if tensor is not None else None
 
 
 @contextmanager

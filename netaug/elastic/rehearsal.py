@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from netaug.elastic.copying import copied
 from netaug.elastic.plan import Plan
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
@@ -42,12 +42,12 @@ class Rehearsal:
         self._config = config
         inputs = _of_two_or_more(example)
         try:
-            self._model = copy.deepcopy(model).to("meta").train()
+            self._model = copied(model).to("meta").train()
             self._inputs = tuple(tensor.to("meta") for tensor in inputs)
             with torch.no_grad():
                 self._expected = _shapes(self._model(*self._inputs))
         except Exception:  # values are needed after all, as for tensors that are no buffers
-            self._model, self._inputs = copy.deepcopy(model).train(), inputs
+            self._model, self._inputs = copied(model).train(), inputs
             self._expected = self._true_shapes()
 
     def _true_shapes(self) -> list[tuple[int, ...]]:

@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from netaug.elastic.axes import Piece, added_dims, added_key, added_values
+from netaug.elastic.copying import copied_module
 from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
 from netaug.elastic.overlay import (
     Place,
     Setting,
     following_settings,
+    kept_state,
     overlaid,
     wide_tensors,
     without_statistics,
@@ -42,7 +44,8 @@ class Supernet(nn.Module):
 
     Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for
     bit. Wider networks normalise with batch statistics, in training and evaluation mode alike, and never touch
-    the base network's running statistics, unless ``config.batch_norm`` is ``shared`` and it is a step's pass.
+    the base network's running statistics, unless ``config.batch_norm`` is ``shared`` and it is a step's pass. All other
+    buffers they work on copies of, so what a module counts or averages by itself is that of base passes.
 
     Attributes:
         base: The caller's model (a copy); its parameters keep their names and shapes.
@@ -217,7 +220,7 @@ class Supernet(nn.Module):
 
     def _run_wide(self, *inputs: Tensor) -> Any:
         assert self._pieces is not None
-        with overlaid(self._settings(self._pieces)):
+        with kept_state(self.base, self.plan.statistics), overlaid(self._settings(self._pieces)):
             outputs = self.base(*inputs)
         if self._shared is not None:
             self._shared.write_back()
@@ -276,6 +279,10 @@ class Supernet(nn.Module):
     ) -> dict[str, Tensor]:
         """Sort the hidden channels of every block by importance; see :func:`netaug.elastic.sorting.sort_channels`."""
         return sort_channels(self, optimizer, averages)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
+        """Copy also a network that keeps what it computed last."""
+        return copied_module(self, memo)
 
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import warnings
@@ -17,6 +16,7 @@ from torch.fx import Node
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from netaug.elastic.copying import copied
 from netaug.elastic.usable import account_of, check_usable, describe, types_of
 from netaug.errors import ModelError, UnsupportedModelError
 
@@ -55,7 +55,7 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
         UnsupportedModelError: The model's control flow cannot be recorded.
     """
     check_usable(model, example)
-    frozen_copy = copy.deepcopy(model).eval()
+    frozen_copy = copied(model).eval()
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")

@@ -113,11 +113,12 @@ def _check_module(what: str, module: nn.Module) -> None:
 
 
 def _check_computed(name: str, module: nn.Module) -> None:
-    """Weights that hooks compute before each forward are neither parameters nor copied with their module."""
+    """Weights that torch's hooks compute before each forward are no parameters: nothing could be added to them."""
     for attribute, value in vars(module).items():
-        if isinstance(value, Tensor) and not value.is_leaf:
+        sources = [own for own in module._parameters if own.startswith(f"{attribute}_")]
+        if isinstance(value, Tensor) and not value.is_leaf and sources:
             raise ModelError(
-                f"'{name}.{attribute}' is computed from other tensors before each forward.",
+                f"'{name}.{attribute}' is computed from {' and '.join(sources)} before each forward.",
                 got="a hook, as of torch.nn.utils.weight_norm or torch.nn.utils.prune",
                 allowed="parameters; torch.nn.utils.parametrizations",
                 fix="make it a parameter with remove_weight_norm or prune.remove before augmenting",

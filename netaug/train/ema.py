@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from netaug.elastic.copying import copied
 from netaug.train.network import Network
 
 
@@ -32,7 +32,7 @@ class Average:
     """
 
     def __init__(self, network: Network, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network = copied(network).eval().requires_grad_(False)
         self._decay = decay
 
     @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.detect.settings import ANCHORS, SCALES
+from netaug.elastic.copying import copied
 from netaug.errors import ModelError, first_line
 from netaug.models import default_image_size
 from netaug.models.kinds import is_detector
@@ -62,7 +62,7 @@ def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes:
 
 def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: list[str]) -> object:
     """The outputs of a copy, so that no statistics and no generator move."""
-    trial = copy.deepcopy(model).train(training)
+    trial = copied(model).train(training)
     with torch.no_grad(), seeded(0, "trial"), _strides_watched(trial, shrunk):
         return trial(example_NCHW)
 
