@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from netaug.data.text import read_text, split_lines
 from netaug.errors import DataError
 
 
@@ -11,7 +12,7 @@ def read_class_names(path: str | None) -> tuple[str, ...] | None:
     """Read the names of the classes.
 
     Args:
-        path: A text file in UTF-8 with one name a line, the first one for label 0; None reads nothing.
+        path: A text file with one name per line, the first one for label 0; None reads nothing.
 
     Returns:
         The names in label order; None without a file.
@@ -22,19 +23,14 @@ def read_class_names(path: str | None) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        text = Path(path).expanduser().read_text("utf-8-sig")
-    except OSError as error:
+        text = read_text(Path(path).expanduser(), "file of data.class_names")
+    except FileNotFoundError as error:
         raise DataError(
             f"the file of data.class_names '{path}' cannot be read.",
             got=error.strerror,
             allowed="a text file with one class name a line",
         ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"the file of data.class_names '{path}' is no text in UTF-8.",
-            got=f"{error.reason} at byte {error.start}",
-        ) from None
-    names = [line.strip() for line in text.rstrip().splitlines()]
+    names = [line.strip() for line in split_lines(text.rstrip())]
     first: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if not name or name in first:

@@ -8,6 +8,7 @@ from netaug.config import DataConfig
 from netaug.data.layout import find_layout, reading
 from netaug.data.lists import Listing, listed_source
 from netaug.data.registry import Published, Source, dataset
+from netaug.data.text import read_lines
 from netaug.errors import DataError
 
 _FOLDER = "CUB_200_2011"
@@ -54,5 +55,5 @@ def load_cub200(config: DataConfig) -> Source:
 
 def _read_list(path: Path) -> dict[int, str]:
     """Lines of a number and a value."""
-    rows = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    rows = (line.split(maxsplit=1) for line in read_lines(path) if line.strip())
     return {int(number): value.strip() for number, value in rows}

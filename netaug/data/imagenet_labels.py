@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from netaug.data.archives import read_members
+from netaug.data.text import read_text
 from netaug.errors import DataError, NetaugError, first_line
 
 _DEVKIT = "ILSVRC2012_devkit_t12"
@@ -58,8 +59,8 @@ def _read(place: Path) -> dict[str, str]:
         _, wnids = torch.load(place, weights_only=True)  # plain tuples and strings; no code runs
         return _numbered([str(wnid) for wnid in wnids])
     if place.suffix == ".csv":
-        with place.open(encoding="utf-8", newline="") as file:
-            return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+        rows = csv.DictReader(io.StringIO(read_text(place), newline=""))
+        return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
     if place.is_dir():
         content = {name: (place.parent / name).read_bytes() for name in (_META, _TRUTH)}
     else:

@@ -133,6 +133,8 @@ def _sampled_contents(images: ListedImages) -> Iterable[bytes | bytearray]:
 
 
 def _described(array: npt.NDArray[Any]) -> tuple[bytes, bytes]:
+    if array.dtype.hasobject:  # its bytes are addresses
+        return f"{array.dtype.str} {array.shape}".encode(), repr(array.tolist()).encode()
     return f"{array.dtype.str} {array.shape}".encode(), np.ascontiguousarray(array).tobytes()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from netaug.data.extras import import_extra
 from netaug.data.labels import shown
+from netaug.data.text import read_text
 from netaug.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -20,8 +22,8 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str] = ()
     """Read columns of a table.
 
     Args:
-        path: A CSV, TSV or Parquet file. Text is UTF-8 with a header line; fields are parted by comma, tab or
-            semicolon, whichever the header has most of.
+        path: A CSV, TSV or Parquet file. Text is as for :func:`read_text`, with a header line; fields are separated by
+            comma, tab or semicolon, whichever the header has most of.
         needed: Columns that must be there.
         optional: Columns that are read if they are there.
 
@@ -68,18 +70,11 @@ def _chosen(path: Path, found: Sequence[str], needed: Sequence[str], optional: S
 
 
 def _read_text(path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, list[str]]:
+    file = io.StringIO(read_text(path, "table"), newline="")
+    delimiter = max(_DELIMITERS, key=file.readline().count)
+    file.seek(0)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = max(_DELIMITERS, key=file.readline().count)
-            file.seek(0)
-            return _rows(path, csv.reader(file, delimiter=delimiter, strict=True), needed, optional)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"the table '{path}' is not in UTF-8.",
-            got=f"{error.reason} in the bytes {error.object[error.start : error.end]!r}",
-            allowed="text in UTF-8, as spreadsheets save it under that name",
-            fix=f"convert it: iconv -f LATIN1 -t UTF-8 '{path}' > new.csv",
-        ) from None
+        return _rows(path, csv.reader(file, delimiter=delimiter, strict=True), needed, optional)
     except csv.Error as error:
         raise DataError(f"the table '{path}' is damaged.", got=error, allowed="a CSV file") from None
 

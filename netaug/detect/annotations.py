@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Ids = npt.NDArray[Any]
+"""int64, or Python objects where an id is a string or too large for that."""
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -25,8 +28,8 @@ class Annotations:
         crowd_M: COCO's mark of regions with several objects in one box.
         areas_M: Areas in square pixels by which COCO tells small from large: of the segmentation where there is one.
         starts_N1: Where each image's objects start; the last entry is M.
-        ids_N: COCO's image ids; 0 .. N-1 where the format has none.
-        category_ids_C: COCO's category id of each class; 0 .. C-1 where the format has none.
+        ids_N: COCO's image ids as they stand in its file; 0 .. N-1 where the format has none.
+        category_ids_C: COCO's category id of each class as it stands there; 0 .. C-1 where the format has none.
     """
 
     sizes_N2: Integers
@@ -36,8 +39,8 @@ class Annotations:
     crowd_M: Flags
     areas_M: Floats
     starts_N1: Integers
-    ids_N: Integers
-    category_ids_C: Integers
+    ids_N: Ids
+    category_ids_C: Ids
 
     def __len__(self) -> int:
         """N, the number of images."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from netaug.detect.annotations import Annotations, Flags
+from netaug.detect.annotations import Annotations, Flags, Ids
 from netaug.detect.overlaps import BOX, CLASS, IMAGE, SCORE, Doubles, Integers
 
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -72,7 +72,7 @@ def coco_result(rows_K7: Doubles, truth: Annotations) -> CocoResult:
     return CocoResult(numbers, _means(precision_TRC), _means(precision_TRC[:1]))
 
 
-def coco_entries(rows_K7: Doubles, ids_N: Integers, category_ids_C: Integers) -> list[dict[str, Any]]:
+def coco_entries(rows_K7: Doubles, ids_N: Ids, category_ids_C: Ids) -> list[dict[str, Any]]:
     """Predictions as COCO's results format has them: boxes as left, top, width and height."""
     images = ids_N[rows_K7[:, IMAGE].astype(np.int64)].tolist()
     categories = category_ids_C[rows_K7[:, CLASS].astype(np.int64)].tolist()

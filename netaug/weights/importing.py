@@ -11,6 +11,7 @@ from torch import nn
 import netaug
 from netaug.config import ModelConfig
 from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.text import read_text, split_lines
 from netaug.data.transforms import IMAGENET_CROP_RATIO
 from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model, default_image_size
@@ -101,8 +102,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         ConfigError: It cannot be read, has an empty line between names, or a name twice.
     """
     try:
-        names = path.read_text(encoding="utf-8").rstrip().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        names = split_lines(read_text(path, "file of class names").rstrip())
+    except FileNotFoundError as error:
         raise ConfigError(
             f"the class names '{path}' cannot be read.", got=error, allowed="a UTF-8 text, a name a line"
         ) from error

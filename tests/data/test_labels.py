@@ -116,7 +116,7 @@ def test_a_file_names_the_classes(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is empty"), (b"a\n\nb", "line 2"), (b"a\nb\na", "line 3"), (b"\xe9\n", "no text in UTF-8")],
+    [(b"", "is empty"), (b"a\n\nb", "line 2"), (b"a\nb\na", "line 3"), (b"\xe9\n", "is not in UTF-8")],
 )
 def test_a_wrong_file_of_names_is_refused(tmp_path: Path, content: bytes, message: str):
     (tmp_path / "names.txt").write_bytes(content)

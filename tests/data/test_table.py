@@ -139,7 +139,7 @@ def test_missing_files_are_counted_and_named(tables):
         (b"", "is empty"),
         (b"path,label\n", "has no rows"),
         (b"path,label\ncaf\xe9.jpg,0\n", "is not in UTF-8"),
-        ("path,label\na.jpg,0\n".encode("utf-16"), "is not in UTF-8"),
+        ("path,label\na.jpg,0\n".encode("utf-16-le"), "is not in UTF-8"),
         (b"path,label\na,b.jpg,0\n", "line 2 of the table"),
         (b'path,label\n"a.jpg,0\n', "is damaged"),
         (b"path,label,path\na.jpg,0,b\n", "more than one column"),

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.data.detection.problems import Problems
-from netaug.detect.annotations import Annotations, Flags, Integers
+from netaug.detect.annotations import Annotations, Flags, Ids, Integers
 
 TOLERANCE = 1.0
 """Pixels by which a box may reach beyond its image without a word: formats count and round in different ways."""
+
+_SLACK = 0.1  # of the first pixel: fractions too reach a little beyond their image
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,20 @@ class FoundBoxes:
         crowd_M: COCO's mark.
         areas_M: Areas of segmentations in square pixels; NaN takes that of the box.
         category_ids_C: COCO's category id of each class.
+        in_pixels: Whether the files give pixels; else they give fractions, which the reader has multiplied.
         inclusive: Whether corners are pixel numbers from 1 and both belong to the object, as in Pascal VOC.
     """
 
     sizes_N2: Integers
-    ids_N: Integers
+    ids_N: Ids
     owners_M: Integers
     boxes_M4: npt.NDArray[np.float64]
     labels_M: Integers
     difficult_M: Flags
     crowd_M: Flags
     areas_M: npt.NDArray[np.float64]
-    category_ids_C: Integers
+    category_ids_C: Ids
+    in_pixels: bool = True
     inclusive: bool = False
 
 
@@ -60,6 +64,8 @@ def checked(found: FoundBoxes, name: Callable[[int], str], problems: Problems) -
     for m in np.flatnonzero(~good_M).tolist():
         text = f"the box of {name(m)} has a number that is none."
         problems.note("not_finite", text, got=_numbers(found, m), allowed="four finite numbers")
+    if found.in_pixels:
+        _leave_out_fractions(good_M, found, name, problems)
     if found.inclusive:
         _turn_round(boxes_M4, good_M, found, name, problems)
         boxes_M4[:, :2] -= 1
@@ -72,6 +78,25 @@ def checked(found: FoundBoxes, name: Callable[[int], str], problems: Problems) -
     _keep_inside(boxes_M4, good_M, found, name, problems)
     kept = np.flatnonzero(good_M)
     return _in_order(found, boxes_M4, kept[np.argsort(found.owners_M[kept], kind="stable")])
+
+
+def _leave_out_fractions(
+    good_M: Flags, found: FoundBoxes, name: Callable[[int], str], problems: Problems
+) -> None:
+    """Find boxes in fractions of the image: within the first pixel, with numbers that are not whole.
+
+    If there is one such box, others within the first pixel are fractions too, such as a whole image: 0, 0, 1, 1.
+    """
+    with np.errstate(invalid="ignore"):
+        first_pixel_M = good_M & ((found.boxes_M4 > -_SLACK) & (found.boxes_M4 < 1 + _SLACK)).all(1)
+    if not (found.boxes_M4[first_pixel_M] % 1 != 0).any():
+        return
+    for m in np.flatnonzero(first_pixel_M).tolist():
+        width, height = found.sizes_N2[found.owners_M[m]].tolist()
+        text = f"the box of {name(m)} is in fractions of the image's sides, where pixels belong."
+        allowed = f"pixels of an image of {width} x {height}: multiply by its width and height"
+        problems.note("fractions", text, got=_numbers(found, m), allowed=allowed)
+    good_M &= ~first_pixel_M
 
 
 def _turn_round(

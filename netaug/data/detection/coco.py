@@ -9,7 +9,8 @@ import numpy as np
 
 from netaug.config import DataConfig
 from netaug.data.detection.boxes import FoundBoxes, checked
-from netaug.data.detection.coco_json import CocoFile, read_coco
+from netaug.data.detection.coco_ids import Key, id_array, shown
+from netaug.data.detection.coco_json import Category, CocoFile, read_coco
 from netaug.data.detection.files import ImageIndex, fill_sizes
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
@@ -50,7 +51,7 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
         _check_categories(train_file, val_file)
         val = _split(root, index, val_file, categories, problems)
         val_split = "test" if "test" in f"{path.parent.name}/{path.name}".lower() else "val"
-    return BoxSource(tuple(categories.values()), train, val, val_split, "coco")
+    return BoxSource(tuple(one.name for one in categories.values()), train, val, val_split, "coco")
 
 
 def _jsons(root: Path) -> list[Path]:
@@ -96,24 +97,21 @@ def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, .
 
 def _check_categories(train: CocoFile, val: CocoFile) -> None:
     """Categories must be those that are trained: same ids, same names."""
-    for number, name in val.categories.items():
-        if train.categories.get(number) != name:
-            known = train.categories.get(number, "no category")
+    for key, one in val.categories.items():
+        known = train.categories.get(key)
+        if known is None or known.name != one.name:
+            trained = "no category" if known is None else known.name
             raise DataError(
                 f"'{val.path}' has a category that '{train.path}' has not.",
-                got=f"category {number}: '{name}'; to train on it is {known!r}",
+                got=f"category {shown(one.id)}: '{one.name}'; to train on it is {trained!r}",
                 allowed="the same ids for the same names in both files",
             )
 
 
 def _split(
-    root: Path, index: ImageIndex, file: CocoFile, categories: dict[int, str], problems: Problems
+    root: Path, index: ImageIndex, file: CocoFile, categories: dict[Key, Category], problems: Problems
 ) -> BoxSplit:
-    hints = [
-        file.path.stem.lower().removeprefix("instances_"),
-        str(file.path.parent.relative_to(root)).lower(),
-    ]
-    places = [index.find(wanted, hints) for wanted in file.files]
+    places = _find_images(root, index, file, problems)
     sizes_N2 = file.sizes_N2.copy()
     there = np.flatnonzero([place is not None for place in places])
     if len(there):
@@ -123,12 +121,8 @@ def _split(
         sizes_N2[there] = some
         for row, error in broken.items():
             problems.pass_on("undecodable", error)
-            places[int(there[row])] = ""
-    for place, wanted, number in zip(places, file.files, file.ids_N.tolist(), strict=True):
-        if place is None:
-            text = f"the image '{wanted}' is not on disk, neither in '{root}' nor below it."
-            problems.note("no_image", text, got=f"image {number} of '{file.path}'")
-    kept = np.array([row for row, place in enumerate(places) if place], np.int64)
+            places[int(there[row])] = None
+    kept = np.array([row for row, place in enumerate(places) if place is not None], np.int64)
     if not len(kept):
         raise DataError(
             f"none of the {len(places)} images of '{file.path}' can be used.", got=problems.first()
@@ -136,23 +130,51 @@ def _split(
     new = np.full(len(places), -1, np.int64)
     new[kept] = np.arange(len(kept))
     mine = new[file.owners_M] >= 0
-    ids = np.array(list(categories), np.int64)
+    trained = list(categories)
+    labels = np.array([trained.index(key) for key in file.categories], np.int64)
     boxes = FoundBoxes(
         sizes_N2=sizes_N2[kept],
         ids_N=file.ids_N[kept],
         owners_M=new[file.owners_M[mine]],
         boxes_M4=file.boxes_M4[mine],
-        labels_M=np.searchsorted(ids, file.category_ids_M[mine]),
+        labels_M=labels[file.categories_M[mine]],
         difficult_M=np.zeros(int(mine.sum()), np.bool_),
         crowd_M=file.crowd_M[mine],
         areas_M=file.areas_M[mine],
-        category_ids_C=ids,
+        category_ids_C=id_array([one.id for one in categories.values()]),
     )
-    object_ids = file.object_ids_M[mine]
+    object_names = file.names_M[mine]
     name_of = [file.files[row] for row in kept.tolist()]
 
     def name(m: int) -> str:
-        return f"object {object_ids[m]} of '{file.path}' (image '{name_of[int(boxes.owners_M[m])]}')"
+        return f"object {object_names[m]} of '{file.path}' (image '{name_of[int(boxes.owners_M[m])]}')"
 
     names = [os.fspath(places[row] or "") for row in kept.tolist()]
     return BoxSplit(FileImages(str(root), names, _COLOUR), checked(boxes, name, problems))
+
+
+def _find_images(root: Path, index: ImageIndex, file: CocoFile, problems: Problems) -> list[str | None]:
+    """Where each image of a file is, relative to the root; None for those that are left out."""
+    folder = os.path.relpath(file.path.parent, root)
+    hints = [file.path.stem.lower().removeprefix("instances_"), folder.lower(), "images"]
+    places: list[str | None] = []
+    users: dict[str, str] = {}
+    for wanted, number in zip(file.files, file.ids_N.tolist(), strict=True):
+        found = index.find(wanted, hints, folder)
+        who = f"image {shown(number)} of '{file.path}'"
+        place = found[0] if len(found) == 1 else None
+        if not found:
+            text = f"the image '{wanted}' is not on disk, neither in '{root}' nor below it."
+            problems.note("no_image", text, got=who)
+        elif place is None:
+            text = f"several files could be the image '{wanted}', and nothing tells which is meant."
+            allowed = "file_name with its folder, or images in a folder called after the annotation file"
+            problems.note("ambiguous", text, got=f"{who}: {', '.join(found[:4])}", allowed=allowed)
+        elif place in users:
+            text = f"two images of '{file.path}' are one file, '{place}'."
+            problems.note("repeated", text, got=f"{users[place]} and {who}")
+            place = None
+        else:
+            users[place] = who
+        places.append(place)
+    return places

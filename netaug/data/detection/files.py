@@ -23,6 +23,7 @@ class ImageIndex:
     """
 
     def __init__(self, root: Path) -> None:
+        self._root = str(root)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for folder, folders, names in os.walk(root, followlinks=True):
             folders[:] = sorted(name for name in folders if name[0] != ".")
@@ -31,12 +32,13 @@ class ImageIndex:
                 if os.path.splitext(name)[1].lower() in SUFFIXES:
                     self._by_name[name].append(os.path.normpath(os.path.join(relative, name)))
 
-    def find(self, file: str, hints: Sequence[str]) -> str | None:
-        """A file's path relative to the root; of several the one whose folders have most of the hints in them.
+    def find(self, file: str, hints: Sequence[str], folder: str) -> list[str]:
+        """A file's path relative to the root; several if nothing tells which of them is meant.
 
         Args:
             file: Name, maybe with folders in front.
-            hints: What the folder may be called, the best first.
+            hints: What the folder may be called in lower case, the best first.
+            folder: Where the annotation is, relative to the root.
         """
         wanted = os.path.normpath(file.replace("\\", "/"))
         found = [
@@ -44,14 +46,34 @@ class ImageIndex:
             for path in self._by_name.get(os.path.basename(wanted), ())
             if path == wanted or path.endswith(os.sep + wanted)
         ]
-        if len(found) < 2:
-            return found[0] if found else None
+        for hint in hints:
+            found = _best(found, [_likeness(os.path.dirname(path).lower(), hint) for path in found])
+        for exact in (os.path.normpath(os.path.join(folder, wanted)), wanted):
+            found = [exact] if exact in found else found
+        if len(found) > 1 and all(_same(self._root, found[0], other) for other in found[1:]):
+            return found[:1]
+        return found
 
-        def fitness(path: str) -> tuple[object, ...]:
-            folder = os.path.dirname(path).lower()
-            return (*(hint not in folder for hint in hints), len(path), path)
 
-        return min(found, key=fitness)
+def _likeness(folder: str, hint: str) -> int:
+    """How well a folder's path fits a name: it is the name, has a part of that name, has the name in it, does not."""
+    if hint in ("", os.curdir):
+        return 0
+    if folder == hint:
+        return 3
+    return 2 if f"{os.sep}{hint}{os.sep}" in f"{os.sep}{folder}{os.sep}" else int(hint in folder)
+
+
+def _best(found: list[str], ranks: list[int]) -> list[str]:
+    return [path for path, rank in zip(found, ranks, strict=True) if rank == max(ranks)]
+
+
+def _same(root: str, first: str, other: str) -> bool:
+    """Whether two paths lead to one file, through links."""
+    try:
+        return os.path.samefile(os.path.join(root, first), os.path.join(root, other))
+    except OSError:
+        return False
 
 
 def sizes_of(root: Path, files: Sequence[str]) -> list[tuple[int, int] | DataError]:

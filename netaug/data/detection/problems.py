@@ -12,6 +12,7 @@ _log = logging.getLogger("netaug")
 KINDS = {
     "unreadable": "annotation files that cannot be read, left out with their images",
     "no_image": "images that are not on disk, left out",
+    "ambiguous": "images of which it cannot be told which file is meant, left out",
     "no_annotation": "images without an annotation file, left out",
     "repeated": "images that are listed again, left out the second time",
     "undecodable": "images that do not decode, left out",
@@ -20,6 +21,7 @@ KINDS = {
     "unknown_class": "objects of an unknown class, left out",
     "unknown_image": "objects of an unknown image, left out",
     "not_finite": "boxes with a number that is none, left out",
+    "fractions": "boxes in fractions of the image's sides where pixels belong, left out",
     "swapped": "boxes with swapped corners, turned round",
     "no_size": "boxes of zero or negative size, left out",
     "outside": "boxes outside of their image, left out",

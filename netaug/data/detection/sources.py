@@ -12,7 +12,7 @@ from netaug.config import DataConfig
 from netaug.data.detection.held import HeldImages
 from netaug.data.detection.problems import Problems
 from netaug.data.store import FileImages
-from netaug.detect.annotations import Annotations, Integers
+from netaug.detect.annotations import Annotations, Ids, Integers
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def box_dataset(name: str, summary: str, *, reads: tuple[str, ...]) -> Callable[
     return register
 
 
-def keep_labels(split: BoxSplit, relabel_C: Integers, categories: Integers) -> BoxSplit:
+def keep_labels(split: BoxSplit, relabel_C: Integers, categories: Ids) -> BoxSplit:
     """Keep only objects of some classes; all images stay.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from netaug.data.class_names import read_class_names
 from netaug.data.detection.boxes import FoundBoxes, checked
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.detection.voc_lists import image_files, read_list
 from netaug.data.detection.voc_xml import VocFile, read_voc
-from netaug.data.image import SUFFIXES, read_size
+from netaug.data.image import read_size
 from netaug.data.parallel import in_threads
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
@@ -120,8 +121,8 @@ def _read_split(root: Path, years: Sequence[Path], split: str, problems: Problem
         path = year / _LISTS / f"{split}.txt"
         if not path.is_file():
             continue
-        rows = path.read_text(encoding="utf-8").splitlines()
-        ids = _once([row.split()[0] for row in rows if row.strip()], path, problems)
+        files = image_files(year)
+        ids = read_list(path, files, problems)
         if (
             ids
             and split == "test"
@@ -129,7 +130,7 @@ def _read_split(root: Path, years: Sequence[Path], split: str, problems: Problem
         ):
             _log.warning("'%s' is left out: its %d images have no annotations.", path, len(ids))
             continue
-        images += _read_year(root, year, ids, problems)
+        images += _read_year(root, year, ids, files, problems)
     if not images:
         raise DataError(
             f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.",
@@ -138,24 +139,10 @@ def _read_split(root: Path, years: Sequence[Path], split: str, problems: Problem
     return images
 
 
-def _once(ids: list[str], path: Path, problems: Problems) -> list[str]:
-    """Each id once, in order."""
-    if len(set(ids)) == len(ids):
-        return ids
-    seen: dict[str, int] = {}
-    for row, one in enumerate(ids, start=1):
-        if one in seen:
-            problems.note("repeated", f"'{path}' lists '{one}' twice.", got=f"lines {seen[one]} and {row}")
-        else:
-            seen[one] = row
-    return list(seen)
-
-
-def _read_year(root: Path, year: Path, ids: list[str], problems: Problems) -> list[_Image]:
-    """The images of a list, those left out that lack a file."""
-    with os.scandir(year / "JPEGImages") as entries:
-        names = (os.path.splitext(entry.name) for entry in entries)
-        files = {stem: stem + suffix for stem, suffix in names if suffix.lower() in SUFFIXES}
+def _read_year(
+    root: Path, year: Path, ids: list[str], files: Mapping[str, Sequence[str]], problems: Problems
+) -> list[_Image]:
+    """The images of a list, those left out that lack a file, or have several."""
     base = os.path.relpath(year, root)
     xmls = [os.path.join(year, "Annotations", f"{one}.xml") for one in ids]
 
@@ -163,7 +150,7 @@ def _read_year(root: Path, year: Path, ids: list[str], problems: Problems) -> li
         try:
             found = read_voc(xmls[index])
             if found.size is None and ids[index] in files:
-                height, width = read_size(os.path.join(year, "JPEGImages", files[ids[index]]))
+                height, width = read_size(os.path.join(year, "JPEGImages", files[ids[index]][0]))
                 found = found._replace(size=(width, height))
             return found
         except DataError as error:
@@ -175,10 +162,15 @@ def _read_year(root: Path, year: Path, ids: list[str], problems: Problems) -> li
         if one not in files:
             folder = year / "JPEGImages"
             problems.note("no_image", f"there is no image '{folder / one}.jpg'.", got=f"annotated in '{xml}'")
+        elif len(files[one]) > 1:
+            text = f"several images in '{year / 'JPEGImages'}' are called '{one}'."
+            problems.note(
+                "ambiguous", text, got=", ".join(files[one]), allowed="one image for each annotation"
+            )
         elif isinstance(found, DataError):
             problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", found)
         else:
-            file = os.path.normpath(os.path.join(base, "JPEGImages", files[one]))
+            file = os.path.normpath(os.path.join(base, "JPEGImages", files[one][0]))
             images.append(_Image(file, xml, found))
     return images
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from netaug.data.image import read_content
+from netaug.data.text import decode_xml
 from netaug.errors import DataError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -16,6 +17,10 @@ _OF_OBJECT = frozenset(
     {(*_OBJECT, "name"), (*_OBJECT, "difficult"), *((*_OBJECT, "bndbox", c) for c in CORNERS)}
 )
 _OF_SIZE = frozenset({(*_SIZE, "width"), (*_SIZE, "height")})
+_FLAGS = {
+    **dict.fromkeys(("", "0", "false", "no", "f", "n", "0.0"), False),
+    **dict.fromkeys(("1", "true", "yes", "t", "y", "1.0"), True),
+}
 _MOST_BYTES = 64 * 2**20
 
 
@@ -62,7 +67,7 @@ def read_voc(path: str) -> VocFile:
         raise DataError(f"the annotation file '{path}' is too large.", got=f"{len(content):,} bytes")
     reader = _Reader(path)
     try:
-        reader.parser.Parse(bytes(content), True)
+        reader.parser.Parse(decode_xml(content, path), True)
     except expat.ExpatError as error:
         raise DataError(f"'{path}' is no XML file.", got=error) from None
     if not reader.annotated:
@@ -126,4 +131,7 @@ def _object(fields: dict[str, str]) -> VocObject:
         corners = tuple(float(fields[corner]) for corner in CORNERS)
     except ValueError as error:
         return nothing._replace(wrong=str(error))
-    return VocObject(fields["name"], fields.get("difficult", "0") not in ("", "0"), corners)
+    difficult = _FLAGS.get(fields.get("difficult", "").lower())
+    if difficult is None:
+        return nothing._replace(wrong=f"<difficult> {fields['difficult']!r} is neither 0 nor 1")
+    return VocObject(fields["name"], difficult, corners)

@@ -141,7 +141,21 @@ BAD_JSON: dict[str, tuple[CocoChange, list[str], int, int]] = {
     "no bbox": (lambda images, objects: objects[2].pop("bbox"), ["object 2 of", "counted from 0"], 2, 3),
     "short bbox": (lambda images, objects: objects[0].update(bbox=[1, 2, 3]), ["object 0 of"], 2, 3),
     "bbox of words": (lambda images, objects: objects[0].update(bbox=["a", 2, 3, 4]), ["object 0 of"], 2, 3),
-    "category as text": (lambda images, objects: objects[0].update(category_id="90"), ["object 0 of"], 2, 3),
+    "category as name": (
+        lambda images, objects: objects[0].update(category_id="person"),
+        ["object 1 of", 'category_id "person"'],
+        2,
+        3,
+    ),
+    "half a category": (lambda images, objects: objects[0].update(category_id=1.5), ["object 0 of"], 2, 3),
+    "image as list": (lambda images, objects: objects[0].update(image_id=[1]), ["object 0 of"], 2, 3),
+    "yes as image": (lambda images, objects: objects[2].update(image_id=True), ["object 2 of"], 2, 3),
+    "image beyond 2^53 as float": (
+        lambda images, objects: objects[0].update(image_id=9.007199254740993e15),
+        ["object 0 of", "below 2^53"],
+        2,
+        3,
+    ),
 }
 
 
