@@ -59,6 +59,7 @@ class Job:
         smoothing: Label smoothing.
         weight_decay: Of weights, not of biases and norms.
         test: Score the test split in place of the held-out images.
+        optimizer: `sgd` or `adamw`.
     """
 
     task: str = "cifar10-8"
@@ -78,11 +79,20 @@ class Job:
     smoothing: float = 0.1
     weight_decay: float = 4e-5
     test: bool = False
+    optimizer: str = "sgd"
 
     @property
     def name(self) -> str:
-        """A digest of all settings, by which a finished or a stopped run is found again."""
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=6).hexdigest()
+        """A digest of the settings that are not the default, by which a finished or a stopped run is found again."""
+        usual = Job()
+        own = {
+            key: value for key, value in asdict(self).items() if _plain(value) != _plain(getattr(usual, key))
+        }
+        return hashlib.blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
@@ -175,10 +185,12 @@ class Batches:
 
 
 def make_optimizer(network: nn.Module, job: Job) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum; biases and norms are not decayed."""
+    """SGD with Nesterov momentum, or AdamW; biases and norms are not decayed."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": job.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if job.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=job.lr, fused=True)
     return torch.optim.SGD(groups, lr=job.lr, momentum=0.9, nesterov=True, fused=True)
 
 
