@@ -148,7 +148,7 @@ def read_size(path: str) -> tuple[int, int]:
         with open(path, "rb") as file:
             return _size(file, path, os.fstat(file.fileno()).st_size)
     except OSError as error:
-        raise _undecodable(path, error, 0) from None
+        raise _unreadable(path, error) from None
 
 
 def content_size(content: bytearray, path: str) -> tuple[int, int]:
@@ -183,12 +183,16 @@ def read_content(path: str) -> bytearray:
         with open(path, "rb", buffering=0) as file:
             content = bytearray(os.fstat(file.fileno()).st_size)
             return content if file.readinto(content) == len(content) else bytearray(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise DataError(
-            f"there is no image file '{path}'.", fix="check the path; it is taken from the current folder"
-        ) from None
     except OSError as error:
-        raise DataError(f"the image file '{path}' cannot be read.", got=error.strerror) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str, error: OSError) -> DataError:
+    """The error for a file that the system does not give, which says nothing about its content."""
+    if isinstance(error, FileNotFoundError):
+        fix = "check the path; it is taken from the current folder, or from the folder of the list that names it"
+        return DataError(f"there is no image file '{path}'.", fix=fix)
+    return DataError(f"the image file '{path}' cannot be read.", got=error.strerror)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -212,9 +216,7 @@ def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
 
 
 def _undecodable(path: str, error: Exception, count: int) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        reason = "the file does not exist any more"
-    elif isinstance(error, UnidentifiedImageError):  # its own text holds a memory address
+    if isinstance(error, UnidentifiedImageError):  # its own text holds a memory address
         reason = "an empty file" if count == 0 else "not the content of an image file"
     else:
         reason = str(error)

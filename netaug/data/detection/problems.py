@@ -13,6 +13,7 @@ KINDS = {
     "unreadable": "annotation files that cannot be read, left out with their images",
     "no_image": "images that are not on disk, left out",
     "ambiguous": "images of which it cannot be told which file is meant, left out",
+    "misnamed": "images whose label file has another name, left out",
     "no_annotation": "images without an annotation file, left out",
     "repeated": "images that are listed again, left out the second time",
     "undecodable": "images that do not decode, left out",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from netaug.config import DataConfig
 from netaug.data.class_names import read_class_names
@@ -17,9 +15,13 @@ from netaug.data.detection.boxes import FoundBoxes, checked
 from netaug.data.detection.files import sizes_of
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.detection.yolo_about import About, read_about
+from netaug.data.detection.yolo_files import LabelFiles, label_file
+from netaug.data.detection.yolo_labels import LabelLine, corners, read_labels, refuse_keypoints
 from netaug.data.image import SUFFIXES
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
+from netaug.data.text import read_lines
 from netaug.errors import DataError
 
 _COLOUR = 3
@@ -29,6 +31,7 @@ _TREE = "\n           ".join(
         "or ROOT/images/train, ROOT/images/val, ROOT/labels/train, ROOT/labels/val and --data.class_names FILE",
     )
 )
+_log = logging.getLogger("netaug")
 
 
 @box_dataset(
@@ -39,53 +42,29 @@ _TREE = "\n           ".join(
 def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     """Find the images of a dataset with YOLO's labels: `train` and `val`, else `test`."""
     root = require_root(config)
-    about = _about(root)
-    train_images = _images(root, about, config.train_split or "train")
-    names = read_class_names(config.class_names) or _names(root, about)
-    train = _split(root, train_images, names, problems)
+    about = read_about(root)
+    labels = LabelFiles(root)
+    train_name = config.train_split or "train"
+    train_images = _images(root, about, train_name)
+    names = read_class_names(config.class_names) or about.names(root)
+    about.check_count(names)
+    train = _split(labels, train_name, train_images, names, about, problems)
     val, val_split = None, "val"
     if config.holdout == 0:
         choices = (config.val_split,) if config.val_split else ("val", "valid", "test")
         val_name = next((name for name in choices if _has(root, about, name)), choices[0])
-        val = _split(root, _images(root, about, val_name), names, problems)
+        val = _split(labels, val_name, _images(root, about, val_name), names, about, problems)
         val_split = "test" if val_name == "test" else "val"
     return BoxSource(names, train, val, val_split, "coco")
 
 
-def _about(root: Path) -> dict[str, Any]:
-    """What the dataset's YAML file says; nothing if there is none."""
-    found = [path for name in ("data.yaml", "data.yml", "dataset.yaml") if (path := root / name).is_file()]
-    found = found or sorted(root.glob("*.yaml"))
-    if not found:
-        return {}
-    try:
-        content = yaml.safe_load(found[0].read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"'{found[0]}' is no YAML file.", got=str(error).splitlines()[0]) from None
-    return content if isinstance(content, dict) else {}
-
-
-def _names(root: Path, about: dict[str, Any]) -> tuple[str, ...]:
-    names = about.get("names")
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[number] for number in range(len(names))]
-    if isinstance(names, list) and names and len(set(map(str, names))) == len(names):
-        return tuple(str(name) for name in names)
-    raise DataError(
-        f"the classes of '{root}' are not named.",
-        got="no data.yaml" if not about else f"names: {str(about.get('names'))[:80]}",
-        allowed="in data.yaml a list, `names: [cat, dog]`, or numbers from 0 without holes, `names: {0: cat, 1: dog}`",
-        fix="--data.class_names FILE names them, one a line",
-    )
-
-
-def _places(root: Path, about: dict[str, Any], split: str) -> list[Path]:
+def _places(root: Path, about: About, split: str) -> list[Path]:
     """Folders or lists of a split's images that may be there."""
-    listed = about.get(split, about.get("val") if split == "valid" else None)
+    listed = about.get(split) or (about.get("val") if split == "valid" else None)
     entries = listed if isinstance(listed, list) else [listed] if isinstance(listed, str) else []
     bases = [root]
     if isinstance(about.get("path"), str):
-        bases.insert(0, root / about["path"])
+        bases.insert(0, root / about.get("path"))
     found = []
     for entry in map(str, entries):
         options = [base / entry for base in bases] + [root / entry.removeprefix("../")]
@@ -93,11 +72,11 @@ def _places(root: Path, about: dict[str, Any], split: str) -> list[Path]:
     return found or [root / "images" / split, root / split / "images"]
 
 
-def _has(root: Path, about: dict[str, Any], split: str) -> bool:
+def _has(root: Path, about: About, split: str) -> bool:
     return any(place.exists() for place in _places(root, about, split))
 
 
-def _images(root: Path, about: dict[str, Any], split: str) -> list[str]:
+def _images(root: Path, about: About, split: str) -> list[str]:
     """A split's image files relative to the root, sorted."""
     files: list[str] = []
     for place in _places(root, about, split):
@@ -105,7 +84,7 @@ def _images(root: Path, about: dict[str, Any], split: str) -> list[str]:
             inside = (path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
             files += [os.path.relpath(path, root) for path in inside if path.name[0] != "."]
         elif place.is_file():
-            rows = (row.strip() for row in place.read_text(encoding="utf-8").splitlines())
+            rows = (row.strip() for row in read_lines(place, "list of images"))
             files += [os.path.relpath(place.parent / row, root) for row in rows if row]
     if not files:
         raise DataError(
@@ -117,89 +96,52 @@ def _images(root: Path, about: dict[str, Any], split: str) -> list[str]:
     return sorted(dict.fromkeys(files))
 
 
-def label_file(image: str) -> str:
-    """The labels of an image: the last folder called images becomes labels, the file ends in .txt."""
-    parts = list(Path(image).parts)
-    places = [place for place, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-    return str(Path(*parts).with_suffix(".txt"))
-
-
-def _split(root: Path, files: Sequence[str], names: tuple[str, ...], problems: Problems) -> BoxSplit:
+def _split(
+    labels: LabelFiles,
+    name: str,
+    files: Sequence[str],
+    names: tuple[str, ...],
+    about: About,
+    problems: Problems,
+) -> BoxSplit:
+    root, keypoints = labels.root, about.keypoints()
     kept: list[str] = []
     sizes: list[tuple[int, int]] = []
-    rows: list[tuple[float, ...]] = []
-    places: list[tuple[str, int]] = []
-    for file, size in zip(files, sizes_of(root, files), strict=True):
-        path = root / label_file(file)
+    rows: list[tuple[int, Path, LabelLine]] = []
+    usable = labels.usable(name, files, problems)
+    for file, size in zip(usable, sizes_of(root, usable), strict=True):
         if isinstance(size, DataError):
             problems.pass_on("undecodable" if os.path.exists(root / file) else "no_image", size)
             continue
+        path = root / label_file(file)
         try:
-            found_rows = _rows(path, len(names), problems)
+            lines = read_labels(path, len(names), keypoints, problems)
         except DataError as error:
             problems.pass_on("unreadable", error)
             continue
-        for number, values in found_rows:
-            rows.append((len(kept), *values))
-            places.append((str(path), number))
+        rows += [(len(kept), path, line) for line in lines]
         kept.append(file)
         sizes.append(size)
     if not kept:
         raise DataError(f"none of the {len(files)} images of '{root}' can be used.", got=problems.first())
-    table = np.array(rows, np.float64).reshape(-1, 6)
+    if keypoints is None:
+        said = refuse_keypoints([line for _, _, line in rows], str(about.path or root / "data.yaml"))
+        if said:
+            _log.warning("%s of '%s': %s", name, root, said)
     sizes_N2 = np.array(sizes, np.int64).reshape(-1, 2)
-    owners_M = table[:, 0].astype(np.int64)
+    owners_M = np.array([owner for owner, _, _ in rows], np.int64)
+    boxes_M4 = np.array([corners(line.values, keypoints) for _, _, line in rows], np.float64).reshape(-1, 4)
     found = FoundBoxes(
         sizes_N2=sizes_N2,
         ids_N=np.arange(len(kept)),
         owners_M=owners_M,
-        boxes_M4=table[:, 2:] * np.tile(sizes_N2[owners_M], 2),
-        labels_M=table[:, 1].astype(np.int64),
-        difficult_M=np.zeros(len(table), np.bool_),
-        crowd_M=np.zeros(len(table), np.bool_),
-        areas_M=np.full(len(table), np.nan),
+        boxes_M4=boxes_M4 * np.tile(sizes_N2[owners_M], 2),
+        labels_M=np.array([line.label for _, _, line in rows], np.int64),
+        difficult_M=np.zeros(len(rows), np.bool_),
+        crowd_M=np.zeros(len(rows), np.bool_),
+        areas_M=np.full(len(rows), np.nan),
         category_ids_C=np.arange(len(names)),
+        in_pixels=False,
     )
-    annotations = checked(found, lambda m: f"line {places[m][1]} of '{places[m][0]}'", problems)
+    annotations = checked(found, lambda m: f"line {rows[m][2].number} of '{rows[m][1]}'", problems)
     return BoxSplit(FileImages(str(root), kept, _COLOUR), annotations)
-
-
-def _rows(path: Path, classes: int, problems: Problems) -> list[tuple[int, tuple[float, ...]]]:
-    """Line number, class and corners (shares of the image's sides) of each object; no file means no objects."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is no text.", got=error.reason) from None
-    found: list[tuple[int, tuple[float, ...]]] = []
-    for number, line in enumerate(lines, start=1):
-        if not (words := line.split()):
-            continue
-        where = f"line {number} of '{path}'"
-        try:
-            label, corners = float(words[0]), _corners([float(word) for word in words[1:]])
-        except ValueError:
-            allowed = "class, centre x and y, width and height as shares of the image's sides, or a polygon"
-            problems.note("incomplete", f"{where} is no object.", got=line[:80], allowed=allowed)
-            continue
-        if not (label.is_integer() and 0 <= label < classes):
-            allowed = f"whole numbers from 0 to {classes - 1}"
-            problems.note("unknown_class", f"{where} is of an unknown class.", got=words[0], allowed=allowed)
-            continue
-        found.append((number, (label, *corners)))
-    return found
-
-
-def _corners(values: list[float]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of centre and size, or of a polygon's points."""
-    if len(values) == 4:
-        x, y, width, height = values
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    if len(values) < 6 or len(values) % 2:
-        raise ValueError(f"{len(values)} numbers")
-    if not np.isfinite(values).all():
-        return (math.nan,) * 4
-    return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
