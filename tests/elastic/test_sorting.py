@@ -146,8 +146,23 @@ def test_sorting_before_any_augmented_pass_completes_the_optimizer_state() -> No
     optimizer.add_param_group({"params": list(supernet.added.values())})
     F.cross_entropy(supernet(images), tiny.labels()).backward()
     optimizer.step()
-    supernet.sort_channels(optimizer)
-    _step(supernet, optimizer, images)
+    unsorted = copy.deepcopy(supernet)
+    twin = OPTIMIZERS["adamw"](unsorted.base.parameters())
+    twin.add_param_group({"params": list(unsorted.added.values())})
+    twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    orders = supernet.sort_channels(optimizer)
+    moved = {member.rpartition("[")[0] for name in orders for member in supernet.groups[name].members}
+    for name, parameter in unsorted.base.named_parameters():
+        for added_name, added in unsorted.added.items() if name in moved else ():
+            if added_name.rpartition("[")[0] == name.replace(".", "/"):
+                zeros = {key: torch.zeros_like(added) for key in ("exp_avg", "exp_avg_sq")}
+                twin.state[added] = {"step": twin.state[parameter]["step"].clone(), **zeros}
+    before = _widest_output(supernet, images)
+    _step(supernet, optimizer, images, widest=True)
+    _step(unsorted, twin, images, widest=True)
+    after = _widest_output(supernet, images)
+    assert not torch.allclose(after, before), "the update moves the widest network"
+    torch.testing.assert_close(after, _widest_output(unsorted, images), rtol=1e-9, atol=1e-9)
 
 
 def test_important_channels_come_first_in_the_base_network() -> None:

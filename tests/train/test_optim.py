@@ -182,7 +182,16 @@ def test_what_cannot_work_is_said_beforehand(settings: dict[str, Any], message: 
 
 
 def test_unsortable_optimizers_train_without_sorting() -> None:
-    check_optimizer(TrainConfig(optimizer="muon"), sorts=False)
+    config = TrainConfig(optimizer="muon")
+    check_optimizer(config, sorts=False)
+    with pytest.raises(ConfigError, match="cannot be sorted"):
+        check_optimizer(config, sorts=True)  # else the line above would not be about an unsortable optimizer
+    weight = nn.Parameter(torch.eye(2))
+    optimizer = make([weight], config.optimizer)
+    weight.square().sum().backward()
+    optimizer.step()
+    assert weight.isfinite().all()
+    assert not torch.equal(weight, torch.eye(2))
 
 
 def test_a_network_without_trainable_weights_is_a_message() -> None:

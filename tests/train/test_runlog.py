@@ -10,6 +10,7 @@ import torch
 
 from netaug.config import NetAugConfig, RunConfig, TrainConfig
 from netaug.errors import RunFolderError
+from netaug.train.lock import NAME as LOCK
 from netaug.train.runlog import RunFolder, default_folder, find_weights, read_config, refuse_existing
 
 CPU = torch.device("cpu")
@@ -37,8 +38,22 @@ def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path, name: str) -
 
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path: Path) -> None:
-    refuse_existing(tmp_path)
-    refuse_existing(tmp_path / "new")
+    """The same files are written into an empty folder, one that holds only a run's lock, and a new one."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked" / LOCK).touch()
+    written = {}
+    for name in ("empty", "locked", "new"):
+        refuse_existing(tmp_path / name)
+        run = RunFolder.create(tmp_path / name, RunConfig(), CPU)
+        assert read_config(run.path) == RunConfig()
+        written[name] = {entry.name for entry in run.path.iterdir()}
+    assert (
+        written["new"]
+        == written["empty"]
+        == written["locked"] - {LOCK}
+        == {"config.yaml", "environment.json"}
+    )
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
