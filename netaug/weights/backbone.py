@@ -16,7 +16,8 @@ from netaug.weights.files import WeightsFile
 from netaug.weights.head import head_tensors
 from netaug.weights.layouts import Layout
 from netaug.weights.loading import Loaded, put
-from netaug.weights.matching import Match, match, views
+from netaug.weights.matching import Match, match
+from netaug.weights.prefixes import views
 
 _PREFIX = "backbone."
 _CLASSES = 1000  # any number: the classifier is left out
@@ -24,9 +25,12 @@ _CLASSES = 1000  # any number: the classifier is left out
 
 def is_of_a_detector(file: WeightsFile) -> bool:
     """Whether the tensors in a file are those of a whole detector."""
-    return any(
-        {"backbone", "heads"} <= {name.split(".")[0] for name in names} for names in views(file.tensors)
-    )
+    parents: dict[str, set[str]] = {"backbone": set(), "heads": set()}
+    for name in file.tensors:
+        parts = name.split(".")
+        for part in parents.keys() & set(parts):
+            parents[part].add(".".join(parts[: parts.index(part)]))
+    return not parents["backbone"].isdisjoint(parents["heads"])
 
 
 def put_backbone(
@@ -58,7 +62,8 @@ def put_backbone(
     about = f"into the backbone, {found.layout.about}"
     layout = Layout(about, found.layout.names)
     unused = _summary(_names_in(file, classifier, beyond, found.layout))
-    return put(detector, file, Match(layout, tensors, found.widened), drawn, unused)
+    unused = (*found.unused, *unused)
+    return put(detector, file, Match(layout, tensors, found.widened, found.part, found.others), drawn, unused)
 
 
 def _of_backbone(name: str, options: Mapping[str, object]) -> dict[str, object]:
@@ -97,7 +102,7 @@ def _places(detector: nn.Module, classifier: nn.Module, name: str) -> dict[str, 
 def _names_in(file: WeightsFile, classifier: nn.Module, beyond: Iterable[str], layout: Layout) -> list[str]:
     """The classifier's own names of what the file has beyond the backbone."""
     names = layout.names(classifier) or {}
-    given = {one for tensors in views(file.tensors) for one in tensors}
+    given = {one for view in views(file.tensors, names.values()) for one in view.tensors}
     return [own for own in beyond if names[own] in given]
 
 

@@ -6,7 +6,7 @@ import argparse
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,18 @@ from torch import Tensor
 
 from netaug.errors import CheckpointError
 from netaug.train.card import read_safetensors, unreadable
-
-# Where training programs put the network's tensors; averaged weights come first, they are the better ones.
-PARTS = ("state_dict_ema", "model_ema", "state_dict", "model")
+from netaug.weights.parts import KNOWN, inside, rank, state_dicts
 
 KINDS = "safetensors, or a PyTorch file of tensors (.pt, .pth)"
 _DEPTH = 4  # a checkpoint can hold itself
+_SHARD = re.compile(r"(.+-)(\d{5})-of-(\d{5})(\.\w+)")
 _SHOWN = 6
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _OTHERS = {
     b"<": "a web page, so the download did not give the file itself",
     b"version https://git-lfs": "a Git LFS pointer, in place of the file itself",
     b"\x89HDF": "HDF5, a format of Keras",
+    b"{": "JSON; if it is the index of a network in several shards, give one of the shards",
 }
 
 
@@ -61,18 +61,51 @@ def read_weights(path: str | Path, part: str | None = None) -> WeightsFile:
 
     Args:
         path: The file; its kind is seen from its content.
-        part: Key of the checkpoint that holds the tensors; None finds them, see :data:`PARTS`.
+        part: Key of the checkpoint that holds the tensors; None finds them, averaged weights before others;
+            also the start of names, such as ``encoder_q``.
 
     Raises:
         CheckpointError: The file is missing, empty, damaged, of another kind, without tensors, or would run code.
     """
     path = Path(path).expanduser()
+    shards = _shards(path)
+    if len(shards) > 1:
+        tensors = {name: one for shard in shards for name, one in _read(shard, None).tensors.items()}
+        return _unwrap(tensors, path, part)
+    return _read(path, part)
+
+
+def _shards(path: Path) -> list[Path]:
+    """All files of a network that is saved in several, one of which was given.
+
+    Raises:
+        CheckpointError: One of them is not there.
+    """
+    named = _SHARD.fullmatch(path.name)
+    if named is None:
+        return [path]
+    start, _, count, end = named.groups()
+    shards = [path.with_name(f"{start}{number:05d}-of-{count}{end}") for number in range(1, int(count) + 1)]
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"'{path}' is one of {int(count)} shards of a network, and not all of them are there.",
+            got=f"{len(missing)} missing: {', '.join(missing[:_SHOWN])}",
+            allowed="all shards in one folder; any of them can be given",
+        )
+    return shards
+
+
+def _read(path: Path, part: str | None) -> WeightsFile:
     head = _head(path)
     if _is_safetensors(head):
         tensors, metadata = read_safetensors(path, KINDS)
-        if part is not None:
-            raise _no_part(path, part, "safetensors, which has no parts")
-        return WeightsFile(path, _all_tensors(tensors, path), card="netaug" in metadata)
+        found = _all_tensors(tensors, path)
+        return (
+            replace(_unwrap(found, path, part), card="netaug" in metadata)
+            if part
+            else WeightsFile(path, found, card="netaug" in metadata)
+        )
     if head.startswith((_ZIP, _PICKLE)):
         return _unwrap(_load_torch(path), path, part)
     kind = next((text for start, text in _OTHERS.items() if head.lstrip().startswith(start)), None)
@@ -131,39 +164,55 @@ def _would_run_code(path: Path, name: str) -> CheckpointError:
         allowed=KINDS,
         fix="if you trust its author, take the tensors out where it can do no harm (a container without network): "
         "checkpoint = torch.load(FILE, map_location='cpu', weights_only=False), then "
-        "torch.save(checkpoint['state_dict'], 'weights.pt') or what of it is the state dict",
+        "torch.save(checkpoint['state_dict'], 'weights.pt') or what of it is the state dict; of a whole module, as "
+        "Ultralytics saves them, torch.save((checkpoint.get('ema') or checkpoint['model']).float().state_dict(), ...)",
     )
 
 
 def _unwrap(content: Any, path: Path, part: str | None) -> WeightsFile:
-    trail: list[str] = []
-    others: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
     if part is not None:
-        if not isinstance(content, Mapping) or part not in content:
-            raise _no_part(path, part, _keys(content))
-        trail, content = [part], content[part]
-    for _ in range(_DEPTH):
-        if isinstance(content, Mapping) and content and all(map(_is_entry, content.items())):
-            return WeightsFile(path, _all_tensors(content, path), ".".join(trail), others)
-        found = [
-            key for key in PARTS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)
+        try:
+            start, content = (part,), inside(content, part)
+        except KeyError:
+            raise _no_part(path, part, _keys(content)) from None
+    found = state_dicts(content)
+    if not found or _is_of_a_run(content):
+        raise _no_tensors(path, content, part)
+    trail, *others = found
+    names = tuple(".".join((*start, *one)) for one in (trail, *others))
+    equal = [name for name, one in zip(names, found, strict=True) if rank(one) == rank(trail)]
+    if len(equal) > 1:
+        raise CheckpointError(
+            f"'{path}' holds several networks, and does not say which is the one.",
+            got=f"tensors under {', '.join(names)}",
+            fix=f"name one: `netaug import-weights --part {equal[0]}`, or load_weights(..., part={equal[0]!r})",
+        )
+    return WeightsFile(path, _all_tensors(found[trail], path), names[0], names[1:])
+
+
+def _no_tensors(path: Path, content: Any, part: str | None) -> CheckpointError:
+    """The error for a checkpoint without a network, from its outside to where one would be."""
+    trail = [part] if part else []
+    for _ in range(0 if _is_of_a_run(content) else _DEPTH):
+        keys = [
+            key for key in KNOWN if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)
         ]
-        if not found:
+        if not keys:
             break
-        others = others or tuple(found[1:])
-        trail.append(found[0])
-        content = content[found[0]]
-    own = isinstance(content, Mapping) and {"network", "optimizer"} <= set(content)
-    raise CheckpointError(
+        trail.append(keys[0])
+        content = content[keys[0]]
+    return CheckpointError(
         f"'{path}' holds no network's tensors{f' under {trail[-1]!r}' if trail else ''}.",
         got=_keys(content),
-        allowed=f"names to tensors, at top level or under one of {', '.join(PARTS)}",
-        fix="the network of a run is 'model.safetensors' beside it" if own else None,
+        allowed=f"names to tensors, at top level or under a key such as {', '.join(KNOWN[:5])}",
+        fix="the network of a run is 'model.safetensors' beside it" if _is_of_a_run(content) else None,
     )
 
 
-def _is_entry(entry: tuple[Any, Any]) -> bool:
-    return isinstance(entry[0], str) and isinstance(entry[1], Tensor)
+def _is_of_a_run(content: Any) -> bool:
+    """Whether it is what a checkpoint of netaug holds: the network with all its added weights."""
+    return isinstance(content, Mapping) and {"network", "optimizer", "config"} <= set(content)
 
 
 def _no_part(path: Path, part: str, got: str) -> CheckpointError:

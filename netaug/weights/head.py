@@ -11,7 +11,7 @@ from netaug.seeding import seeded
 from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS
-from netaug.weights.matching import views
+from netaug.weights.prefixes import views
 
 
 def head_tensors(
@@ -56,11 +56,11 @@ def count_classes(model: nn.Module, head: Mapping[str, ClassAxis], file: Weights
         head: From :func:`head_tensors` for that network.
         file: The weights.
     """
-    for tensors in views(file.tensors):
-        for layout in LAYOUTS:
-            names = layout.names(model) or {}
+    for layout in LAYOUTS:
+        names = layout.names(model) or {}
+        for view in views(file.tensors, names.values()):
             for name, axis in head.items():
-                tensor = tensors.get(names.get(name, ""))
+                tensor = view.tensors.get(names.get(name, ""))
                 if tensor is not None and tensor.ndim > axis.dim:
                     return axis.classes(int(tensor.shape[axis.dim]))
     return None

@@ -83,13 +83,13 @@ def put(
     parameters = dict(model.named_parameters())
     return Loaded(
         layout=found.layout.about,
-        part=file.part,
-        others=file.others,
+        part=".".join(filter(None, (file.part, found.part))),
+        others=(*found.others, *file.others),
         tensors=len(found.tensors),
         parameters=sum(parameters[name].numel() for name in found.tensors if name in parameters),
         kept=tuple(kept),
         widened=found.widened,
-        unused=tuple(unused),
+        unused=(*found.unused, *unused),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,9 +12,9 @@ from netaug.errors import CheckpointError
 from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS, RELEASED, Layout
+from netaug.weights.prefixes import View, summary, views
 from netaug.weights.widened import first_channels
 
-_WRAPPERS = ("module.", "_orig_mod.", "model.")  # DistributedDataParallel, torch.compile, Lightning
 _COUNTER = ".num_batches_tracked"  # of batch norms; older programs do not save it, and nothing here reads it
 _SHOWN = 3
 
@@ -27,11 +27,17 @@ class Match:
         layout: How the file names them.
         tensors: By the network's names, in its shapes.
         widened: Whether they were the first channels of a wider network.
+        part: What is in front of the names of averaged weights; else empty.
+        others: What is in front of the names of other copies.
+        unused: What of the file is none of the network's, such as ``1 of criterion``.
     """
 
     layout: Layout
     tensors: dict[str, Tensor]
     widened: bool = False
+    part: str = ""
+    others: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass
@@ -41,15 +47,25 @@ class _Comparison:
     layout: Layout
     names: dict[str, str]
     own: Mapping[str, Tensor]
-    given: Mapping[str, Tensor]
+    view: View
     tensors: dict[str, Tensor] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)  # own names
     reshaped: list[str] = field(default_factory=list)  # own names
     unexpected: list[str] = field(default_factory=list)  # names in the file
 
     @property
-    def fits(self) -> bool:
+    def given(self) -> Mapping[str, Tensor]:
+        return self.view.tensors
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor of the network is there, and nothing else under this start of names."""
         return not (self.missing or self.unexpected or self.reshaped)
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is also known to be the network, and not one of several in the file."""
+        return self.complete and (self.view.is_wrapped or not summary(self.view.beside))
 
     def differences(self) -> Iterator[str]:
         """What does not fit, in words and in the file's names: how many, and the first few."""
@@ -92,9 +108,9 @@ def match(
         CheckpointError: No layout fits exactly, or a value cannot be a weight.
     """
     tried = list(_comparisons(model, file, kept))
-    for found in tried:
-        if found.fits:
-            return _checked(model, file, Match(found.layout, found.tensors))
+    fitting = [found for found in tried if found.fits]
+    if fitting:
+        return _checked(model, file, _chosen(file, fitting))
     for found in tried:
         if found.layout is RELEASED and not found.missing and not found.unexpected:
             sliced = first_channels(model.state_dict(), found.tensors)
@@ -105,31 +121,43 @@ def match(
 
 def _comparisons(model: nn.Module, file: WeightsFile, kept: Collection[str]) -> Iterator[_Comparison]:
     own = model.state_dict()
-    for tensors in views(file.tensors):
-        for layout in LAYOUTS:
-            names = layout.names(model)
-            if names is not None:
-                yield _compare(own, layout, names, tensors, kept)
+    for layout in LAYOUTS:
+        names = layout.names(model)
+        if names is not None:
+            for view in views(file.tensors, names.values()):
+                yield _compare(own, layout, names, view, kept)
 
 
-def views(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """The names as they are, then without what wrappers put in front of every one."""
-    while True:
-        yield tensors
-        prefix = next((p for p in _WRAPPERS if all(name.startswith(p) for name in tensors)), None)
-        if prefix is None:
-            return
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+def _chosen(file: WeightsFile, fitting: list[_Comparison]) -> Match:
+    """The best of the copies in a file: averaged weights, if there are some; else there is but one."""
+    found, *others = fitting
+    names = tuple(one.view.prefix.rstrip(".") or "the names without a start" for one in fitting)
+    if sum(one.view.averaged == found.view.averaged for one in fitting) > 1:
+        raise _several(file, names)
+    starts = tuple(one.view.prefix for one in others if one.view.prefix)
+    beside = [name for name in found.view.beside if not name.startswith(starts)]
+    part = names[0] if found.view.averaged else ""
+    return Match(found.layout, found.tensors, part=part, others=names[1:], unused=summary(beside))
+
+
+def _several(file: WeightsFile, names: Sequence[str]) -> CheckpointError:
+    """The error for copies of which none is known to be the better one."""
+    part = f"{file.part}." * bool(file.part) + names[0]
+    return CheckpointError(
+        f"'{file.path}' holds the network several times, and does not say which is the one.",
+        got=f"all its names after {', '.join(names)}",
+        fix=f"name one: `netaug import-weights --part {part}`, or load_weights(..., part={part!r})",
+    )
 
 
 def _compare(
     own: Mapping[str, Tensor],
     layout: Layout,
     names: dict[str, str],
-    tensors: Mapping[str, Tensor],
+    view: View,
     kept: Collection[str],
 ) -> _Comparison:
-    found = _Comparison(layout, names, own, tensors)
+    found, tensors = _Comparison(layout, names, own, view), view.tensors
     found.unexpected = [name for name in tensors if name not in set(names.values())]
     for name, theirs in names.items():
         if name in kept:
@@ -184,6 +212,9 @@ def _mismatch(
         for about, ones in best.items()
     ]
     found = max(tried, key=lambda one: len(one.tensors))
+    complete = [one.view.prefix.rstrip(".") for one in tried if one.complete]
+    if complete:
+        return _several(file, complete)
     part = f" (its {file.part!r})" if file.part else ""
     only_shapes = not (found.missing or found.unexpected)
     classes = _other_classes(found, head) if only_shapes else None
@@ -194,12 +225,34 @@ def _mismatch(
             allowed=classes[0],
             fix="--model.new_head true starts with a classifier that is drawn anew",
         )
+    if found.missing and not found.unexpected and (fix := _about_missing(found, head)) is not None:
+        return CheckpointError(
+            f"'{file.path}'{part} does not have all of {name}: a part of the network is missing.",
+            got="; ".join(found.differences()),
+            fix=fix,
+        )
     fix = "the network has another width or other options than the file's: check model.name and model.options"
+    if file.others and not only_shapes:
+        fix = f"the file also has {', '.join(file.others)}: `netaug import-weights --part {file.others[0]}` takes it"
     return CheckpointError(
         f"'{file.path}'{part} does not fit {name}.",
         got="; ".join(found.differences()),
         allowed=f"the network's own names and shapes. Tried: {'; '.join(counts)}",
-        fix=fix if only_shapes else None,
+        fix=fix if only_shapes or file.others else None,
+    )
+
+
+def _about_missing(found: _Comparison, head: Mapping[str, ClassAxis]) -> str | None:
+    """What to do about tensors that are not in the file, if they are those of the classifier, or of one layer."""
+    new_head = "--model.new_head true starts with a classifier that is drawn anew"
+    if head:
+        absent = {*found.missing, *found.reshaped} <= set(head)
+        return f"the file has no classifier; `netaug train` and `finetune`: {new_head}" if absent else None
+    tops = {own.rpartition(".")[0] for own in found.missing}
+    if found.reshaped or len(tops) != 1:
+        return None
+    return (
+        f"keep=['{tops.pop()}.*'] leaves it as it is; if it is the classifier, in the command line {new_head}"
     )
 
 
