@@ -12,6 +12,7 @@ from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
 from netaug.errors import ConfigError, DataError
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
+from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
     from netaug.config import DataConfig
@@ -138,7 +139,7 @@ def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
 def _conclude(report: Report, path: str | None) -> None:
     print("\n".join(report.lines()), flush=True)
     if path is not None:
-        Path(path).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
+        write_atomic(Path(path), json.dumps(report.as_json(), indent=1) + "\n")
     if not report.findings.complete:
         raise KeyboardInterrupt
     if report.problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import statistics
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from netaug.errors import RunFolderError
 from netaug.scores import score_name
+from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.equal_accuracy import EqualAccuracy, Point
@@ -62,7 +64,7 @@ def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]
         FILES, (None, standalone(tradeoff(ordered, name, first)), text + "\n"), strict=True
     ):
         if content is not None:
-            (folder / path).write_text(content, encoding="utf-8")
+            write_atomic(folder / path, content)
     _write_csv(folder / FILES[0], ordered, score)
     print(f"written: {', '.join(str(folder / path) for path in FILES)}")
 
@@ -124,11 +126,12 @@ def _sentences(found: Mapping[str, EqualAccuracy], reference: str, name: str) ->
 
 
 def _write_csv(path: Path, curves: Curves, score: str) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["arm", "seed", "resolution", "macs", score])
-        for arm, by_seed in curves.items():
-            for seed, points in by_seed.items():
-                writer.writerows(
-                    [arm, seed, point.resolution, point.macs, f"{point.score:.4f}"] for point in points
-                )
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["arm", "seed", "resolution", "macs", score])
+    for arm, by_seed in curves.items():
+        for seed, points in by_seed.items():
+            writer.writerows(
+                [arm, seed, point.resolution, point.macs, f"{point.score:.4f}"] for point in points
+            )
+    write_atomic(path, file.getvalue())

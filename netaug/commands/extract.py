@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from netaug.commands.widths import (
 )
 from netaug.errors import ConfigError, RunFolderError
 from netaug.recipes.settings import add_settings
+from netaug.train.files import cannot_write
+from netaug.train.folders import NewFolder, is_taken, lock_of, new_folder
 
 if TYPE_CHECKING:
     from netaug.train.reopen import WidthBench
@@ -32,7 +35,7 @@ _EXAMPLE = """
 netaug extract runs/demo-digits-netaug-seed0 --widths widest --out widest.safetensors
 netaug extract runs/demo-digits-netaug-seed0 --widths macs:2.0x --out double.safetensors --measure
 netaug extract runs/demo-digits-netaug-seed0 --family 4 --out family --measure"""
-_SUFFIX = ".safetensors"
+_SUFFIX, _WORK = ".safetensors", "extracting"
 
 
 def run(words: list[str]) -> None:
@@ -59,18 +62,19 @@ def run(words: list[str]) -> None:
     arguments, given = parse(parser, words, SETTINGS)
     parts, out = _wanted(arguments), Path(arguments.out)
     images = check_images(arguments.images, given=True)
+    if _written_before(out, arguments.family):
+        print(
+            f"{arguments.family} networks in '{out}', written by a call that was killed when it had finished"
+        )
+        return
     _refuse_existing(out, folder=arguments.family is not None)
 
     bench = open_bench(Path(arguments.run), given, images)
+    _make_parents(out)
     if arguments.family is None:
-        choices, files = choose(bench.supernet, parts), [out]
+        rows = _write(bench, choose(bench.supernet, parts), [out], measure=arguments.measure)
     else:
-        from netaug.elastic.family import family
-
-        members = family(bench.supernet, arguments.family)
-        choices = [Choice(str(number), widths) for number, widths in enumerate(members, 1)]
-        files = [out / f"{choice.label}{_SUFFIX}" for choice in choices]
-    rows = _write(bench, choices, files, measure=arguments.measure)
+        rows = _write_family(bench, arguments.family, out, measure=arguments.measure)
     print(describe(bench))
     print_table(bench, rows)
 
@@ -100,14 +104,59 @@ def _wanted(arguments: Any) -> list[str]:
     return parts
 
 
+def _names(count: int) -> list[str]:
+    """The files of a family."""
+    return [f"{number}{_SUFFIX}" for number in range(1, count + 1)]
+
+
+def _written_before(out: Path, count: int | None) -> bool:
+    """Whether a call for this folder was killed between its last file and its end."""
+    if count is None or not lock_of(out, _WORK).exists() or not out.is_dir():
+        return False
+    with _filled(out) as place:
+        return place.after_kill and {entry.name for entry in out.iterdir()} == set(_names(count))
+
+
+@contextmanager
+def _filled(out: Path) -> Iterator[NewFolder]:
+    try:
+        with new_folder(out.absolute(), _WORK) as place:
+            yield place
+    except BlockingIOError:
+        raise RunFolderError(
+            f"another process is extracting into '{out}'.",
+            fix="wait for it, or choose another folder with --out",
+        ) from None
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def _make_parents(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
 def _refuse_existing(out: Path, *, folder: bool) -> None:
-    if not out.exists() or (folder and out.is_dir() and not any(out.iterdir())):
+    if not is_taken(out) and (folder or not out.is_dir()):
         return
     raise RunFolderError(
         f"'{out}' exists already; nothing is overwritten.",
         allowed="a new or an empty folder" if folder else "a new file",
         fix="choose another with --out, or remove it yourself",
     )
+
+
+def _write_family(bench: WidthBench, count: int, out: Path, *, measure: bool) -> list[Row]:
+    """Write networks evenly spaced in MACs; all of them or none."""
+    from netaug.elastic.family import family
+
+    choices = [Choice(str(number), widths) for number, widths in enumerate(family(bench.supernet, count), 1)]
+    with _filled(out) as place:
+        rows = _write(bench, choices, [place.filling / name for name in _names(count)], measure=measure)
+        place.publish()
+    return [replace(row, file=str(out / name)) for row, name in zip(rows, _names(count), strict=True)]
 
 
 def _write(
@@ -119,7 +168,6 @@ def _write(
     for choice, file in zip(choices, files, strict=True):
         network = bench.network(choice.widths)
         row = measured(bench, choice, network) if measure else Row(choice)
-        file.parent.mkdir(parents=True, exist_ok=True)
         save_weights(file, network, bench.card_of(choice.widths, row.top1))
         rows.append(replace(row, file=str(file)))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.errors import ConfigError
+from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
     from netaug.detect.settings import DetectConfig
@@ -120,16 +122,17 @@ def objects_of(found: Found) -> list[tuple[int, float, tuple[float, float, float
 
 def save_picture(found: Found, card: ModelCard, path: Path) -> None:
     """Write the image with its objects drawn."""
+    from PIL import Image
+
     from netaug.report.boxes import draw_boxes
-    from netaug.train.files import cannot_write
 
     objects = objects_of(found)
     texts = [f"{card.class_names[label]} {score:.2f}" for label, score, _ in objects]
     picture = draw_boxes(found.pixels_CHW, found.rows_K7[:, 3:], [label for label, *_ in objects], texts)
-    try:
-        picture.save(path, quality=_QUALITY)  # formats without loss ignore it
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    content = io.BytesIO()
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    picture.save(content, kind, quality=_QUALITY)  # formats without loss ignore it
+    write_atomic(path, content.getvalue())
 
 
 def as_lines(found: Found, card: ModelCard, *, short: bool) -> str:
@@ -161,7 +164,7 @@ def predict_boxes(
     from netaug.detecting import find_objects
     from netaug.train.card import load_weights
     from netaug.train.device import choose_device
-    from netaug.train.files import cannot_write, write_atomic
+    from netaug.train.files import cannot_write
 
     config = settings_of(place, score)
     paths = targets(images, save) if save else []

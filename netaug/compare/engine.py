@@ -21,6 +21,7 @@ from netaug.compare.settle import common_settings, settled
 from netaug.compare.table import as_text, write_csv
 from netaug.compare.verdict import judge
 from netaug.errors import TrainingError
+from netaug.train.files import write_atomic
 
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
 Train = Callable[[Sequence[RunSpec]], list[RunRecord]]
@@ -176,5 +177,5 @@ def write_outcome(comparison: Comparison) -> None:
 
     out = comparison.request.out
     write_csv(comparison, out / "compare.csv")
-    (out / "table.txt").write_text(as_text(comparison), encoding="utf-8")
+    write_atomic(out / "table.txt", as_text(comparison))
     write_report(comparison, out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 from netaug.compare.request import CompareRequest
 from netaug.errors import RunFolderError
 from netaug.recipes.settings import settings
+from netaug.train.files import is_leftover, write_atomic
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
-_TEMPORARY = f"{FILE}.tmp"
 _RUN_FILES = (".lock", "config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "summary.json")
 
 
@@ -49,6 +48,8 @@ class Ledger:
         self._only_reads = only_reads
         if only_reads:
             return
+        for name in self._runs:
+            shutil.rmtree(self._removed(name), ignore_errors=True)
         if old is not None:
             if request.overwrite:
                 self._remove_all()
@@ -60,11 +61,11 @@ class Ledger:
                 )
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            self._write()
         except OSError as error:
             raise RunFolderError(
-                f"the folder '{self.out}' cannot be made or written.", got=error, fix="give another --out"
+                f"the folder '{self.out}' cannot be made.", got=error, fix="give another --out"
             ) from error
+        self._write()
 
     def folder(self, name: str) -> Path:
         """The run folder of that name; it need not exist."""
@@ -133,12 +134,17 @@ class Ledger:
         with contextlib.suppress(OSError):  # not empty: it holds something that is not ours
             self.out.rmdir()
 
+    def _removed(self, name: str) -> Path:
+        """What a run folder is called while it is removed: a part of one would not be known as ours."""
+        return self.out / f".{name}.removed"
+
     def _remove(self, name: str) -> None:
         folder = self.folder(name)
         if folder.is_dir() and not folder.is_symlink():
             files = {entry.name for entry in folder.iterdir()}
             if not files or files.intersection(_RUN_FILES):
-                shutil.rmtree(folder)
+                folder.rename(self._removed(name))
+                shutil.rmtree(self._removed(name))
         self.log(name).unlink(missing_ok=True)
 
     def _remove_all(self) -> None:
@@ -157,7 +163,7 @@ class Ledger:
             )
         path = self.out / FILE
         if not path.exists():
-            if any(entry.name != _TEMPORARY for entry in self.out.iterdir()):
+            if not all(is_leftover(entry.name) for entry in self.out.iterdir()):
                 raise RunFolderError(
                     f"the folder '{self.out}' exists and holds something other than a comparison.",
                     got=", ".join(sorted(entry.name for entry in self.out.iterdir())[:5]),
@@ -184,9 +190,7 @@ class Ledger:
             return
         content = {"command": self._command, "request": self._request}
         content |= {"long_epochs": self._long_epochs, "longer": self._longer, "runs": self._runs}
-        temporary = self.out / _TEMPORARY
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, self.out / FILE)
+        write_atomic(self.out / FILE, json.dumps(content, indent=2) + "\n")
 
 
 def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from netaug.compare.numbers import NONE, interval, plus_minus, rate, seconds, si
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
+from netaug.train.files import write_atomic
 
 CSV_COLUMNS = (
     "arm",
@@ -137,10 +138,11 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     """Write one line per run, tuning and failed runs included; unknown values stay empty."""
     scores = list(dict.fromkeys(run.summary.score for run in comparison.runs if run.summary)) or ["top1"]
     columns = [column.format(score=score) for column in CSV_COLUMNS for score in scores]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(columns)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_csv_row(run) for run in comparison.runs)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(dict.fromkeys(columns)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_csv_row(run) for run in comparison.runs)
+    write_atomic(path, file.getvalue())
 
 
 def _csv_row(run: RunRecord) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -17,6 +16,8 @@ import numpy as np
 from netaug.data.cache_folder import cache_folder
 from netaug.data.parallel import in_threads
 from netaug.data.shard_index import ShardIndex, index_shard
+from netaug.errors import RunFolderError, first_line
+from netaug.train.files import write_atomic
 
 _VERSION = 1
 _THREADS = 4
@@ -78,12 +79,10 @@ def _save(file: Path, facts: str, index: ShardIndex) -> None:
         sizes=index.sizes_N,
         labels=index.labels_N,
     )
-    temporary = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.getvalue())
-        temporary.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        _log.warning("the index of a shard cannot be kept, so each start makes it anew: %s", error)
+        write_atomic(file, content.getvalue())
+    except (OSError, RunFolderError) as error:
+        _log.warning(
+            "the index of a shard cannot be kept, so each start makes it anew: %s", first_line(error)
+        )

@@ -17,7 +17,8 @@ from netaug.data.cache_folder import cache_folder
 from netaug.data.parallel import in_threads
 from netaug.data.remote import TransientError, open_remote
 from netaug.data.shard_names import is_remote
-from netaug.errors import DataError
+from netaug.errors import DataError, RunFolderError
+from netaug.train.files import write_atomic
 
 _THREADS = 4
 _TRIES = 5
@@ -72,15 +73,15 @@ def _fetch(address: str, stop: threading.Event) -> None:
     target = cached_path(address)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        (target.parent / "address.txt").write_text(address + "\n")
+        write_atomic(target.parent / "address.txt", address + "\n")
         with (target.parent / "lock").open("w") as lock:  # ranks of one machine fetch each shard once
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
                 _retry(address, target, stop)
-    except OSError as error:
+    except (OSError, RunFolderError) as error:
         raise DataError(
             f"the shard '{address}' cannot be kept in '{target.parent}'.",
-            got=error.strerror or error,
+            got=error.got if isinstance(error, RunFolderError) else error.strerror or error,
             fix="choose another folder: NETAUG_CACHE=DIR netaug ...",
         ) from None
 
@@ -104,8 +105,10 @@ def _download(address: str, target: Path, stop: threading.Event) -> None:
     part, version = target.with_name(target.name + ".part"), target.with_name(target.name + ".version")
     have = part.stat().st_size if part.exists() and version.exists() else 0
     with open_remote(address, have, version.read_text() if have else "") as remote:
+        if not remote.start:
+            part.unlink(missing_ok=True)  # before it could be taken for a part of this version
         if remote.version:
-            version.write_text(remote.version)
+            write_atomic(version, remote.version)
         else:
             version.unlink(missing_ok=True)
         _require_space(target.parent, (remote.size or 0) - remote.start)

@@ -15,6 +15,7 @@ import numpy as np
 
 from netaug.detect.annotations import Annotations, Flags, Ids
 from netaug.detect.overlaps import BOX, CLASS, IMAGE, SCORE, Doubles, Integers
+from netaug.train.files import write_atomic
 
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """Average precision over overlaps 0.50 to 0.95, at 0.50, at 0.75, of small, medium and large objects (areas up to 32²,
@@ -88,7 +89,7 @@ def coco_entries(rows_K7: Doubles, ids_N: Ids, category_ids_C: Ids) -> list[dict
 def write_entries(entries: list[dict[str, Any]], path: Path) -> None:
     """Write results as JSON, an entry per line."""
     lines = ",\n".join(json.dumps(entry) for entry in entries)
-    path.write_text(f"[\n{lines}\n]\n" if entries else "[]\n", encoding="utf-8")
+    write_atomic(path, f"[\n{lines}\n]\n" if entries else "[]\n")
 
 
 def _truth(truth: Annotations) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """A folder of teacher outputs: one row for each training image and draw of its augmentation, in two files.
 
-Layout: ``cache.json`` says what the rows are of; ``values.bin`` and ``classes.bin`` hold draw after draw the packed
-rows in the order of the images; ``samples.npy`` a few augmented images, to see that they are still made in this way.
+Layout: ``cache.json`` says what the rows are of, with a checksum of each block of rows; ``values.bin`` and
+``classes.bin`` hold draw after draw the packed rows in the order of the images; ``samples.npy`` a few augmented images,
+to see that they are still made in this way.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,12 @@ from netaug.errors import CheckpointError
 from netaug.train.files import write_atomic
 
 VERSION = 1
+BLOCK_ROWS = 4096
+_MOST_BLOCK_ROWS = 2**20  # what a damaged card may make us read at once
+_LATER_FIELDS = {"block", "checksums"}  # caches of earlier versions do not have them
+_PROGRESS = {"rows", "teacher_top1", *_LATER_FIELDS}
+
+_log = logging.getLogger("netaug")
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ class CacheCard:
         samples: Draw and index of each image in ``samples.npy``.
         rows: Rows written so far, of ``draws * images``.
         version: Of this layout.
+        block: Rows of a checksum; 0 in a cache without checksums.
+        checksums: CRC-32 of each block of rows, the last block as far as it is written.
     """
 
     teachers: tuple[str, ...]
@@ -57,6 +69,8 @@ class CacheCard:
     samples: tuple[tuple[int, int], ...]
     rows: int = 0
     version: int = VERSION
+    block: int = 0
+    checksums: tuple[int, ...] = ()
 
     @property
     def packing(self) -> Packing:
@@ -74,7 +88,7 @@ class CacheCard:
         return [
             f"{name} {ours.get(name)!r} in the cache, {theirs.get(name)!r} now"
             for name in ours | theirs
-            if name not in ("rows", "teacher_top1") and ours.get(name) != theirs.get(name)
+            if name not in _PROGRESS and ours.get(name) != theirs.get(name)
         ]
 
 
@@ -106,16 +120,22 @@ class CacheFiles:
             )
         try:
             values = json.loads(self.card.read_text())
-            if set(values) != {item.name for item in fields(CacheCard)} or values["version"] != VERSION:
+            names = {item.name for item in fields(CacheCard)}
+            if set(values) not in (names, names - _LATER_FIELDS) or values["version"] != VERSION:
                 raise ValueError("other fields than this version of netaug writes")
-            for name in ("teachers", "samples"):
+            for name in {"teachers", "samples", "checksums"} & set(values):
                 values[name] = tuple(tuple(one) if isinstance(one, list) else one for one in values[name])
             for name in ("classes", "top", "images", "draws", "rows"):
                 if type(values[name]) is not int or values[name] < (name != "rows"):
                     raise ValueError(f"{name} {values[name]!r}")
             if values["classes"] > MOST_CLASSES:
                 raise ValueError(f"{values['classes']} classes")
-            return CacheCard(**values)
+            if type(values.get("block", 0)) is not int or not 0 <= values.get("block", 0) <= _MOST_BLOCK_ROWS:
+                raise ValueError(f"block {values['block']!r}")
+            card = CacheCard(**values)
+            if len(card.checksums) != (-(-card.rows // card.block) if card.block else 0):
+                raise ValueError(f"{len(card.checksums)} checksums of {card.rows} rows")
+            return card
         except (ValueError, TypeError, KeyError) as error:
             raise CheckpointError(
                 f"'{self.card}' cannot be read.",
@@ -124,9 +144,61 @@ class CacheFiles:
                 fix="write the cache anew, into another folder",
             ) from error
 
+    def checksums(self, card: CacheCard, first: int = 0) -> Iterator[int]:
+        """The checksums of the blocks of rows on the disk, as far as ``card`` counts them as written.
+
+        Args:
+            card: Of the cache.
+            first: The block to begin with.
+
+        Raises:
+            CheckpointError: The rows cannot be read.
+        """
+        widths = {self.values: card.packing.values, self.classes: card.packing.indices}
+        try:
+            with ExitStack() as opened:
+                stored = [
+                    (opened.enter_context(path.open("rb")), 2 * width)
+                    for path, width in widths.items()
+                    if width
+                ]
+                for file, size in stored:
+                    file.seek(first * card.block * size)
+                for start in range(first * card.block, card.rows, card.block):
+                    count, checksum = min(card.block, card.rows - start), 0
+                    for file, size in stored:
+                        checksum = zlib.crc32(file.read(count * size), checksum)
+                    yield checksum
+        except OSError as error:
+            raise CheckpointError(f"'{error.filename or self.folder}' cannot be read.", got=error) from error
+
+    def check_rows(self, card: CacheCard) -> None:
+        """Compare all rows with their checksums.
+
+        Raises:
+            CheckpointError: A block of rows is not as it was written; names it.
+        """
+        if not card.block:
+            _log.warning(
+                "the teacher outputs in '%s' were written by an earlier version of netaug, without checksums: damaged "
+                "values would not be noticed",
+                self.folder,
+            )
+            return
+        for number, (found, written) in enumerate(zip(self.checksums(card), card.checksums, strict=True)):
+            if found != written:
+                start, end = number * card.block, min((number + 1) * card.block, card.rows)
+                raise CheckpointError(
+                    f"the teacher outputs in '{self.folder}' are damaged.",
+                    got=f"rows {start:,} to {end - 1:,} of {card.rows:,} do not match their checksum",
+                    fix="write the cache again, into another folder",
+                )
+
 
 class Cache:
     """Teacher outputs read from a folder as they are needed; nothing is kept in memory.
+
+    All rows are compared with their checksums once, here: a training then stops before its first step, on all ranks.
 
     Args:
         folder: Finished.
@@ -150,6 +222,7 @@ class Cache:
             if card.packing.indices
             else np.empty((card.total, 0), np.uint16)
         )
+        self.files.check_rows(card)
 
     def log_probs(self, draw: int, indices_N: npt.NDArray[np.int64], device: torch.device) -> Tensor:
         """What the teacher says of images under a draw of their augmentation: float32 ``[N, C]``."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer
-from netaug.distill.cache import CacheCard, CacheFiles
+from netaug.distill.cache import BLOCK_ROWS, CacheCard, CacheFiles
 from netaug.distill.checking import draws_of, image_settings, sample_images
 from netaug.distill.packing import MOST_CLASSES
 from netaug.distill.teacher import Teachers
 from netaug.errors import ConfigError, RunFolderError
+from netaug.train.files import cannot_write, is_leftover, remove_leftovers, write_atomic
 from netaug.train.lock import NAME as LOCK
 from netaug.train.lock import RunLock
 from netaug.train.resume import fingerprint
@@ -62,6 +67,7 @@ def cache_card(config: RunConfig, data: Data, teachers: Teachers, top: int, top1
         settings=image_settings(config),
         dataset=fingerprint(info),
         samples=tuple((number % draws, index) for number, index in enumerate(spread)),
+        block=BLOCK_ROWS,
     )
 
 
@@ -94,29 +100,36 @@ def write_cache(
         Stopped: A signal, after what was written is on the disk.
     """
     files = CacheFiles(folder)
-    with RunLock(folder), StopRequests() as stop:
+    with RunLock(folder), StopRequests() as stop, ExitStack() as opened:
         card = _begin(files, card, data)
-        stored = [_room(files.values, np.float16, card.total, card.packing.values)]
+        rows = [_Rows(opened, files.values, card.packing.values)]
         if card.packing.indices:
-            stored.append(_room(files.classes, np.uint16, card.total, card.packing.indices))
-        saved = time.monotonic()
+            rows.append(_Rows(opened, files.classes, card.packing.indices))
+        saved, saved_at = card, time.monotonic()
         for draw, batch in data.labelled.sweep(card.draws, batch_size, card.rows):
+            start, end = card.rows, min(card.rows + batch_size, (draw + 1) * card.images)
+            places = draw * card.images + batch.indices_N.numpy() - start
             packed = card.packing.pack(teachers(normalizer(batch.images_NCHW)))
-            rows = draw * card.images + batch.indices_N.numpy()
-            for array, part in zip(stored, packed, strict=False):
-                array[rows] = part
-            card = replace(card, rows=min(card.rows + batch_size, (draw + 1) * card.images))
+            for file, part in zip(rows, packed, strict=False):
+                file.write(start, _in_place(part, places, end - start))
+            card = replace(card, rows=end)
             on_rows(card.rows, card.total)
             stopping = stop.signal is not None and card.rows < card.total
-            if stopping or time.monotonic() - saved > _SAVE_SECONDS:
-                _save(files, card, stored)
-                saved = time.monotonic()
+            if stopping or time.monotonic() - saved_at > _SAVE_SECONDS:
+                card = saved = _save(files, card, saved, rows)
+                saved_at = time.monotonic()
             if stopping:
                 assert stop.signal is not None
                 share = f"{card.rows:,} of {card.total:,} rows are in {folder}"
                 raise Stopped(f"stopped; {share}. The same command goes on from there", stop.signal)
-        _save(files, card, stored)
-    return card
+        return _save(files, card, saved, rows)
+
+
+def _in_place(part: npt.NDArray[Any], places: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
+    """Rows at their places among ``count``; those of images that were left out are zeros."""
+    found = np.zeros((count, part.shape[1]), part.dtype)
+    found[places] = part
+    return found
 
 
 def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
@@ -131,34 +144,75 @@ def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
                 got="; ".join(differing),
                 fix="choose another folder with --out",
             )
-        return found
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
-    if others:
+        remove_leftovers(folder)
+        files.check_rows(found)
+        card = found
+    else:
+        others = sorted(e.name for e in folder.iterdir() if e.name != LOCK and not is_leftover(e.name))
+        if others:
+            raise RunFolderError(
+                f"'{folder}' is not empty.", got=", ".join(others[:3]), fix="choose another folder with --out"
+            )
+    _check_room(files, card)
+    if (
+        card.rows == 0
+    ):  # the card comes first: it makes the folder a cache, whose samples a kill may have prevented
+        files.write_card(card)
+        content = io.BytesIO()
+        np.save(content, sample_images(data, card.samples).numpy())
+        write_atomic(files.samples, content.getvalue())
+    return card
+
+
+def _check_room(files: CacheFiles, card: CacheCard) -> None:
+    """Refuse a disk that is too full for the rows that are not written yet."""
+    taken = sum(path.stat().st_blocks * 512 for path in (files.values, files.classes) if path.is_file())
+    needed, free = card.total * card.packing.bytes + _SPARE - taken, shutil.disk_usage(files.folder).free
+    if card.rows < card.total and needed > free:
         raise RunFolderError(
-            f"'{folder}' is not empty.", got=", ".join(others[:3]), fix="choose another folder with --out"
-        )
-    needed, free = card.total * card.packing.bytes + _SPARE, shutil.disk_usage(folder).free
-    if needed > free:
-        raise RunFolderError(
-            f"there is no room for the teacher outputs in '{folder}'.",
+            f"there is no room for the teacher outputs in '{files.folder}'.",
             got=f"{free / 2**20:,.0f} MB free, {needed / 2**20:,.0f} MB needed: {card.draws} draws of {card.images:,} "
             f"images, {card.packing.bytes} bytes each",
             fix="another disk, fewer data.distinct_epochs, or a smaller --top",
         )
-    np.save(files.samples, sample_images(data, card.samples).numpy())
+
+
+class _Rows:
+    """A file of rows that are written one after the other.
+
+    A file that grows, and no memory map: on a full disk a write raises an error, a store into a map kills the process.
+    """
+
+    def __init__(self, opened: ExitStack, path: Path, width: int) -> None:
+        self._path, self._row_bytes = path, 2 * width
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        opened.callback(os.close, self._descriptor)
+
+    def write(self, start: int, rows: npt.NDArray[Any]) -> None:
+        data, offset = memoryview(rows.tobytes()), start * self._row_bytes
+        try:
+            while data:
+                written = os.pwrite(self._descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+
+def _save(files: CacheFiles, card: CacheCard, saved: CacheCard, rows: Sequence[_Rows]) -> CacheCard:
+    """Rows first: what the card counts as written is on the disk; returns it with the checksums of these rows."""
+    for file in rows:
+        file.sync()
+    if card.block:
+        first = saved.rows // card.block
+        card = replace(card, checksums=(*saved.checksums[:first], *files.checksums(card, first)))
     files.write_card(card)
     return card
-
-
-def _room(path: Path, dtype: Any, rows: int, width: int) -> Any:
-    """A file of rows that can be assigned; one that was begun keeps what it has."""
-    with path.open("ab") as file:
-        file.truncate(rows * width * 2)
-    return np.memmap(path, dtype, "r+", shape=(rows, width))
-
-
-def _save(files: CacheFiles, card: CacheCard, stored: Sequence[Any]) -> None:
-    """Rows first: what the card counts as written is on the disk."""
-    for array in stored:
-        array.flush()
-    files.write_card(card)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
@@ -47,9 +50,9 @@ def _of_spread(name: str, value: Spread | None) -> dict[str, object]:
 
 
 def _write(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        if not lines:
-            return
+    file = io.StringIO(newline="")
+    if lines:
         writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
+    write_atomic(path, file.getvalue())

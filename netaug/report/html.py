@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import escape
 
 from netaug.report.template import flatten, page_parts, template
+from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
@@ -58,4 +59,4 @@ def render_page(comparison: Comparison) -> str:
 
 def write_page(comparison: Comparison, path: Path) -> None:
     """Write :func:`render_page` to a file."""
-    path.write_text(render_page(comparison), encoding="utf-8")
+    write_atomic(path, render_page(comparison))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netaug.train.files import write_atomic
+
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
     from netaug.report.cells import Table
@@ -19,7 +21,7 @@ def render_markdown(comparison: Comparison) -> str:
 
 def write_markdown(comparison: Comparison, path: Path) -> None:
     """Write :func:`render_markdown` to a file."""
-    path.write_text(render_markdown(comparison), encoding="utf-8")
+    write_atomic(path, render_markdown(comparison))
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:

@@ -18,6 +18,7 @@ from netaug.report.pictures import PictureRow
 from netaug.report.plots import curves
 from netaug.report.template import flatten, page_parts, template
 from netaug.scores import score_name
+from netaug.train.files import write_atomic
 
 _PICTURES: tuple[tuple[str, Axis, tuple[tuple[Quantity, str], ...]], ...] = (
     ("Score", "epoch", (("val", "evaluation"), ("train", "training"))),
@@ -54,7 +55,7 @@ def write_run_page(folder: Path, path: Path) -> None:
         machine=flatten({key: value for key, value in environment.items() if key != "command"}),
         **page_parts(),
     )
-    path.write_text(page, encoding="utf-8")
+    write_atomic(path, page)
 
 
 def _command(words: object) -> Markup | None:

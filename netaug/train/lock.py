@@ -13,6 +13,7 @@ from netaug.errors import RunFolderError
 
 NAME = ".lock"
 _TRIES, _PAUSE_SECONDS = 5, 0.02
+_RUNNING = b", running\n"  # at the end of the file while the folder is held, and after a process was killed
 _held: set[int] = set()
 
 
@@ -34,22 +35,24 @@ class RunLock:
         except OSError as error:
             raise RunFolderError(f"the run folder '{self._path.parent}' cannot be used.", got=error) from None
         if not _taken(self._descriptor):
-            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip()
+            other = os.pread(self._descriptor, 200, 0).decode(errors="replace").partition(",")[0].strip()
             os.close(self._descriptor)
             raise RunFolderError(
                 f"another process is writing to the run folder '{self._path.parent}'.",
-                got=holder or "a lock without a name",
+                got=other or "a lock without a name",
                 fix="wait for it, stop it, or choose another folder with --out",
             )
         _held.add(self._descriptor)
-        os.truncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        holder = f"process {os.getpid()} on {socket.gethostname()}".encode() + _RUNNING
+        os.pwrite(self._descriptor, holder, 0)
+        os.truncate(self._descriptor, len(holder))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _held.discard(self._descriptor)
+        os.truncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
@@ -75,6 +78,14 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def was_killed(folder: Path) -> bool:
+    """Whether the last process that held this run folder was ended from outside before it let go of it."""
+    try:
+        return not is_held(folder) and (folder / NAME).read_bytes().endswith(_RUNNING)
+    except OSError:
+        return False
 
 
 def _taken(descriptor: int) -> bool:

@@ -28,7 +28,7 @@ from netaug.train.explain import explained
 from netaug.train.fitting import check_trains
 from netaug.train.introduction import introduce, say_where
 from netaug.train.journal import FolderJournal, Journal, NoJournal
-from netaug.train.lock import RunLock
+from netaug.train.lock import RunLock, was_killed
 from netaug.train.loop import Trainer
 from netaug.train.network import Network
 from netaug.train.optim import check_optimizer
@@ -124,8 +124,9 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
 
 
 def _goes_on(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
-    """Whether there is a run to go on with."""
-    if folder.config.is_file() and (resume or not folder.summary.exists()):
+    """Whether there is a run to go on with; one that was killed when it had finished ends as it would have."""
+    finished = folder.summary.exists() and not was_killed(folder.path)
+    if folder.config.is_file() and (resume or not finished):
         check_same_run(folder, config, asked=resume)
         notice_decoder(folder)
         return True
@@ -166,7 +167,7 @@ def _begin(
             return NoJournal(), []
         if goes_on:
             say_where(trainer, folder, console, started=state is not None)
-            folder.reconfigure(config)
+            folder.describe(config, trainer.normalizer.device)
         tracking = shown.enter_context(open_tracking(config, folder.path, trainer, records))
         journal = FolderJournal(folder, config, data.info, data_record(data), console, tracking)
     return journal, records

@@ -23,7 +23,7 @@ from netaug.errors import RunFolderError, TrainingError
 from netaug.recipes.loader import load_config, to_mapping, to_yaml
 from netaug.train.card import ModelCard, save_weights
 from netaug.train.checkpoints import Checkpoints
-from netaug.train.files import append_line, write_atomic
+from netaug.train.files import append_line, is_leftover, remove_leftovers, write_atomic
 from netaug.train.lock import NAME as LOCK
 from netaug.train.records import EpochRecord
 from netaug.weights.files import weights_file
@@ -59,13 +59,18 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"the run folder '{path}' cannot be made.", got=error) from None
         run = cls(path)
-        write_atomic(run.config, to_yaml(config))
-        write_atomic(run.environment, json.dumps(environment(device, config.model.weights), indent=2) + "\n")
+        run.describe(config, device)
         return run
 
-    def reconfigure(self, config: RunConfig) -> None:
-        """Write the settings that the run goes on with."""
+    def describe(self, config: RunConfig, device: torch.device) -> None:
+        """Write the settings that the run starts or resumes with, and the environment it was started in.
+
+        The settings come first: they make it a run, whose environment a process that was killed may not have written.
+        """
         write_atomic(self.config, to_yaml(config))
+        if not self.environment.is_file():
+            found = environment(device, config.model.weights)
+            write_atomic(self.environment, json.dumps(found, indent=2) + "\n")
 
     def log(self, record: EpochRecord) -> None:
         """Append an epoch to ``metrics.jsonl``."""
@@ -86,11 +91,14 @@ class RunFolder:
     def reopen(self) -> tuple[list[EpochRecord], dict[str, Any] | None]:
         """Where a stopped run goes on: the newest checkpoint, and the epochs logged until then; None without one.
 
-        Epochs that were logged later are taken out of ``metrics.jsonl``: they will be logged again.
+        Epochs that were logged later are taken out of ``metrics.jsonl``: they will be logged again. What a killed
+        process had begun to write is removed.
 
         Raises:
             CheckpointError: All checkpoints are damaged.
         """
+        for folder in (self.path, self.checkpoints):
+            remove_leftovers(folder)
         found = Checkpoints(self.checkpoints).newest()
         records = self.records()[: found[1]["epochs"]] if found else []
         write_atomic(self.metrics, "".join(json.dumps(asdict(record)) + "\n" for record in records))
@@ -146,7 +154,7 @@ def refuse_existing(path: Path) -> None:
     Raises:
         RunFolderError: The path is a file, or a folder that is not empty.
     """
-    if path.is_dir() and all(entry.name == LOCK for entry in path.iterdir()):
+    if path.is_dir() and all(entry.name == LOCK or is_leftover(entry.name) for entry in path.iterdir()):
         return
     if path.exists():
         raise RunFolderError(

@@ -120,8 +120,29 @@ def test_a_setting_that_is_new_since_then_changes_nothing_with_its_default(tmp_p
 
 
 def test_a_comparison_killed_at_its_first_stroke_can_begin_again(tmp_path):
-    (tmp_path / "compare.json.tmp").write_text("{")
+    (tmp_path / ".compare.json.0123abcd.part").write_text("{")
     ledger = Ledger(request(tmp_path), {})
     (ledger.claim("netaug-seed0")).mkdir()
     (tmp_path / "netaug-seed0" / ".lock").write_text("process 1")  # and a run at its own
     assert not ledger.claim("netaug-seed0").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["compare.json"]
+
+
+def test_a_run_folder_whose_removal_was_killed_is_not_in_the_way(tmp_path, monkeypatch):
+    """What is left of it need not look like a run folder."""
+    folder = Ledger(request(tmp_path), {}).claim("netaug-seed0")
+    folder.mkdir()
+    for name in ("config.yaml", "model.safetensors"):
+        (folder / name).touch()
+
+    def killed(path):
+        (path / "config.yaml").unlink()
+        raise KeyboardInterrupt
+
+    again = Ledger(request(tmp_path), {})
+    with monkeypatch.context() as patch:
+        patch.setattr("netaug.compare.ledger.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            again.claim("netaug-seed0")
+    assert not Ledger(request(tmp_path), {}).claim("netaug-seed0").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["compare.json"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ import torch
 import netaug
 from netaug.config import DataConfig, RunConfig
 from netaug.data import Data, Normalizer, build_data
-from netaug.distill.cache import Cache
+from netaug.distill import writing
+from netaug.distill.cache import Cache, CacheFiles
 from netaug.distill.checking import open_cache
 from netaug.distill.teacher import Feed, Teacher, Teachers
 from netaug.distill.writing import cache_card, write_cache
@@ -210,8 +214,103 @@ def test_rows_that_are_not_what_the_teacher_says_are_noticed(written: Path, tmp_
     shutil.copytree(written, stale)
     values = np.fromfile(stale / "values.bin", np.float16).reshape(300, 10)
     values[::-1].tofile(stale / "values.bin")
+    files = CacheFiles(stale)
+    card = files.read_card()
+    files.write_card(replace(card, checksums=tuple(files.checksums(card))))
     with pytest.raises(ConfigError, match="no longer says what is in"):
         opened(stale, live=0)
+
+
+def flip(path: Path, byte: int, bit: int = 0) -> None:
+    content = bytearray(path.read_bytes())
+    content[byte] ^= 1 << bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "byte", "rows"),
+    [
+        ("values.bin", 0, 0, "0 to 31"),
+        ("values.bin", 299, 7, "288 to 299"),
+        ("classes.bin", 131, 3, "128 to 159"),
+    ],
+)
+def test_a_flipped_bit_is_found_before_training_and_its_rows_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, row: int, byte: int, rows: str
+) -> None:
+    monkeypatch.setattr(writing, "BLOCK_ROWS", 32)
+    write(tmp_path / "top", config(), top=3)
+    assert len(Cache(tmp_path / "top").card.checksums) == 10
+    path = tmp_path / "top" / name
+    flip(path, row * path.stat().st_size // 300 + byte)
+    with pytest.raises(CheckpointError, match="are damaged") as caught:
+        opened(tmp_path / "top")
+    assert f"rows {rows} of 300 do not match" in str(caught.value)
+    with pytest.raises(CheckpointError, match="are damaged"):  # neither is it counted as finished
+        write(tmp_path / "top", config(), top=3)
+
+
+def without_checksums(folder: Path) -> None:
+    card = json.loads((folder / "cache.json").read_text())
+    del card["block"], card["checksums"]
+    (folder / "cache.json").write_text(json.dumps(card))
+
+
+def test_a_cache_of_an_earlier_version_is_read_and_said_to_have_no_checksums(
+    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(written, old)
+    without_checksums(old)
+    found = opened(old, live=0)
+    assert "without checksums" in caplog.text
+    caplog.clear()
+    rows = np.arange(100)
+    assert torch.equal(found.log_probs(1, rows, CPU), opened(written).log_probs(1, rows, CPU))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_cache_goes_on_after_a_full_disk_which_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, written: Path, tmp_path: Path, old: bool
+) -> None:
+    """One that an earlier version began has its whole size from the start, in a file with holes."""
+
+    def full(descriptor: int, data: memoryview, offset: int) -> int:
+        if offset >= 3000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(descriptor, data[:100], offset)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 48:
+            signal.raise_signal(signal.SIGTERM)
+
+    pwrite = os.pwrite
+    with pytest.raises(Stopped):
+        write(tmp_path, config(), on_rows=stop)
+    if old:
+        without_checksums(tmp_path)
+        os.truncate(tmp_path / "values.bin", 6000)
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RunFolderError, match=r"values.bin' cannot be written(?s:.*)goes on from there"):
+        write(tmp_path, config())
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    write(tmp_path, config())
+    assert (tmp_path / "values.bin").read_bytes() == (written / "values.bin").read_bytes()
+    assert bool(Cache(tmp_path).card.checksums) is not old
+
+
+def test_a_disk_too_full_for_the_rest_is_refused_before_the_teacher_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stop(done: int, total: int) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        write(tmp_path, config(), on_rows=stop)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1000))  # type: ignore[attr-defined]
+    with pytest.raises(RunFolderError, match="there is no room"):
+        write(tmp_path, config(), on_rows=lambda *_: pytest.fail("the teacher was asked"))
 
 
 def cut(folder: Path) -> None:

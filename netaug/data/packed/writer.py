@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import socket
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from netaug.data.packed.layout import INDEX, META, PAYLOADS, Meta, index_dtype
+from netaug.data.packed.layout import INDEX, META, PAYLOADS, Meta, index_dtype, open_index, read_meta
 from netaug.data.packed.payload import Packing, Payload, encode
 from netaug.data.parallel import in_threads
 from netaug.data.registry import Metric, Source, Split
 from netaug.data.roots import listing
 from netaug.data.store import MemoryImages
 from netaug.errors import DataError
+from netaug.train.folders import is_taken, lock_of, new_folder
 
+_WORK = "packing"
 _SAMPLED = 64
 _MARGIN = 1.02
 _MOST_NAMED = 1000
@@ -71,23 +71,26 @@ def pack(
     Raises:
         DataError: The folder is taken, the disk is too full, or an image does not decode.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(
-            f"'{out}' exists already.",
-            got=f"in it there is: {listing(out)}" if out.is_dir() else "a file",
-            allowed="a new folder, or an empty one",
-            fix="choose another folder with --out, or remove this one",
-        )
+    if is_taken(out) and not lock_of(out, _WORK).exists():
+        raise _taken(out)
     out = out.absolute()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(origin, out, how, say)
-        with _workplace(out) as folder:
-            meta = _write(origin, folder, how, skip_errors, jobs)
-            if out.exists():
-                out.rmdir()  # an empty one; os.rename would not replace it everywhere
-            os.rename(folder, out)
-            _sync(out.parent)
+        with new_folder(out, _WORK) as place:
+            finished = _finished(origin, out, how) if place.after_kill else None
+            if finished is not None:
+                return finished
+            if is_taken(out):
+                raise _taken(out)
+            _check_space(origin, out, how, say)
+            meta = _write(origin, place.filling, how, skip_errors, jobs)
+            place.publish()
+    except BlockingIOError:
+        raise DataError(
+            f"another process is packing into '{out}'.",
+            got=f"{lock_of(out, _WORK)} is held, on {socket.gethostname()} or a machine that shares the disk",
+            fix="wait for it, or choose another folder with --out",
+        ) from None
     except OSError as error:
         raise DataError(
             f"the packed copy could not be written to '{out}'.",
@@ -95,6 +98,27 @@ def pack(
             fix="free the disk, or choose another --out",
         ) from None
     return meta
+
+
+def _taken(out: Path) -> DataError:
+    return DataError(
+        f"'{out}' exists already.",
+        got=f"in it there is: {listing(out)}" if out.is_dir() else "a file",
+        allowed="a new folder, or an empty one",
+        fix="choose another folder with --out, or remove this one",
+    )
+
+
+def _finished(origin: Origin, out: Path, how: Packing) -> Meta | None:
+    """The facts of this very copy, which a process that was killed right after had finished; None without one."""
+    try:
+        meta = read_meta(out)
+        open_index(out, meta)
+    except (DataError, OSError):
+        return None
+    wanted = (how.encoding, how.size, how.quality, origin.name, tuple(origin.source.class_names))
+    found = (meta.encoding, meta.size, meta.quality, meta.origin, meta.class_names)
+    return meta if found == wanted else None
 
 
 def _check_space(origin: Origin, out: Path, how: Packing, say: Callable[[str], None]) -> None:
@@ -116,29 +140,6 @@ def _check_space(origin: Origin, out: Path, how: Packing, say: Callable[[str], N
             got=f"{size_in_words(free)} free, about {size_in_words(needed)} needed",
             fix="choose another disk with --out, a smaller --size, or --encoding jpeg with a lower --quality",
         )
-
-
-@contextmanager
-def _workplace(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that this process alone writes to; what is left in it at the end goes away."""
-    folder = out.parent / f".{out.name}.packing"
-    lock = out.parent / f".{out.name}.packing.lock"
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"another process is packing into '{out}'.",
-                got=f"{lock} is held, on {socket.gethostname()} or a machine that shares the disk",
-                fix="wait for it, or choose another folder with --out",
-            ) from None
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            lock.unlink(missing_ok=True)
 
 
 def _write(origin: Origin, folder: Path, how: Packing, skip_errors: bool, jobs: int) -> Meta:
@@ -165,7 +166,6 @@ def _write(origin: Origin, folder: Path, how: Packing, skip_errors: bool, jobs: 
     checksum = _write_index(folder / INDEX, payloads, labels)
     meta = _facts(origin, how, counts, end, checksum, left_out)
     _write_synced(folder / META, meta.text().encode())
-    _sync(folder)
     return meta
 
 
@@ -227,14 +227,6 @@ def _write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def size_in_words(count: float) -> str:

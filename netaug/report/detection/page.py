@@ -12,6 +12,7 @@ from netaug.report.detection.curves import FEW, precision_recall, with_objects
 from netaug.report.detection.picture import picture
 from netaug.report.detection.results import Results
 from netaug.report.template import page_parts, template
+from netaug.train.files import write_atomic
 
 _TEXTS = ("class", "taken for")
 _KINDS = {
@@ -52,7 +53,7 @@ def render_page(results: Results) -> str:
 
 def write_page(results: Results, path: Path) -> None:
     """Write :func:`render_page` to a file."""
-    path.write_text(render_page(results), encoding="utf-8")
+    write_atomic(path, render_page(results))
 
 
 def sentences(results: Results) -> list[str]:
