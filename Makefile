@@ -40,8 +40,11 @@ page-test: $(STAMP)
 	tests/report/install-chromium
 	$(BIN)/python -m pytest -q -rs tests/report/test_browser.py
 
+# 60 kills of all commands that write, at drawn changes of their files, then 30 of a training at any time;
+# with NETAUG_KILLS=all in place of 60 each command is killed at every change that it makes (half an hour)
 kill-test: $(STAMP)
-	NETAUG_KILLS=30 $(BIN)/python -m pytest -q tests/train/test_resume.py -k killed
+	NETAUG_KILLS=60 $(BIN)/python -m pytest -q tests/test_kills.py
+	NETAUG_RANDOM_KILLS=30 $(BIN)/python -m pytest -q tests/train/test_resume.py tests/compare/test_killing.py -k killed
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py

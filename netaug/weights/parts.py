@@ -44,12 +44,12 @@ def rank(trail: Trail) -> tuple[bool, int]:
 
 
 def _state_dicts(content: Any, trail: Trail, seen: set[int]) -> Iterator[tuple[Trail, StateDict]]:
-    if not isinstance(content, Mapping) or len(trail) > _DEPTH or id(content) in seen:
-        return
-    seen.add(id(content))
     if is_state_dict(content):
         yield trail, content
         return
+    if not isinstance(content, Mapping) or len(trail) > _DEPTH or id(content) in seen:
+        return
+    seen.add(id(content))
     for key, value in content.items():
         if isinstance(key, str) and not _NO_NETWORK.search(key.lower()):
             yield from _state_dicts(value, (*trail, key), seen)

@@ -213,3 +213,28 @@ def test_an_address_needs_patterns():
     config = DataConfig(name="webdataset", root="https://example.invalid/shards")
     with pytest.raises(DataError, match=r"data\.train_split is needed"):
         build_data(config, seed=0)
+
+
+@pytest.mark.parametrize("moment", ["version", "part"])
+def test_a_start_that_ends_while_another_version_begins_mixes_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The part at hand is of the old version: once the new one's name is written, it must be gone."""
+
+    def ends(self: Path, *_: object, **__: object) -> None:
+        if self.name.endswith(".part"):
+            raise KeyboardInterrupt
+        return plain(self, *_, **__)
+
+    address, path = f"{server.address}/train/000.tar", server.root / "train/000.tar"
+    server.cuts = [100] * 5
+    with pytest.raises(DataError):
+        fetch_shards([address])
+    path.write_bytes(path.read_bytes()[::-1])
+    server.tag = '"two"'
+    plain = Path.open if moment == "part" else Path.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open" if moment == "part" else "unlink", ends)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_shards([address])
+    assert fetched(address) == path.read_bytes()

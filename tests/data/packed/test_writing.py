@@ -109,6 +109,22 @@ def test_a_process_that_ends_in_the_middle_leaves_no_dataset_and_the_next_one_st
     assert left(tmp_path) == ["out"]
 
 
+@pytest.mark.parametrize("more", [["--size", "4"], ["--quality", "50"], []])
+def test_a_copy_that_was_finished_when_its_process_was_killed_counts_for_the_same_command(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, more: list[str]
+) -> None:
+    assert main(words(root, tmp_path / "out")) == 0
+    before = (tmp_path / "out" / "images.bin").stat().st_mtime_ns
+    (tmp_path / ".out.packing.lock").touch()  # what is left
+    capsys.readouterr()
+    assert main(words(root, tmp_path / "out", *more)) == (2 if more else 0)
+    shown = capsys.readouterr()
+    assert "exists already" in shown.err if more else "packed 10 training and 5 val" in shown.out
+    assert left(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "images.bin").stat().st_mtime_ns == before
+    assert main(words(root, tmp_path / "out")) == 2, "afterwards it is as any finished copy"
+
+
 def test_two_processes_do_not_write_the_same_folder(
     capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
 ) -> None:
