@@ -101,7 +101,7 @@ def _until_step(run: Path, step: int) -> float:
 
 
 def _train(run: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "netaug", "train", "demo/digits", f"--train.epochs={_EPOCHS}"]
+    command = [sys.executable, "-P", "-m", "netaug", "train", "demo/digits", f"--train.epochs={_EPOCHS}"]
     command += [
         "--train.eval_every=20",
         "--train.checkpoint_every=1",

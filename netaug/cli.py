@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 
 import netaug
-from netaug.errors import ConfigError, NetaugError
-from netaug.processes import place
+from netaug.errors import ConfigError, NetaugError, UntrustedNetworkError
+from netaug.escaping import EscapingFormatter, say
+from netaug.processes import SAFE_PATH, place
 from netaug.recipes import nearest
 
 EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
@@ -63,18 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             a training that was asked to stop: 128 + the signal's number.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.update(SAFE_PATH)  # of processes that torch and multiprocessing start
     first = _is_first_here()
     level = logging.WARNING if first else logging.ERROR  # all of several processes would warn of the same
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
     try:
         return _dispatch(words)
     except NetaugError as error:
+        if isinstance(error, UntrustedNetworkError):
+            error = error.with_command(["netaug", *words])
         if first if error.loud is None else error.loud:
-            print(error.report(), file=sys.stderr)
+            say(error.report(), file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt as stop:
         if getattr(stop, "loud", True):
-            print(str(stop) or "stopped", file=sys.stderr)
+            say(str(stop) or "stopped", file=sys.stderr)
         return int(getattr(stop, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:  # the reader of our output went away, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,10 +98,10 @@ def _is_first_here() -> bool:
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         rows = "\n".join(f"  {name:<16}{line}" for name, line in COMMANDS.items())
-        print(_HELP.format(commands=rows))
+        say(_HELP.format(commands=rows))
         return EXIT_OK if words else EXIT_MISTAKE
     if words[0] in ("-V", "--version"):
-        print(f"netaug {netaug.__version__}")
+        say(f"netaug {netaug.__version__}")
         return EXIT_OK
     if words[0] not in COMMANDS:
         close = nearest(words[0], COMMANDS, count=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
 
 class NetaugError(Exception):
     """A mistake the user can mend; the command line prints it without a traceback and exits with 2.
@@ -42,6 +45,28 @@ class DataError(NetaugError):
 
 class ModelError(NetaugError):
     """A model cannot be found, built or fed."""
+
+
+class UntrustedNetworkError(ModelError):
+    """A file names a factory whose code the user has not named on this command line, so it is not imported.
+
+    Attributes:
+        confirm: The words that name it there, such as ``--model.name mynets:build``.
+    """
+
+    confirm: str = ""
+
+    def with_command(self, words: Sequence[str]) -> UntrustedNetworkError:
+        """The same error, whose fix is this command line with the confirmation behind it, in place of another name."""
+        option = self.confirm.split(" ")[0]
+        kept = [
+            word
+            for before, word in zip(["", *words], words, strict=False)
+            if before != option and word.split("=", 1)[0] != option
+        ]
+        command = shlex.join(words if option == "--trust" else kept)
+        fix = f"only if that code is your own: {command} {self.confirm}" if self.confirm else self.fix
+        return UntrustedNetworkError(self.where, got=self.got, allowed=self.allowed, fix=fix)
 
 
 class UnsupportedModelError(ModelError):

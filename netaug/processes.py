@@ -66,6 +66,10 @@ def place(environment: Mapping[str, str] | None = None) -> Place:
     return found
 
 
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""Keeps the working directory off the import path of Python's children (`python -m`, `python -c`), torchrun's too."""
+
+
 def alone(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment without what makes a process one of several, for child processes with trainings of their own."""
     variables = os.environ if environment is None else environment

@@ -318,8 +318,29 @@ def test_a_users_own_network_goes_all_the_way(
 ) -> None:
     words = ["--model.name", f"{__name__}:build", "--model.options", "{}", "--out", str(tmp_path / "run")]
     assert main([*TRAIN, *words]) == 0
-    assert main(["eval", str(tmp_path / "run")]) == 0
-    assert main(["predict", str(tmp_path / "run"), picture]) == 0
+    run, name = str(tmp_path / "run"), f"{__name__}:build"
+    said = capsys.readouterr().out
+    assert f"netaug eval {run} --model.name {name}" in said, "what comes next is a command that works"
+    named = ["--model.name", name]
+    digits = ["--data.name=digits", "--data.limit=64", "--data.batch_size=32", "--train.epochs=1"]
+    for command in (
+        ["eval", run],
+        ["eval", run, "--widths", "base", "--images", "64"],
+        ["predict", run, picture],
+        ["extract", run, "--widths", "widest", "--out", str(tmp_path / "wide.safetensors"), "--images", "64"],
+        ["finetune", "--from", run, *digits, "--out", str(tmp_path / "tuned")],
+    ):
+        assert main(command) == 2, f"a run folder may come from anyone: {command}"
+        assert "--model.name" in capsys.readouterr().err
+        assert main([*command, *named]) == 0
+    student = ["train", "demo/digits", *digits, "--train.warmup_epochs=0", "--distill.teacher", run]
+    student += ["--out", str(tmp_path / "student")]
+    assert main(student) == 2
+    assert f"--trust {name}" in capsys.readouterr().err
+    assert main([*student, "--trust", name]) == 0
+    longer = ["3" if word == "2" else word for word in TRAIN]
+    assert main([*longer, *words, "--resume"]) == 0, "the same words go on"
+    assert main(["report", run]) == 0
     capsys.readouterr()
 
 

@@ -10,7 +10,8 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from netaug.errors import ConfigError
 from netaug.recipes import nearest
-from netaug.recipes.loader import pairs
+from netaug.recipes.loader import given_settings, pairs
+from netaug.recipes.provenance import names_given
 from netaug.recipes.settings import nearest_settings, open_setting, settings, unknown_key
 
 
@@ -57,6 +58,7 @@ def parse(
         ConfigError: An option is unknown or not one of this command's, or a value is wrong.
     """
     own, given = _separate(words)
+    _refuse_twice([*own, *given], parser)
     for key in (word[2:].split("=", 1)[0] for word in given):
         _check_setting(key, allowed, parser.prog)
     options = [name for action in parser._actions for name in action.option_strings]
@@ -75,6 +77,41 @@ def parse(
         ) from error
 
 
+def add_trust(parser: ArgumentParser, *, confirms: bool = False) -> None:
+    """Add how a user names factories that files may name; see :func:`trusted_names`.
+
+    Args:
+        parser: Of a command that builds networks which files describe.
+        confirms: Whether ``--model.name`` is no setting of the command, and only there for this.
+    """
+    if confirms:
+        parser.add_argument(
+            "--model.name",
+            type=str | None,
+            default=None,
+            help="Confirms that the network's factory, package.module:function, is your own code; it is imported.",
+        )
+    parser.add_argument(
+        "--trust",
+        type=str,
+        nargs="+",
+        default=[],
+        metavar="FACTORY",
+        help="Factories of your own, package.module:function, that weights files, runs and recipes may name beside "
+        "--model.name; no other is imported.",
+    )
+
+
+def trusted_names(arguments: Any, given: Sequence[str]) -> frozenset[str]:
+    """The factories that the user names on this command line.
+
+    Args:
+        arguments: The command's own, of a parser with :func:`add_trust`.
+        given: The settings, as :func:`parse` returns them.
+    """
+    return names_given(given_settings({}, given)).union(arguments.trust)
+
+
 def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The command's own words, and the dotted options as ``--key=value``."""
     own: list[str] = []
@@ -88,6 +125,23 @@ def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
         value = [rest.pop(0)] if "=" not in word and rest and not rest[0].startswith("--") else []
         given += [f"--{key}={value}" for key, value in pairs([word, *value])]
     return own, given
+
+
+def _refuse_twice(words: Sequence[str], parser: ArgumentParser) -> None:
+    """Refuse an option that is given twice: one of its values would be dropped without a word."""
+    options = {name for action in parser._actions for name in action.option_strings}
+    seen: dict[str, str] = {}
+    for word in words:
+        name = word.split("=", 1)[0]
+        if not (name in options or (name.startswith("--") and "." in name)):
+            continue
+        if name in seen:
+            raise ConfigError(
+                f"{name} is given twice.",
+                got=f"{seen[name]} and {word}" if "=" in word else name,
+                fix="leave one of them out",
+            )
+        seen[name] = word
 
 
 def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes import nearest
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS
@@ -31,23 +32,22 @@ def run(words: list[str]) -> None:
         return
     request = _request(arguments, given)
 
-    from rich.console import Console
-
     from netaug.compare import compare, show
+    from netaug.consoles import SafeConsole
 
-    show(compare(request), Console())
+    show(compare(request), SafeConsole())
 
 
 def asked(words: list[str]) -> CompareRequest:
-    """What the words behind `netaug compare` ask for.
+    """What the words behind `netaug compare` ask for, to report on it.
 
     Raises:
         ConfigError: Something of it is wrong.
     """
-    return _request(*_parsed(words))
+    return _request(*_parsed(words), builds=False)
 
 
-def _request(arguments: Any, given: list[str]) -> CompareRequest:
+def _request(arguments: Any, given: list[str], *, builds: bool = True) -> CompareRequest:
     if arguments.what is None:
         raise ConfigError(
             "`netaug compare` needs a plan or a recipe.",
@@ -59,7 +59,8 @@ def _request(arguments: Any, given: list[str]) -> CompareRequest:
 
     plan = find_plan(arguments.what, arguments.small)
     if plan is None:
-        load_config(arguments.what, given)  # a mistake in it is better said before anything starts
+        # a mistake in it is better said before anything starts
+        load_config(arguments.what, given, trusted=arguments.trust, builds=builds)
     name = Path(arguments.what).stem if arguments.what.endswith((".yaml", ".yml")) else arguments.what
     if plan and arguments.small:
         name = plan.name
@@ -79,6 +80,7 @@ def _request(arguments: Any, given: list[str]) -> CompareRequest:
         threads=arguments.threads,
         nproc=arguments.nproc,
         plan=plan,
+        trusted=tuple(arguments.trust),
     )
 
 
@@ -91,7 +93,7 @@ def _list(name: str | None, given: list[str]) -> None:
     if name is None:
         lines = plan_lines()
         width = max(map(len, lines))
-        print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
+        say("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
         return
     path = plan_path(name)
     if path is None:
@@ -101,7 +103,7 @@ def _list(name: str | None, given: list[str]) -> None:
             allowed=", ".join(plan_names()),
             fix=f"did you mean {close[0]}?" if close else None,
         )
-    print(path.read_text(encoding="utf-8"), end="")
+    say(path.read_text(encoding="utf-8"), end="")
 
 
 def _parsed(words: list[str]) -> tuple[Any, list[str]]:
@@ -152,4 +154,5 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
     parser.add_argument(
         "--nproc", type=int, default=1, help="Processes that train one run together, started by torchrun."
     )
+    add_trust(parser)
     return parse(parser, words, tuple(GROUPS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes import nearest
 
 _SUBCOMMANDS = {
@@ -32,7 +33,7 @@ example:
 def run(words: list[str]) -> None:
     """Run one of the subcommands."""
     if words and words[0] in ("-h", "--help", "help"):
-        print(_HELP.format(rows="\n".join(f"  {name:<10}{line}" for name, line in _SUBCOMMANDS.items())))
+        say(_HELP.format(rows="\n".join(f"  {name:<10}{line}" for name, line in _SUBCOMMANDS.items())))
         return
     if not words or words[0] not in _SUBCOMMANDS:
         close = nearest(words[0], _SUBCOMMANDS, count=1) if words else []

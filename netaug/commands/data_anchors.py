@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes.loader import default_config, load_config
 from netaug.recipes.settings import add_settings
 
@@ -42,14 +43,16 @@ def run(words: list[str]) -> None:
 
     name = arguments.dataset
     named = name in list_datasets()
-    config = (default_config([f"--data.name={name}", *given]) if named else load_config(name, given)).data
+    config = (
+        default_config([f"--data.name={name}", *given]) if named else load_config(name, given, builds=False)
+    ).data
     if config.name not in READERS:
         raise ConfigError(
             "anchors are sizes of boxes, and these images have none.",
             got=f"the dataset '{config.name}'",
             allowed=", ".join(READERS),
         )
-    print("\n".join(_lines(config)))
+    say("\n".join(_lines(config)))
 
 
 def _lines(config: DataConfig) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
 from netaug.errors import ConfigError, DataError
+from netaug.escaping import say
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
 from netaug.train.files import write_atomic
@@ -91,7 +92,7 @@ def run(words: list[str]) -> None:
     if findings.complete and not arguments.no_speed:
         from netaug.datacheck.speed import try_measure
 
-        print("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
+        say("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
         asked = any(word.startswith("--data.augment=") for word in given)
         run_config = default_config([f"--data.name={arguments.dataset}", *given])
         augment = config.augment if asked else None
@@ -137,7 +138,7 @@ def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
 
 
 def _conclude(report: Report, path: str | None) -> None:
-    print("\n".join(report.lines()), flush=True)
+    say("\n".join(report.lines()), flush=True)
     if path is not None:
         write_atomic(Path(path), json.dumps(report.as_json(), indent=1) + "\n")
     if not report.findings.complete:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
 from netaug.durations import duration
+from netaug.escaping import say
 from netaug.recipes.settings import add_settings
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def run(words: list[str]) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, file=sys.stderr, flush=True)
 
 
 def _report(meta: Meta, out: str, seconds: float) -> None:
@@ -96,11 +97,11 @@ def _report(meta: Meta, out: str, seconds: float) -> None:
 
     count = meta.train + (meta.val or 0)
     val = "" if meta.val is None else f" and {meta.val:,} {meta.val_split}"
-    print(
+    say(
         f"packed {meta.train:,} training{val} images of {len(meta.class_names)} classes into {out}: "
         f"{size_in_words(meta.payload_bytes)}, {count / seconds:,.0f} images a second, {duration(seconds)}"
     )
     if meta.left_out:
-        print(f"left out {len(meta.left_out)} that do not decode, first: '{meta.left_out[0]}'")
+        say(f"left out {len(meta.left_out)} that do not decode, first: '{meta.left_out[0]}'")
     holdout = "" if meta.val is not None else " --data.holdout SHARE"
-    print(f"train on it with: --data.name packed --data.root {out}{holdout}")
+    say(f"train on it with: --data.name packed --data.root {out}{holdout}")

@@ -10,6 +10,7 @@ SETTINGS = (
     *(f"data.{key}" for key in ("root", "train_split", "val_split", "image_column", "label_column")),
     *(f"data.{key}" for key in ("class_names", "download", "holdout", "on_error")),
 )
+_MOST_JOBS = 1024
 
 
 def data_config(name: str, given: list[str]) -> DataConfig:
@@ -25,6 +26,6 @@ def check_jobs(jobs: int | None) -> int:
     """
     from netaug.data.parallel import default_jobs
 
-    if jobs is not None and jobs < 1:
-        raise ConfigError("--jobs is out of range.", got=jobs, allowed="a whole number, at least 1")
+    if jobs is not None and not 1 <= jobs <= _MOST_JOBS:
+        raise ConfigError("--jobs is out of range.", got=jobs, allowed=f"a whole number, 1 to {_MOST_JOBS}")
     return jobs or default_jobs()

@@ -54,6 +54,7 @@ def write_detection_report(found: Measurement, place: Path, command: str, folder
     from netaug.report.detection import Results, write_page
     from netaug.scores import score_name
     from netaug.tasks.detect import in_order
+    from netaug.train.files import cannot_write
 
     info, truth, loader = found.info, found.data.truth, found.data.val
     assert isinstance(loader, BoxEvalLoader)
@@ -81,5 +82,8 @@ def write_detection_report(found: Measurement, place: Path, command: str, folder
         command=command,
     )
     write_page(results, folder / PAGE)
-    write_entries(coco_entries(rows_K7, truth.ids_N, truth.category_ids_C), folder / RESULTS)
+    try:
+        write_entries(coco_entries(rows_K7, truth.ids_N, truth.category_ids_C), folder / RESULTS)
+    except OSError as error:
+        raise cannot_write(folder / RESULTS, error) from error
     return [folder / PAGE, folder / RESULTS]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS, add_settings
 
@@ -36,9 +37,11 @@ def run(words: list[str]) -> None:
         default=_TOP,
         help="Classes kept of each image, the likeliest; the rest of the probability is spread evenly over the others.",
     )
+    add_trust(parser)
     add_settings(parser)
     arguments, given = parse(parser, words, tuple(GROUPS))
-    config = load_config(arguments.recipe, given)
+    trusted = trusted_names(arguments, given)
+    config = load_config(arguments.recipe, given, trusted=trusted)
     if arguments.out is None:
         raise ConfigError("netaug distill-cache: no folder to write to.", got="no --out", fix="--out DIR")
     if arguments.top < 1:
@@ -48,9 +51,9 @@ def run(words: list[str]) -> None:
     from netaug.distill.session import write
 
     out = Path(arguments.out).expanduser()
-    card = write(config, out, arguments.top)
+    card = write(config, out, arguments.top, trusted)
     same = " ".join(word for word in given if not word.startswith("--distill."))
-    print(
+    say(
         f"{card.images:,} images under {card.draws} augmentations each, {card.packing.bytes} bytes a row: {out}\n"
         f"next: netaug train {arguments.recipe}{' ' * bool(same)}{same} --distill.cache {out}"
     )

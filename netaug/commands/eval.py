@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.detection_report import prepare, write_detection_report
 from netaug.commands.eval_curve import evaluate_comparison, is_comparison
-from netaug.commands.evaluation import SETTINGS, shown_mean
+from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS, check_confirmed, shown_mean
 from netaug.commands.widths import (
     ALLOWED,
     add_images,
@@ -23,9 +24,13 @@ from netaug.commands.widths import (
 )
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
 from netaug.scores import score_name
+
+if TYPE_CHECKING:
+    from netaug.commands.measuring import TrainedNetwork
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
@@ -71,8 +76,10 @@ def run(words: list[str]) -> None:
         help="Of a detector: folder for a page with pictures, curves and confusions, and for COCO's results.",
     )
     add_images(parser, "the batch norms of other widths")
+    add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
-    arguments, given = parse(parser, words, SETTINGS)
+    arguments, given = parse(parser, words, ALLOWED_SETTINGS)
+    trusted = trusted_names(arguments, given)
     images = check_images(arguments.images, given=arguments.widths is not None)
     _check_report(arguments)
     if arguments.widths is not None:
@@ -80,18 +87,24 @@ def run(words: list[str]) -> None:
             raise ConfigError(
                 "--widths and --resolution cannot be asked together.", fix="leave one of them out"
             )
-        _eval_widths(Path(arguments.run), split_words(arguments.widths), given, images)
+        _eval_widths(Path(arguments.run), split_words(arguments.widths), given, images, trusted)
     elif is_comparison(Path(arguments.run)):
         if arguments.resolution is None:
             raise ConfigError(
                 f"'{arguments.run}' holds a comparison; its runs are measured at several resolutions.",
                 fix="add --resolution SIDE ..., or give the folder of one run",
             )
-        evaluate_comparison(Path(arguments.run), arguments.resolution, given)
+        evaluate_comparison(Path(arguments.run), arguments.resolution, given, trusted)
     elif arguments.resolution is not None:
-        _eval_sides(Path(arguments.run), arguments.resolution, given)
+        _eval_sides(_opened(Path(arguments.run), given, trusted), arguments.resolution)
     else:
-        _eval_one(Path(arguments.run), given, None if arguments.report is None else Path(arguments.report))
+        network = _opened(Path(arguments.run), given, trusted)
+        _eval_one(
+            network,
+            Path(arguments.run),
+            given,
+            None if arguments.report is None else Path(arguments.report),
+        )
 
 
 def _check_report(arguments: Any) -> None:
@@ -106,16 +119,18 @@ def _check_report(arguments: Any) -> None:
             )
 
 
-def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> None:
+def _eval_widths(
+    run: Path, parts: list[str], given: list[str], images: int, trusted: Collection[str]
+) -> None:
     """Print a table of networks of a run's supernet."""
-    bench = open_bench(run, given, images)
+    bench = open_bench(run, given, images, trusted)
     info, rows = bench.data.info, []
     for choice in choose(bench.supernet, parts):
         own = choice.label == "base"  # the network of the run folder, as it is shipped
         network = bench.supernet.extract() if own else bench.network(choice.widths)
         rows.append(measured(bench, choice, network))
-    print(f"top-1 on {info.val_split} of {info.name}, n {info.val_size:,}")
-    print(
+    say(f"top-1 on {info.val_split} of {info.name}, n {info.val_size:,}")
+    say(
         f"base with its own statistics; others: {describe(bench)}\n"
         if bench.recalibrates
         else describe(bench)
@@ -123,37 +138,40 @@ def _eval_widths(run: Path, parts: list[str], given: list[str], images: int) -> 
     print_table(bench, rows)
 
 
-def _eval_one(place: Path, given: list[str], report: Path | None) -> None:
-    """Print how good the network of a run folder or weights file is; write the page of a detector."""
+def _opened(place: Path, given: list[str], trusted: Collection[str]) -> TrainedNetwork:
+    """The network of a run folder or weights file, ready to be measured."""
     from netaug.commands.measuring import open_network
 
-    network = open_network(place, _config(place, given))
+    network = open_network(place, _config(place, given), trusted)
+    check_confirmed(network.card, given)
+    return network
+
+
+def _eval_one(network: TrainedNetwork, place: Path, given: list[str], report: Path | None) -> None:
+    """Print how good the network of a run folder or weights file is; write the page of a detector."""
     if report is not None:
         prepare(report, network.card)
     found = network.measure()
     info, score = found.info, found.score
     shown = {name: found.metrics[name] for name in _FURTHER.get(score, ()) if name in found.metrics}
     others = "".join(f"  {score_name(name)} {value:.2f} %" for name, value in shown.items())
-    print(
+    say(
         f"{score_name(score)} {found.metrics[score]:.2f} %{shown_mean(found.metrics.get('mean_per_class'))}{others}  "
         f"loss {found.metrics['loss']:.4f}  n {info.val_size:,}  split {info.val_split} of {info.name}"
     )
     if report is not None:
         command = shlex.join(["netaug", "eval", str(place), *given, "--report", str(report)])
-        print(f"written: {', '.join(map(str, write_detection_report(found, place, command, report)))}")
+        say(f"written: {', '.join(map(str, write_detection_report(found, place, command, report)))}")
 
 
-def _eval_sides(place: Path, sides: list[int], given: list[str]) -> None:
+def _eval_sides(network: TrainedNetwork, sides: list[int]) -> None:
     """Print how good a network is on inputs of several sizes, and what each costs."""
-    from netaug.commands.measuring import open_network
-
-    network = open_network(place, _config(place, given))
     rows = [network.measure(side) for side in sides]
     info, score = rows[0].info, rows[0].score
-    print(f"{score_name(score)} on {info.val_split} of {info.name}, n {info.val_size:,}")
-    print(f"{'side':>5}  {'MACs':>13}  {score_name(score) + ' %':>8}  {'loss':>8}")
+    say(f"{score_name(score)} on {info.val_split} of {info.name}, n {info.val_size:,}")
+    say(f"{'side':>5}  {'MACs':>13}  {score_name(score) + ' %':>8}  {'loss':>8}")
     for row in rows:
-        print(f"{row.side:>5}  {row.macs:>13,}  {row.metrics[score]:>8.2f}  {row.metrics['loss']:>8.4f}")
+        say(f"{row.side:>5}  {row.macs:>13,}  {row.metrics[score]:>8.2f}  {row.metrics['loss']:>8.4f}")
 
 
 def _config(place: Path, given: list[str]) -> RunConfig:

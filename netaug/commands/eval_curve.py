@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netaug.errors import RunFolderError
+from netaug.escaping import csv_text, say
 from netaug.scores import score_name
 from netaug.train.files import write_atomic
 
@@ -33,13 +32,16 @@ def is_comparison(folder: Path) -> bool:
     return (folder / MARK).is_file()
 
 
-def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]) -> None:
+def evaluate_comparison(
+    folder: Path, sides: Sequence[int], given: Sequence[str], trusted: Collection[str] = ()
+) -> None:
     """Measure every finished run, print table and findings, and write them with a picture beside the runs.
 
     Args:
         folder: Of the comparison.
         sides: Height = width of the input in pixels, each measured.
         given: Settings of the command line.
+        trusted: Factories ``package.module:function`` that the runs may name.
 
     Raises:
         RunFolderError: The comparison has no finished run.
@@ -48,7 +50,7 @@ def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]
     from netaug.report.svg import standalone
     from netaug.report.tradeoff import tradeoff
 
-    score, curves = measure_runs(folder, sides, given)
+    score, curves = measure_runs(folder, sides, given, trusted)
     name = score_name(score)
     reference = "baseline" if "baseline" in curves else next(iter(curves))
     ordered = {reference: curves[reference], **curves}
@@ -58,7 +60,7 @@ def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]
         if arm != reference and (one := equal_accuracy(curves[reference], curves[arm])) is not None
     }
     text = "\n".join([*_table(ordered, name), *_sentences(found, reference, name)])
-    print(text)
+    say(text)
     first = found[next(iter(found))] if len(found) == 1 else None
     for path, content in zip(
         FILES, (None, standalone(tradeoff(ordered, name, first)), text + "\n"), strict=True
@@ -66,10 +68,12 @@ def evaluate_comparison(folder: Path, sides: Sequence[int], given: Sequence[str]
         if content is not None:
             write_atomic(folder / path, content)
     _write_csv(folder / FILES[0], ordered, score)
-    print(f"written: {', '.join(str(folder / path) for path in FILES)}")
+    say(f"written: {', '.join(str(folder / path) for path in FILES)}")
 
 
-def measure_runs(folder: Path, sides: Sequence[int], given: Sequence[str]) -> tuple[str, Curves]:
+def measure_runs(
+    folder: Path, sides: Sequence[int], given: Sequence[str], trusted: Collection[str] = ()
+) -> tuple[str, Curves]:
     """The name of the score, and the points of every finished run that is judged, by arm and seed.
 
     Raises:
@@ -82,14 +86,14 @@ def measure_runs(folder: Path, sides: Sequence[int], given: Sequence[str]) -> tu
     curves: Curves = {}
     score = ""
     for arm, seed, path in _runs(folder):
-        network = open_network(path, read_config(path, tuple(given)))
+        network = open_network(path, read_config(path, tuple(given)), trusted)
         points = []
         for side in sides:
             row = network.measure(side)
             score = row.score
             points.append(Point(side, row.macs, row.metrics[score]))
         curves.setdefault(arm, {})[seed] = points
-        print(f"{path.name}: measured at {', '.join(map(str, sides))} pixels", file=sys.stderr)
+        say(f"{path.name}: measured at {', '.join(map(str, sides))} pixels", file=sys.stderr)
     if not curves:
         raise RunFolderError(f"the comparison in '{folder}' has no finished run yet.", fix="let it finish")
     return score, curves
@@ -126,12 +130,16 @@ def _sentences(found: Mapping[str, EqualAccuracy], reference: str, name: str) ->
 
 
 def _write_csv(path: Path, curves: Curves, score: str) -> None:
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["arm", "seed", "resolution", "macs", score])
-    for arm, by_seed in curves.items():
-        for seed, points in by_seed.items():
-            writer.writerows(
-                [arm, seed, point.resolution, point.macs, f"{point.score:.4f}"] for point in points
-            )
-    write_atomic(path, file.getvalue())
+    rows = [
+        {
+            "arm": arm,
+            "seed": seed,
+            "resolution": point.resolution,
+            "macs": point.macs,
+            score: f"{point.score:.4f}",
+        }
+        for arm, by_seed in curves.items()
+        for seed, points in by_seed.items()
+        for point in points
+    ]
+    write_atomic(path, csv_text(["arm", "seed", "resolution", "macs", score], rows))

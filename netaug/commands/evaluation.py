@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netaug.config import DataConfig
-from netaug.errors import DataError
+from netaug.errors import ConfigError, DataError
+from netaug.recipes.loader import pairs
 
 if TYPE_CHECKING:
     from netaug.data import DataInfo
@@ -18,6 +20,8 @@ SETTINGS = (
     *(f"detect.{key}" for key in ("score_threshold", "nms_iou", "max_detections", "metric")),
     *(f"train.{key}" for key in ("label_smoothing", "device", "threads")),
 )
+ALLOWED_SETTINGS = ("model.name", *SETTINGS)
+"""The same with the network's name, which confirms a factory of the user's and changes nothing."""
 
 
 def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
@@ -35,6 +39,22 @@ def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
         limit=1,
         shots=None,
     )
+
+
+def check_confirmed(card: ModelCard, given: Sequence[str]) -> None:
+    """Refuse a ``--model.name`` that is not the network's: it confirms a factory, and chooses nothing.
+
+    Raises:
+        ConfigError: It names another network.
+    """
+    named = [text for key, text in pairs(given) if key == "model.name"]
+    if named and named[-1] != card.name:
+        raise ConfigError(
+            "--model.name is not the network of these weights.",
+            got=named[-1],
+            allowed=card.name,
+            fix="leave it out" if ":" not in card.name else f"--model.name {card.name}",
+        )
 
 
 def shown_mean(mean_per_class: float | None) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import new_parser, parse
-from netaug.commands.evaluation import SETTINGS
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
 from netaug.commands.widths import (
     ALLOWED,
     Choice,
@@ -24,6 +24,7 @@ from netaug.commands.widths import (
     split_words,
 )
 from netaug.errors import ConfigError, RunFolderError
+from netaug.escaping import say
 from netaug.recipes.settings import add_settings
 from netaug.train.files import cannot_write
 from netaug.train.folders import NewFolder, is_taken, lock_of, new_folder
@@ -58,24 +59,23 @@ def run(words: list[str]) -> None:
     parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
     parser.add_argument("--measure", action="store_true", help="Measure top-1 on the evaluation images too.")
     add_images(parser, "the statistics")
+    add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
-    arguments, given = parse(parser, words, SETTINGS)
+    arguments, given = parse(parser, words, ALLOWED_SETTINGS)
     parts, out = _wanted(arguments), Path(arguments.out)
     images = check_images(arguments.images, given=True)
     if _written_before(out, arguments.family):
-        print(
-            f"{arguments.family} networks in '{out}', written by a call that was killed when it had finished"
-        )
+        say(f"{arguments.family} networks in '{out}', written by a call that was killed when it had finished")
         return
     _refuse_existing(out, folder=arguments.family is not None)
 
-    bench = open_bench(Path(arguments.run), given, images)
+    bench = open_bench(Path(arguments.run), given, images, trusted_names(arguments, given))
     _make_parents(out)
     if arguments.family is None:
         rows = _write(bench, choose(bench.supernet, parts), [out], measure=arguments.measure)
     else:
         rows = _write_family(bench, arguments.family, out, measure=arguments.measure)
-    print(describe(bench))
+    say(describe(bench))
     print_table(bench, rows)
 
 

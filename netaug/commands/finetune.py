@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.train import add_run_folder, train_and_report
+from netaug.escaping import say
 from netaug.processes import place
 from netaug.recipes.settings import GROUPS, add_settings
 
@@ -34,14 +35,16 @@ def run(words: list[str]) -> None:
     )
     parser.add_argument("--from", type=str, required=True, help="A run folder, or a file of weights.")
     add_run_folder(parser, "runs/finetune-DATA-MODEL-ARM-seedN, or RECIPE's name")
+    add_trust(parser)
     add_settings(parser)
     arguments, given = parse(parser, words, tuple(GROUPS))
 
     from netaug.train.finetune import finetune_config
     from netaug.train.runlog import default_folder
 
-    name, config = finetune_config(arguments["from"], arguments.recipe, given)
+    trusted = trusted_names(arguments, given)
+    name, config = finetune_config(arguments["from"], arguments.recipe, given, trusted)
     if arguments.recipe is None and not name.startswith("finetune-") and place().rank == 0:
-        print(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
+        say(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
     out = Path(arguments.out) if arguments.out else default_folder(name, config)
-    train_and_report(config, out, resume=arguments.resume)
+    train_and_report(config, out, resume=arguments.resume, trusted=trusted)

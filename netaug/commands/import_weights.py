@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes.loader import default_config
 from netaug.recipes.settings import add_settings
 
@@ -65,6 +66,7 @@ def run(words: list[str]) -> None:
         )
     config = default_config(given).model
 
+    from netaug.models.trust import confirmation
     from netaug.weights.importing import Feed, import_weights, read_class_names
 
     feed = Feed(
@@ -75,12 +77,13 @@ def run(words: list[str]) -> None:
     )
     out = Path(arguments.out)
     loaded, card, classes = import_weights(Path(arguments.file), config, feed, out=out, part=arguments.part)
-    print(
+    own = confirmation(card.name)
+    say(
         f"mapped:  {loaded}\n"
         f"network: {card.name}, {card.num_classes:,} classes ({classes}), "
         f"images of {card.in_chans}x{card.image_size}x{card.image_size}\n"
         f"wrote:   {out}\n"
-        f"next:    netaug predict {out} IMAGE; netaug eval {out} --data.name folder --data.root DIR"
+        f"next:    netaug predict {out} IMAGE{own}; netaug eval {out} --data.name folder --data.root DIR{own}"
     )
 
 

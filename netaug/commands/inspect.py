@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
 from netaug.recipes import find_recipe, nearest, recipe_names
@@ -50,18 +50,18 @@ def run(words: list[str]) -> None:
     ):
         parser.add_argument(f"--{option}", type=int | None, default=None, help=about)
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
+    add_trust(parser)
     add_settings(parser, ("netaug", "regularize"))
     arguments, given = parse(parser, words, _SETTINGS)
     _check_sizes(arguments)
     is_recipe = _is_recipe(arguments.model)
     config = (
-        load_config(arguments.model, given)
+        load_config(arguments.model, given, trusted=trusted_names(arguments, given))
         if is_recipe
         else default_config([f"--model.name={arguments.model}", *given])
     )
 
-    from rich.console import Console
-
+    from netaug.consoles import SafeConsole
     from netaug.elastic.inspect import describe
     from netaug.regularize.layers import put_regularizers
     from netaug.train.fitting import check_fits
@@ -70,7 +70,7 @@ def run(words: list[str]) -> None:
     model, example = _network(config, feed)
     check_fits(model, config.model.name, example, feed.num_classes)
     found = describe(model, example, config.netaug.augment_config(config.train.seed))
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
     console.print(f"{config.model.name} {feed}\n", markup=False)

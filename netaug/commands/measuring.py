@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,17 +93,18 @@ class TrainedNetwork:
         return Measurement(size, profile(self.model, example).macs, task.score, metrics, data, rows)
 
 
-def open_network(place: Path, config: RunConfig) -> TrainedNetwork:
+def open_network(place: Path, config: RunConfig, trusted: Collection[str] = ()) -> TrainedNetwork:
     """Load the network of a run folder or weights file.
 
     Args:
         place: Where it is.
         config: Which data, device and threads.
+        trusted: Factories ``package.module:function`` that the weights may name.
 
     Raises:
         NetaugError: There is none, or it cannot be read.
     """
-    model, card = load_weights(find_weights(place))
+    model, card = load_weights(find_weights(place), trusted)
     device = choose_device(config.train.device)
     set_up(device, config.train.threads)
     return TrainedNetwork(model.to(device), card, config, device)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import ConfigError, ModelError
+from netaug.escaping import say
 
 _ABOUT = """\
 Lists the networks that `--model.name` takes, with parameters and multiply-accumulates (MACs) in millions.
@@ -74,7 +75,7 @@ def _list_own(most: float | None) -> None:
 
     about, left = describe_models(), 0
     width = max(map(len, [*about, _OWN_FACTORY]))
-    print(
+    say(
         f"{'name':<{width}}  side  params     MACs   (millions, for 1000 classes, colour images of this side)"
     )
     for name, side, params, macs in _own_rows():
@@ -82,19 +83,19 @@ def _list_own(most: float | None) -> None:
             left += 1
             continue
         # Each takes a moment: show it at once.
-        print(
+        say(
             f"{name:<{width}}  {side:>4}  {params / 1e6:>6.3f}  {macs / 1e6:>7.2f}   {about[name]}",
             flush=True,
         )
     if left:
-        print(f"{left} more have more parameters")
+        say(f"{left} more have more parameters")
     version, count = timm_version()
-    print(
+    say(
         f"\n{'timm:NAME':<{width}}  any of the {count} networks of timm {version}; `netaug models --timm` finds them"
     )
     for name, text in describe_detectors().items():
-        print(f"{name:<{width}}  {text}, on a network of the kinds above")
-    print(f"{_OWN_FACTORY:<{width}}  your own, made by a function of yours; see `netaug models --help`")
+        say(f"{name:<{width}}  {text}, on a network of the kinds above")
+    say(f"{_OWN_FACTORY:<{width}}  your own, made by a function of yours; see `netaug models --help`")
 
 
 def _own_rows() -> Iterator[tuple[str, int, int, int]]:
@@ -116,10 +117,10 @@ def _list_timm(pattern: str, most: float | None) -> None:
 
     names = [f"timm:{name}" for name in list_timm_models(pattern)]
     if most is None:
-        print("\n".join(names))
+        say("\n".join(names))
         return
     width, found, failed = max(map(len, names)), 0, list[str]()
-    print(f"{'name':<{width}}  params   (millions, for 1000 classes)")
+    say(f"{'name':<{width}}  params   (millions, for 1000 classes)")
     for name in names:
         try:
             params = _params(name)
@@ -128,12 +129,10 @@ def _list_timm(pattern: str, most: float | None) -> None:
             continue
         if params <= most:
             found += 1
-            print(
-                f"{name:<{width}}  {params / 1e6:>6.3f}", flush=True
-            )  # each takes a moment: show it at once
-    print(f"{found} of {len(names)} networks have at most {most:,.0f} parameters")
+            say(f"{name:<{width}}  {params / 1e6:>6.3f}", flush=True)  # each takes a moment: show it at once
+    say(f"{found} of {len(names)} networks have at most {most:,.0f} parameters")
     if failed:
-        print(f"could not be counted: {', '.join(failed)}")
+        say(f"could not be counted: {', '.join(failed)}")
 
 
 def _params(name: str) -> int:

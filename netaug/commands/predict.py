@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.evaluation import check_confirmed
 from netaug.commands.images import image_files
 from netaug.errors import ConfigError
+from netaug.escaping import line, say
 
 if TYPE_CHECKING:
     from netaug.predict import Prediction
@@ -48,7 +50,8 @@ def run(words: list[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="Print JSON: a list with one entry per image.")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, ...")
-    arguments, _ = parse(parser, words)
+    add_trust(parser, confirms=True)
+    arguments, given = parse(parser, words, ("model.name",))
     top = _TOP if arguments.top is None else arguments.top
     if top < 1:
         raise ConfigError("--top is out of range.", got=top, allowed="a whole number, at least 1")
@@ -60,6 +63,9 @@ def run(words: list[str]) -> None:
     card = read_card(weights)
     detects = card is not None and card.detects
     _check_options(arguments, detects)
+    if card is not None:
+        check_confirmed(card, given)
+    trusted = trusted_names(arguments, given)
     if detects:
         from netaug.commands.predict_boxes import predict_boxes
 
@@ -71,9 +77,10 @@ def run(words: list[str]) -> None:
             save=None if arguments.save is None else Path(arguments.save),
             as_json=arguments.json,
             device=arguments.device,
+            trusted=trusted,
         )
     else:
-        _predict_classes(weights, images, top, arguments)
+        _predict_classes(weights, images, top, arguments, trusted)
 
 
 def _check_options(arguments: Any, detects: bool) -> None:
@@ -89,15 +96,17 @@ def _check_options(arguments: Any, detects: bool) -> None:
             )
 
 
-def _predict_classes(weights: Path, images: Sequence[str], top: int, arguments: Any) -> None:
+def _predict_classes(
+    weights: Path, images: Sequence[str], top: int, arguments: Any, trusted: Collection[str]
+) -> None:
     from netaug.predict import predict
     from netaug.train.card import load_weights
     from netaug.train.device import choose_device
 
-    model, card = load_weights(weights)
+    model, card = load_weights(weights, trusted)
     device = choose_device(arguments.device, "--device")
     found = predict(model, card, images, top=top, device=device)
-    print(as_json(found) if arguments.json else as_table(found))
+    say(as_json(found) if arguments.json else as_table(found))
 
 
 def as_json(predictions: Sequence[Prediction]) -> str:
@@ -111,9 +120,9 @@ def as_json(predictions: Sequence[Prediction]) -> str:
 
 def as_table(predictions: Sequence[Prediction]) -> str:
     """The predictions for people: a line per image and class."""
-    width = max(len(name) for item in predictions for name, _ in item.classes)
+    width = max(len(line(name)) for item in predictions for name, _ in item.classes)
     lines = []
     for item in predictions:
-        lines.append(item.image)
-        lines += [f"  {name:<{width}}  {100 * p:5.1f} %" for name, p in item.classes]
+        lines.append(line(item.image))
+        lines += [f"  {line(name):<{width}}  {100 * p:5.1f} %" for name, p in item.classes]
     return "\n".join(lines)

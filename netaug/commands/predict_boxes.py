@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.errors import ConfigError
+from netaug.escaping import line, say
 from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
@@ -137,11 +138,11 @@ def save_picture(found: Found, card: ModelCard, path: Path) -> None:
 
 def as_lines(found: Found, card: ModelCard, *, short: bool) -> str:
     """An image for people: how many objects of each class, and unless ``short`` a line for each."""
-    objects, names = objects_of(found), card.class_names
+    objects, names = objects_of(found), [line(name) for name in card.class_names]
     height, width = found.pixels_CHW.shape[-2:]
     counts = Counter(names[label] for label, *_ in objects)
     said = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing found"
-    lines = [f"{found.image}  {width}x{height}  {said}"]
+    lines = [f"{line(found.image)}  {width}x{height}  {said}"]
     if not short:
         longest = max((len(name) for name in counts), default=0)
         for label, score, (left, top, right, bottom) in objects:
@@ -159,6 +160,7 @@ def predict_boxes(
     save: Path | None,
     as_json: bool,
     device: str,
+    trusted: Collection[str] = (),
 ) -> None:
     """Print what is found in images, and write pictures and COCO's JSON into a folder."""
     from netaug.detecting import find_objects
@@ -168,7 +170,7 @@ def predict_boxes(
 
     config = settings_of(place, score)
     paths = targets(images, save) if save else []
-    model, card = load_weights(weights)
+    model, card = load_weights(weights, trusted)
     collected = Collected(card)
     if save:
         try:
@@ -182,10 +184,10 @@ def predict_boxes(
         if save:
             save_picture(found, card, paths[number])
         if not as_json:
-            print(as_lines(found, card, short=save is not None), flush=True)
+            say(as_lines(found, card, short=save is not None), flush=True)
     if save:
         write_atomic(save / JSON_NAME, collected.coco())
     if as_json:
-        print(json.dumps(collected.entries, indent=2))
+        say(json.dumps(collected.entries, indent=2))
     elif save:
-        print(f"\n{len(images)} pictures and {JSON_NAME} in {save}")
+        say(f"\n{len(images)} pictures and {JSON_NAME} in {save}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import ConfigError
+from netaug.escaping import say
 from netaug.recipes import nearest, recipe_names, recipe_summaries, recipe_text
 
 _EXAMPLE = """
@@ -34,7 +35,7 @@ def run(words: list[str]) -> None:
     arguments, _ = parse(parser, words)
     what = list(arguments.what)
     if len(what) == 2 and what[0] == "show":
-        print(_resolved(what[1]) if arguments.resolved else recipe_text(what[1]), end="")
+        say(_resolved(what[1]) if arguments.resolved else recipe_text(what[1]), end="")
         return
     beginning = what[0] if what else ""
     lines = {name: line for name, line in _pairs().items() if name.startswith(beginning)}
@@ -47,7 +48,7 @@ def run(words: list[str]) -> None:
             fix=f"netaug recipes show {close[0] if close else 'demo/digits'}",
         )
     width = max(map(len, lines))
-    print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
+    say("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
 
 
 def _pairs() -> dict[str, str]:
@@ -63,4 +64,4 @@ def _pairs() -> dict[str, str]:
 def _resolved(name: str) -> str:
     from netaug.recipes.loader import load_config, to_yaml
 
-    return f"# {name}, all settings\n{to_yaml(load_config(name))}"
+    return f"# {name}, all settings\n{to_yaml(load_config(name, builds=False))}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.errors import RunFolderError
+from netaug.escaping import say
 
 _ABOUT = """\
 Writes the pages of a comparison's folder anew, without training: report.html, report.md, compare.csv, arms.csv,
@@ -29,7 +30,7 @@ def run(words: list[str]) -> None:
         from netaug.report.run import write_run_page
 
         write_run_page(folder, folder / "report.html")
-        print(folder / "report.html")
+        say(folder / "report.html")
     else:
         raise RunFolderError(
             f"there is nothing to report on in '{folder}'.",
@@ -48,13 +49,13 @@ def _of_comparison(folder: Path) -> None:
     from netaug.compare.settle import settled
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
-    found = reread(replace(request, plan=settled(request)) if request.plan else request)
+    found = reread(replace(request, plan=settled(request, builds=False)) if request.plan else request)
     write_outcome(found.comparison)
-    print(found.comparison.verdict.headline)
+    say(found.comparison.verdict.headline)
     if found.missing:
         count = "1 run" if len(found.missing) == 1 else f"{len(found.missing)} runs"
-        print(f"{count} not finished and left out: {', '.join(found.missing)}")
-    print(folder / "report.html")
+        say(f"{count} not finished and left out: {', '.join(found.missing)}")
+    say(folder / "report.html")
 
 
 def _found(folder: Path) -> str:

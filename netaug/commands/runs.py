@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
+from netaug.escaping import line, say
 from netaug.train.runlist import RunStatus, find_runs
 
 _ABOUT = """\
@@ -42,13 +43,13 @@ def run(words: list[str]) -> None:
     folder = Path(arguments.folder)
     found = find_runs(folder)
     if arguments.json:
-        print(json.dumps([{**dataclasses.asdict(run), "path": str(run.path)} for run in found], indent=2))
+        say(json.dumps([{**dataclasses.asdict(run), "path": str(run.path)} for run in found], indent=2))
     elif not found:
-        print(f"no runs in {folder}")
+        say(f"no runs in {folder}")
     else:
-        print(table(found, folder, time.time()))
+        say(table(found, folder, time.time()))
         if len(found) == 1 and found[0].advice:
-            print(found[0].advice)
+            say(line(found[0].advice))
 
 
 def table(runs: Sequence[RunStatus], folder: Path, now: float) -> str:
@@ -59,7 +60,7 @@ def table(runs: Sequence[RunStatus], folder: Path, now: float) -> str:
         folder: What paths are shown relative to.
         now: Seconds since 1970.
     """
-    rows = [_HEAD, *(_row(run, folder, now) for run in runs)]
+    rows = [_HEAD, *(tuple(map(line, _row(run, folder, now))) for run in runs)]
     widths = [max(len(row[column]) for row in rows if len(row) == len(_HEAD)) for column in range(len(_HEAD))]
     widths[0] = max(len(row[0]) for row in rows)
     return "\n".join(_line(row, widths) for row in rows)

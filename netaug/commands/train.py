@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.evaluation import shown_mean
 from netaug.config import RunConfig
+from netaug.escaping import say
 from netaug.processes import place
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
@@ -32,15 +34,16 @@ def run(words: list[str]) -> None:
     )
     parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
     add_run_folder(parser, "runs/RECIPE-ARM-seedN")
+    add_trust(parser)
     add_settings(parser)
     arguments, given = parse(parser, words, tuple(GROUPS))
     name, _ = find_recipe(arguments.recipe)
-    config = load_config(arguments.recipe, given)
+    config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
 
     from netaug.train.runlog import default_folder
 
     out = Path(arguments.out) if arguments.out else default_folder(name, config)
-    train_and_report(config, out, resume=arguments.resume)
+    train_and_report(config, out, resume=arguments.resume, trusted=trusted_names(arguments, given))
 
 
 def add_run_folder(parser: ArgumentParser, default: str) -> None:
@@ -63,21 +66,23 @@ def add_run_folder(parser: ArgumentParser, default: str) -> None:
     )
 
 
-def train_and_report(config: RunConfig, out: Path, *, resume: bool) -> None:
+def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Collection[str]) -> None:
     """Train into a run folder, and print how good the network is and where."""
+    from netaug.models.trust import confirmation
     from netaug.train.run import train
 
-    result = train(config, out, resume=resume)
+    result = train(config, out, resume=resume, trusted=trusted)
     if place().rank > 0:
         return
     summary, folder = result.summary, result.folder
+    own = confirmation(config.model.name)
     advice = f"advice:  {summary['advice']}\n" if summary["advice"] else ""
     name = summary["score"]
     score = summary["val_metrics"].get(name, summary["val_top1"])
     mean = shown_mean(summary.get("val_mean_per_class"))
-    print(
+    say(
         f"{score_name(name)} {score:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
         f"{advice}network: {folder.weights}\n"
-        f"next:    netaug eval {folder.path}; netaug predict {folder.path} IMAGE"
+        f"next:    netaug eval {folder.path}{own}; netaug predict {folder.path} IMAGE{own}"
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.commands.evaluation import check_classes
+from netaug.commands.evaluation import check_classes, check_confirmed
 from netaug.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def check_images(images: int | None, given: bool) -> int:
     return RECALIBRATION_IMAGES if images is None else images
 
 
-def open_bench(run: Path, given: list[str], images: int) -> WidthBench:
+def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str] = ()) -> WidthBench:
     """The supernet of a run with its data, on its device.
 
     Raises:
@@ -152,7 +152,8 @@ def open_bench(run: Path, given: list[str], images: int) -> WidthBench:
     from netaug.train.reopen import WidthBench, open_supernet
     from netaug.train.runlog import read_config
 
-    supernet, card = open_supernet(run)
+    supernet, card = open_supernet(run, trusted)
+    check_confirmed(card, given)
     config = read_config(run, tuple(given))
     device, last = choose_device(config.train.device), config.train.channels_last
     set_up(device, config.train.threads)
@@ -180,8 +181,9 @@ def describe(bench: WidthBench) -> str:
 
 def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
     """Print a line per network: size, and what was measured."""
-    from rich.console import Console
     from rich.table import Table
+
+    from netaug.consoles import SafeConsole
 
     supernet, base = bench.supernet, bench.supernet.macs({})
     table = Table(box=None, pad_edge=False)
@@ -202,7 +204,7 @@ def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
         if row.mean_per_class is not None:
             cells.append(f"{row.mean_per_class:.2f}")
         table.add_row(*cells, *([row.file] if row.file else []))
-    console = Console(highlight=False, markup=False)
+    console = SafeConsole(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 200
     console.print(table)

@@ -20,6 +20,7 @@ from netaug.compare.runner import Runner
 from netaug.compare.settle import common_settings, settled
 from netaug.compare.table import as_text, write_csv
 from netaug.compare.verdict import judge
+from netaug.consoles import SafeConsole
 from netaug.errors import TrainingError
 from netaug.train.files import write_atomic
 
@@ -53,7 +54,7 @@ def compare(request: CompareRequest) -> Comparison:
     command: tuple[str, ...] = TRAIN_COMMAND
     if request.nproc > 1:
         command = (*TORCHRUN, str(request.nproc), *TRAIN_COMMAND[1:])
-    return run_comparison(request, common_settings(request), command, Console(stderr=True))
+    return run_comparison(request, common_settings(request), command, SafeConsole(stderr=True))
 
 
 def run_comparison(

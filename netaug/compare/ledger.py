@@ -177,7 +177,7 @@ class Ledger:
             sound = all(isinstance(part, dict) for part in (asked, decided, longer))
             if not sound or not all(Path(name).name == name and name.strip(".") for name in names):
                 raise ValueError("not a record of a comparison")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunFolderError(
                 f"the record of the earlier comparison, '{path}', cannot be read.",
                 got=error,

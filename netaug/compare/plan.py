@@ -133,10 +133,15 @@ def specs_of(
 def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
     """The arguments of `netaug train` that make a run, its recipe first."""
     folders = {stage: str(request.out / run) for stage, run in spec.needs(request.arms).items()}
-    return [
-        *(spec.recipe or request.recipe, "--out", str(request.out / spec.name)),
+    settings = [
         *(f"--{key}={text(value)}" for key, value in request.whole_plan.settings),
         *(*request.overrides, *spec.arguments(folders)),
+    ]
+    last = {word.split("=", 1)[0]: at for at, word in enumerate(settings)}  # each once, the last one counts
+    return [
+        *(spec.recipe or request.recipe, "--out", str(request.out / spec.name)),
+        *(word for at, word in enumerate(settings) if last[word.split("=", 1)[0]] == at),
+        *request.trust_words(),
     ]
 
 

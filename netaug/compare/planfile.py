@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from netaug.compare.arms import Budget, Settings
 from netaug.compare.planvalues import factors_of, grid_of, mapping, settings_of
 from netaug.errors import ConfigError
 from netaug.recipes import find_recipe
+from netaug.yamlfiles import read_text, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 _OF_PLANS = re.compile(r"^(arms|cases|stages|reference|budgets|grid)\s*:", re.MULTILINE)
@@ -77,8 +76,8 @@ class PlanFile:
 def looks_like_a_plan(path: Path) -> bool:
     """Whether a YAML file has keys at its top that plans have and recipes have not."""
     try:
-        return _OF_PLANS.search(path.read_text(encoding="utf-8")) is not None
-    except (OSError, UnicodeDecodeError):
+        return _OF_PLANS.search(read_text(path)) is not None
+    except ConfigError:
         return False
 
 
@@ -89,7 +88,7 @@ def read_plan(path: Path) -> PlanFile:
         ConfigError: No YAML, an unknown key (with the nearest valid name), a value of the wrong type, a name twice.
     """
     where = str(path)
-    tree = mapping(_yaml(path), where, _TOP)
+    tree = mapping(read_yaml(path), where, _TOP)
     if len(mapping(tree.get("arms"), f"{where}: arms")) < 2:
         raise ConfigError(
             f"a plan needs two 'arms' or more to compare ({where}).",
@@ -114,36 +113,6 @@ def read_plan(path: Path) -> PlanFile:
         grid=grid_of(tree.get("grid"), f"{where}: grid"),
         seeds=_seeds(tree.get("seeds"), f"{where}: seeds"),
     )
-
-
-class _Strict(yaml.SafeLoader):
-    """YAML in which a key that is there twice is a mistake, and not silently the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(
-                    f"{name!r} is there twice ({self.name}, line {node.start_mark.line + 1} and on).",
-                    fix="give each its own name, or remove one",
-                )
-        return super().construct_mapping(node, deep)
-
-
-def _yaml(path: Path) -> object:
-    try:
-        loader = _Strict(path.read_text(encoding="utf-8"))
-        loader.name = str(path)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigError(
-            f"the plan {path} cannot be read.", got=error, allowed="a YAML file in UTF-8"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML.", got=str(error).replace("\n", "; ")) from error
 
 
 def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:

@@ -8,10 +8,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from netaug.compare.plan import RunSpec
-from netaug.errors import RunFolderError
+from netaug.errors import ConfigError, RunFolderError
+from netaug.yamlfiles import read_yaml
 
 Record = TypeVar("Record", "RunSummary", "Epoch")
 
@@ -101,7 +100,7 @@ def read_record(spec: RunSpec, folder: Path, message: str = "") -> RunRecord:
     lr = (config.get("train") or {}).get("lr", spec.lr)
     path = folder / "summary.json"
     curve = _read_curve(folder)
-    summary = _read_summary(path, curve) if path.exists() else None
+    summary = _read_summary(path, curve) if path.is_file() else None
     return RunRecord(spec, folder, summary, lr, curve, message)
 
 
@@ -113,17 +112,20 @@ def is_finished(spec: RunSpec, folder: Path) -> bool:
 def read_config(folder: Path) -> dict[str, Any]:
     """The run's resolved settings as a nested mapping; empty if there are none yet."""
     try:
-        content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        content = read_yaml(folder / "config.yaml")
+    except ConfigError:
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
     """Machine and versions of the run; empty if not recorded."""
+    path = folder / "environment.json"
+    if not path.is_file():  # reading a pipe could wait for ever
+        return {}
     try:
-        content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -141,7 +143,7 @@ def _read_summary(path: Path, curve: Sequence[Epoch]) -> RunSummary:
     known = {"score": last.score, f"val_{last.score}": last.val_score} if last else {}
     try:
         return _typed(RunSummary, known | json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
             f"'{path}' is not the summary of a finished run.",
             got=f"{type(error).__name__}: {error}",
@@ -150,16 +152,18 @@ def _read_summary(path: Path, curve: Sequence[Epoch]) -> RunSummary:
 
 
 def _read_curve(folder: Path) -> tuple[Epoch, ...]:
-    epochs = []
+    epochs, path = [], folder / "metrics.jsonl"
+    if not path.is_file():
+        return ()
     try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
         return ()
     for line in lines:
         try:
             epochs.append(_typed(Epoch, json.loads(line)))
-        except (ValueError, KeyError, TypeError):  # the last line of a killed run may be cut off
-            break
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            break  # the last line of a killed run may be cut off
     return tuple(epochs)
 
 
@@ -175,6 +179,11 @@ def _typed(kind: type[Record], content: Mapping[str, Any]) -> Record:
         "val_score": _scored(content, "val", score),
         "train_score": _scored(content, "train", score),
     }
+    for item in fields(kind):
+        value = values.get(item.name)
+        text = item.name in ("score", "val_split")
+        if value is not None and not isinstance(value, str if text else int | float):
+            raise TypeError(f"{item.name} is {type(value).__name__}")
     names = [item.name for item in fields(kind) if item.default is MISSING or item.name in values]
     return kind(**{name: values[name] for name in names})
 

@@ -51,6 +51,7 @@ class CompareRequest:
         threads: CPU threads per run; None shares the machine's cores between the jobs.
         nproc: Processes that train one run together, started by torchrun.
         plan: The arms; None is the recipe with NetAug and without.
+        trusted: Factories ``package.module:function`` that plan, recipes and runs may name, beside ``overrides``.
 
     Raises:
         ConfigError: A number is out of range, or an override sets what the comparison itself sets.
@@ -66,6 +67,7 @@ class CompareRequest:
     threads: int | None = None
     nproc: int = 1
     plan: Plan | None = None
+    trusted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("seeds", "jobs", "threads", "nproc"):
@@ -170,7 +172,11 @@ class CompareRequest:
             words += ["--nproc", str(self.nproc)]
         if self.lrs:
             words += ["--lr", *(f"{lr:.15g}" for lr in self.lrs)]
-        return shlex.join([*words, *self.overrides])
+        return shlex.join([*words, *self.overrides, *self.trust_words()])
+
+    def trust_words(self) -> list[str]:
+        """The option that names the trusted factories, last on a command line."""
+        return ["--trust", *self.trusted] if self.trusted else []
 
 
 def override_keys(overrides: tuple[str, ...]) -> list[str]:

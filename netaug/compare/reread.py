@@ -45,7 +45,7 @@ def command_of(folder: Path) -> list[str]:
         words = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
         if words[:2] != ["netaug", "compare"]:
             raise ValueError(f"the command is {shlex.join(words[:2])!r}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(f"the record of the comparison, '{path}', cannot be read.", got=error) from error
     return words[2:]
 

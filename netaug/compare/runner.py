@@ -21,7 +21,7 @@ from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
 from netaug.errors import ConfigError, NetaugError, RunFolderError
-from netaug.processes import alone, end_with_parent
+from netaug.processes import SAFE_PATH, alone, end_with_parent
 from netaug.train.lock import is_held
 
 _LAST_LINES = 12
@@ -137,7 +137,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=alone(),
+                env=alone() | SAFE_PATH,  # `python -m` would import from the working directory
                 preexec_fn=end_with_parent(),
             )
         self._board.started(spec)

@@ -10,21 +10,28 @@ from netaug.compare.plan import text
 from netaug.compare.request import CompareRequest
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
-from netaug.recipes.loader import load_config, to_mapping
+from netaug.recipes.loader import given_settings, load_config, to_mapping
+from netaug.recipes.provenance import check_provenance
 
 
-def settled(request: CompareRequest) -> Plan:
+def settled(request: CompareRequest, *, builds: bool = True) -> Plan:
     """The plan with factors worked out, after a look at the settings of every arm.
+
+    Args:
+        request: What was asked.
+        builds: Whether anything will be trained; what is only reported on may name any network.
 
     Raises:
         ConfigError: A recipe or setting is wrong, in the words of `netaug train`; two arms are the same; or images are
             held out although tuning does so itself.
     """
     plan = request.whole_plan
-    plan = replace(plan, arms=tuple(_multiplied(request, arm) for arm in plan.arms))
+    plan = replace(plan, arms=tuple(_multiplied(request, arm, builds) for arm in plan.arms))
     seen: dict[str, str] = {}
     for arm in plan.arms:
-        config = arm_config(request, plan, arm)
+        config = arm_config(request, plan, arm, builds=builds)
+        if builds:
+            _check_grid(request, plan, arm)
         if request.tunes and config.data.holdout > 0:
             raise ConfigError(
                 "with several --lr, tuning holds out training images itself, so data.holdout cannot be used as well.",
@@ -40,7 +47,7 @@ def settled(request: CompareRequest) -> Plan:
     return plan
 
 
-def arm_config(request: CompareRequest, plan: Plan, arm: Arm) -> RunConfig:
+def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = True) -> RunConfig:
     """The settings of an arm's runs; seed, threads and what is tuned are those of the recipe.
 
     Raises:
@@ -48,9 +55,18 @@ def arm_config(request: CompareRequest, plan: Plan, arm: Arm) -> RunConfig:
     """
     words = [f"--{key}={text(value)}" for key, value in plan.settings]
     own = [f"--{key}={text(filled(value, _Anything()))}" for key, value in arm.own]
-    load_config(arm.recipe, [*words, *request.overrides])
+    load_config(arm.recipe, [*words, *request.overrides], builds=False)
     try:
-        return load_config(arm.recipe, [*words, *request.overrides, *own])
+        config = load_config(arm.recipe, [*words, *request.overrides, *own], builds=False)
+        if builds:
+            check_provenance(
+                config,
+                given_settings({}, request.overrides),
+                request.trusted,
+                where=f"the arm '{arm.name}'",
+                option="--model.name" if request.plan is None else "--trust",
+            )
+        return config
     except ConfigError as error:
         if request.plan is None:
             raise
@@ -62,22 +78,32 @@ def arm_config(request: CompareRequest, plan: Plan, arm: Arm) -> RunConfig:
         ) from error
 
 
+def _check_grid(request: CompareRequest, plan: Plan, arm: Arm) -> None:
+    """Look at the networks and teachers that tuning may choose for an arm as well."""
+    for key, values in plan.grid:
+        if key.startswith(("model.", "distill.")) and not arm.stage and key not in arm.fixed:
+            for value in values:
+                arm_config(request, plan, replace(arm, own=(*arm.own, (key, value))))
+
+
 def common_settings(request: CompareRequest) -> dict[str, dict[str, Any]]:
     """The settings all arms share, nested; of several recipes each group is named with its recipe."""
     words = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
     recipes = dict.fromkeys(arm.recipe for arm in request.arms)
     found: dict[str, dict[str, Any]] = {}
     for recipe in recipes:
-        for group, values in to_mapping(load_config(recipe, [*words, *request.overrides])).items():
+        for group, values in to_mapping(
+            load_config(recipe, [*words, *request.overrides], builds=False)
+        ).items():
             found[group if len(recipes) == 1 else f"{recipe}: {group}"] = values
     return found
 
 
-def _multiplied(request: CompareRequest, arm: Arm) -> Arm:
+def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
     """The arm with its factors turned into settings."""
     if not arm.times:
         return arm
-    mapping = to_mapping(arm_config(request, request.whole_plan, arm))
+    mapping = to_mapping(arm_config(request, request.whole_plan, arm, builds=builds))
     own = dict(arm.own)
     for key, factor in arm.times:
         group, name = key.split(".", 1)

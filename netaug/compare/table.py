@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from rich.table import Table
 from netaug.compare.numbers import NONE, interval, plus_minus, rate, seconds, si
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
+from netaug.consoles import SafeConsole
+from netaug.escaping import csv_text
 from netaug.train.files import write_atomic
 
 CSV_COLUMNS = (
@@ -130,7 +131,7 @@ def _grid(shown: Sequence[tuple[str, ...]]) -> Table:
 def as_text(comparison: Comparison) -> str:
     """What :func:`show` prints, as plain text."""
     buffer = io.StringIO()
-    show(comparison, Console(file=buffer, width=_WIDE, force_terminal=False, color_system=None))
+    show(comparison, SafeConsole(file=buffer, width=_WIDE, force_terminal=False, color_system=None))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -138,11 +139,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     """Write one line per run, tuning and failed runs included; unknown values stay empty."""
     scores = list(dict.fromkeys(run.summary.score for run in comparison.runs if run.summary)) or ["top1"]
     columns = [column.format(score=score) for column in CSV_COLUMNS for score in scores]
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, list(dict.fromkeys(columns)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_csv_row(run) for run in comparison.runs)
-    write_atomic(path, file.getvalue())
+    write_atomic(path, csv_text(list(dict.fromkeys(columns)), map(_csv_row, comparison.runs)))
 
 
 def _csv_row(run: RunRecord) -> dict[str, object]:

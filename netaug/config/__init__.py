@@ -16,6 +16,7 @@ from netaug.errors import ConfigError
 from netaug.regularize.settings import RegularizeConfig
 
 __all__ = [
+    "MOST_PIXELS",
     "DataConfig",
     "DetectConfig",
     "DistillConfig",
@@ -25,6 +26,10 @@ __all__ = [
     "RunConfig",
     "TrainConfig",
 ]
+
+
+MOST_PIXELS = 4096
+"""Largest side of a network's input."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,13 @@ class ModelConfig:
     new_head: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("num_classes", "in_chans"):
+            if name in self.options:
+                raise ConfigError(
+                    f"model.options has {name}, which every factory is given by itself.",
+                    got=f"{name}={self.options[name]!r}",
+                    fix=f"leave it out: it follows the data; model.{name} checks it",
+                )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(
                 "model.dropout is out of range.", got=self.dropout, allowed="null, or a number in [0, 1)"

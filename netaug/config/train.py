@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from netaug.errors import ConfigError
 
+MOST_THREADS = 1024
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -104,7 +106,10 @@ class TrainConfig:
         for name in ("epochs", "accumulate", "eval_every", "checkpoint_every", "keep_checkpoints"):
             self._require(name, getattr(self, name) >= 1, "a whole number, at least 1")
         self._require("skip_nonfinite", self.skip_nonfinite >= 0, "a whole number, at least 0")
-        self._require("threads", self.threads is None or self.threads >= 1, "null, or at least 1")
+        threads = self.threads  # torch ends the process where the system gives it no more
+        self._require(
+            "threads", threads is None or 1 <= threads <= MOST_THREADS, f"null, or 1 to {MOST_THREADS}"
+        )
         self._require("measure_gradients", self.measure_gradients >= 0, "a whole number, at least 0")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netaug.config import DataConfig, DetectConfig
+from netaug.config import MOST_PIXELS, DataConfig, DetectConfig
 from netaug.data import sources as sources  # registers every dataset
 from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
@@ -42,6 +42,7 @@ from netaug.seeding import key, uniforms
 _RAM_LIMIT = 512 * 2**20
 _SMALL_SIDE = 96  # pixels; up to here a decoded image is about as small as its file
 _PEEKED = 64
+_MOST_WORKERS = 1024
 
 _log = logging.getLogger("netaug")
 
@@ -180,6 +181,10 @@ def check_settings(config: DataConfig) -> None:
             raise DataError(
                 f"data.{name} is out of range.", got=value, allowed=f"an integer of at least {low}"
             )
+    for name, most in {"image_size": MOST_PIXELS, "pad": MOST_PIXELS, "workers": _MOST_WORKERS}.items():
+        value = getattr(config, name)
+        if value is not None and value > most:
+            raise DataError(f"data.{name} is out of range.", got=value, allowed=f"at most {most}")
     if not 0.0 <= config.holdout < 1.0:
         raise DataError(
             "data.holdout is out of range.",

@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from netaug.consoles import SafeConsole
 from netaug.durations import duration
+from netaug.escaping import say
 
 _CHUNK, _CHUNKS_AHEAD = 32, 3
 _PLAIN_SECONDS = 10.0
@@ -72,7 +73,7 @@ class _Shown:
     def __init__(self, title: str, count: int) -> None:
         self._title, self._count, self._done = title, count, 0
         self._start = self._said = time.monotonic()
-        console = Console(stderr=True)
+        console = SafeConsole(stderr=True)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(24),
@@ -102,4 +103,4 @@ class _Shown:
             rate = self._done / (now - self._start)
             left = duration((self._count - self._done) / rate)
             text = f"{self._title}: {self._done:,} of {self._count:,}, {rate:,.0f} a second, {left} left"
-            print(text, file=sys.stderr, flush=True)
+            say(text, file=sys.stderr, flush=True)

@@ -244,7 +244,8 @@ def _shown(items: Iterable[Result], count: int, title: str) -> Iterable[Result]:
     """The same items, with a progress bar on standard error when that is a terminal."""
     if not sys.stderr.isatty():
         return items
-    from rich.console import Console
     from rich.progress import track
 
-    return track(items, title, count, console=Console(stderr=True), transient=True)
+    from netaug.consoles import SafeConsole
+
+    return track(items, title, count, console=SafeConsole(stderr=True), transient=True)

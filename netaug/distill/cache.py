@@ -30,6 +30,14 @@ BLOCK_ROWS = 4096
 _MOST_BLOCK_ROWS = 2**20  # what a damaged card may make us read at once
 _LATER_FIELDS = {"block", "checksums"}  # caches of earlier versions do not have them
 _PROGRESS = {"rows", "teacher_top1", *_LATER_FIELDS}
+_MOST = 10**12  # rows, images or draws
+_KINDS = {
+    "teacher_top1": int | float,
+    "teacher_hash": str,
+    "val_split": str,
+    "settings": dict,
+    "dataset": dict,
+}
 
 _log = logging.getLogger("netaug")
 
@@ -126,8 +134,13 @@ class CacheFiles:
             for name in {"teachers", "samples", "checksums"} & set(values):
                 values[name] = tuple(tuple(one) if isinstance(one, list) else one for one in values[name])
             for name in ("classes", "top", "images", "draws", "rows"):
-                if type(values[name]) is not int or values[name] < (name != "rows"):
-                    raise ValueError(f"{name} {values[name]!r}")
+                if type(values[name]) is not int or not (name != "rows") <= values[name] <= _MOST:
+                    raise ValueError(f"{name} {str(values[name])[:40]}")
+            for name, kind in _KINDS.items():
+                if not isinstance(values[name], kind):
+                    raise ValueError(f"{name} is {type(values[name]).__name__}")
+            if not all(isinstance(name, str) for name in values["teachers"]):
+                raise ValueError("teachers are not names")
             if values["classes"] > MOST_CLASSES:
                 raise ValueError(f"{values['classes']} classes")
             if type(values.get("block", 0)) is not int or not 0 <= values.get("block", 0) <= _MOST_BLOCK_ROWS:
@@ -136,7 +149,7 @@ class CacheFiles:
             if len(card.checksums) != (-(-card.rows // card.block) if card.block else 0):
                 raise ValueError(f"{len(card.checksums)} checksums of {card.rows} rows")
             return card
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(
                 f"'{self.card}' cannot be read.",
                 got=error,

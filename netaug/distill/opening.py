@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -13,13 +15,22 @@ from netaug.distill.settings import DistillConfig
 from netaug.distill.teacher import Feed, Teacher, Teachers
 from netaug.errors import ConfigError, ModelError
 from netaug.models import create_model, default_image_size
+from netaug.models.trust import check_network
 from netaug.seeding import seeded
 from netaug.train.card import load_weights, read_card
 from netaug.train.runlog import find_weights
 
+_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
 
 def open_teachers(
-    config: DistillConfig, info: DataInfo, device: torch.device, *, channels_last: bool = False, seed: int = 0
+    config: DistillConfig,
+    info: DataInfo,
+    device: torch.device,
+    *,
+    channels_last: bool = False,
+    seed: int = 0,
+    trusted: Collection[str] = (),
 ) -> Teachers:
     """Load every teacher that the settings name.
 
@@ -29,6 +40,7 @@ def open_teachers(
         device: Where they run.
         channels_last: Their memory format.
         seed: Keys the weights of random teachers.
+        trusted: Factories ``package.module:function`` that the weights files of teachers may name.
 
     Raises:
         ConfigError: A teacher is not to be found, has no weights, other classes or other image channels.
@@ -36,7 +48,7 @@ def open_teachers(
         CheckpointError: A weights file is damaged, or does not fit its network.
     """
     assert config.teacher, "asked for teachers where none is named"
-    members = [_open(name, config.random_teacher, info, seed) for name in config.teacher]
+    members = [_open(name, config.random_teacher, info, seed, trusted) for name in config.teacher]
     teachers = Teachers(members, config.mean)
     teachers.to(
         device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format
@@ -44,16 +56,17 @@ def open_teachers(
     return teachers
 
 
-def _open(name: str, random: bool, info: DataInfo, seed: int) -> Teacher:
+def _open(name: str, random: bool, info: DataInfo, seed: int, trusted: Collection[str]) -> Teacher:
     path = Path(name).expanduser()
     if path.exists():
-        return _from_file(name, path, info)
+        return _from_file(name, path, info, trusted)
     if random:
         return _with_random_weights(name, info, seed)
     if name.startswith("timm:"):
         return _from_timm(name, info)
     try:
-        default_image_size(name)
+        if not _OWN.fullmatch(name):  # a factory is not imported for a message
+            default_image_size(name)
     except ModelError as error:
         raise ConfigError(
             f"there is no teacher '{name}'.",
@@ -70,17 +83,19 @@ def _open(name: str, random: bool, info: DataInfo, seed: int) -> Teacher:
     )
 
 
-def _from_file(name: str, path: Path, info: DataInfo) -> Teacher:
+def _from_file(name: str, path: Path, info: DataInfo, trusted: Collection[str]) -> Teacher:
     """The network of a run folder or of a file with a description."""
     weights = find_weights(path)
-    if read_card(weights) is None:
+    card = read_card(weights)
+    if card is None:
         raise ConfigError(
             f"the teacher '{name}' does not say what network its weights are of.",
             got="a file that netaug did not write",
             allowed="a run folder, or a weights file of netaug",
             fix=f"`netaug import-weights {weights} --model NAME`, and give what that writes",
         )
-    network, card = load_weights(weights)
+    check_network(card.name, {}, where=f"the teacher '{name}'", trusted=trusted, option="--trust")
+    network, card = load_weights(weights, trusted)
     _check_channels(name, card.in_chans, info)
     order = order_of_classes(name, card.class_names, card.num_classes, info.class_names)
     return Teacher(name, network, Feed.of(info), Feed(card.image_size, card.mean, card.std), order)

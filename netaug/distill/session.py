@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from netaug.config import RunConfig
+from netaug.consoles import SafeConsole
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill.cache import CacheCard
 from netaug.distill.opening import open_teachers
@@ -38,13 +40,14 @@ def teacher_top1(teachers: Teachers, data: Data, normalizer: Normalizer, world: 
     return top1
 
 
-def write(config: RunConfig, out: Path, top: int) -> CacheCard:
+def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ()) -> CacheCard:
     """Write the cache of these settings, or what is missing of it.
 
     Args:
         config: Names the teachers and the images.
         out: The folder.
         top: Classes kept of each image.
+        trusted: Factories ``package.module:function`` that the weights files of teachers may name.
 
     Raises:
         NetaugError: The teacher, the data or the folder cannot be used.
@@ -54,9 +57,16 @@ def write(config: RunConfig, out: Path, top: int) -> CacheCard:
     set_up(device, config.train.threads)
     seed, last = config.train.seed, config.train.channels_last
     data = build_data(config.data, seed=seed, pin_memory=device.type == "cuda", regularize=config.regularize)
-    teachers = open_teachers(config.distill, data.info, device, channels_last=last, seed=seed)
+    teachers = open_teachers(
+        config.distill,
+        data.info,
+        device,
+        channels_last=last,
+        seed=seed,
+        trusted={config.model.name, *trusted},
+    )
     normalizer = Normalizer(data.info.mean, data.info.std, device, last)
-    console = Console(stderr=True, highlight=False)
+    console = SafeConsole(stderr=True, highlight=False)
     top1 = teacher_top1(teachers, data, normalizer)
     console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {data.info.val_split}", markup=False)
     card = cache_card(config, data, teachers, top, top1)

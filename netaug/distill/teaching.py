@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,21 @@ class Teaching:
             )
 
 
-def open_teaching(config: RunConfig, data: Data, normalizer: Normalizer, world: World = ALONE) -> Teaching:
+def open_teaching(
+    config: RunConfig,
+    data: Data,
+    normalizer: Normalizer,
+    world: World = ALONE,
+    trusted: Collection[str] = (),
+) -> Teaching:
     """Load teachers or open the cache, as the settings say; all processes of a training have to call it.
+
+    Args:
+        config: The run's settings.
+        data: What the student learns.
+        normalizer: Feeds the student.
+        world: The processes of the training.
+        trusted: Factories ``package.module:function`` that the weights files of teachers may name.
 
     Raises:
         NetaugError: A teacher or the cache cannot be used.
@@ -78,7 +91,7 @@ def open_teaching(config: RunConfig, data: Data, normalizer: Normalizer, world: 
     if not distill.taught:
         return Teaching(Lessons(distill), about=about)
     downloads = any(name.startswith("timm:") for name in distill.teacher)
-    teachers = world.first_does(downloads, lambda: _teachers(config, data, normalizer))
+    teachers = world.first_does(downloads, lambda: _teachers(config, data, normalizer, trusted))
     if distill.cache is not None:
         with world.together():
             cache = open_cache(config, data, normalizer, teachers)
@@ -106,12 +119,21 @@ def open_teaching(config: RunConfig, data: Data, normalizer: Normalizer, world: 
     )
 
 
-def _teachers(config: RunConfig, data: Data, normalizer: Normalizer) -> Teachers | None:
+def _teachers(
+    config: RunConfig, data: Data, normalizer: Normalizer, trusted: Collection[str]
+) -> Teachers | None:
     """The teachers to load; None if there is a cache alone."""
     if not config.distill.teacher:
         return None
     last, seed = config.train.channels_last, config.train.seed
-    return open_teachers(config.distill, data.info, normalizer.device, channels_last=last, seed=seed)
+    return open_teachers(
+        config.distill,
+        data.info,
+        normalizer.device,
+        channels_last=last,
+        seed=seed,
+        trusted={config.model.name, *trusted},
+    )
 
 
 def _about_in_place(config: RunConfig) -> Iterator[str]:

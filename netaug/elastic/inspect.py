@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
+from netaug.consoles import SafeConsole
 from netaug.elastic.build import plan_supernet
 from netaug.elastic.plan import Group as WidthGroup
 from netaug.elastic.settings import AugmentConfig
@@ -75,7 +76,7 @@ class Inspection:
         )
 
     def __str__(self) -> str:
-        console = Console(width=140, no_color=True)
+        console = SafeConsole(width=140, no_color=True)
         with console.capture() as captured:
             console.print(self.render())
         return captured.get()

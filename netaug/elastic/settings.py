@@ -116,6 +116,9 @@ class AugmentConfig:
                 raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)
 
 
+_MOST_TIMES = 100
+
+
 def _counts(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -127,13 +130,15 @@ def check_multipliers(name: str, factors: Any) -> None:
         ConfigError: Empty, or an entry is no number of at least 1.0.
     """
     is_list = isinstance(factors, Sequence) and not isinstance(factors, str) and len(factors) > 0
-    if is_list and all(isinstance(factor, (int, float)) and 1.0 <= factor < math.inf for factor in factors):
+    if is_list and all(
+        isinstance(factor, (int, float)) and 1.0 <= factor <= _MOST_TIMES for factor in factors
+    ):
         return
     single = name.startswith("groups")
     raise ConfigError(
         f"the list of {name} multipliers cannot be used.",
         got=factors,
-        allowed="one or more numbers, each at least 1.0",
+        allowed=f"one or more numbers, each at least 1.0 and at most {_MOST_TIMES}",
         fix="for example (1.0, 2.0); (1.0,) draws nothing for the group"
         if single
         else f"for example {name}=(1.0, 1.8, 2.6); (1.0,) switches this role off",

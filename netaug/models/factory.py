@@ -8,7 +8,8 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -79,10 +80,8 @@ def load(path: str) -> Factory:
         ModelError: The module cannot be imported, or has no such function.
     """
     module_name, _, attribute = path.partition(":")
-    # A console script's path starts at its own folder; append, so that nothing installed is hidden.
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.append(os.getcwd())
-    module = _import(module_name, path)
+    with working_directory_importable():
+        module = _import(module_name, path)
     found = getattr(module, attribute, None)
     if found is None or not callable(found):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -94,6 +93,25 @@ def load(path: str) -> Factory:
         )
     factory: Factory = found
     return factory
+
+
+@contextmanager
+def working_directory_importable() -> Iterator[None]:
+    """Let the modules of the working directory be imported here, and only while the block runs.
+
+    They come last, so that nothing installed is hidden. Left on the path, a folder such as ``wandb`` would later stand
+    in for a package that is not installed.
+    """
+    here = os.getcwd()
+    if {"", here} & set(sys.path):
+        yield
+        return
+    sys.path.append(here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
 
 
 def _import(module_name: str, path: str) -> ModuleType:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from torch import nn
 
 from netaug.errors import ModelError
-from netaug.models.factory import Factory, call, load, nearest
+from netaug.models.factory import Factory, call, load, nearest, working_directory_importable
 from netaug.models.zoo import FALLBACK_IMAGE_SIZE, create_timm_model, is_timm_model, timm_image_size
 
 F = TypeVar("F", bound=Factory)
@@ -120,7 +120,8 @@ def create_model(name: str, /, *, num_classes: int = 1000, in_chans: int = 3, **
     if backbone is not None:
         return call(factory_of(name), name, fixed | {"backbone": backbone}, options)
     if ":" in name:
-        return call(load(name), name, fixed, options)
+        with working_directory_importable():  # a factory may import its own helpers when it is called
+            return call(load(name), name, fixed, options)
     entry, width = _find(name)
     return call(entry.factory, name, fixed | width, options)
 

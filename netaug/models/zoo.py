@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import re
 from functools import partial
 from typing import Any
 
@@ -101,10 +102,13 @@ def is_timm_model(name: str) -> bool:
     return bool(timm.is_model(name))
 
 
+_NAME = re.compile(r"[A-Za-z0-9_.+-]+")  # nothing that timm reads as a place, such as hf-hub:OWNER/NAME
+
+
 def _timm_with(name: str) -> Any:
     import timm
 
-    if not timm.is_model(name):
+    if not (_NAME.fullmatch(name) and timm.is_model(name)):
         raise ModelError(
             f"timm has no model named {name!r}.",
             got=f"timm:{name}",

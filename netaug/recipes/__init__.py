@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from netaug.errors import ConfigError
+from netaug.yamlfiles import read_text
 
 _SHOWN = 4
 _FOLDER = Path(__file__).parent
@@ -72,9 +73,4 @@ def recipe_text(recipe: str) -> str:
         ConfigError: There is no such recipe, or its file is not UTF-8 text.
     """
     _, path = find_recipe(recipe)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigError(
-            f"the recipe {path} cannot be read.", got=error, allowed="a YAML file in UTF-8"
-        ) from error
+    return read_text(path)

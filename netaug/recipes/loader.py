@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -12,23 +12,34 @@ from netaug.config import RunConfig
 from netaug.errors import ConfigError
 from netaug.recipes import find_recipe, recipe_text
 from netaug.recipes.presets import with_preset
+from netaug.recipes.provenance import check_provenance
 from netaug.recipes.settings import GROUPS, build, open_setting, settings, typed, unknown_key
+from netaug.yamlfiles import parse_yaml
 
 
-def load_config(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(
+    recipe: str, overrides: Sequence[str] = (), *, trusted: Collection[str] = (), builds: bool = True
+) -> RunConfig:
     """Read a recipe and apply overrides to it.
 
     Args:
         recipe: A packaged name such as ``demo/digits``, or the path of a YAML file (a run's ``config.yaml`` is one).
         overrides: Command-line words: ``--train.lr 0.1`` as two, or ``--train.lr=0.1`` as one. Later ones win.
+        trusted: Factories ``package.module:function`` that the recipe may name; those in ``overrides`` are trusted.
+        builds: Whether the network of the settings will be built. Without, any may be named: nothing is imported.
 
     Returns:
         The run configuration, checked; keys not named anywhere have their defaults.
 
     Raises:
         ConfigError: Unknown recipe or key (with the nearest valid name), wrong type, value out of range, no YAML.
+        UntrustedNetworkError: The recipe names a factory that is neither in ``overrides`` nor trusted.
+        ModelError: The recipe has an option that makes timm load a file or download.
     """
-    return build(override(recipe_values(recipe), overrides))
+    config = build(override(recipe_values(recipe), overrides))
+    if builds:
+        check_provenance(config, given_settings({}, overrides), trusted)
+    return config
 
 
 def default_config(overrides: Sequence[str] = ()) -> RunConfig:
@@ -91,10 +102,7 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def _read_yaml(text: str, where: str) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not YAML.", got=str(error).replace("\n", "; ")) from error
+    tree = parse_yaml(text, where)
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{where} does not hold settings.", got=type(tree).__name__, allowed=_SHAPE)
@@ -124,16 +132,21 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
 
 def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
     """Settings by `group.key`, with those of command-line words in their place."""
+    return {**values, **with_preset(given_settings(values, words))}
+
+
+def given_settings(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """The settings of command-line words alone, typed; single options are put among those of ``values``."""
     given: dict[str, Any] = {}
     for key, text in pairs(words):
         if (mapping := open_setting(key)) is not None:
             options = given.get(mapping, values.get(mapping, {}))
-            given[mapping] = {**options, key.removeprefix(f"{mapping}."): yaml.safe_load(text)}
+            given[mapping] = {**options, key.removeprefix(f"{mapping}."): parse_yaml(text, f"--{key}")}
         elif key in settings():
             given[key] = typed(key, text, "command line")
         else:
             raise unknown_key(key, "command line")
-    return {**values, **with_preset(given)}
+    return given
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:

@@ -22,6 +22,9 @@ from netaug.config import (
 )
 from netaug.errors import ConfigError
 from netaug.recipes import nearest
+from netaug.yamlfiles import parse_value
+
+_SHOWN = 200  # characters of a wrong value in a message
 
 GROUPS: dict[str, Any] = {
     "model": ModelConfig,
@@ -139,17 +142,56 @@ def typed(key: str, value: object, where: str) -> Any:
     setting = settings()[key]
     if get_origin(setting.hint) is tuple and isinstance(value, str) and not value.lstrip().startswith("["):
         value = [part.strip() for part in value.split(",") if part.strip()]
+    if setting.hint == dict[str, Any]:
+        return _open_mapping(setting, value, where)
+    if isinstance(value, str) and "&" in value and not _takes_text(setting):
+        parse_value(value, f"{key} ({where})")  # bounds what jsonargparse then reads
     group, leaf = key.split(".")
     try:
         parsed = _typed_parser(key).parse_object({group: {leaf: value}})
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{key} has a value of the wrong type ({where}).",
-            got=f"{value!r} ({type(value).__name__})",
-            allowed=setting.expected,
-        ) from error
+    except (ArgumentError, TypeError, ValueError, RecursionError) as error:
+        raise _wrong_type(setting, value, where) from error
     result = parsed[key]
     return tuple(result) if get_origin(setting.hint) is tuple else result
+
+
+def _takes_text(setting: Setting) -> bool:
+    return setting.hint is str or str in get_args(setting.hint) or get_origin(setting.hint) is Literal
+
+
+def _open_mapping(setting: Setting, value: object, where: str) -> dict[str, Any]:
+    """A mapping with names for keys and any plain values; texts in it that say a number or list are read as such.
+
+    jsonargparse does not see it: of a value of any type it imports what the value calls its ``class_path``.
+    """
+    place = f"{setting.key} ({where})"
+    found = parse_value(value, place) if isinstance(value, str) else value
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise _wrong_type(setting, value, where)
+    return {name: _plain(member, f"{setting.key}.{name} ({where})") for name, member in found.items()}
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(member, place) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member, place) for member in value]
+    if not isinstance(value, str) or not value.strip():
+        return value
+    try:
+        found = parse_value(value, place)
+    except ConfigError:  # a text that is no YAML is a text
+        return value
+    return value if isinstance(found, str) or found is None else found
+
+
+def _wrong_type(setting: Setting, value: object, where: str) -> ConfigError:
+    shown = repr(value)
+    return ConfigError(
+        f"{setting.key} has a value of the wrong type ({where}).",
+        got=f"{shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'} ({type(value).__name__})",
+        allowed=setting.expected,
+    )
 
 
 def build(values: Mapping[str, Any]) -> RunConfig:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netaug.escaping import csv_text
 from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
@@ -50,9 +49,4 @@ def _of_spread(name: str, value: Spread | None) -> dict[str, object]:
 
 
 def _write(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
-    file = io.StringIO(newline="")
-    if lines:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-    write_atomic(path, file.getvalue())
+    write_atomic(path, csv_text(list(lines[0]), lines) if lines else "")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from markupsafe import escape
-
+from netaug.escaping import html
 from netaug.report.template import flatten, page_parts, template
 from netaug.train.files import write_atomic
 
@@ -46,8 +45,8 @@ def render_page(comparison: Comparison) -> str:
         tuning=tables.runs_table(comparison, by_phase["tune"]),
         final=tables.runs_table(comparison, by_phase["final"]),
         sets=tables.settings_table(comparison),
-        command=escape(comparison.request.command()),  # to be copied: no character of it changes
-        commands=[(name, escape(text)) for name, text in commands(comparison)],
+        command=html(comparison.request.command()),  # to be copied: no character of it changes
+        commands=[(name, html(text)) for name, text in commands(comparison)],
         seeds=comparison.request.seeds,
         settings=flatten(comparison.settings),
         # the comparison's command is shown, not that of one of its runs

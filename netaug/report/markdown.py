@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netaug.escaping import markdown, terminal
 from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
@@ -30,17 +31,17 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     from netaug.report.families import longer_notes
 
     verdict = comparison.verdict
-    yield f"# {_escaped(comparison.request.recipe)}: Network Augmentation compared\n"
-    yield f"**{_escaped(verdict.headline)}**\n"
+    yield f"# {markdown(comparison.request.recipe)}: Network Augmentation compared\n"
+    yield f"**{markdown(verdict.headline)}**\n"
     for sentence in (*verdict.sentences, *verdict.hints):
-        yield f"{_escaped(sentence)}\n"
+        yield f"{markdown(sentence)}\n"
     if about := comparison.request.whole_plan.about:
-        yield f"{_escaped(about)}\n"
+        yield f"{markdown(about)}\n"
     yield "## Arms\n"
     yield from _grid(tables.arms_table(comparison))
     yield f"Mean ± standard deviation over n seeds; differences in points of {comparison.score}, paired by seed, with"
     yield "their 95 % interval. ▲ better, ▼ worse, ≈ no difference shown."
-    yield from map(_escaped, longer_notes(comparison))
+    yield from map(markdown, longer_notes(comparison))
     yield f"The final network of every arm: {table.network(comparison)}.\n"
     found = tables.differences_table(comparison)
     if found.rows:
@@ -50,10 +51,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     if failed:
         yield "## What failed\n"
     for message, names in failed.items():
-        yield f"{_escaped(', '.join(names))}; last words:\n"
+        yield f"{markdown(', '.join(names))}; last words:\n"
         yield from _block(message)
     yield "## What limits this answer\n"
-    yield from (f"- {_escaped(caveat)}" for caveat in verdict.caveats)
+    yield from (f"- {markdown(caveat)}" for caveat in verdict.caveats)
     tuning = [run for run in comparison.runs if run.spec.phase == "tune"]
     if tuning:
         yield "\n## What was tuned\n"
@@ -69,19 +70,14 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 def _grid(table: Table) -> Iterator[str]:
     if not table.rows:
         return
-    yield f"| {' | '.join(map(_escaped, table.headers))} |"
+    yield f"| {' | '.join(map(markdown, table.headers))} |"
     yield f"|{'---|' * len(table.headers)}"
     for row in table.rows:
-        yield f"| {' | '.join(_escaped(cell.plain) for cell in row)} |"
+        yield f"| {' | '.join(markdown(cell.plain) for cell in row)} |"
     yield ""
 
 
 def _block(text: str, language: str = "") -> Iterator[str]:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    yield f"{fence}{language}\n{text}\n{fence}\n"
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no link, no end of a table's cell."""
-    return re.sub(r"([\\`*_<>|]|\](?=\())", r"\\\1", text).replace("\n", " ")
+    yield f"{fence}{language}\n{terminal(text)}\n{fence}\n"

@@ -7,12 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from netaug.compare.numbers import seconds, si
 from netaug.compare.plan import RunSpec
 from netaug.compare.records import RunRecord, read_config, read_environment, read_record
 from netaug.errors import RunFolderError
+from netaug.escaping import html
 from netaug.report.lines import Axis, Point, Quantity, frame, points
 from netaug.report.pictures import PictureRow
 from netaug.report.plots import curves
@@ -62,7 +63,7 @@ def _command(words: object) -> Markup | None:
     """For a shell, to be copied: no character of it changes."""
     if not isinstance(words, list):
         return None
-    return escape(shlex.join(["netaug", *map(str, words[1:])]))
+    return html(shlex.join(["netaug", *map(str, words[1:])]))
 
 
 def _headline(run: RunRecord, score: str, config: dict[str, Any]) -> str:
@@ -106,8 +107,10 @@ def _pictures(run: RunRecord, score: str) -> list[PictureRow]:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
+    if not (folder / "summary.json").is_file():
+        return {}
     try:
         content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

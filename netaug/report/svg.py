@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from netaug.escaping import terminal
 from netaug.report.looks import LOOKS, color_name, variables
 
 # matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
@@ -81,7 +82,7 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
     body = re.sub(r"'DejaVu Sans'", "inherit", body)
     for color, variable in _CSS.items():
         body = body.replace(color, variable)
-    label = html.escape(description, quote=True)
+    label = html.escape(terminal(description), quote=True)
     return Markup(f'<svg class="plot" {view[0]} role="img" aria-label="{label}">{body}')
 
 

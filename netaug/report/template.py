@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from netaug.escaping import terminal
 from netaug.report import looks
 from netaug.report.cells import WORDS
 
@@ -85,6 +86,7 @@ def _keep_units(value: Any) -> Any:
     """Tie a number to its unit, so that no line starts with the unit."""
     if type(value) is not str:  # plots are markup already
         return value
+    value = terminal(value)
     return re.sub(r"(?<=\d) (?=(?:%|[kMGTPEhs]\b|min\b))", "\u00a0", value).replace("n = ", "n\u00a0=\u00a0")
 
 

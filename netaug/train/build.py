@@ -18,6 +18,7 @@ from netaug.errors import ConfigError, ModelError, UnsupportedModelError
 from netaug.models import create_model, initialize
 from netaug.models.dropout import with_dropout
 from netaug.models.kinds import DETECTOR, is_detector
+from netaug.models.trust import LOADING_OPTIONS
 from netaug.profile import profile
 from netaug.seeding import generator, seeded
 from netaug.train.augmenting import refuse_if_never_drawn
@@ -102,6 +103,14 @@ def factory_options(config: ModelConfig) -> dict[str, object]:
     return with_dropout(config.name, config.options, config.dropout)
 
 
+def card_options(config: ModelConfig) -> dict[str, object]:
+    """What a weights file says of them: not where timm took first weights from, which the file's own replace."""
+    options = factory_options(config)
+    if "timm:" not in config.name:
+        return options
+    return {key: value for key, value in options.items() if key == "pretrained" or key not in LOADING_OPTIONS}
+
+
 def _head(config: ModelConfig, info: DataInfo) -> dict[str, ClassAxis]:
     options = factory_options(config)
     return head_tensors(config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=options)
@@ -163,7 +172,7 @@ def make_card(
     """The description that goes with the weights; ``scores`` are those of a detector."""
     return ModelCard(
         name=config.name,
-        options=factory_options(config),
+        options=card_options(config),
         num_classes=info.num_classes,
         in_chans=info.in_chans,
         class_names=info.class_names,

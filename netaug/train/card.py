@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,21 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from netaug.errors import CheckpointError, first_line
+from netaug.config import MOST_PIXELS
+from netaug.errors import CheckpointError, ModelError, first_line
 from netaug.models import create_model
+from netaug.models.trust import check_network, check_options, is_foreign
 from netaug.seeding import seeded
 from netaug.train.files import write_atomic
 from netaug.train.resized import Sizes, check_sizes, resize
 
 _METADATA_KEY = "netaug"
-_IF_THERE = (
-    "widths",
-    "sizes",
-    "anchors",
-    "scores",
-)  # left out otherwise: earlier versions then read the file too
+_IF_THERE = ("widths", "sizes", "anchors", "scores")  # else left out: earlier versions then read the file
 _SHOWN = 3
+_SHOWN_CHARACTERS = 200  # of a value in a message, and of the name of a network
+_MOST = 1e6  # of any number in a description
+_MOST_CLASSES, _MOST_CHANNELS = 1_000_000, 1024
+_LEAST_CROP = 0.1  # images are resized to image_size / crop_ratio
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ModelCard:
     """What a weights file says about its network: enough to build it again and to feed it.
 
     Args:
-        name: As in `model.name`; a user's factory is imported again.
+        name: As in `model.name`; a user's factory is imported again, where the user names it.
         options: Keyword arguments of the factory.
         num_classes: Number of logits.
         in_chans: Image channels.
@@ -88,14 +89,18 @@ class ModelCard:
             differing = {name for name, needed in names.items() if needed and name not in values}
             if differing := differing | (set(values) - set(names)):
                 raise ValueError(f"fields that differ: {', '.join(sorted(differing))}")
-            for name in ("class_names", "mean", "std"):
+            for name in ("class_names", "mean", "std", "anchors"):
+                if not isinstance(values.setdefault(name, []), list):
+                    raise ValueError(f"{name} is not a list")
                 values[name] = tuple(values[name])
-            values["anchors"] = tuple(tuple(pair) for pair in values.get("anchors", ()))
+            values["anchors"] = tuple(tuple(pair) for pair in values["anchors"])
             card = cls(**values)
             card.check()
             return card
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f"the description in '{path}' cannot be read.", got=error) from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise CheckpointError(
+                f"the description in '{path}' cannot be read.", got=first_line(error)
+            ) from error
 
     def check(self) -> None:
         """Check what a file says, before anything is built from it.
@@ -103,31 +108,46 @@ class ModelCard:
         Raises:
             ValueError: A field has a value that :func:`save_weights` does not write.
         """
+        pairs = self.anchors
         sound = {
-            "name": isinstance(self.name, str),
-            "options": isinstance(self.options, dict),
-            "num_classes": type(self.num_classes) is int and self.num_classes >= 1,
-            "in_chans": type(self.in_chans) is int and self.in_chans >= 1,
+            **{name: _is_short(getattr(self, name)) for name in ("name", "val_split", "netaug_version")},
+            "options": check_options(self.name, self.options),
+            "num_classes": _is_whole(self.num_classes, _MOST_CLASSES),
+            "in_chans": _is_whole(self.in_chans, _MOST_CHANNELS),
             "class_names": len(self.class_names) == self.num_classes
             and all(isinstance(name, str) for name in self.class_names),
-            "image_size": type(self.image_size) is int and self.image_size >= 1,
-            "mean": len(self.mean) == self.in_chans and all(map(_is_number, self.mean)),
-            "std": len(self.std) == self.in_chans and all(_is_number(x) and x > 0 for x in self.std),
-            "crop_ratio": _is_number(self.crop_ratio) and 0 < self.crop_ratio <= 1,
-            "widths": isinstance(self.widths, dict) and all(type(n) is int for n in self.widths.values()),
+            "image_size": _is_whole(self.image_size, MOST_PIXELS),
+            "mean": len(self.mean) == self.in_chans and all(_is_number(x) for x in self.mean),
+            "std": len(self.std) == self.in_chans and all(_is_number(x, 1 / _MOST) for x in self.std),
+            "crop_ratio": _is_number(self.crop_ratio, _LEAST_CROP) and self.crop_ratio <= 1,
+            "top1": self.top1 is None or _is_number(self.top1),
+            "widths": isinstance(self.widths, dict)
+            and all(_is_whole(n, _MOST) for n in self.widths.values()),
             "sizes": check_sizes(self.sizes),
-            "anchors": all(
-                len(pair) == 2 and all(_is_number(x) and x > 0 for x in pair) for pair in self.anchors
-            ),
+            "anchors": all(len(pair) == 2 and all(_is_number(x, 1 / _MOST) for x in pair) for pair in pairs),
             "scores": isinstance(self.scores, dict) and all(map(_is_number, self.scores.values())),
         }
-        wrong = [f"{name} {getattr(self, name)!r}" for name, holds in sound.items() if not holds]
+        wrong = [f"{name} {_shortened(getattr(self, name))}" for name, holds in sound.items() if not holds]
         if wrong:
             raise ValueError(f"values that cannot be: {', '.join(wrong)}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _is_number(value: object, least: float = -_MOST) -> bool:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return known and math.isfinite(value) and least <= value <= _MOST  # type: ignore[arg-type,operator]
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _SHOWN_CHARACTERS
+
+
+def _is_whole(value: object, most: float) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
@@ -155,11 +175,12 @@ def read_card(path: Path) -> ModelCard | None:
     return ModelCard.from_json(metadata[_METADATA_KEY], path) if _METADATA_KEY in metadata else None
 
 
-def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
-    """Rebuild the network of a weights file.
+def load_weights(path: Path, trusted: Collection[str] = ()) -> tuple[nn.Module, ModelCard]:
+    """Rebuild the network of a weights file; no code runs that the file chose.
 
     Args:
-        path: Written by :func:`save_weights`. A card that names a user's factory makes this import it.
+        path: Written by :func:`save_weights`.
+        trusted: Factories ``package.module:function`` that may be imported if the card names one of them.
 
     Returns:
         The network on the CPU in evaluation mode, and its card.
@@ -167,6 +188,7 @@ def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
     Raises:
         CheckpointError: The file is missing, truncated, foreign, or does not fit the network it names.
         ModelError: The network cannot be built, e.g. a user's factory cannot be imported.
+        UntrustedNetworkError: The card names a factory that is not among ``trusted``.
     """
     tensors, metadata = read_safetensors(path, "model.safetensors of a run folder")
     if _METADATA_KEY not in metadata:
@@ -177,6 +199,9 @@ def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
         )
     card = ModelCard.from_json(metadata[_METADATA_KEY], path)
     options = {**card.options, "pretrained": False} if "pretrained" in card.options else card.options
+    check_network(card.name, options, where=f"'{path}'", trusted=trusted)
+    if not is_foreign(card.name):
+        _check_size(card, options, tensors, path)
     with seeded(0, "load"):  # building draws weights that are replaced below
         model = create_model(card.name, num_classes=card.num_classes, in_chans=card.in_chans, **options)
     if card.widths:
@@ -184,6 +209,21 @@ def load_weights(path: Path) -> tuple[nn.Module, ModelCard]:
     else:
         fill(model, tensors, path)
     return model.eval(), card
+
+
+def _check_size(
+    card: ModelCard, options: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    """Refuse a network larger than its file before memory is taken for it."""
+    try:
+        with seeded(0, "size"), torch.device("meta"):
+            model = create_model(card.name, num_classes=card.num_classes, in_chans=card.in_chans, **options)
+    except ModelError:
+        return  # said in better words below; and some of timm's networks cannot be built without memory
+    wanted = sum(tensor.numel() for tensor in model.state_dict().values())
+    given = sum(tensor.numel() for tensor in tensors.values())
+    if wanted > given:
+        check_fits_file(model, tensors, path)
 
 
 def _fill_wider(model: nn.Module, tensors: Mapping[str, Tensor], card: ModelCard, path: Path) -> None:
@@ -205,7 +245,13 @@ def _fill_wider(model: nn.Module, tensors: Mapping[str, Tensor], card: ModelCard
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put tensors into a network whose names and shapes are exactly theirs.
+    """Put tensors into a network whose names and shapes are exactly theirs; see :func:`check_fits_file`."""
+    check_fits_file(model, tensors, path)
+    model.load_state_dict(dict(tensors))
+
+
+def check_fits_file(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors whose names and shapes are not exactly those of a network.
 
     Raises:
         CheckpointError: They differ; names the first tensors that do, with their shapes.
@@ -224,7 +270,6 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
             got=f"{len(differing)} of {len(own)} tensors differ; {'; '.join(shown)}",
             allowed="the same names and shapes",
         )
-    model.load_state_dict(dict(tensors))
 
 
 def read_safetensors(path: Path, allowed: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -8,7 +8,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from netaug.consoles import SafeConsole
 from netaug.durations import duration
+from netaug.escaping import line
 from netaug.scores import score_name
 from netaug.train.records import EpochRecord
 from netaug.train.tally import Tally
@@ -26,7 +28,7 @@ class TrainingConsole:
     """
 
     def __init__(self, epochs: int, steps: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or SafeConsole(stderr=True, highlight=False)
         self._epochs, self._steps = epochs, steps
         self._before = 0.0
         self._start = self._epoch_start = self._shown = time.perf_counter()
@@ -66,7 +68,7 @@ class TrainingConsole:
 
     def say(self, text: str) -> None:
         """One line of plain text."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(line(text), markup=False, soft_wrap=True)
 
     def step(self, epoch: int, done: int, tally: Tally) -> None:
         """A step is done; redraws the bar a few times a second, because reading metrics waits for the device."""

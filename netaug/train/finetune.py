@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from netaug.config import RunConfig
 from netaug.errors import ConfigError
 from netaug.models.kinds import DETECTOR
+from netaug.models.trust import check_network
 from netaug.recipes import find_recipe, recipe_names
 from netaug.recipes.loader import override, recipe_values
+from netaug.recipes.provenance import check_provenance, names_given
 from netaug.recipes.settings import build
 from netaug.train.card import ModelCard, read_card
 from netaug.train.runlog import find_weights
@@ -29,13 +31,16 @@ DEFAULTS: dict[str, Any] = {
 _MOST_WORKERS = 8
 
 
-def finetune_config(place: str, recipe: str | None, words: Sequence[str]) -> tuple[str, RunConfig]:
+def finetune_config(
+    place: str, recipe: str | None, words: Sequence[str], trusted: Collection[str] = ()
+) -> tuple[str, RunConfig]:
     """The settings of a fine-tuning.
 
     Args:
         place: A run folder or a file of weights.
         recipe: As for `netaug train`; None takes ``transfer/DATASET/MODEL`` if there is one, else :data:`DEFAULTS`.
         words: Settings of the command line; they win over everything.
+        trusted: Factories ``package.module:function`` that recipe and weights may name, beside that in ``words``.
 
     Returns:
         A short name for run folders, and the settings.
@@ -44,6 +49,7 @@ def finetune_config(place: str, recipe: str | None, words: Sequence[str]) -> tup
         ConfigError: The network is unknown, another than the recipe's, or no data is named.
         CheckpointError: The file's description is damaged.
         RunFolderError: There is no such file or folder.
+        UntrustedNetworkError: Recipe or weights name a factory that is neither in ``words`` nor trusted.
     """
     path = find_weights(place)
     card = read_card(path)
@@ -51,12 +57,16 @@ def finetune_config(place: str, recipe: str | None, words: Sequence[str]) -> tup
     recipe = recipe or _usual_recipe(given, card)
     named = {} if recipe is None else recipe_values(recipe)
     model = _model(named, given, card, place)
+    check_network(
+        model["model.name"], {}, where=f"'{place}' or the recipe", trusted=names_given(given).union(trusted)
+    )
     values = {**DEFAULTS, **named, **_as_pretrained(card, model), **model}
     values |= {"model.weights": str(path), "model.new_head": True}
     if "train.epochs" in given and "train.warmup_epochs" not in given:
         share = values["train.warmup_epochs"] / values["train.epochs"]
         values["train.warmup_epochs"] = round(share * given["train.epochs"], 4)
     config = build(override(values, words))
+    check_provenance(config, given, trusted)
     if "data.name" not in {**named, **given}:
         raise ConfigError(
             "fine-tuning needs images.", got="no --data.name", fix="--data.name folder --data.root DIR"

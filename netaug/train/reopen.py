@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from netaug.train.runlog import RunFolder, find_weights, read_config
 _log = logging.getLogger("netaug")
 
 
-def open_supernet(run: Path) -> tuple[Supernet, ModelCard]:
+def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, ModelCard]:
     """Rebuild the trained supernet of a run folder.
 
     Args:
         run: Written by `netaug train` with NetAug on; its newest checkpoint holds the weights of all widths.
+        trusted: Factories ``package.module:function`` that the run may name.
 
     Returns:
         The supernet on the CPU, at base widths and in evaluation mode, and the card of its base network.
@@ -62,7 +63,7 @@ def open_supernet(run: Path) -> tuple[Supernet, ModelCard]:
             got=f"no checkpoint in '{checkpoints}', which holds them",
             fix="train again, and keep that folder",
         )
-    base, card = load_weights(weights)
+    base, card = load_weights(weights, trusted)
     example = torch.zeros(2, card.in_chans, card.image_size, card.image_size)
     supernet = augment(base, example, config.netaug.augment_config(config.train.seed))
     checkpoint, content = found

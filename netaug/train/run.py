@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +56,7 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
+def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collection[str] = ()) -> RunResult:
     """Train one network and write its run folder, or go on with an unfinished run of the same settings there.
 
     Under torchrun or `srun` each process calls this, and all train the one network together; rank 0 alone writes.
@@ -65,6 +65,8 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
         config: The run's settings.
         out: The run folder. A new one is filled once data and network are known to be good.
         resume: Whether going on is what was asked for; a finished run then goes on too if it gets more epochs.
+        trusted: Factories ``package.module:function`` that the weights files of teachers may name, beside the
+            network's own.
 
     Raises:
         NetaugError: Settings, data, network or folder cannot be used, or the loss stops being a number; an error of
@@ -72,10 +74,12 @@ def train(config: RunConfig, out: Path, *, resume: bool = False) -> RunResult:
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
     with joined(config.train.device, config.train.timeout_minutes) as world:
-        return _train(config, RunFolder(out), resume, world)
+        return _train(config, RunFolder(out), resume, world, trusted)
 
 
-def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> RunResult:
+def _train(
+    config: RunConfig, folder: RunFolder, resume: bool, world: World, trusted: Collection[str]
+) -> RunResult:
     with world.together():
         goes_on = world.first and _goes_on(config, folder, resume)
         check_divides(world, config.data.batch_size, config.train.accumulate)
@@ -98,7 +102,7 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, world: World) -> 
         network = build_network(model, config, data.info)
         placed = put_regularizers(network.base, example, config.regularize)
         normalizer = Normalizer(data.info.mean, data.info.std, device, config.train.channels_last)
-    teaching = open_teaching(config, data, normalizer, world)
+    teaching = open_teaching(config, data, normalizer, world, trusted)
     with world.together():
         trainer = _trainer(network, data, config, normalizer, world, teaching)
         check_steps(network, trainer.total_steps)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from netaug.errors import RunFolderError, first_line
+from netaug.errors import ConfigError, RunFolderError, first_line
 from netaug.train.lock import NAME as LOCK
 from netaug.train.lock import is_held
+from netaug.yamlfiles import read_yaml
 
 State = Literal["finished", "running", "stopped", "failed", "unreadable"]
 _FILES = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "model.safetensors")
@@ -78,7 +77,7 @@ def read_run(path: Path) -> RunStatus:
     """How the run in this folder stands."""
     changed = _changed(path)
     try:
-        config = _mapping(yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8")))
+        config = _mapping(_settings(path / "config.yaml"))
         lines = _epochs(path / "metrics.jsonl")
         summary = _json(path / "summary.json")
         settings, netaug = _mapping(config["train"]), _mapping(config["netaug"])
@@ -98,7 +97,7 @@ def read_run(path: Path) -> RunStatus:
             images_per_second=_number(lines[-1].get("images_per_second")) if lines else None,
             advice=None if summary is None else _text(summary.get("advice")),
         )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return RunStatus(path, "unreadable", changed, problem=_reason(error))
 
 
@@ -120,7 +119,7 @@ def _state(path: Path, *, finished: bool, epochs: int) -> State:
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
     """The lines of ``metrics.jsonl``; a last line that was cut off is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -131,17 +130,27 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def _settings(path: Path) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        return read_yaml(path)
+    except ConfigError as error:
+        said = error.where.replace(f"'{path}'", path.name).replace(str(path), path.name)
+        raise ValueError(said.rstrip(".")) from None
+
+
 def _recipe(path: Path) -> str | None:
     """The word after `train` on the command line that started the run."""
     try:
         words = list((_json(path) or {})["command"])
         return str(words[words.index("train") + 1])
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
         return None  # the run was started from Python
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
+    if not path.is_file():  # reading a pipe could wait for ever
         return None
     try:
         return _mapping(json.loads(path.read_text(encoding="utf-8")))
@@ -182,8 +191,6 @@ def _reason(error: Exception) -> str:
         return "no config.yaml"
     if isinstance(error, KeyError):
         return f"config.yaml does not say {error}"
-    if isinstance(error, yaml.YAMLError):
-        return "config.yaml is not YAML"
     if isinstance(error, UnicodeDecodeError):
         return "a file is not text"
     return first_line(error)

@@ -111,7 +111,7 @@ class RunFolder:
         for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else ():
             try:
                 found.append(EpochRecord(**json.loads(line)))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 break
         return found
 
@@ -196,7 +196,7 @@ def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     path = RunFolder(run).config
     if not path.is_file():
         raise RunFolderError(f"'{run}' is not a run folder.", got="no config.yaml")
-    return load_config(str(path), overrides)
+    return load_config(str(path), overrides, builds=False)  # the network is that of its weights file
 
 
 def default_folder(recipe: str, config: RunConfig) -> Path:

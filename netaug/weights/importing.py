@@ -17,7 +17,7 @@ from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model, default_image_size
 from netaug.models.kinds import is_detector
 from netaug.seeding import generator, seeded
-from netaug.train.build import factory_options
+from netaug.train.build import card_options, factory_options
 from netaug.train.card import ModelCard, save_weights
 from netaug.train.fitting import check_fits
 from netaug.weights.axes import ClassAxis
@@ -164,7 +164,7 @@ def _card(config: ModelConfig, feed: Feed, in_chans: int, names: tuple[str, ...]
     mean, std, crop_ratio = _usual(config.name, in_chans)
     card = ModelCard(
         name=config.name,
-        options=factory_options(config),
+        options=card_options(config),
         num_classes=len(names),
         in_chans=in_chans,
         class_names=names,

@@ -108,7 +108,7 @@ def test_a_checkpoint_of_another_program_needs_the_name_and_takes_imagenets_norm
         ([*PICK, "--data.batch_size", "20", "--model.num_classes", "10"], "model.num_classes differs"),
         (["--data.name", "digits", "--data.classes", "5,x"], "does not have"),
         (
-            [*PICK, "--data.batch_size", "20", "--model.new_head", "false", "--data.classes", "1,2"],
+            ["--data.name=digits", "--data.batch_size=20", "--model.new_head=false", "--data.classes=1,2"],
             "for other classes",
         ),
     ],

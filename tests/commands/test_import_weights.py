@@ -110,7 +110,8 @@ def test_a_network_of_timm_is_fed_as_timm_says() -> None:
 def test_a_users_own_network_is_imported() -> None:
     torch.save(build(num_classes=5, in_chans=3).state_dict(), "x.pt")
     assert main(["import-weights", "x.pt", "--model", f"{__name__}:build", "--image-size", "8"]) == 0
-    assert load_weights(Path("model.safetensors"))[1].num_classes == 5
+    trusted = {f"{__name__}:build"}
+    assert load_weights(Path("model.safetensors"), trusted)[1].num_classes == 5
 
 
 class _Evil:

@@ -50,7 +50,7 @@ def test_a_recipe_may_lie_beside_the_plan(tmp_path):
         (PAIR + "  b: {set: {train.seed: 3}}", r"'train\.seed' cannot be set in a plan"),
         (PAIR + "  b: {times: {train.lr: 0}}", r"no number above 0 .*times\.train\.lr"),
         (PAIR + "  b: {times: {train.nope: 2}}", r"'train\.nope' is not a setting"),
-        (PAIR + "  b: {}\n  b: {}", r"'b' is there twice .*line 4"),
+        (PAIR + "  b: {}\n  b: {}", r"'b' is there twice .*line 5 and line 6"),
         (PAIR + "  b.c: {}", "name cannot be used"),
         (PAIR + "  tune-b: {}", "name cannot be used"),
         (PAIR + "  2: {}", "key is no text(.|\n)*in quotes"),

@@ -27,6 +27,9 @@ def factory(*, num_classes: int, in_chans: int, network: str) -> nn.Module:
     return tiny.build(network)
 
 
+OWN = {f"{__name__}:factory"}  # named by the user
+
+
 def supernet_of(name: str) -> Supernet:
     return netaug.augment(tiny.build(name), tiny.images(), CONFIG)
 
@@ -57,7 +60,7 @@ def wide(name: str) -> tuple[nn.Module, ModelCard]:
 def test_a_wider_network_comes_back_to_the_bit(tmp_path: Path, name: str) -> None:
     network, card = wide(name)
     save_weights(tmp_path / "x.safetensors", network, card)
-    loaded, read = load_weights(tmp_path / "x.safetensors")
+    loaded, read = load_weights(tmp_path / "x.safetensors", OWN)
     assert read == card
     images = tiny.images(3)
     assert torch.equal(loaded(images), network(images))
@@ -114,7 +117,7 @@ def test_sizes_that_do_not_fit_are_a_message(tmp_path: Path, sizes: object, mess
     path = tmp_path / "x.safetensors"
     save_raw(path, network.state_dict(), card, sizes=sizes)
     with pytest.raises(CheckpointError, match=message):
-        load_weights(path)
+        load_weights(path, OWN)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_a_card_with_sizes_that_cannot_be_is_refused(tmp_path: Path, changed: di
     network, card = wide("inverted")
     save_raw(tmp_path / "x.safetensors", network.state_dict(), card, **changed)
     with pytest.raises(CheckpointError, match=f"values that cannot be: {next(iter(changed))}"):
-        load_weights(tmp_path / "x.safetensors")
+        load_weights(tmp_path / "x.safetensors", OWN)
 
 
 def test_wrong_tensors_are_a_message(tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_wrong_tensors_are_a_message(tmp_path: Path) -> None:
     ):
         save_raw(path, wrong, card)
         with pytest.raises(CheckpointError, match=message):
-            load_weights(path)
+            load_weights(path, OWN)
 
 
 def test_the_card_of_a_base_network_says_nothing_of_widths(tmp_path: Path) -> None:
@@ -149,4 +152,4 @@ def test_the_card_of_a_base_network_says_nothing_of_widths(tmp_path: Path) -> No
     with safetensors.safe_open(tmp_path / "x.safetensors", framework="pt") as file:
         described = json.loads(file.metadata()["netaug"])
     assert not {"widths", "sizes"} & set(described)
-    assert load_weights(tmp_path / "x.safetensors")[1].widths == {}
+    assert load_weights(tmp_path / "x.safetensors", OWN)[1].widths == {}

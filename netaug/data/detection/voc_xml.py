@@ -22,6 +22,7 @@ _FLAGS = {
     **dict.fromkeys(("1", "true", "yes", "t", "y", "1.0"), True),
 }
 _MOST_BYTES = 64 * 2**20
+_MOST_DEPTH = 32
 
 
 class VocObject(NamedTuple):
@@ -99,6 +100,12 @@ class _Reader:
 
     def _start(self, tag: str, _: dict[str, str]) -> None:
         self._place.append(tag)
+        if len(self._place) > _MOST_DEPTH:
+            raise DataError(
+                f"'{self._path}' has elements within elements within elements.",
+                got=f"more than {_MOST_DEPTH} levels",
+                allowed="the four of VOC's annotations, and a few more",
+            )
         self._text.clear()
         if tuple(self._place) == _OBJECT:
             self.objects.append({})

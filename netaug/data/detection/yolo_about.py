@@ -6,25 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from netaug.data.text import read_text
-from netaug.errors import DataError
+from netaug.errors import ConfigError, DataError
+from netaug.yamlfiles import parse_as_written
 
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml")
 _NOTHING = ("", "~", "null", "Null", "NULL")
-
-
-class _AsWritten(yaml.BaseLoader):
-    """Leaves every value the text that stands there: the class `yes` does not become true, nor `012` ten."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{twice}' is there twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -125,9 +112,9 @@ def read_about(root: Path) -> About:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(read_text(path, "description"), Loader=_AsWritten)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"'{path}' is no YAML file.", got=str(error).replace("\n", "; ")) from None
+        content = parse_as_written(read_text(path, "description"), str(path))
+    except ConfigError as error:
+        raise DataError(f"'{path}' is no YAML file.", got=" ".join(str(error).split())) from None
     if content is None or isinstance(content, dict):
         return content or {}
     raise DataError(

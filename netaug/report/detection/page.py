@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from netaug.escaping import html
 from netaug.report.detection import examples, tables
 from netaug.report.detection.curves import FEW, precision_recall, with_objects
 from netaug.report.detection.picture import picture
@@ -45,7 +46,7 @@ def render_page(results: Results) -> str:
         galleries=galleries(results),
         coco=tables.coco_rows(results),
         facts=list(results.facts.items()),
-        command=escape(results.command),
+        command=html(results.command),
         **page_parts() | {"texts": _TEXTS},
     )
     return page

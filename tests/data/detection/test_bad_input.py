@@ -13,6 +13,7 @@ import pytest
 from netaug.config import DetectConfig
 from netaug.data import build_data
 from netaug.data.build import Data
+from netaug.data.detection.voc_xml import read_voc
 from netaug.errors import ConfigError, DataError
 from tests.data.detection.making import (
     coco_entries,
@@ -374,3 +375,11 @@ def test_where_nothing_is_left_the_first_reason_is_said(tmp_path: Path):
     assert "b.jpg" in text
     make_coco(tmp_path / "c", "train", *coco_entries(["a.png"]), write=False)
     assert "'a.png' is not on disk" in error_of(tmp_path / "c", "coco", on_error="skip")
+
+
+@pytest.mark.parametrize("tag", ["object", "nested"])
+def test_elements_in_elements_are_bounded(tmp_path: Path, tag: str):
+    path = tmp_path / "deep.xml"
+    path.write_text("<annotation>" + f"<{tag}>" * 50_000 + f"</{tag}>" * 50_000 + "</annotation>")
+    with pytest.raises(DataError, match="within elements"):
+        read_voc(str(path))
