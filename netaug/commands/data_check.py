@@ -129,7 +129,7 @@ def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
         config.name,
         config.root,
         rows,
-        [*boxes.absent(rows), *boxes.box_complaints(problems, shown=3)],
+        [*boxes.absent(rows), *boxes.uncounted(splits), *boxes.box_complaints(problems, shown=3)],
         findings,
         remarks=[*boxes.fact_lines(facts, config.image_size), *boxes.class_lines(rows)],
         more=boxes.as_json(facts, problems),

@@ -8,7 +8,7 @@ from netaug.recipes.loader import default_config
 
 SETTINGS = (
     *(f"data.{key}" for key in ("root", "train_split", "val_split", "image_column", "label_column")),
-    *(f"data.{key}" for key in ("class_names", "download", "holdout", "on_error")),
+    *(f"data.{key}" for key in ("class_names", "download", "holdout", "box_orientation", "on_error")),
 )
 _MOST_JOBS = 1024
 

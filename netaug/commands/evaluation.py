@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SETTINGS = (
     *(f"data.{key}" for key in ("name", "root", "image_size", "eval_batch_size", "workers", "cache")),
-    *(f"data.{key}" for key in ("classes", "download", "holdout", "on_error")),
+    *(f"data.{key}" for key in ("classes", "class_names", "train_split", "val_split")),
+    *(f"data.{key}" for key in ("download", "holdout", "box_orientation", "on_error")),
     *(f"detect.{key}" for key in ("score_threshold", "nms_iou", "max_detections", "metric")),
     *(f"train.{key}" for key in ("label_smoothing", "device", "threads")),
 )

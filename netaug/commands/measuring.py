@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import RunConfig
 from netaug.data import Data, DataInfo, Normalizer, build_data
+from netaug.data.detection.objects import check_judged
 from netaug.detect.settings import check_side
 from netaug.evaluate import added, collected, measure
 from netaug.profile import profile
@@ -83,6 +84,7 @@ class TrainedNetwork:
         detect = replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
         data = build_data(settings, seed=config.train.seed, detect=detect)
         check_classes(card, data.info)
+        check_judged(data)
         example = torch.zeros(2, card.in_chans, size, size, device=self.device)
         check_fits(self.model, card.name, example, card.num_classes)
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)

@@ -124,6 +124,9 @@ class DataConfig:
         subset_seed: Keys which images `limit` and `shots` keep; `train.seed` does not change them.
         holdout: Share in [0, 1) of the training images held out and used in place of the validation split; for
             tuning, so that settings are not chosen on the images they are judged by.
+        box_orientation: Which picture boxes were drawn on where EXIF turns a photograph: `upright` as it is shown,
+            `stored` as its pixels lie in the file; `auto` is `upright`, and refuses an annotation that has the size of
+            the stored picture, which leaves it open.
         on_error: `raise` stops at an image that cannot be decoded and names it; `skip` leaves it out and counts.
     """
 
@@ -152,6 +155,7 @@ class DataConfig:
     shots: int | None = None
     subset_seed: int = 0
     holdout: float = 0.0
+    box_orientation: Literal["auto", "upright", "stored"] = "auto"
     on_error: Literal["raise", "skip"] = "raise"
 
 

@@ -201,6 +201,7 @@ def check_settings(config: DataConfig) -> None:
     choices = {
         "augment": ("imagenet", "small", "detection", "none"),
         "cache": ("auto", "ram", "none"),
+        "box_orientation": ("auto", "upright", "stored"),
         "on_error": ("raise", "skip"),
     }
     for name, allowed in choices.items():
@@ -235,6 +236,8 @@ def normalisation(
 def _warn_of_what_is_ignored(config: DataConfig) -> None:
     if config.name == "digits" and (config.root is not None or config.download):
         _log.warning("data.root and data.download change nothing: the dataset 'digits' is built in.")
+    if config.box_orientation != "auto":
+        _log.warning("data.box_orientation changes nothing: the images of '%s' have no boxes.", config.name)
     facts = published(config.name)
     nowhere = config.name in ("folder", "table") or (facts is not None and not facts.downloads)
     if config.download and nowhere:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from netaug.data.headers import header_size, oversized, refuse_oversized
@@ -31,6 +31,7 @@ except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same 
 
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 _HEADER_BYTES = 2**18
+_TURNING = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
 _PILLOW_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -139,14 +140,19 @@ def _check_channels(path: str, in_chans: int) -> None:
 
 
 def read_size(path: str) -> tuple[int, int]:
-    """Read height and width in pixels from a file's header, without decoding it.
+    """Read height and width in pixels from a file's header as it is decoded, upright.
 
     Raises:
         DataError: The file is missing, or no image.
     """
+    return read_frame(path)[:2]
+
+
+def read_frame(path: str) -> tuple[int, int, int]:
+    """Height and width in pixels of the upright image, and EXIF's number of how the stored one is turned; as above."""
     try:
         with open(path, "rb") as file:
-            return _size(file, path, os.fstat(file.fileno()).st_size)
+            return _frame(file, path, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -157,14 +163,17 @@ def content_size(content: bytearray, path: str) -> tuple[int, int]:
     Raises:
         DataError: They are no image.
     """
-    return _size(io.BytesIO(content), path, len(content))
+    return _frame(io.BytesIO(content), path, len(content))[:2]
 
 
-def _size(file: BinaryIO, path: str, count: int) -> tuple[int, int]:
-    """Height and width of the image in a file of ``count`` bytes."""
+def _frame(file: BinaryIO, path: str, count: int) -> tuple[int, int, int]:
+    """Height, width and orientation of the image in a file of ``count`` bytes."""
     try:
         with Image.open(file) as image:
             width, height = image.size
+            turn = _orientation(image)
+            if turn >= 5 and image.format != "TIFF":  # Pillow gives the upright size of TIFF alone
+                width, height = height, width
     except _PILLOW_BOMBS as error:
         file.seek(0)
         size_HW = header_size(file.read(_HEADER_BYTES))
@@ -174,7 +183,20 @@ def _size(file: BinaryIO, path: str, count: int) -> tuple[int, int]:
     except _PILLOW_ERRORS as error:
         raise _undecodable(path, error, count) from None
     refuse_oversized(path, (height, width))
-    return height, width
+    return height, width, turn
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number of how an opened image is turned, 1 if it is upright, as decoding takes it."""
+    if image.format in ("JPEG", "MPO"):  # their decoders know EXIF alone, Pillow also XMP
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+    elif image.format == "TIFF" or not _TURNING.isdisjoint(image.info):
+        exif = image.getexif()
+    else:
+        return 1  # asking Pillow would decode a whole PNG
+    turn = exif.get(ExifTags.Base.Orientation, 1)
+    return turn if turn in range(1, 9) else 1
 
 
 def read_content(path: str) -> bytearray:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from netaug.data.archives import check_member
 from netaug.data.image import SUFFIXES
+from netaug.data.text import marked_encoding
 from netaug.errors import DataError
 
 _BLOCK = 512
@@ -197,8 +198,10 @@ def _text(path: str, member: _Member, descriptor: int) -> str:
         raise DataError(
             f"'{member.name}' in the shard '{path}' is too large for a label.", got=f"{member.size:,} bytes"
         )
+    content = os.pread(descriptor, member.size, member.offset)
+    encoding, start = marked_encoding(content)
     try:
-        return os.pread(descriptor, member.size, member.offset).decode()
+        return content[start:].decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(
             f"'{member.name}' in the shard '{path}' is no text in UTF-8.", got=error.reason

@@ -12,6 +12,7 @@ import numpy as np
 
 from netaug.data.detection.files import sizes_of
 from netaug.data.detection.held import read_checked
+from netaug.data.detection.objects import without_objects
 from netaug.data.detection.problems import KINDS, Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.registry import Split
@@ -136,6 +137,16 @@ def absent(rows: Sequence[SplitCounts]) -> list[str]:
         if names:
             found.append(f"{row.split}: no objects of {', '.join(names[:5])}{more}")
     return found
+
+
+def uncounted(splits: BoxSplits) -> list[str]:
+    """What is wrong with splits whose objects all do not count; those without objects lack classes already."""
+    found = [
+        (name, without_objects(split.annotations))
+        for name, split in splits
+        if len(split.annotations.labels_M)
+    ]
+    return [f"{name}: no object counts: {instead}" for name, instead in found if instead is not None]
 
 
 def box_complaints(problems: Problems, shown: int) -> list[str]:

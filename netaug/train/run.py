@@ -11,6 +11,7 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
+from netaug.data.detection.objects import check_judged, check_taught
 from netaug.distill.teaching import Teaching, open_teaching
 from netaug.errors import CheckpointError, TrainingError, first_line
 from netaug.profile import Profile, profile
@@ -94,6 +95,8 @@ def _train(
         config.data.download, lambda: load(config.data, regularize=config.regularize, detect=config.detect)
     )
     with world.together():
+        check_taught(data)
+        check_judged(data)
         model = build_model(config.model, data.info, config.train.seed)
         example = example_input(data.info)
         batch = config.data.batch_size // world.size

@@ -226,6 +226,15 @@ def test_members_outside_are_refused(packed: Path, name: str):
     assert "is refused" in error_of(shards(packed)).where
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path, encoding: str):
+    members = [("a.jpg", picture()), ("a.cls", "7".encode(encoding))]
+    members += [("b.jpg", picture()), ("b.json", '{"label": "7"}'.encode(encoding))]
+    write_shard(tmp_path / "s.tar", members)
+    index = index_shard(str(tmp_path / "s.tar"), None, None)
+    assert index.labels_N.tolist() == [b"7", b"7"]
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

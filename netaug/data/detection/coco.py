@@ -11,7 +11,8 @@ from netaug.config import DataConfig
 from netaug.data.detection.boxes import FoundBoxes, checked
 from netaug.data.detection.coco_ids import Key, id_array, shown
 from netaug.data.detection.coco_json import Category, CocoFile, read_coco
-from netaug.data.detection.files import ImageIndex, fill_sizes
+from netaug.data.detection.files import ImageIndex
+from netaug.data.detection.orientation import Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
 from netaug.data.roots import listing, require_root
@@ -41,7 +42,7 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
     index = ImageIndex(root)
     train_file = read_coco(train_path, problems)
     categories = train_file.categories
-    train = _split(root, index, train_file, categories, problems)
+    train = _split(root, index, train_file, categories, config.box_orientation, problems)
     val, val_split = None, "val"
     if config.holdout == 0:
         path = _find(root, jsons, config.val_split, ("val", "valid", "test"), "val")
@@ -49,7 +50,7 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
             raise DataError("data.train_split and data.val_split are one file.", got=path)
         val_file = read_coco(path, problems)
         _check_categories(train_file, val_file)
-        val = _split(root, index, val_file, categories, problems)
+        val = _split(root, index, val_file, categories, config.box_orientation, problems)
         val_split = "test" if "test" in f"{path.parent.name}/{path.name}".lower() else "val"
     return BoxSource(tuple(one.name for one in categories.values()), train, val, val_split, "coco")
 
@@ -109,19 +110,26 @@ def _check_categories(train: CocoFile, val: CocoFile) -> None:
 
 
 def _split(
-    root: Path, index: ImageIndex, file: CocoFile, categories: dict[Key, Category], problems: Problems
+    root: Path,
+    index: ImageIndex,
+    file: CocoFile,
+    categories: dict[Key, Category],
+    orientation: Orientation,
+    problems: Problems,
 ) -> BoxSplit:
     places = _find_images(root, index, file, problems)
-    sizes_N2 = file.sizes_N2.copy()
     there = np.flatnonzero([place is not None for place in places])
-    if len(there):
-        found = [places[row] or "" for row in there.tolist()]
-        some = sizes_N2[there]
-        broken = fill_sizes(root, found, some)
-        sizes_N2[there] = some
-        for row, error in broken.items():
-            problems.pass_on("undecodable", error)
-            places[int(there[row])] = None
+    found = find_frames(
+        root,
+        [places[row] or "" for row in there.tolist()],
+        file.sizes_N2[there],
+        orientation,
+        f"'{file.path.name}'",
+    )
+    for row, error in found.errors.items():
+        problems.pass_on("undecodable", error)
+        places[int(there[row])] = None
+    frames = found.select(np.flatnonzero([place not in found.errors for place in range(len(there))]))
     kept = np.array([row for row, place in enumerate(places) if place is not None], np.int64)
     if not len(kept):
         raise DataError(
@@ -133,7 +141,7 @@ def _split(
     trained = list(categories)
     labels = np.array([trained.index(key) for key in file.categories], np.int64)
     boxes = FoundBoxes(
-        sizes_N2=sizes_N2[kept],
+        sizes_N2=frames.sizes_N2,
         ids_N=file.ids_N[kept],
         owners_M=new[file.owners_M[mine]],
         boxes_M4=file.boxes_M4[mine],
@@ -150,7 +158,7 @@ def _split(
         return f"object {object_names[m]} of '{file.path}' (image '{name_of[int(boxes.owners_M[m])]}')"
 
     names = [os.fspath(places[row] or "") for row in kept.tolist()]
-    return BoxSplit(FileImages(str(root), names, _COLOUR), checked(boxes, name, problems))
+    return BoxSplit(FileImages(str(root), names, _COLOUR), frames.turned(checked(boxes, name, problems)))
 
 
 def _find_images(root: Path, index: ImageIndex, file: CocoFile, problems: Problems) -> list[str | None]:

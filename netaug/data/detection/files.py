@@ -7,11 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from netaug.data.image import SUFFIXES, read_size
 from netaug.data.parallel import default_jobs, in_threads
-from netaug.detect.annotations import Integers
 from netaug.errors import DataError
 
 
@@ -87,15 +84,3 @@ def sizes_of(root: Path, files: Sequence[str]) -> list[tuple[int, int] | DataErr
         return width, height
 
     return list(in_threads(look, len(files), "reading image sizes", default_jobs()))
-
-
-def fill_sizes(root: Path, files: Sequence[str], sizes_N2: Integers) -> dict[int, DataError]:
-    """Put in the sizes that an annotation does not say, from the files; which are no images, and why."""
-    unknown = np.flatnonzero((sizes_N2 <= 0).any(1)).tolist()
-    errors: dict[int, DataError] = {}
-    for index, size in zip(unknown, sizes_of(root, [files[index] for index in unknown]), strict=True):
-        if isinstance(size, DataError):
-            errors[index] = size
-        else:
-            sizes_N2[index] = size
-    return errors

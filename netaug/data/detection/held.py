@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from netaug.data.image import read_frame
 from netaug.data.store import FileImages, decode_each
 from netaug.detect.annotations import Annotations, Integers
 from netaug.errors import DataError
@@ -79,12 +80,17 @@ def read_checked(images: FileImages | HeldImages, annotations: Annotations, inde
     said_width, said_height = annotations.sizes_N2[index].tolist()
     if (width, height) == (said_width, said_height):
         return image_CHW
-    turned = (height, width) == (said_width, said_height)
+    fix = "correct the annotation; `--data.on_error skip` leaves it out"
+    turn = read_frame(images.path(index))[2]
+    if (height, width) == (said_width, said_height):
+        fix = "width and height have changed places in the annotation; `--data.on_error skip` leaves the image out"
+        if turn > 1:
+            fix = "--data.box_orientation upright, or stored, says which picture the boxes were drawn on"
     raise DataError(
         f"the image '{images.path(index)}' does not have the size that its annotation says.",
-        got=f"{width} x {height} pixels" + ", turned upright by its EXIF orientation" * turned,
+        got=f"{width} x {height} pixels" + ", turned upright by its EXIF orientation" * (turn > 1),
         allowed=f"{said_width} x {said_height}",
-        fix="annotate the image as it is shown; `--data.on_error skip` leaves it out",
+        fix=fix,
     )
 
 

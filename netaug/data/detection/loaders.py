@@ -77,6 +77,7 @@ class BoxTrainLoader:
         loading: Loading,
         distinct: int | None = None,
     ) -> None:
+        self.split = split
         check_fills_batch(len(split), batch_size)
         dataset = BoxDataset(split, augment, skip_errors=loading.skip_errors)
         self._sampler = ShuffledBatches(len(split), batch_size, seed, loading.share)

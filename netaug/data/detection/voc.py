@@ -13,11 +13,11 @@ import numpy as np
 from netaug.config import DataConfig
 from netaug.data.class_names import read_class_names
 from netaug.data.detection.boxes import FoundBoxes, checked
+from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
 from netaug.data.detection.voc_lists import image_files, read_list
 from netaug.data.detection.voc_xml import VocFile, read_voc
-from netaug.data.image import read_size
 from netaug.data.parallel import in_threads
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
@@ -51,6 +51,14 @@ class _Image:
     read: VocFile
 
 
+@dataclass(frozen=True)
+class _Split:
+    """The images of the lists of a split, and the pictures that their boxes are drawn on."""
+
+    images: list[_Image]
+    frames: Frames
+
+
 @box_dataset(
     "voc",
     "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt; of one folder or of several years",
@@ -61,9 +69,10 @@ def load_voc(config: DataConfig, problems: Problems) -> BoxSource:
     root = require_root(config)
     years = _years(root)
     train_name, val_name = _splits(config, years)
-    train = _read_split(root, years, train_name, problems)
-    val = _read_split(root, years, val_name, problems) if config.holdout == 0 else []
-    names = _class_names(config, years, train, val)
+    orientation = config.box_orientation
+    train = _read_split(root, years, train_name, orientation, problems)
+    val = _read_split(root, years, val_name, orientation, problems) if config.holdout == 0 else None
+    names = _class_names(config, years, train.images, val.images if val else [])
     return BoxSource(
         class_names=names,
         train=_split(root, train, names, problems),
@@ -115,7 +124,9 @@ def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
     return train, val
 
 
-def _read_split(root: Path, years: Sequence[Path], split: str, problems: Problems) -> list[_Image]:
+def _read_split(
+    root: Path, years: Sequence[Path], split: str, orientation: Orientation, problems: Problems
+) -> _Split:
     images: list[_Image] = []
     for year in years:
         path = year / _LISTS / f"{split}.txt"
@@ -131,12 +142,17 @@ def _read_split(root: Path, years: Sequence[Path], split: str, problems: Problem
             _log.warning("'%s' is left out: its %d images have no annotations.", path, len(ids))
             continue
         images += _read_year(root, year, ids, files, problems)
-    if not images:
+    said_N2 = np.array([image.read.size or (0, 0) for image in images], np.int64).reshape(-1, 2)
+    frames = find_frames(root, [image.file for image in images], said_N2, orientation, f"'{split}'")
+    for error in frames.errors.values():
+        problems.pass_on("undecodable", error)
+    kept = [place for place in range(len(images)) if place not in frames.errors]
+    if not kept:
         raise DataError(
             f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.",
             got=problems.first(),
         )
-    return images
+    return _Split([images[place] for place in kept], frames.select(np.array(kept, np.int64)))
 
 
 def _read_year(
@@ -148,11 +164,7 @@ def _read_year(
 
     def read(index: int) -> VocFile | DataError:
         try:
-            found = read_voc(xmls[index])
-            if found.size is None and ids[index] in files:
-                height, width = read_size(os.path.join(year, "JPEGImages", files[ids[index]][0]))
-                found = found._replace(size=(width, height))
-            return found
+            return read_voc(xmls[index])
         except DataError as error:
             return error
 
@@ -193,7 +205,8 @@ def _class_names(
     return tuple(sorted(names))
 
 
-def _split(root: Path, images: list[_Image], names: tuple[str, ...], problems: Problems) -> BoxSplit:
+def _split(root: Path, split: _Split, names: tuple[str, ...], problems: Problems) -> BoxSplit:
+    images, frames = split.images, split.frames
     number = {name: label for label, name in enumerate(names)}
     rows: list[tuple[float, ...]] = []
     places: list[tuple[str, int]] = []
@@ -209,9 +222,8 @@ def _split(root: Path, images: list[_Image], names: tuple[str, ...], problems: P
                 rows.append((owner, number[one.name], one.difficult, *one.corners))
                 places.append((image.xml, count))
     table = np.array(rows, np.float64).reshape(-1, 7)
-    sizes = [image.read.size for image in images]
     found = FoundBoxes(
-        sizes_N2=np.array(sizes, np.int64).reshape(-1, 2),
+        sizes_N2=frames.sizes_N2,
         ids_N=np.arange(len(images)),
         owners_M=table[:, 0].astype(np.int64),
         boxes_M4=table[:, 3:],
@@ -223,4 +235,6 @@ def _split(root: Path, images: list[_Image], names: tuple[str, ...], problems: P
         inclusive=True,
     )
     annotations = checked(found, lambda m: f"object {places[m][1]} of '{places[m][0]}'", problems)
-    return BoxSplit(FileImages(str(root), [image.file for image in images], _COLOUR), annotations)
+    return BoxSplit(
+        FileImages(str(root), [image.file for image in images], _COLOUR), frames.turned(annotations)
+    )

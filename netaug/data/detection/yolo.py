@@ -12,7 +12,7 @@ import numpy as np
 from netaug.config import DataConfig
 from netaug.data.class_names import read_class_names
 from netaug.data.detection.boxes import FoundBoxes, checked
-from netaug.data.detection.files import sizes_of
+from netaug.data.detection.orientation import Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
 from netaug.data.detection.yolo_about import About, read_about
@@ -48,12 +48,14 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     train_images = _images(root, about, train_name)
     names = read_class_names(config.class_names) or about.names(root)
     about.check_count(names)
-    train = _split(labels, train_name, train_images, names, about, problems)
+    train = _split(labels, train_name, train_images, names, about, config.box_orientation, problems)
     val, val_split = None, "val"
     if config.holdout == 0:
         choices = (config.val_split,) if config.val_split else ("val", "valid", "test")
         val_name = next((name for name in choices if _has(root, about, name)), choices[0])
-        val = _split(labels, val_name, _images(root, about, val_name), names, about, problems)
+        val = _split(
+            labels, val_name, _images(root, about, val_name), names, about, config.box_orientation, problems
+        )
         val_split = "test" if val_name == "test" else "val"
     return BoxSource(names, train, val, val_split, "coco")
 
@@ -102,16 +104,17 @@ def _split(
     files: Sequence[str],
     names: tuple[str, ...],
     about: About,
+    orientation: Orientation,
     problems: Problems,
 ) -> BoxSplit:
     root, keypoints = labels.root, about.keypoints()
-    kept: list[str] = []
-    sizes: list[tuple[int, int]] = []
+    kept: list[int] = []
     rows: list[tuple[int, Path, LabelLine]] = []
     usable = labels.usable(name, files, problems)
-    for file, size in zip(usable, sizes_of(root, usable), strict=True):
-        if isinstance(size, DataError):
-            problems.pass_on("undecodable" if os.path.exists(root / file) else "no_image", size)
+    found_frames = find_frames(root, usable, np.zeros((len(usable), 2), np.int64), orientation, f"'{name}'")
+    for index, file in enumerate(usable):
+        if (broken := found_frames.errors.get(index)) is not None:
+            problems.pass_on("undecodable" if os.path.exists(root / file) else "no_image", broken)
             continue
         path = root / label_file(file)
         try:
@@ -120,22 +123,21 @@ def _split(
             problems.pass_on("unreadable", error)
             continue
         rows += [(len(kept), path, line) for line in lines]
-        kept.append(file)
-        sizes.append(size)
+        kept.append(index)
     if not kept:
         raise DataError(f"none of the {len(files)} images of '{root}' can be used.", got=problems.first())
     if keypoints is None:
         said = refuse_keypoints([line for _, _, line in rows], str(about.path or root / "data.yaml"))
         if said:
             _log.warning("%s of '%s': %s", name, root, said)
-    sizes_N2 = np.array(sizes, np.int64).reshape(-1, 2)
+    frames = found_frames.select(np.array(kept, np.int64))
     owners_M = np.array([owner for owner, _, _ in rows], np.int64)
     boxes_M4 = np.array([corners(line.values, keypoints) for _, _, line in rows], np.float64).reshape(-1, 4)
     found = FoundBoxes(
-        sizes_N2=sizes_N2,
+        sizes_N2=frames.sizes_N2,
         ids_N=np.arange(len(kept)),
         owners_M=owners_M,
-        boxes_M4=boxes_M4 * np.tile(sizes_N2[owners_M], 2),
+        boxes_M4=boxes_M4 * np.tile(frames.sizes_N2[owners_M], 2),
         labels_M=np.array([line.label for _, _, line in rows], np.int64),
         difficult_M=np.zeros(len(rows), np.bool_),
         crowd_M=np.zeros(len(rows), np.bool_),
@@ -144,4 +146,5 @@ def _split(
         in_pixels=False,
     )
     annotations = checked(found, lambda m: f"line {rows[m][2].number} of '{rows[m][1]}'", problems)
-    return BoxSplit(FileImages(str(root), kept, _COLOUR), annotations)
+    images = FileImages(str(root), [usable[index] for index in kept], _COLOUR)
+    return BoxSplit(images, frames.turned(annotations))

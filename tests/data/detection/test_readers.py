@@ -193,7 +193,7 @@ def test_anchors_are_found_given_or_those_of_coco(tmp_path: Path):
     assert build_data(config, seed=0, detect=given).info.anchors[8] == (17.0, 18.0)
 
 
-@pytest.mark.parametrize("name", ["voc", "coco", "yolo"])
+@pytest.mark.parametrize("name", ["voc", "coco"])
 def test_an_image_turned_by_its_camera_is_refused_if_it_is_annotated_lying(tmp_path: Path, name: str):
     from PIL import Image
 
@@ -202,13 +202,10 @@ def test_an_image_turned_by_its_camera_is_refused_if_it_is_annotated_lying(tmp_p
     if name == "voc":
         make_voc(tmp_path, {"train": ["a"], "val": ["b"]})
         file = tmp_path / "JPEGImages" / "b.png"
-    elif name == "coco":
+    else:
         for split in ("train", "val"):
             make_coco(tmp_path, split, *coco_entries([f"{split}.png"]))
         file = tmp_path / "val" / "val.png"
-    else:
-        make_yolo(tmp_path, {"train/0": "0 .5 .5 .5 .5\n", "val/0": "0 .5 .5 .5 .5\n"})
-        file = tmp_path / "images" / "val" / "0.png"
     with Image.open(file) as image:
         exif = image.getexif()
         exif[0x0112] = 6
