@@ -145,7 +145,8 @@ def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
                 fix="choose another folder with --out",
             )
         remove_leftovers(folder)
-        files.check_rows(found)
+        if found.rows:
+            files.check_rows(found)
         card = found
     else:
         others = sorted(e.name for e in folder.iterdir() if e.name != LOCK and not is_leftover(e.name))
@@ -154,10 +155,8 @@ def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
                 f"'{folder}' is not empty.", got=", ".join(others[:3]), fix="choose another folder with --out"
             )
     _check_room(files, card)
-    if (
-        card.rows == 0
-    ):  # the card comes first: it makes the folder a cache, whose samples a kill may have prevented
-        files.write_card(card)
+    if not card.rows:
+        files.write_card(card)  # first: it makes the folder a cache, whose samples a kill may have prevented
         content = io.BytesIO()
         np.save(content, sample_images(data, card.samples).numpy())
         write_atomic(files.samples, content.getvalue())
