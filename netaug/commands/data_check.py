@@ -24,7 +24,7 @@ _ABOUT = """\
 Looks at every image of a dataset before time is spent on training. It
   - counts images by split and class, beside the published counts where the dataset has them;
   - reads and decodes every file: broken, cut off, oversized (known from the header, before memory is taken) and
-    those that are no images; and, for your information, CMYK, 16 bits, greyscale and EXIF-rotated ones;
+    those that are no images; and, for your information, CMYK, more than 8 bits, greyscale and EXIF-rotated ones;
   - finds images that are equal pixel by pixel: in both splits, or under two labels. Similar ones are not found;
   - times the train pipeline on one core and, with --model, training steps of that network with and without NetAug
     on this machine, and says which of the two limits and how many --data.workers are needed.
@@ -70,6 +70,7 @@ def run(words: list[str]) -> None:
     from netaug.data.build import check_settings
     from netaug.data.detection.sources import READERS
     from netaug.data.registry import load_source
+    from netaug.data.single_class import single_class
     from netaug.datacheck.counts import complaints, count
     from netaug.datacheck.report import Report
     from netaug.datacheck.scan import scan
@@ -87,9 +88,10 @@ def run(words: list[str]) -> None:
     facts = _facts(config)
     rows = count(source, facts)
     splits = [("train", source.train), *([(source.val_split, source.val)] if source.val is not None else [])]
+    alone = single_class(source.train.images, source.train.labels_N, source.class_names)
     findings = scan(splits, jobs)
     speed, reason = None, ""
-    if findings.complete and not arguments.no_speed:
+    if findings.complete and alone is None and not arguments.no_speed:
         from netaug.datacheck.speed import try_measure
 
         say("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
@@ -97,8 +99,9 @@ def run(words: list[str]) -> None:
         run_config = default_config([f"--data.name={arguments.dataset}", *given])
         augment = config.augment if asked else None
         speed, reason = try_measure(run_config, source, arguments.model, check_jobs(None), augment=augment)
+    said = [*complaints(rows, facts), *([f"{alone.where} {alone.got}; {alone.fix}"] if alone else [])]
     _conclude(
-        Report(config.name, config.root, rows, complaints(rows, facts), findings, speed, reason),
+        Report(config.name, config.root, rows, said, findings, speed, reason),
         arguments.json,
     )
 

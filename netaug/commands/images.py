@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from netaug.errors import DataError
+
+_log = logging.getLogger("netaug")
 
 
 def image_files(names: Sequence[str]) -> list[str]:
@@ -15,6 +18,7 @@ def image_files(names: Sequence[str]) -> list[str]:
         DataError: A folder has no image.
     """
     from netaug.data.image import SUFFIXES
+    from netaug.data.regular_files import is_special
 
     found: list[str] = []
     for name in names:
@@ -22,7 +26,16 @@ def image_files(names: Sequence[str]) -> list[str]:
         if not folder.is_dir():
             found.append(name)
             continue
-        inside = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        entries = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+        special = sorted(file.name for file in entries if is_special(file))
+        if special:
+            _log.warning(
+                "'%s' holds %d named pipes, sockets or devices; they are left out, first: '%s'.",
+                name,
+                len(special),
+                special[0],
+            )
+        inside = sorted(str(file) for file in entries if file.name not in special and not file.is_dir())
         if not inside:
             raise DataError(
                 f"there is no image in '{name}'.",

@@ -56,10 +56,13 @@ def run(words: list[str]) -> None:
     if top < 1:
         raise ConfigError("--top is out of range.", got=top, allowed="a whole number, at least 1")
 
+    from netaug.data.deep_images import warn_of_deep
+    from netaug.data.store import FileImages
     from netaug.train.card import read_card
     from netaug.train.runlog import find_weights
 
     weights, images = find_weights(arguments.run), image_files(arguments.images)
+    warn_of_deep([FileImages("", images, 3)])
     card = read_card(weights)
     detects = card is not None and card.detects
     _check_options(arguments, detects)

@@ -14,6 +14,7 @@ from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import DataInfo
 from netaug.data.completeness import warn_of_differences
 from netaug.data.dataset import Steps
+from netaug.data.deep_images import warn_of_deep
 from netaug.data.detection import readers as readers
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
 from netaug.data.detection.sources import READERS as BOX_READERS
@@ -122,6 +123,7 @@ def build_data(
         source = keep_classes(source, config.classes)
     mean, std = normalisation(source.mean, source.std, source.in_chans, config)
     train, val, val_split = _select(source, config)
+    warn_of_deep([one.images for one in (train, val) if not isinstance(one.images, MemoryImages)])
     listing = DataListing(*(ListedSplit(split.images, split.labels_N) for split in (train, val)))
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _own_size(train, skip_errors=skip)
@@ -348,7 +350,8 @@ def _into_memory(split: Split, fit: Fit, skip_errors: bool) -> Split:
         warn_skipped(skipped)
     if not len(kept):
         raise DataError(
-            f"none of the images in '{split.images.folder}' decodes.", got=f"first: '{skipped[0]}'"
+            f"none of the images in '{split.images.folder}' can be read and decoded.",
+            got=f"first: '{skipped[0]}'",
         )
     return Split(images, split.labels_N[kept])
 

@@ -147,8 +147,8 @@ class BatchDataset(Dataset[Loaded]):
                 skipped.append(images.path(index))
         if not kept:
             raise DataError(
-                "none of a batch's images decodes.",
-                got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
-                fix="repair or delete the files, or use larger batches",
+                "none of a batch's images can be read and decoded.",
+                got=f"{len(skipped)} files that are missing or damaged, the first is '{skipped[0]}'",
+                fix="restore or remove the files, or use larger batches",
             )
         return np.array(kept, np.int64), tuple(skipped)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import io
 import os
 import struct
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from netaug.data.deep_images import upright_eight_bits
 from netaug.data.headers import header_size, oversized, refuse_oversized
 from netaug.data.jpeg import decode_whole, is_jpeg, is_plain
+from netaug.data.regular_files import link_target, open_regular, read_regular
 from netaug.data.transforms import Fit
 from netaug.errors import DataError
 
@@ -32,6 +33,17 @@ except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same 
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 _HEADER_BYTES = 2**18
 _TURNING = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
+_OTHERS = {
+    b"ii*\0": "a TIFF file of a kind that is not supported, such as floating-point color",
+    b"mm\0*": "a TIFF file of a kind that is not supported, such as floating-point color",
+    b"<!doctype": "an HTML page",
+    b"<html": "an HTML page",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file, such as an SVG drawing",
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the files with `git lfs pull`",
+    b"%pdf": "a PDF file",
+    b"pk\x03\x04": "a ZIP archive",
+}
 _PILLOW_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -151,7 +163,7 @@ def read_size(path: str) -> tuple[int, int]:
 def read_frame(path: str) -> tuple[int, int, int]:
     """Height and width in pixels of the upright image, and EXIF's number of how the stored one is turned; as above."""
     try:
-        with open(path, "rb") as file:
+        with io.BufferedReader(open_regular(path)) as file:
             return _frame(file, path, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -181,7 +193,8 @@ def _frame(file: BinaryIO, path: str, count: int) -> tuple[int, int, int]:
             refuse_oversized(path, size_HW)
         raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:
-        raise _undecodable(path, error, count) from None
+        file.seek(0)
+        raise _undecodable(path, error, count, file.read(64)) from None
     refuse_oversized(path, (height, width))
     return height, width, turn
 
@@ -202,44 +215,53 @@ def _orientation(image: Image.Image) -> int:
 def read_content(path: str) -> bytearray:
     """The bytes of a file; raises :class:`DataError` if it is missing or cannot be read."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             content = bytearray(os.fstat(file.fileno()).st_size)
-            return content if file.readinto(content) == len(content) else bytearray(Path(path).read_bytes())
+            return content if file.readinto(content) == len(content) else bytearray(read_regular(path))
     except OSError as error:
         raise _unreadable(path, error) from None
 
 
 def _unreadable(path: str, error: OSError) -> DataError:
     """The error for a file that the system does not give, which says nothing about its content."""
-    if isinstance(error, FileNotFoundError):
-        fix = "check the path; it is taken from the current folder, or from the folder of the list that names it"
-        return DataError(f"there is no image file '{path}'.", fix=fix)
-    return DataError(f"the image file '{path}' cannot be read.", got=error.strerror)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The upper 8 of 16 bits of a grey image; Pillow's own conversion clips, and it keeps colour in 8 bits already."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if not isinstance(error, FileNotFoundError):
+        return DataError(
+            f"the image file '{path}' cannot be read.",
+            got=error.strerror,
+            allowed="a regular file that this user may read",
+        )
+    target = link_target(path)
+    return DataError(
+        f"there is no image file '{path}'.",
+        got=None if target is None else f"a link that leads nowhere, to '{target}'",
+        fix="check the path; it is taken from the current folder, or from the folder of the list that names it",
+    )
 
 
 def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
     try:
         with Image.open(io.BytesIO(content)) as file:
             refuse_oversized(path, (file.height, file.width))
-            image = _eight_bits(ImageOps.exif_transpose(file)).convert("L" if in_chans == 1 else "RGB")
+            image = upright_eight_bits(file).convert("L" if in_chans == 1 else "RGB")
     except _PILLOW_BOMBS as error:
         raise oversized(path, str(error)) from None
     except _PILLOW_ERRORS as error:
-        raise _undecodable(path, error, len(content)) from None
+        raise _undecodable(path, error, len(content), bytes(content[:64])) from None
     pixels = np.array(image).reshape(image.height, image.width, in_chans)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def _undecodable(path: str, error: Exception, count: int) -> DataError:
+def _what_else(start: bytes) -> str:
+    """What a file is instead, after a colon; of a TIFF that Pillow does not know, that."""
+    kind = next((text for magic, text in _OTHERS.items() if start.lstrip().lower().startswith(magic)), None)
+    if kind is None and start[4:8] == b"ftyp":
+        kind = f"a HEIF, AVIF or video file ({start[8:12].decode('ascii', 'replace')!r})"
+    return "" if kind is None else f": {kind}"
+
+
+def _undecodable(path: str, error: Exception, count: int, start: bytes = b"") -> DataError:
     if isinstance(error, UnidentifiedImageError):  # its own text holds a memory address
-        reason = "an empty file" if count == 0 else "not the content of an image file"
+        reason = "an empty file" if count == 0 else f"not the content of an image file{_what_else(start)}"
     else:
         reason = str(error)
     return DataError(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from netaug.config import DataConfig
 from netaug.data.registry import Published
-from netaug.data.roots import archives_in, listing, require_root
+from netaug.data.regular_files import is_folder
+from netaug.data.roots import archives_in, listing, require_root, unreadable
 from netaug.errors import DataError, NetaugError, first_line
 
 _NEXT_ROW = "\n           "
@@ -114,7 +115,7 @@ def nearby_root(root: Path, needed: Sequence[str]) -> Path | None:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if is_folder(entry))
     except PermissionError:
         return []
 
@@ -124,12 +125,20 @@ def reading(config: DataConfig, folder: Path, published: Published) -> Iterator[
     """Turn whatever a reader of official files stumbles over into one clear error.
 
     Raises:
-        DataError: The files are damaged or incomplete, or a download failed.
+        DataError: The files are damaged or incomplete, may not be read, or need a package; or a download failed.
     """
     try:
         yield
-    except NetaugError:
+    except (NetaugError, MemoryError):
         raise
+    except PermissionError as error:
+        raise unreadable(config, error) from None
+    except ImportError as error:
+        raise DataError(
+            f"the files of {config.name} cannot be read: a package is missing.",
+            got=first_line(error),
+            fix=f"install it: pip install {error.name or 'PACKAGE'}",
+        ) from None
     except Exception as error:  # readers of foreign formats raise many kinds
         downloading = " or could not be downloaded" if config.download and published.downloads else ""
         again = "fetch it again with --data.download true" if published.downloads else "unpack it again"

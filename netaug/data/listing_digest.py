@@ -55,15 +55,15 @@ class ListedSplit:
     """
 
     def __init__(self, images: ListedImages, *labels: npt.NDArray[Any]) -> None:
-        self._images, self._labels = images, labels
+        self.images, self.labels = images, labels
 
     def digests(self) -> Digests:
         """Digest names, labels, sizes and contents, the latter two of a sample."""
-        images, count = self._images, len(self._images)
+        images, count = self.images, len(self.images)
         sized = np.linspace(0, max(0, count - 1), min(count, _MOST_SIZES)).astype(np.int64)
         return {
             "names": _digest(images.identities()),
-            "labels": _digest(part for array in self._labels for part in _described(array)),
+            "labels": _digest(part for array in self.labels for part in _described(array)),
             "sizes": _digest(b"%d" % images.stored_bytes(index) for index in sized.tolist()),
             "contents": _digest(_sampled_contents(images)),
         }
@@ -78,6 +78,7 @@ class DataListing:
     """
 
     def __init__(self, train: ListedSplit, val: ListedSplit) -> None:
+        self.train = train
         self._splits = {"training": train, "evaluation": val}
 
     @cached_property

@@ -197,7 +197,7 @@ def warn_skipped(paths: list[str]) -> None:
     """Log how many images are left out, and which."""
     more = len(paths) - _LISTED
     _log.warning(
-        "left out %d image%s that cannot be decoded, first: '%s'%s%s",
+        "left out %d image%s that cannot be read or decoded, first: '%s'%s%s",
         len(paths),
         "s" * (len(paths) > 1),
         paths[0],

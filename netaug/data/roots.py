@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from netaug.config import DataConfig
+from netaug.data.regular_files import is_folder
 from netaug.errors import DataError
 
 _SHOWN = 8
@@ -64,8 +65,8 @@ def listing(folder: Path) -> str:
     """What a folder holds, in one line: folders with a slash first, then files."""
     if not folder.is_dir():
         return "nothing"
-    entries = sorted(os.scandir(folder), key=lambda entry: (not entry.is_dir(), entry.name))
-    names = [entry.name + "/" * entry.is_dir() for entry in entries]
+    entries = sorted((not is_folder(entry), entry.name) for entry in os.scandir(folder))
+    names = [name if is_no_folder else f"{name}/" for is_no_folder, name in entries]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more if names else "nothing"
 

@@ -95,7 +95,7 @@ def _listed(root: str, pattern: str, setting: str) -> list[str]:
     missing = [name for name in found if not os.path.isfile(name)]
     if missing or not found:
         raise DataError(
-            f"{len(missing)} of {len(found)} shards of data.{setting} '{pattern}' do not exist."
+            f"{len(missing)} of {len(found)} shards of data.{setting} '{pattern}' are not there, or are no files."
             if found
             else f"nothing matches data.{setting} '{pattern}'.",
             got=f"{shown(missing)}; in ROOT there is: {listing(Path(root))}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from pathlib import Path
 
+from netaug.data.regular_files import read_regular
 from netaug.errors import DataError
 
 _MARKS = (  # the mark of UTF-32 starts with that of UTF-16
@@ -43,7 +43,7 @@ def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
         DataError: It cannot be read, or is in another encoding; names the file, the bytes and how to convert it.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:

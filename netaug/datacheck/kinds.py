@@ -27,7 +27,7 @@ _BROKEN = "fetch them again or delete them; `--data.on_error skip` trains withou
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("unreadable", "cannot be read", True, "mend their permissions, or the disk"),
+        Kind("unreadable", "cannot be read", True, "restore them, their permissions or the disk"),
         Kind("not_image", "no image files", True, "delete them; `--data.on_error skip` trains without them"),
         Kind("corrupt", "do not decode", True, _BROKEN),
         Kind("truncated", "are cut off", True, f"their rest may be grey without an error; {_BROKEN}"),
@@ -52,7 +52,12 @@ KINDS = {
             False,
             "they are converted, and colours may be off; save them as RGB to be sure",
         ),
-        Kind("sixteen_bit", "have 16 bits a channel", False, "only the upper 8 bits are used"),
+        Kind(
+            "sixteen_bit",
+            "have more than 8 bits per channel",
+            False,
+            "they are scaled to 8 bits by the range of their values; see docs/datasets.md",
+        ),
         Kind("grey", "are greyscale", False, "nothing has to be done: their channels are equal"),
         Kind("rotated", "are turned by EXIF", False, "nothing has to be done here: they are read upright"),
         Kind(

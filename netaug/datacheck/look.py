@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from netaug.data.deep_images import bits_per_channel
 from netaug.data.headers import OversizedImageError, header_size, refuse_oversized
 from netaug.data.image import decode_content
 from netaug.data.packed.images import PackedImages
 from netaug.data.store import Images, MemoryImages, StoredImages
 from netaug.errors import DataError
 
-_JPEG_START, _PNG_START = b"\xff\xd8", b"\x89PNG"
+_JPEG_START = b"\xff\xd8"
 _JPEG_END, _SCAN = b"\xff\xd9", b"\xff\xda"
-_PNG_DEPTH = 24  # place of the bit depth in the header
 _MANY_BITS = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _GREY = {"1", "L", "LA", "La"}
 _WHOLE_SIDE, _STEP = 64, 4
@@ -50,7 +50,7 @@ def look(images: Images, index: int) -> Look:
                 return Look(digest=digest(images.read(index)))
         content = images.content(index)
     except DataError as error:
-        return Look(("unreadable",), str(error.got))
+        return Look(("unreadable",), error.where if error.got is None else str(error.got))
     return _look_at_file(images, index, content)
 
 
@@ -110,12 +110,12 @@ def file_forms(content: bytes | bytearray, path: str, in_chans: int) -> tuple[st
             refuse_oversized(path, size_HW)
         with Image.open(io.BytesIO(content)) as file:
             mode, turned = file.mode, _is_turned(file)
+            deep = bits_per_channel(file, content[:32]) > 8
     except Exception:  # of a damaged header; decoding says what is wrong
         return ()
-    deep = content.startswith(_PNG_START) and content[_PNG_DEPTH] == 16
     found = {
         "cmyk": mode == "CMYK",
-        "sixteen_bit": deep or mode in _MANY_BITS,
+        "sixteen_bit": deep,
         "grey": in_chans == 3 and (mode in _GREY or mode in _MANY_BITS),
         "rotated": turned,
     }

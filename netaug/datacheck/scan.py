@@ -13,6 +13,7 @@ from PIL import Image
 
 from netaug.data.parallel import in_threads
 from netaug.data.registry import Split
+from netaug.data.regular_files import is_file
 from netaug.data.store import FileImages, MemoryImages
 from netaug.datacheck.duplicates import equal_groups
 from netaug.datacheck.look import Look, look
@@ -134,7 +135,7 @@ def _find_unused(findings: Findings, splits: Splits) -> None:
     used = {os.path.normpath(images.path(index)) for images in files for index in range(len(images))}
     for folder in sorted({os.path.dirname(path) for path in used}):
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_file() and entry.name[0] != ".")
+            names = sorted(entry.name for entry in entries if entry.name[0] != "." and is_file(entry))
         for path in (os.path.join(folder, name) for name in names):
             if path not in used:
                 findings.add("unused", Item("", path, ""))

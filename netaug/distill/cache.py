@@ -42,6 +42,10 @@ _KINDS = {
 _log = logging.getLogger("netaug")
 
 
+_FILES = "dataset.files"
+"""Which files the images are; caches of earlier versions do not say it."""
+
+
 @dataclass(frozen=True)
 class CacheCard:
     """What ``cache.json`` says.
@@ -93,6 +97,7 @@ class CacheCard:
     def differences(self, other: CacheCard) -> list[str]:
         """How the cache of ``other`` would be another one, a line each; how far it is written does not count."""
         ours, theirs = dict(_flat(asdict(self))), dict(_flat(asdict(other)))
+        theirs = {name: value for name, value in theirs.items() if name != _FILES or name in ours}
         return [
             f"{name} {ours.get(name)!r} in the cache, {theirs.get(name)!r} now"
             for name in ours | theirs

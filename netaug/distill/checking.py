@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer
+from netaug.data.listing_digest import VERSION
 from netaug.distill.cache import Cache, CacheCard
 from netaug.distill.teacher import Teachers
 from netaug.errors import ConfigError
@@ -25,6 +27,7 @@ _IMAGE_REGULARIZERS = {
     *("cutout", "cutout_probability", "erasing", "auto_augment"),
     *("auto_policy", "rand_operations", "rand_magnitude"),
 }
+_LISTING = "files"
 _MOST_LEVELS = (
     2.0  # mean difference of pixels, of 255: another decoder rounds otherwise, other draws differ more
 )
@@ -40,6 +43,16 @@ def image_settings(config: RunConfig) -> dict[str, Any]:
         **{f"regularize.{name}": groups["regularize"][name] for name in sorted(_IMAGE_REGULARIZERS)},
         "data.augment_seed": seed,
     }
+
+
+def images_record(data: Data) -> dict[str, Any]:
+    """What tells the training images from others: names, sizes and contents among it, but not their labels."""
+    record = fingerprint(data.info)
+    if data.listing is not None:
+        digests = data.listing.digests["training"]
+        parts = "".join(digests[part] for part in ("names", "sizes", "contents"))
+        record[_LISTING] = f"{VERSION}:{hashlib.sha256(parts.encode()).hexdigest()}"
+    return record
 
 
 def draws_of(config: RunConfig) -> int:
@@ -72,7 +85,9 @@ def open_cache(config: RunConfig, data: Data, normalizer: Normalizer, teachers: 
 
 
 def _check_settings(config: RunConfig, data: Data, card: CacheCard) -> None:
-    now, found = image_settings(config), fingerprint(data.info)
+    now, found = image_settings(config), images_record(data)
+    if _LISTING not in card.dataset:  # a cache of an earlier version
+        found.pop(_LISTING, None)
     pairs = [(name, card.settings.get(name), now[name]) for name in now] + [
         (f"the data's {name}", card.dataset.get(name), found[name]) for name in found
     ]

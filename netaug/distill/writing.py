@@ -18,14 +18,13 @@ import numpy.typing as npt
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer
 from netaug.distill.cache import BLOCK_ROWS, CacheCard, CacheFiles
-from netaug.distill.checking import draws_of, image_settings, sample_images
+from netaug.distill.checking import draws_of, image_settings, images_record, sample_images
 from netaug.distill.packing import MOST_CLASSES
 from netaug.distill.teacher import Teachers
 from netaug.errors import ConfigError, RunFolderError
 from netaug.train.files import cannot_write, is_leftover, remove_leftovers, write_atomic
 from netaug.train.lock import NAME as LOCK
 from netaug.train.lock import RunLock
-from netaug.train.resume import fingerprint
 from netaug.train.stopping import Stopped, StopRequests
 
 _SAMPLES = 16
@@ -65,7 +64,7 @@ def cache_card(config: RunConfig, data: Data, teachers: Teachers, top: int, top1
         images=info.train_size,
         draws=draws,
         settings=image_settings(config),
-        dataset=fingerprint(info),
+        dataset=images_record(data),
         samples=tuple((number % draws, index) for number, index in enumerate(spread)),
         block=BLOCK_ROWS,
     )

@@ -73,9 +73,18 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
         raise UnsupportedModelError(
             f"the operations of '{type(model).__name__}' cannot be recorded by torch.export.",
             got=account_of(error, frozen_copy),
-            fix="remove control flow that depends on the data from forward, or augment only the part without it",
+            fix=_advice(error),
         ) from error
     return _read(program, frozen_copy, example)
+
+
+def _advice(error: Exception) -> str:
+    """What to do about an export that failed: only some fail because of control flow."""
+    if "data-dependent" in str(error).lower():
+        return (
+            "remove control flow that depends on the data from forward, or augment only the part without it"
+        )
+    return "write this part of forward with operations of torch alone, or augment only the part without it"
 
 
 @contextmanager

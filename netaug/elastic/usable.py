@@ -37,7 +37,7 @@ def check_usable(model: object, example: tuple[Tensor, ...]) -> None:
         _check_module(f"'{name}'" if name else f"the model, a {type(module).__name__},", module)
         _check_computed(name or type(module).__name__, module)
     for name, tensor in _tensors(model):
-        _check_tensor(name, tensor)
+        _check_tensor(name, tensor, mask=not isinstance(tensor, nn.Parameter))
     _check_example(model, example)
 
 
@@ -125,7 +125,8 @@ def _check_computed(name: str, module: nn.Module) -> None:
             )
 
 
-def _check_tensor(name: str, tensor: Tensor) -> None:
+def _check_tensor(name: str, tensor: Tensor, *, mask: bool = False) -> None:
+    """Refuse a tensor that cannot be used; a buffer may be a ``mask`` of attention, which holds minus infinity."""
     if is_lazy(tensor):
         raise ModelError(
             f"parameter '{name}' is not built yet.", fix="run the model once before augmenting it"
@@ -140,8 +141,13 @@ def _check_tensor(name: str, tensor: Tensor) -> None:
             f"'{name}' was made in inference mode and cannot be trained.",
             fix="build the model outside torch.inference_mode()",
         )
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise ModelError(f"'{name}' holds values that are not finite.", fix="load or initialise it again")
+    if tensor.is_floating_point() and not (torch.isfinite(tensor) | (mask & torch.isneginf(tensor))).all():
+        count = int((~torch.isfinite(tensor)).sum())
+        raise ModelError(
+            f"'{name}' holds values that are not finite.",
+            got=f"{count:,} of {tensor.numel():,} values are NaN or infinite",
+            fix="check where it comes from: weights of a training that diverged, or memory that was never initialized",
+        )
 
 
 def _check_example(model: nn.Module, example: tuple[Tensor, ...]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from netaug.config import RunConfig
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.detection.objects import check_judged, check_taught
+from netaug.data.single_class import check_classes
 from netaug.distill.teaching import Teaching, open_teaching
 from netaug.errors import CheckpointError, TrainingError, first_line
 from netaug.profile import Profile, profile
@@ -97,6 +98,7 @@ def _train(
     with world.together():
         check_taught(data)
         check_judged(data)
+        check_classes(data, limited=config.data.limit is not None)
         model = build_model(config.model, data.info, config.train.seed)
         example = example_input(data.info)
         batch = config.data.batch_size // world.size

@@ -211,7 +211,7 @@ def test_skip_leaves_damaged_images_out_of_memory(two_classes: Path, caplog: pyt
         load_image(p, data.info).numpy().tobytes() for p in two_classes.glob("train/cat/*") if str(p) != name
     }
     assert {image.numpy().tobytes() for image in images[labels == 0]} <= expected
-    assert f"left out 1 image that cannot be decoded, first: '{name}'" in caplog.text
+    assert f"left out 1 image that cannot be read or decoded, first: '{name}'" in caplog.text
 
 
 def test_nothing_left_after_skipping_is_an_error(make_folder):
@@ -253,7 +253,7 @@ def test_a_batch_of_nothing_but_damaged_images_is_an_error(make_folder):
     root = make_folder({"train/cat": 2, "val/cat": 1})
     damage(root / "val/cat/000.jpg")
     data = build_data(folder(root, cache="none", image_size=8, on_error="skip"), seed=0)
-    with pytest.raises(DataError, match="none of a batch's images decodes"):
+    with pytest.raises(DataError, match="none of a batch's images can be read"):
         list(data.val)
 
 

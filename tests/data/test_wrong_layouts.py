@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from netaug.data import build_data
+from netaug.config import DataConfig
+from netaug.data import build_data, published
 from netaug.data.imagenet21k import OTHER_RELEASES, load_imagenet21k
+from netaug.data.layout import reading
 from netaug.errors import DataError
 from tests.data.layouts import LAYOUTS, accept_checksums
 from tests.data.test_layouts import write
@@ -178,3 +180,21 @@ def test_what_may_not_be_read_is_one_clear_error(tmp_path: Path, monkeypatch: py
         build_data(config, seed=0)
     assert "Permission denied" in str(caught.value.got)
     assert f"chmod -R a+rX '{tmp_path}'" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied"), "cannot be read from data.root"),
+        (ModuleNotFoundError("No module named 'scipy'", name="scipy"), "pip install scipy"),
+        (ValueError("bad magic"), "incomplete or damaged"),
+    ],
+)
+def test_files_are_called_damaged_only_if_they_were_read(
+    tmp_path: Path, error: Exception, message: str
+) -> None:
+    facts = published("cars")
+    assert facts is not None
+    with pytest.raises(DataError) as caught, reading(DataConfig("cars", root="x"), tmp_path, facts):
+        raise error
+    assert message in caught.value.report()

@@ -369,3 +369,25 @@ def test_draws_can_be_keyed_by_a_seed_of_their_own() -> None:
     assert torch.equal(pixels(1, 7), pixels(2, 7))
     assert torch.equal(pixels(7, None), pixels(2, 7))
     assert not torch.equal(pixels(1, None), pixels(2, None))
+
+
+@pytest.mark.parametrize("files", ["1:other", None])
+def test_a_cache_knows_the_files_of_its_images_unless_it_is_of_an_earlier_version(
+    written: Path, tmp_path: Path, files: str | None
+) -> None:
+    """Swapped images are other teacher outputs, also where none of the sampled ones is among them."""
+    copy = tmp_path / "copy"
+    shutil.copytree(written, copy)
+    card = json.loads((copy / "cache.json").read_text())
+    assert card["dataset"].pop("files").startswith("1:")
+    if files is not None:
+        card["dataset"]["files"] = files
+    (copy / "cache.json").write_text(json.dumps(card))
+    if files is None:
+        opened(copy)
+        write(copy, config())  # it goes on, since it is of the same images
+        return
+    with pytest.raises(ConfigError, match="the data's files '1:other' then"):
+        opened(copy)
+    with pytest.raises(RunFolderError, match="holds other teacher outputs"):
+        write(copy, config())

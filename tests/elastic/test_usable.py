@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized import dynamic
 
 from netaug import augment
-from netaug.errors import ModelError
+from netaug.errors import ModelError, UnsupportedModelError
 from tests import tiny
 
 
@@ -210,3 +210,39 @@ def test_weights_tied_in_different_roles_stay_right() -> None:
     supernet = augment(Tied(), x)
     supernet.use_widest()
     assert torch.equal(supernet.extract(supernet.plan.widest)(x), supernet(x))
+
+
+class AttentionMask(tiny.Plain):
+    """Keeps the mask of a causal attention, which is of minus infinity by design."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((3, 3), float("-inf")).triu(1))
+        self.mask: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * self.mask.softmax(1).sum() / 3)
+
+
+def test_a_mask_of_minus_infinity_is_no_damage() -> None:
+    network = AttentionMask()
+    supernet = augment(network, tiny.images())
+    assert torch.equal(supernet.eval()(tiny.images()), network.eval()(tiny.images()))
+    network.mask[0, 0] = float("nan")
+    with pytest.raises(ModelError, match=r"'mask' holds values(?s:.*)4 of 9 values are NaN or infinite"):
+        augment(network, tiny.images())
+
+
+class ThroughNumpy(tiny.Plain):
+    """Has no control flow, and yet cannot be recorded."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + float(len(x.detach().numpy()))
+
+
+@pytest.mark.parametrize(
+    ("network", "advice"), [(Fickle, "remove control flow"), (ThroughNumpy, "operations of torch alone")]
+)
+def test_control_flow_is_blamed_only_where_there_is_some(network: type[nn.Module], advice: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"cannot be recorded(?s:.*){advice}"):
+        augment(network(), tiny.images())

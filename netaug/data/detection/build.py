@@ -12,6 +12,7 @@ import numpy.typing as npt
 from netaug.config import DataConfig, DetectConfig
 from netaug.data.batch import DataInfo
 from netaug.data.build import Data, check_settings, held_out, limited, normalisation
+from netaug.data.deep_images import warn_of_deep
 from netaug.data.detection import readers as readers  # registers every dataset
 from netaug.data.detection.augment import BoxAugment
 from netaug.data.detection.holding import into_memory
@@ -65,6 +66,7 @@ def build_detection_data(
     problems = Problems(skip=config.on_error == "skip")
     source = read_source(config, problems)
     train, val, val_split = select(source, config)
+    warn_of_deep([train.images, val.images])
     listing = DataListing(*(ListedSplit(one.images, *one.annotations.arrays()) for one in (train, val)))
     anchors = find_anchors(train.annotations, detect, side)
     augmented = config.augment == "detection"

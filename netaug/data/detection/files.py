@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from netaug.data.file_tree import FileTree
 from netaug.data.image import SUFFIXES, read_size
 from netaug.data.parallel import default_jobs, in_threads
 from netaug.errors import DataError
@@ -16,18 +17,16 @@ class ImageIndex:
     """All image files below a folder, found by the last parts of their paths.
 
     Args:
-        root: The folder; links are followed.
+        root: The folder; links are followed, each folder is read once.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
         self._by_name: dict[str, list[str]] = defaultdict(list)
-        for folder, folders, names in os.walk(root, followlinks=True):
-            folders[:] = sorted(name for name in folders if name[0] != ".")
-            relative = os.path.relpath(folder, root)
-            for name in names:
-                if os.path.splitext(name)[1].lower() in SUFFIXES:
-                    self._by_name[name].append(os.path.normpath(os.path.join(relative, name)))
+        for _, files in FileTree(root, hidden=False).walk((os.curdir,)):
+            for path in sorted(files):
+                if os.path.splitext(path)[1].lower() in SUFFIXES:
+                    self._by_name[os.path.basename(path)].append(path)
 
     def find(self, file: str, hints: Sequence[str], folder: str) -> list[str]:
         """A file's path relative to the root; several if nothing tells which of them is meant.

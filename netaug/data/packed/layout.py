@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from netaug.data.headers import MAX_PIXELS
 from netaug.data.registry import Metric
+from netaug.data.regular_files import IrregularFileError, open_regular, read_regular
 from netaug.data.roots import listing
 from netaug.errors import DataError, first_line
 
@@ -170,10 +172,13 @@ def open_index(folder: Path, meta: Meta) -> Index:
         DataError: A file is missing, cut off or damaged.
     """
     try:
-        payload_bytes = (folder / PAYLOADS).stat().st_size
-        content = (folder / INDEX).read_bytes()
+        with open_regular(folder / PAYLOADS) as payloads:
+            payload_bytes = os.fstat(payloads.fileno()).st_size
+        content = read_regular(folder / INDEX)
     except FileNotFoundError as error:
         raise damaged(folder, f"no {Path(str(error.filename)).name}") from None
+    except IrregularFileError as error:
+        raise damaged(folder, f"{Path(str(error.filename)).name}: {error.strerror}") from None
     if payload_bytes != meta.payload_bytes:
         raise damaged(folder, f"{PAYLOADS} has {payload_bytes:,} bytes", f"{meta.payload_bytes:,} bytes")
     if hashlib.sha256(content).hexdigest() != meta.index_sha256:
