@@ -16,7 +16,7 @@ from netaug.tasks.choose import choose_task
 from netaug.train.build import build_model, build_network
 from netaug.train.card import load_weights
 from netaug.train.loop import Trainer
-from tests.data.detection.making import small_voc
+from tests.data.detection.making import make_voc, small_voc
 
 pytestmark = pytest.mark.slow
 DETECTION = [name for name in recipe_names() if name.startswith("detection/")]
@@ -175,3 +175,42 @@ def test_network_and_data_must_be_of_one_kind(root: Path, capsys: pytest.Capture
     assert "--model.name yolov3:mobilenetv2-0.35 finds objects with it" in capsys.readouterr().err
     assert main(["train", "demo/digits", "--model.name=yolov3:mobilenetv2-0.35"]) == 2
     assert "--model.name mobilenetv2-0.35 names whole images" in capsys.readouterr().err
+
+
+def test_networks_of_other_widths_are_measured_and_extracted(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", str(run), "--widths", "base", "widest", "--images", "8"]) == 0
+    rows = {row[0]: row for row in map(str.split, capsys.readouterr().out.splitlines()) if row}
+    score = json.loads((run / "summary.json").read_text())["val_metrics"]["ap50"]
+    assert f"{score:.2f}" in rows["base"]
+    assert float(rows["widest"][-3]) > 1, "MACs of the widest network over those of the base network"
+    wide = tmp_path / "wide.safetensors"
+    assert main(["extract", str(run), "--widths", "widest", "--out", str(wide), "--measure"]) == 0
+    _, card = load_weights(wide)
+    assert card.top1 is None
+    assert set(card.scores) == {"ap50"}
+    capsys.readouterr()
+    data = ["--data.name", "voc", "--data.root", str(root)]
+    assert main(["eval", str(wide), *data]) == 0
+    assert f"AP50 {card.scores['ap50']:.2f} %" in capsys.readouterr().out
+    assert main(["eval", str(run / "model.safetensors"), *data, "--resolution", "96", "128"]) == 0
+
+
+def test_a_family_of_detectors_is_written(run: Path, tmp_path: Path, root: Path) -> None:
+    out = tmp_path / "family"
+    assert main(["extract", str(run), "--family", "2", "--out", str(out), "--measure", "--images", "8"]) == 0
+    assert [path.name for path in sorted(out.iterdir())] == ["1.safetensors", "2.safetensors"]
+    assert load_weights(out / "2.safetensors")[1].scores.keys() == {"ap50"}
+    image = next((root / "JPEGImages").iterdir())
+    assert main(["predict", str(out / "2.safetensors"), str(image)]) == 0
+
+
+def test_a_run_is_not_measured_on_images_without_objects(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = make_voc(tmp_path / "bare", {"train": ["a", "b", "c", "d"], "val": ["e"]}, {"e": []})
+    there = ["--data.root", str(bare)]
+    for more in ([], ["--resolution", "96"], ["--report", str(tmp_path / "page")], ["--widths", "widest"]):
+        assert main(["eval", str(run), *there, *more]) == 2
+        assert "none of the 1 evaluation images has an object that counts" in capsys.readouterr().err

@@ -129,7 +129,7 @@ def _eval_widths(
         own = choice.label == "base"  # the network of the run folder, as it is shipped
         network = bench.supernet.extract() if own else bench.network(choice.widths)
         rows.append(measured(bench, choice, network))
-    say(f"top-1 on {info.val_split} of {info.name}, n {info.val_size:,}")
+    say(f"{score_name(bench.task.score)} on {info.val_split} of {info.name}, n {info.val_size:,}")
     say(
         f"base with its own statistics; others: {describe(bench)}\n"
         if bench.recalibrates
@@ -177,7 +177,7 @@ def _eval_sides(network: TrainedNetwork, sides: list[int]) -> None:
 def _config(place: Path, given: list[str]) -> RunConfig:
     from netaug.train.runlog import find_weights
 
-    find_weights(place)  # says so if there are none
+    weights = find_weights(place)  # says so if there are none
     if place.is_dir():
         from netaug.train.runlog import read_config
 
@@ -188,4 +188,9 @@ def _config(place: Path, given: list[str]) -> RunConfig:
             got="no --data.name",
             fix="add --data.name and --data.root, or give the run folder",
         )
+    from netaug.train.card import read_card
+
+    card = read_card(weights)
+    if card is not None and card.detects:  # the default is for images with one label each
+        given = ["--train.label_smoothing=0", *given]
     return default_config(given)

@@ -57,7 +57,11 @@ def run(words: list[str]) -> None:
         help="Write so many networks, evenly spaced in MACs from base to widest.",
     )
     parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
-    parser.add_argument("--measure", action="store_true", help="Measure top-1 on the evaluation images too.")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="Measure top-1, or average precision, on the evaluation images too.",
+    )
     add_images(parser, "the statistics")
     add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
@@ -168,6 +172,6 @@ def _write(
     for choice, file in zip(choices, files, strict=True):
         network = bench.network(choice.widths)
         row = measured(bench, choice, network) if measure else Row(choice)
-        save_weights(file, network, bench.card_of(choice.widths, row.top1))
+        save_weights(file, network, bench.card_of(choice.widths, row.score))
         rows.append(replace(row, file=str(file)))
     return rows

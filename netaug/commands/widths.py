@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netaug.commands.evaluation import check_classes, check_confirmed
 from netaug.errors import ConfigError
+from netaug.scores import score_name
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -45,14 +46,14 @@ class Row:
 
     Args:
         choice: The network.
-        top1: In percent; None when not measured.
+        score: What results are reported in, in percent; None when not measured.
         loss: In nats; None when not measured.
         mean_per_class: In percent; None when not measured or not customary.
         file: Where it was written; empty if nowhere.
     """
 
     choice: Choice
-    top1: float | None = None
+    score: float | None = None
     loss: float | None = None
     mean_per_class: float | None = None
     file: str = ""
@@ -147,7 +148,8 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     import torch
 
     from netaug.data import Normalizer, build_data
-    from netaug.tasks import ClassificationTask
+    from netaug.data.detection.objects import check_judged
+    from netaug.tasks.choose import choose_task
     from netaug.train.device import choose_device, set_up
     from netaug.train.reopen import WidthBench, open_supernet
     from netaug.train.runlog import read_config
@@ -157,19 +159,22 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     config = read_config(run, tuple(given))
     device, last = choose_device(config.train.device), config.train.channels_last
     set_up(device, config.train.threads)
-    data = build_data(config.data, seed=config.train.seed, pin_memory=device.type == "cuda")
+    detect = replace(config.detect, anchor_sizes=tuple(side for pair in card.anchors for side in pair))
+    pin_memory = device.type == "cuda"
+    data = build_data(config.data, seed=config.train.seed, pin_memory=pin_memory, detect=detect)
     check_classes(card, data.info)
+    check_judged(data)
     supernet.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
     normalizer = Normalizer(card.mean, card.std, device, last)
     batches = min(len(data.train), -(-images // config.data.batch_size))
-    task = ClassificationTask.of(config.train.label_smoothing, data.info)
+    task = choose_task(config, data)
     return WidthBench(supernet, card, data, normalizer, task, batches * config.data.batch_size)
 
 
 def measured(bench: WidthBench, choice: Choice, network: nn.Module) -> Row:
     """The line of a network with what the evaluation images say."""
     found = bench.measure(network)
-    return Row(choice, found["top1"], found["loss"], mean_per_class=found.get("mean_per_class"))
+    return Row(choice, found[bench.task.score], found["loss"], mean_per_class=found.get("mean_per_class"))
 
 
 def describe(bench: WidthBench) -> str:
@@ -189,7 +194,7 @@ def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("network")
     columns = ["channels", "parameters", "MACs", "x base"]
-    columns += ["top-1 %", "loss"] if rows[0].top1 is not None else []
+    columns += [f"{score_name(bench.task.score)} %", "loss"] if rows[0].score is not None else []
     columns += ["mean per class %"] if rows[0].mean_per_class is not None else []
     for column in columns:
         table.add_column(column, justify="right")
@@ -199,8 +204,8 @@ def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
         macs, widths = supernet.macs(row.choice.widths), row.choice.widths
         cells = [row.choice.label, _growth(supernet, widths), f"{supernet.num_parameters(widths):,}"]
         cells += [f"{macs:,}", f"{macs / base:.2f}"]
-        if row.top1 is not None and row.loss is not None:
-            cells += [f"{row.top1:.2f}", f"{row.loss:.4f}"]
+        if row.score is not None and row.loss is not None:
+            cells += [f"{row.score:.2f}", f"{row.loss:.4f}"]
         if row.mean_per_class is not None:
             cells.append(f"{row.mean_per_class:.2f}")
         table.add_row(*cells, *([row.file] if row.file else []))

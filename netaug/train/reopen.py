@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 import netaug
 from netaug.data import Data, Normalizer
-from netaug.data.batch import ClassificationBatch
+from netaug.data.batch import Batch
 from netaug.elastic import Supernet, augment
 from netaug.elastic.recalibrate import has_statistics, recalibrate
 from netaug.errors import CheckpointError, RunFolderError
 from netaug.evaluate import evaluate
-from netaug.tasks import ClassificationTask
+from netaug.tasks.base import Task
 from netaug.train.card import ModelCard, fill, load_weights
 from netaug.train.checkpoints import Checkpoints
 from netaug.train.resized import size_changes
@@ -97,7 +97,7 @@ class WidthBench:
     card: ModelCard
     data: Data
     normalizer: Normalizer
-    task: ClassificationTask
+    task: Task[Any, Any]
     images: int
 
     def network(self, widths: Mapping[str, int]) -> nn.Module:
@@ -111,10 +111,16 @@ class WidthBench:
         """The task's metrics on the evaluation images."""
         return evaluate(network, self.data.val, self.normalizer, self.task)
 
-    def card_of(self, widths: Mapping[str, int], top1: float | None) -> ModelCard:
-        """What describes the network of these widths in a weights file."""
-        split = self.data.info.val_split
-        card = replace(self.card, top1=top1, val_split=split, netaug_version=netaug.__version__)
+    def card_of(self, widths: Mapping[str, int], score: float | None) -> ModelCard:
+        """What describes the network of these widths in a weights file; ``score`` is in percent, if measured."""
+        detects, name = self.card.detects, self.task.score
+        card = replace(
+            self.card,
+            top1=None if detects else score,
+            scores={name: score} if detects and score is not None else {},
+            val_split=self.data.info.val_split,
+            netaug_version=netaug.__version__,
+        )
         with self.supernet.at(widths):
             actual = self.supernet.widths
         if all(channels == self.supernet.groups[name].base for name, channels in actual.items()):
@@ -127,5 +133,5 @@ class WidthBench:
         """Whether the network has statistics to estimate."""
         return has_statistics(self.supernet.base)
 
-    def _inputs(self, batch: ClassificationBatch) -> Tensor:
+    def _inputs(self, batch: Batch) -> Tensor:
         return self.normalizer(batch.images_NCHW)
