@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import netaug
 from netaug.errors import ConfigError, NetaugError, UntrustedNetworkError
 from netaug.escaping import EscapingFormatter, say
+from netaug.launcher import ends_with_launcher
+from netaug.limits import explain_limit
 from netaug.processes import SAFE_PATH, place
 from netaug.recipes import nearest
 
 EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_PIPE = 141
+"""What a shell shows of a tool whose reader went away, as with `| head`: 128 + SIGPIPE."""
 
 COMMANDS = {
     "train": "train a network with or without NetAug, into a run folder",
@@ -60,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `netaug`; those of the process by default.
 
     Returns:
-        Exit code: 0 done, 2 a mistake of the user's, full memory or a dead loader (message on stderr), 130 Ctrl-C;
-            a training that was asked to stop: 128 + the signal's number.
+        Exit code: 0 done, 2 a mistake of the user's, a limit of the system or a dead loader (message on stderr), 130
+            Ctrl-C, 141 where the reader of the output went away; a training that was asked to stop: 128 + the
+            signal's number.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.update(SAFE_PATH)  # of processes that torch and multiprocessing start
@@ -71,20 +78,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
     try:
-        return _dispatch(words)
+        return _flushed(_dispatch(words))
     except NetaugError as error:
         if isinstance(error, UntrustedNetworkError):
             error = error.with_command(["netaug", *words])
         if first if error.loud is None else error.loud:
-            say(error.report(), file=sys.stderr)
+            _say_error(error.report())
         return EXIT_MISTAKE
     except KeyboardInterrupt as stop:
         if getattr(stop, "loud", True):
-            say(str(stop) or "stopped", file=sys.stderr)
+            _say_error(str(stop) or "stopped")
         return int(getattr(stop, "exit_code", EXIT_INTERRUPTED))
-    except BrokenPipeError:  # the reader of our output went away, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+    except BrokenPipeError:
+        _drop(sys.stdout)
+        return EXIT_PIPE
+    except (OSError, MemoryError, RuntimeError, ImportError, SystemError) as error:
+        limit = explain_limit(error)
+        if limit is None:
+            raise
+        _drop(sys.stdout)
+        _say_error(limit.report())
+        return EXIT_MISTAKE
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all output is written: at the end of Python it would be too late for a message."""
+    if sys.stdout is not None:  # closed by the shell's >&-
+        sys.stdout.flush()
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:  # progress and warnings alone are lost
+        _drop(sys.stderr)
+    return code
+
+
+def _say_error(text: str) -> None:
+    """Print on stderr; where that cannot be written either, the exit code is all there is."""
+    try:
+        say(text, file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    """Drop what is not written yet to a stream that takes no more, as Python would try again at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_first_here() -> bool:
@@ -118,9 +158,12 @@ def _dispatch(words: list[str]) -> int:
             allowed=f"several processes for: {', '.join(_SHARED)}",
             fix="start it without torchrun or srun",
         )
-    command = importlib.import_module(f"netaug.commands.{words[0].replace('-', '_')}")
+    watch = ends_with_launcher() if words[0] in _SHARED else contextlib.nullcontext()
     try:
-        command.run(words[1:])
+        with watch:  # from before torch is imported, which takes seconds
+            importlib.import_module(f"netaug.commands.{words[0].replace('-', '_')}").run(words[1:])
     except SystemExit as leave:  # --help of a command
+        if isinstance(leave.__context__, BrokenPipeError):  # rich's answer to one
+            raise leave.__context__ from None
         return int(leave.code or 0)
     return EXIT_OK

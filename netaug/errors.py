@@ -89,6 +89,10 @@ class TrainingError(NetaugError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class ResourceError(NetaugError):
+    """The operating system refuses what a command needs: memory, processes, open files, or space for its output."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, for messages; empty if it has none."""
     return next(iter(str(error).strip().splitlines()), "")

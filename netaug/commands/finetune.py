@@ -8,7 +8,7 @@ from pathlib import Path
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.train import add_run_folder, train_and_report
 from netaug.escaping import say
-from netaug.processes import place
+from netaug.processes import failures_announced, place
 from netaug.recipes.settings import GROUPS, add_settings
 
 _EXAMPLE = """
@@ -37,13 +37,14 @@ def run(words: list[str]) -> None:
     add_run_folder(parser, "runs/finetune-DATA-MODEL-ARM-seedN, or RECIPE's name")
     add_trust(parser)
     add_settings(parser)
-    arguments, given = parse(parser, words, tuple(GROUPS))
+    with failures_announced():
+        arguments, given = parse(parser, words, tuple(GROUPS))
 
-    from netaug.train.finetune import finetune_config
-    from netaug.train.runlog import default_folder
+        from netaug.train.finetune import finetune_config
+        from netaug.train.runlog import default_folder
 
-    trusted = trusted_names(arguments, given)
-    name, config = finetune_config(arguments["from"], arguments.recipe, given, trusted)
+        trusted = trusted_names(arguments, given)
+        name, config = finetune_config(arguments["from"], arguments.recipe, given, trusted)
     if arguments.recipe is None and not name.startswith("finetune-") and place().rank == 0:
         say(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
     out = Path(arguments.out) if arguments.out else default_folder(name, config)

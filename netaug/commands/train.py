@@ -11,7 +11,7 @@ from netaug.commands.arguments import add_trust, new_parser, parse, trusted_name
 from netaug.commands.evaluation import shown_mean
 from netaug.config import RunConfig
 from netaug.escaping import say
-from netaug.processes import place
+from netaug.processes import failures_announced, place
 from netaug.recipes import find_recipe
 from netaug.recipes.loader import load_config
 from netaug.recipes.settings import GROUPS, add_settings
@@ -36,9 +36,10 @@ def run(words: list[str]) -> None:
     add_run_folder(parser, "runs/RECIPE-ARM-seedN")
     add_trust(parser)
     add_settings(parser)
-    arguments, given = parse(parser, words, tuple(GROUPS))
-    name, _ = find_recipe(arguments.recipe)
-    config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
+    with failures_announced():
+        arguments, given = parse(parser, words, tuple(GROUPS))
+        name, _ = find_recipe(arguments.recipe)
+        config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
 
     from netaug.train.runlog import default_folder
 

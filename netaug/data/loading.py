@@ -15,7 +15,7 @@ from netaug.data.dataset import BatchDataset, Steps
 from netaug.data.registry import Split
 from netaug.data.sampler import WHOLE, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.workers import end_with_this_process, start_worker, without_torchs_word_on_many
+from netaug.data.workers import all_or_none, end_with_this_process, start_worker, without_torchs_word_on_many
 from netaug.errors import DataError
 
 _log = logging.getLogger("netaug")
@@ -181,7 +181,7 @@ class Batches(Generic[Made]):
 
     def __iter__(self) -> Iterator[Made]:
         before = len(self._skipped)
-        with without_torchs_word_on_many():
+        with without_torchs_word_on_many(), all_or_none():
             iterator = iter(self._loader)
         end_with_this_process(iterator)
         for loaded in iterator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing
 import signal
 import warnings
 import weakref
@@ -44,6 +45,21 @@ def start_worker(_: int) -> None:
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """End the workers that were started inside a ``with`` block if it fails, such as at a limit on open files.
+
+    Nobody tells them to end otherwise: see :func:`end_with_this_process`.
+    """
+    before = set(multiprocessing.active_children())
+    try:
+        yield
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.kill()
+        raise
 
 
 def end_with_this_process(iterator: Any) -> None:

@@ -90,6 +90,12 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def flat_mapping(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as plain values by ``group.key``."""
+    groups = to_mapping(config).items()
+    return {f"{group}.{name}": value for group, members in groups for name, value in members.items()}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(member) for name, member in value.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -68,7 +70,8 @@ class TrainingConsole:
 
     def say(self, text: str) -> None:
         """One line of plain text."""
-        self._console.print(line(text), markup=False, soft_wrap=True)
+        with _lossy():
+            self._console.print(line(text), markup=False, soft_wrap=True)
 
     def step(self, epoch: int, done: int, tally: Tally) -> None:
         """A step is done; redraws the bar a few times a second, because reading metrics waits for the device."""
@@ -104,6 +107,17 @@ class TrainingConsole:
         passed = time.perf_counter() - self._start
         rate = passed / max(epochs_done - self._before, 1 / self._steps)
         return duration(rate * (self._epochs - epochs_done))
+
+
+@contextmanager
+def _lossy() -> Iterator[None]:
+    """Lose what stderr does not take, such as on a full disk; a training goes on, its run folder has all of it."""
+    try:
+        yield
+    except BrokenPipeError:  # the reader is gone, which ends every tool
+        raise
+    except OSError:
+        return
 
 
 def _shown(value: float | None, name: str, form: str) -> str:

@@ -1,14 +1,15 @@
-"""The processes that train one network together: how they meet, agree and part."""
+"""The processes that train one network together: what they tell each other, and how they agree."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,8 +17,7 @@ from torch import Tensor
 
 from netaug.data.sampler import Share
 from netaug.errors import ConfigError, NetaugError, TrainingError, first_line
-from netaug.processes import Place, place
-from netaug.train.meeting import meet
+from netaug.train.differences import Facts, differences, listed
 
 Result = TypeVar("Result")
 
@@ -128,8 +128,16 @@ class World:
             raise  # there is nobody to agree with
         except NetaugError as error:
             self.agree(error)
+        except Exception as error:  # ours to mend, and shown with its traceback; the others only end
+            self._tell_unexpected(error)
+            raise
         else:
             self.agree(None)
+
+    def _tell_unexpected(self, error: Exception) -> None:
+        where = f"rank {self.rank} failed with an error that netaug does not know."
+        with suppress(NetaugError):
+            self.agree(TrainingError(where, got=f"{type(error).__name__}: {first_line(error)}"))
 
     def agree(self, error: NetaugError | None) -> None:
         """Tell the others whether this process failed, and raise if one did; all have to call it.
@@ -141,15 +149,42 @@ class World:
             if error is not None:
                 raise error
             return
-        outcomes: list[NetaugError | None] = [None] * self.size
-        with _peers():
-            dist.all_gather_object(outcomes, error)
+        outcomes = self._gather_objects(error)
         failed = [(rank, outcome) for rank, outcome in enumerate(outcomes) if outcome is not None]
         if failed:
             rank, found = failed[0]
             raised = error if error is not None and rank == self.rank else found
             raised.loud = self.first
             raise raised
+
+    def check_alike(self, facts: Facts, error: Callable[[str], NetaugError]) -> None:
+        """Compare facts that must be alike on all processes; all have to call it.
+
+        Args:
+            facts: What is compared, by the name that the message calls it.
+            error: Makes the error from the text that lists the differences.
+
+        Raises:
+            NetaugError: They are not alike; raised and shown on every process.
+        """
+        if self.size == 1:
+            return
+        content = json.dumps(facts, default=str)
+        digest = torch.frombuffer(bytearray(hashlib.sha256(content.encode()).digest()), dtype=torch.uint8)
+        digests = self.gather(self._on_device(digest))
+        if bool((digests == digests[0]).all()):
+            return
+        found = differences(dict(enumerate(map(json.loads, self._gather_objects(content)))))
+        raised = error(listed(found))
+        raised.loud = True
+        raise raised
+
+    def _gather_objects(self, value: Result) -> list[Result]:
+        """Every process's value, in the order of ranks."""
+        values: list[Any] = [None] * self.size
+        with _peers():
+            dist.all_gather_object(values, value)
+        return values
 
     def first_does(self, first: bool, work: Callable[[], Result]) -> Result:
         """Do something on all processes, if ``first`` on one first, then on one a machine, then on the rest.
@@ -170,51 +205,9 @@ class World:
         return tensor.cuda() if dist.get_backend() == "nccl" else tensor
 
 
-@contextmanager
-def joined(device: str, timeout_minutes: float) -> Iterator[World]:
-    """The world of this process inside a ``with`` block: other processes met at its start, let go at its end.
-
-    Args:
-        device: The setting ``train.device``. NCCL connects CUDA devices, Gloo the rest.
-        timeout_minutes: How long others are waited for, at the start and at every step.
-
-    Raises:
-        TrainingError: Not all processes come, or the meeting point cannot be reached.
-        ConfigError: The launcher's variables make no sense.
-    """
-    here = place()
-    world = World(here.rank, here.size, here.local_rank)
-    if here.size == 1:
-        yield world
-        return
-    cuda = uses_cuda(device)
-    if cuda:  # where NCCL puts what is not said to be on a device
-        torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
-    _meet(here, "nccl" if cuda else "gloo", timeout_minutes)
-    try:
-        yield world
-    finally:
-        dist.destroy_process_group()
-
-
 def uses_cuda(name: str) -> bool:
     """Whether the setting ``train.device`` means CUDA on this machine."""
     return torch.cuda.is_available() and name.startswith(("auto", "cuda"))
-
-
-def _meet(here: Place, backend: str, timeout_minutes: float) -> None:
-    try:
-        meet(here, backend, timedelta(minutes=timeout_minutes))
-    except (RuntimeError, ValueError) as error:  # torch's errors of networks and stores are RuntimeErrors
-        missed = TrainingError(
-            f"rank {here.rank} did not meet the other {here.size - 1} processes of the training.",
-            got=first_line(error),
-            allowed=f"all of them within {timeout_minutes:g} minutes (train.timeout_minutes)",
-            fix="check that every process was started, with the same MASTER_ADDR and MASTER_PORT (torchrun: "
-            "--rdzv-endpoint), and that no firewall is between the machines",
-        )
-        missed.loud = True
-        raise missed from error
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from netaug.config import TrainConfig
-from netaug.errors import TrainingError, first_line
+from netaug.errors import NetaugError, TrainingError, first_line
+from netaug.limits import explain_limit
 
 _NO_MEMORY = re.compile(r"DefaultCPUAllocator|not enough memory|out of memory", re.IGNORECASE)
 _LOADER = re.compile(r"DataLoader worker|insufficient shared memory")
@@ -42,11 +43,13 @@ def explained(config: TrainConfig, batch_size: int | None = None) -> Iterator[No
         raise known from error
 
 
-def explain(error: Exception, config: TrainConfig, batch_size: int | None) -> TrainingError | None:
+def explain(error: Exception, config: TrainConfig, batch_size: int | None) -> NetaugError | None:
     """The message for a failure; None if it is not one of the known ones."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or _NO_MEMORY.search(text):
         return _out_of_memory(text, config, batch_size)
+    if (limit := explain_limit(error)) is not None:
+        return limit
     if _LOADER.search(text) or (isinstance(error, EOFError | OSError) and _talks_to_a_process(error)):
         return _loader_died(text or type(error).__name__)
     if (operation := _NONDETERMINISTIC.search(text)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from netaug.config import RunConfig
@@ -15,7 +15,7 @@ from netaug.data.jpeg import decoder
 from netaug.data.listing_digest import VERSION as LISTING_VERSION
 from netaug.data.listing_digest import DataListing, differing_parts
 from netaug.errors import RunFolderError
-from netaug.recipes.loader import to_mapping
+from netaug.recipes.loader import flat_mapping
 from netaug.train.runlog import RunFolder, read_config
 
 _log = logging.getLogger("netaug")
@@ -32,7 +32,7 @@ EXTENDABLE = "train.epochs"
 
 def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Settings that differ and would change what is learned, each with both values."""
-    first, second = dict(_flat(to_mapping(before))), dict(_flat(to_mapping(now)))
+    first, second = flat_mapping(before), flat_mapping(now)
     return {
         name: (first.get(name), second.get(name))
         for name in sorted({*first, *second} - set(FREE))
@@ -144,11 +144,3 @@ def _check_same_listing(before: Any, listing: DataListing) -> None:
             allowed="the same names, labels and contents; the whole dataset may be moved",
             fix="restore the images; or train on the present ones in another folder: --out FOLDER",
         )
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping) and not prefix:
-            yield from _flat(value, f"{key}.")
-        else:
-            yield prefix + key, value

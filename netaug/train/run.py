@@ -15,6 +15,7 @@ from netaug.data.detection.objects import check_judged, check_taught
 from netaug.data.single_class import check_classes
 from netaug.distill.teaching import Teaching, open_teaching
 from netaug.errors import CheckpointError, TrainingError, first_line
+from netaug.launcher import ends_with_launcher
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
@@ -22,9 +23,10 @@ from netaug.tasks.choose import choose_task
 from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, example_input
 from netaug.train.compiling import check_compiler, compile_base
+from netaug.train.consistency import check_data_alike, check_network_alike, check_teacher_alike, report_of
 from netaug.train.console import TrainingConsole
 from netaug.train.device import choose_device, set_up
-from netaug.train.distributed import World, check_divides, joined
+from netaug.train.distributed import World, check_divides
 from netaug.train.exchange import Notes
 from netaug.train.explain import explained
 from netaug.train.fitting import check_trains
@@ -35,6 +37,7 @@ from netaug.train.loop import Trainer
 from netaug.train.network import Network
 from netaug.train.optim import check_optimizer
 from netaug.train.pieces import Preparation
+from netaug.train.process_group import joined
 from netaug.train.records import EpochRecord
 from netaug.train.resume import check_same_data, check_same_run, data_record, notice_decoder
 from netaug.train.runlog import RunFolder, refuse_existing
@@ -75,7 +78,8 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collec
             one process is one of all.
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
-    with joined(config.train.device, config.train.timeout_minutes) as world:
+    report = partial(report_of, config, resume)
+    with ends_with_launcher(), joined(config.train.device, config.train.timeout_minutes, report) as world:
         return _train(config, RunFolder(out), resume, world, trusted)
 
 
@@ -107,7 +111,10 @@ def _train(
         network = build_network(model, config, data.info)
         placed = put_regularizers(network.base, example, config.regularize)
         normalizer = Normalizer(data.info.mean, data.info.std, device, config.train.channels_last)
+    check_data_alike(world, data)
+    check_network_alike(world, network, config.model.name, cost)
     teaching = open_teaching(config, data, normalizer, world, trusted)
+    check_teacher_alike(world, teaching.hash)
     with world.together():
         trainer = _trainer(network, data, config, normalizer, world, teaching)
         check_steps(network, trainer.total_steps)
@@ -170,7 +177,11 @@ def _begin(
             check_same_data(state["data"], data)
             _load(trainer, state, folder)
         elif world.size > 1:
-            trainer.network.load_state_dict(world.from_first(trainer.network.state_dict()))
+            state = world.from_first(
+                trainer.state_dict()
+            )  # averaged weights too: each rank evaluates with its own
+            if not world.first:
+                _load(trainer, state, folder)
     with world.together():
         if not world.first:
             return NoJournal(), []

@@ -1,0 +1,47 @@
+"""Facts that ranks should have alike, and texts that name those that are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Facts = dict[str, Any]
+_SHOWN = 6
+
+
+def differences(facts: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    """Return one text for each fact that is not alike on these ranks, with every value and its ranks.
+
+    Args:
+        facts: By rank; values as JSON has them.
+    """
+    names = dict.fromkeys(name for one in facts.values() for name in one)
+    found = []
+    for name in names:
+        by_value: dict[str, list[int]] = {}
+        for rank, one in sorted(facts.items()):
+            value = json.dumps(one[name], default=str) if name in one else "not known"
+            by_value.setdefault(value, []).append(rank)
+        if len(by_value) > 1:
+            shown = ", ".join(f"{value} on {_ranks(ranks)}" for value, ranks in by_value.items())
+            found.append(f"{name} {shown}")
+    return found
+
+
+def listed(found: Sequence[str]) -> str:
+    """Return the differences as one text of bounded length."""
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    """Ranks as people write them: ``rank 3``, ``ranks 0-2, 5``."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and rank == runs[-1][1] + 1:
+            runs[-1][1] = rank
+        else:
+            runs.append([rank, rank])
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
+    return f"rank{'s' * (len(ranks) > 1)} {', '.join(shown)}"
