@@ -1,0 +1,73 @@
+"""Limits of the operating system are messages."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+import pytest
+from torch.utils.data import DataLoader
+
+from netaug.data.workers import all_or_none, start_worker
+from netaug.errors import ResourceError
+from netaug.limits import explain_limit
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "may not open more files"),
+        (
+            RuntimeError("Too many open files. Communication with the workers is no longer possible."),
+            "open more files",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory ran out"),
+        (MemoryError(), "memory ran out"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "memory ran out"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "start more processes"),
+        (RuntimeError("can't start new thread"), "start more processes"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the output cannot be written"),
+        (OSError(errno.ENOSPC, "No space left on device", "a/b.csv"), "'a/b.csv' cannot be written"),
+    ],
+)
+def test_a_limit_is_named(error: Exception, said: str) -> None:
+    found = explain_limit(error)
+    assert isinstance(found, ResourceError)
+    assert said in str(found)
+
+
+def test_a_limit_behind_another_error_is_found() -> None:
+    error = RuntimeError("loading failed")
+    error.__cause__ = MemoryError()
+    assert "memory ran out" in str(explain_limit(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("shapes differ"), OSError(errno.EACCES, "Permission denied"), ImportError("no module x")],
+)
+def test_other_errors_are_not_limits(error: Exception) -> None:
+    assert explain_limit(error) is None
+
+
+def test_loaders_that_cannot_all_be_started_leave_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would wait for work for ever, and the process for them at its end."""
+    forks, fork = iter(range(9)), os.fork
+    started: list[int] = []
+
+    def limited() -> int:
+        if next(forks) == 2:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        child = fork()
+        started.append(child)
+        return child
+
+    monkeypatch.setattr(os, "fork", limited)
+    loader = DataLoader([1, 2, 3], batch_size=None, num_workers=4, worker_init_fn=start_worker)  # type: ignore[arg-type]
+    with pytest.raises(BlockingIOError), all_or_none():
+        iter(loader)
+    assert len(started) == 2
+    for child in started:
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
