@@ -6,6 +6,7 @@ import atexit
 import logging
 import multiprocessing
 import signal
+import traceback
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from netaug.data.parallel import default_jobs
 
@@ -56,9 +58,15 @@ def all_or_none() -> Iterator[None]:
     before = set(multiprocessing.active_children())
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         for worker in set(multiprocessing.active_children()) - before:
             worker.kill()
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            iterator = frame.f_locals.get("self")
+            if isinstance(iterator, _MultiProcessingDataLoaderIter):
+                iterator._shutdown = (
+                    True  # else its __del__ fails, as it expects what is made after the workers
+                )
         raise
 
 

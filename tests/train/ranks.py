@@ -42,6 +42,7 @@ class Job:
         size: Number of processes.
         words: After `netaug`.
         ranks: Ranks to start; None starts all.
+        own_words: Further words of each rank.
         event: What happens to ``culprit`` at ``step``: ``signal``, ``kill``, ``nan`` or ``broken image``.
         culprit: A rank.
         step: A step, 0-based.
@@ -52,6 +53,7 @@ class Job:
     size: int
     words: tuple[str, ...]
     ranks: tuple[int, ...] | None = None
+    own_words: tuple[tuple[str, ...], ...] = ()
     event: str = ""
     culprit: int = 0
     step: int = -1
@@ -148,7 +150,7 @@ def _rank(job: Job, rank: int, port: int) -> int:
     os.dup2(output, 1)
     os.dup2(output, 2)
     watch = Watch(job, rank)
-    code = main(job.words)
+    code = main([*job.words, *(job.own_words[rank] if job.own_words else ())])
     torch.save(watch.seen, Path(job.folder) / f"rank{rank}.pt")
     return code
 
