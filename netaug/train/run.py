@@ -99,6 +99,7 @@ def _train(
     data = world.first_does(
         config.data.download, lambda: load(config.data, regularize=config.regularize, detect=config.detect)
     )
+    check_data_alike(world, data)
     with world.together():
         check_taught(data)
         check_judged(data)
@@ -111,7 +112,6 @@ def _train(
         network = build_network(model, config, data.info)
         placed = put_regularizers(network.base, example, config.regularize)
         normalizer = Normalizer(data.info.mean, data.info.std, device, config.train.channels_last)
-    check_data_alike(world, data)
     check_network_alike(world, network, config.model.name, cost)
     teaching = open_teaching(config, data, normalizer, world, trusted)
     check_teacher_alike(world, teaching.hash)

@@ -37,7 +37,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     start_time = time.monotonic()
     images = ("--data.name=folder", "--data.batch_size=8", "--data.limit=null", "--data.augment=none")
-    images += ("--model.name=mobilenetv2-tiny", "--model.options={}")
     found.do(
         start("settings", (), ("--train.lr=0.02", "--train.epochs=3")),
         start("three", (), (), ("--data.batch_size=64",)),
