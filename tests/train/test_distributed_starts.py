@@ -69,7 +69,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         ("three", ["data.batch_size 32 on rank", "64 on rank 2"]),
         ("download", ["data.download false on rank 0, true on rank 1"]),
         ("resume", ["--resume false on rank 0, true on rank 1"]),
-        ("data", ["DataError", "do not read the same data", "labels of training images"]),
+        ("data", ["DataError", "do not read the same data", "names of training images"]),
     ],
 )
 def test_what_differs_is_named_on_every_rank(runs: Runs, name: str, said: list[str]) -> None:
