@@ -1,13 +1,14 @@
 # make demo   train a tiny network with and without NetAug on embedded data, and compare (a few minutes)
 # make test   everything that must hold: lint, types and tests
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
+# make property-test   the promises of a supernet on 300 random networks each (about ten minutes)
 # make coverage   check every small classifier of timm and torchvision, and write docs/coverage.md (about an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests page-test kill-test bench bench-input recipes coverage clean
+.PHONY: demo test check format lint types tests page-test property-test kill-test bench bench-input recipes coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -39,6 +40,9 @@ tests: $(STAMP)
 page-test: $(STAMP)
 	tests/report/install-chromium
 	$(BIN)/python -m pytest -q -rs tests/report/test_browser.py
+
+property-test: $(STAMP)
+	NETAUG_EXAMPLES=300 $(BIN)/python -m pytest -q tests/elastic/test_properties.py
 
 # 60 kills of all commands that write, at drawn changes of their files, then 30 of a training at any time;
 # with NETAUG_KILLS=all in place of 60 each command is killed at every change that it makes (half an hour)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,6 @@ from netaug.recipes import nearest
 from netaug.recipes.loader import given_settings, pairs
 from netaug.recipes.provenance import names_given
 from netaug.recipes.settings import nearest_settings, open_setting, settings, unknown_key
-
-_log = logging.getLogger("netaug")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -61,7 +58,7 @@ def parse(
         ConfigError: An option is unknown or not one of this command's, or a value is wrong.
     """
     own, given = _separate(words)
-    _warn_of_repeated([*own, *given], parser)
+    _refuse_twice([*own, *given], parser)
     for key in (word[2:].split("=", 1)[0] for word in given):
         _check_setting(key, allowed, parser.prog)
     options = [name for action in parser._actions for name in action.option_strings]
@@ -130,17 +127,21 @@ def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, given
 
 
-def _warn_of_repeated(words: Sequence[str], parser: ArgumentParser) -> None:
-    """Say which option is given twice with different values: the last one counts, as on other command lines."""
+def _refuse_twice(words: Sequence[str], parser: ArgumentParser) -> None:
+    """Refuse an option that is given twice: one of its values would be dropped without a word."""
     options = {name for action in parser._actions for name in action.option_strings}
     seen: dict[str, str] = {}
     for word in words:
-        name, _, value = word.partition("=")
+        name = word.split("=", 1)[0]
         if not (name in options or (name.startswith("--") and "." in name)):
             continue
-        if seen.get(name, value) != value:
-            _log.warning("%s is given twice, as %s and as %s; the last one counts.", name, seen[name], value)
-        seen[name] = value
+        if name in seen:
+            raise ConfigError(
+                f"{name} is given twice.",
+                got=f"{seen[name]} and {word}" if "=" in word else name,
+                fix="leave one of them out",
+            )
+        seen[name] = word
 
 
 def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:

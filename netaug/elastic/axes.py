@@ -119,10 +119,15 @@ def added_key(name: str, dim: int) -> str:
     return f"{name.replace('.', '/')}[{dim}]"
 
 
-def added_values(base: Tensor, axes: Axes, dim: int, seed: int) -> Tensor:
-    """First values of what is added: uniform, with the mean and standard deviation of the base tensor's own."""
+def added_values(base: Tensor, axes: Axes, dim: int, seed: int | None) -> Tensor:
+    """First values of what is added: uniform, with the mean and standard deviation of the base tensor's own.
+
+    Without a seed they are zero.
+    """
     if base.is_meta:
         return base.new_empty(added_shape(base.shape, axes, dim))
+    if seed is None:
+        return base.new_zeros(added_shape(base.shape, axes, dim))
     values = base.detach().double()
     mean, spread = float(values.mean()), float(values.std(correction=0)) * 3**0.5
     drawn = torch.empty(added_shape(base.shape, axes, dim))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from netaug.elastic.copying import copied
+from netaug.elastic.neutral import kept_generators
 from netaug.elastic.plan import Plan
 from netaug.elastic.planner import Follower, Planner
+from netaug.elastic.proof import Proof
 from netaug.elastic.rehearsal import Outcome, Rehearsal
 from netaug.elastic.resolution import with_small_layers
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
+from netaug.elastic.usable import check_usable
 from netaug.errors import ConfigError, UnsupportedModelError
 
 
@@ -54,22 +58,25 @@ def plan_supernet(
     """The same as :func:`augment`, also if nothing widens: its groups then say why."""
     config = config or AugmentConfig()
     example = example_input if isinstance(example_input, tuple) else (example_input,)
-    plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config))
-    if config.resolution < 1.0:
-        plan = with_small_layers(plan, model, example, config)
+    check_usable(model, example)
+    with kept_generators():
+        proof = Proof(model, example, config)  # first, as it knows better why a network cannot be recorded
+        plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config), proof)
+        if config.resolution < 1.0:
+            plan = with_small_layers(plan, model, example, config)
     supernet = Supernet(copied(model), plan, config)
     supernet.training = model.training
     return supernet
 
 
-def _proven_plan(planner: Planner, rehearsal: Rehearsal) -> Plan:
-    """A plan whose widest network runs: attributes follow the widths if that gets it further, else groups freeze."""
+def _proven_plan(planner: Planner, rehearsal: Rehearsal, proof: Proof) -> Plan:
+    """A plan that holds: attributes follow the widths if that gets a failing network further, else groups freeze."""
     frozen: dict[str, str] = {}
     followed: tuple[Follower, ...] = ()
     in_vain: set[str] = set()
     while True:
         plan = planner.plan(frozen, followed)
-        outcome = rehearsal.run(plan, plan.widest)
+        trial, outcome = _first_failure(plan, rehearsal, proof)
         if outcome.error is None:
             return plan
         if not plan.widest:
@@ -79,27 +86,48 @@ def _proven_plan(planner: Planner, rehearsal: Rehearsal) -> Plan:
         place = re.sub(r"\d+", "*", outcome.module)  # blocks of one kind fail for one reason
         more = None
         if place not in in_vain:
-            more = _followed_further(planner, rehearsal, frozen, followed, outcome)
+            more = _followed_further(planner, trial, frozen, followed, outcome)
         if more is None:
             in_vain.add(place)
-            frozen.update(_broken_groups(planner, rehearsal, plan, outcome))
+            frozen.update(_broken_groups(planner, trial, plan, outcome))
         else:
             followed = more
 
 
+class _TrialRun(NamedTuple):
+    """One of the runs that a plan has to stand: of shapes alone or of values, at these widths."""
+
+    runner: Rehearsal | Proof
+    widths: Mapping[str, int]
+
+    def of(self, plan: Plan, widths: Mapping[str, int] | None = None) -> Outcome:
+        """Run a plan at these widths, or others; groups that the plan freezes are left out."""
+        given, free = self.widths if widths is None else widths, plan.base_widths
+        return self.runner.run(plan, {name: width for name, width in given.items() if name in free})
+
+
+def _first_failure(plan: Plan, rehearsal: Rehearsal, proof: Proof) -> tuple[_TrialRun, Outcome]:
+    """The first run that fails, or else the last one: shapes of the widest network, then values of several."""
+    trials = [_TrialRun(rehearsal, plan.widest), *(_TrialRun(proof, one) for one in proof.widths(plan))]
+    for trial in trials:
+        outcome = trial.of(plan)
+        if outcome.error is not None:
+            break
+    return trial, outcome
+
+
 def _followed_further(
     planner: Planner,
-    rehearsal: Rehearsal,
+    trial: _TrialRun,
     frozen: Mapping[str, str],
     followed: tuple[Follower, ...],
     before: Outcome,
 ) -> tuple[Follower, ...] | None:
-    """The attributes followed, and those further ones with which the widest network runs furthest, if any help."""
+    """The attributes followed, and those further ones with which the network runs furthest, if any help."""
     best, reached = None, before.operations
     for more in planner.followers():
         if not set(more) <= set(followed):
-            plan = planner.plan(frozen, (*followed, *more))
-            outcome = rehearsal.run(plan, plan.widest)
+            outcome = trial.of(planner.plan(frozen, (*followed, *more)))
             if outcome.error is None:
                 return (*followed, *more)
             if outcome.operations > reached:
@@ -107,20 +135,28 @@ def _followed_further(
     return best
 
 
-def _broken_groups(planner: Planner, rehearsal: Rehearsal, plan: Plan, outcome: Outcome) -> dict[str, str]:
+def _broken_groups(planner: Planner, trial: _TrialRun, plan: Plan, outcome: Outcome) -> dict[str, str]:
     """The groups near the failure with which the network fails also if nothing else widens, each with the error."""
-    base, most = plan.base_widths, plan.widest
-    near = [name for name in planner.groups_of(outcome.module) if most.get(name, 0) > base.get(name, 0)]
-    for suspects in (near, list(most)):
-        broken = {}
-        for name in suspects:
-            alone = rehearsal.run(plan, {**base, name: most[name]})
-            if alone.error is not None:
-                broken[name] = f"the network fails when it widens: {alone.error}"
+    base, wide = plan.base_widths, trial.widths
+    near = [name for name in planner.groups_of(outcome.module) if wide.get(name, 0) > base.get(name, 0)]
+    for suspects in (near, [name for name in wide if wide[name] > base[name]]):
+        alone = {name: trial.of(plan, {name: wide[name]}) for name in suspects}
+        broken = {name: found.reason for name, found in alone.items() if found.error is not None}
         if broken:
             return broken
-    reason = f"the network fails when everything widens: {outcome.error}"
-    return dict.fromkeys(near or most, reason)
+    if isinstance(trial.runner, Proof):
+        return dict.fromkeys(_fewest(trial, plan, near), outcome.reason)
+    return dict.fromkeys(near or wide, f"the network fails when everything widens: {outcome.error}")
+
+
+def _fewest(trial: _TrialRun, plan: Plan, near: list[str]) -> list[str]:
+    """Groups, of these if possible, with which alone the network still fails, and none of which can be left out."""
+    kept = dict(trial.widths)
+    for name in [*(name for name in trial.widths if name not in near), *near]:
+        fewer = {other: width for other, width in kept.items() if other != name}
+        if trial.of(plan, fewer).error is not None:
+            kept = fewer
+    return list(kept)
 
 
 def _refuse_if_nothing_widens(supernet: Supernet, model: nn.Module) -> None:

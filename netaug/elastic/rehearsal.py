@@ -27,12 +27,21 @@ class Outcome:
     Args:
         error: The first line of what went wrong; None if nothing did.
         module: The innermost module in which it went wrong.
-        operations: How many tensor operations were done.
+        operations: How many tensor operations, or calls of torch, were done.
+        moves: Whether it ran, but with base channels in other places.
     """
 
     error: str | None
     module: str
     operations: int
+    moves: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why a group with which it ends so keeps its width."""
+        if self.moves:
+            return f"base channels move when it widens: in '{self.module or 'forward'}' {self.error}"
+        return f"the network fails when it widens: {self.error}"
 
 
 class Rehearsal:
@@ -40,7 +49,7 @@ class Rehearsal:
 
     def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
         self._config = config
-        inputs = _of_two_or_more(example)
+        inputs = of_two_or_more(example)
         try:
             self._model = copied(model).to("meta").train()
             self._inputs = tuple(tensor.to("meta") for tensor in inputs)
@@ -66,7 +75,7 @@ class Rehearsal:
         supernet = Supernet(self._model, plan, self._config)
         supernet.use(widths)
         counter = _Counter()
-        with _module_stack(self._model) as stack, torch.no_grad(), torch.random.fork_rng():
+        with module_stack(self._model) as stack, torch.no_grad(), torch.random.fork_rng():
             try:
                 with counter:
                     shapes = _shapes(supernet(*self._inputs))
@@ -79,7 +88,7 @@ class Rehearsal:
         return Outcome(None, "", counter.operations)
 
 
-def _of_two_or_more(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def of_two_or_more(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The example, a single one twice: batch norms need two."""
     if any(tensor.dim() and len(tensor) > 1 for tensor in example):
         return example
@@ -100,7 +109,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def _module_stack(model: nn.Module) -> Iterator[list[str]]:
+def module_stack(model: nn.Module) -> Iterator[list[str]]:
     """The names of the modules whose forward is running; an error leaves them as they were when it was raised."""
     names = {id(module): name for name, module in model.named_modules()}
     stack: list[str] = []

@@ -31,6 +31,7 @@ from netaug.elastic.overlay import (
 )
 from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Group, Plan
+from netaug.elastic.recomputation import refused_recomputation
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.statistics import SharedStatistics
@@ -42,10 +43,9 @@ from netaug.seeding import key
 class Supernet(nn.Module):
     """A model with room to widen; made by :func:`netaug.augment`.
 
-    Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for
-    bit. Wider networks normalise with batch statistics, in training and evaluation mode alike, and never touch
-    the base network's running statistics, unless ``config.batch_norm`` is ``shared`` and it is a step's pass. All other
-    buffers they work on copies of, so what a module counts or averages by itself is that of base passes.
+    Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for bit. Wider
+    networks normalise with batch statistics, in training and evaluation mode alike, and work on copies of buffers:
+    running statistics (unless ``config.batch_norm`` is ``shared``) and what a module counts are those of base passes.
 
     Attributes:
         base: The caller's model (a copy); its parameters keep their names and shapes.
@@ -53,7 +53,7 @@ class Supernet(nn.Module):
         config: The settings given to :func:`netaug.augment`.
     """
 
-    def __init__(self, base: nn.Module, plan: Plan, config: AugmentConfig) -> None:
+    def __init__(self, base: nn.Module, plan: Plan, config: AugmentConfig, *, blank: bool = False) -> None:
         super().__init__()
         self.base = base
         self.config = config
@@ -65,7 +65,8 @@ class Supernet(nn.Module):
         for name, parameter in base.named_parameters():
             axes = plan.axes.get(name, {})
             for dim in added_dims(axes):
-                value = added_values(parameter, axes, dim, key(config.seed, "init", name, dim))
+                seed = None if blank else key(config.seed, "init", name, dim)
+                value = added_values(parameter, axes, dim, seed)
                 names.setdefault(name, {})[dim] = added_key(name, dim)
                 self.added[added_key(name, dim)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
         self._wide = wide_tensors(base, plan, self.added, names)
@@ -220,11 +221,15 @@ class Supernet(nn.Module):
 
     def _run_wide(self, *inputs: Tensor) -> Any:
         assert self._pieces is not None
-        with kept_state(self.base, self.plan.statistics), overlaid(self._settings(self._pieces)):
-            outputs = self.base(*inputs)
+        state = kept_state(self.base, self.plan.statistics)
+        with refused_recomputation(self.base), state, overlaid(self._settings(self._pieces)):
+            outputs = self._run_base(*inputs)
         if self._shared is not None:
             self._shared.write_back()
         return outputs
+
+    def _run_base(self, *inputs: Tensor) -> Any:
+        return self.base(*inputs)
 
     def wide_tensor(self, name: str) -> Tensor:
         """The value of a parameter at the present widths."""

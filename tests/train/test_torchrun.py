@@ -18,6 +18,7 @@ import pytest
 
 from netaug.train.checkpoints import Checkpoints
 from tests.train.hosts import two_hosts
+from tests.train.ranks import last_of_each
 from tests.train.test_distributed import WORDS, Runs
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def environment(interface: str = "lo") -> dict[str, str]:
 def torchrun(out: Path, *words: str, options: tuple[str, ...] = ()) -> list[str]:
     """The command; two processes by default."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *options]
-    return [*launcher, "-m", "netaug", *WORDS, "--out", str(out), *words]
+    return [*launcher, "-m", "netaug", *last_of_each(*WORDS, "--out", str(out), *words)]
 
 
 @contextmanager
