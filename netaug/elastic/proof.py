@@ -29,6 +29,7 @@ from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 from netaug.elastic.widths import free_widths
 from netaug.errors import ModelError, first_line
+from netaug.hooks import remove_training_hooks
 from netaug.seeding import generator
 
 SIDE = 64
@@ -150,7 +151,7 @@ class Proof:
     def _prepare(self, trial: _Trial) -> bool:
         """Make a copy and run it; False if it does not run so."""
         reads = Reads(self._model)
-        self._copy = reads.copy.train()
+        self._copy = _without_dropped_blocks(reads.copy.train())
         if trial.dtype is not None:
             self._copy.to(trial.dtype)
         if trial.drawn:
@@ -254,6 +255,15 @@ def _small(tensor: Tensor) -> Tensor:
 
 def _as_type(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.detach().to(dtype) if dtype is not None and tensor.is_floating_point() else tensor.detach()
+
+
+def _without_dropped_blocks(network: nn.Module) -> nn.Module:
+    """Switch off DropBlock, whose scale counts the channels, and hooks of ours that drop: they move no channel."""
+    remove_training_hooks(network)
+    for module in network.modules():
+        if type(module).__name__.startswith("DropBlock"):
+            module.eval()
+    return network
 
 
 @torch.no_grad()

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from timm.layers.drop import DropBlock2d as TimmDropBlock2d
 from torch import Tensor, nn
+from torchvision.ops import DropBlock2d
 
 from netaug import Supernet, augment
 from netaug.elastic.neutral import Neutral
@@ -117,7 +119,7 @@ def _statistics(x: Tensor) -> Tensor:
     return nn.functional.dropout(x.sigmoid(), 0.5) + x.amax(1, keepdim=True)
 
 
-@pytest.mark.parametrize("cut", [_noisy, _statistics])
+@pytest.mark.parametrize("cut", [_noisy, _statistics, DropBlock2d(0.3, 3), TimmDropBlock2d(0.3, 3)])
 def test_noise_and_statistics_over_channels_keep_their_width(cut: Callable[[Tensor], Tensor]) -> None:
     groups = augment(Cut(cut), tiny.images()).groups
     assert groups["enter"].most > groups["enter"].base
