@@ -59,7 +59,7 @@ bench-input: $(STAMP)
 
 # after a change of the tables in netaug/recipes/paper.py
 recipes: $(STAMP)
-	$(BIN)/python -m netaug.recipes.paper
+	$(BIN)/python -m netaug.config.recipes.paper
 
 coverage: $(STAMP)
 	$(BIN)/python -m benchmarks.coverage --jobs 2

@@ -24,16 +24,16 @@ import torch
 from torch import Tensor, nn
 
 from netaug import AugmentConfig, Supernet, augment, create_model
+from netaug.config.detect import DetectConfig
+from netaug.core.device import set_up
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.annotations import Annotations
 from netaug.detect.ap import voc_ap
 from netaug.detect.codec import decode
 from netaug.detect.loss import detection_loss
 from netaug.detect.nms import Rows, detections
-from netaug.detect.settings import DetectConfig
 from netaug.detect.targets import BoxTargets
 from netaug.profile import profile
-from netaug.train.device import set_up
 from netaug.train.optim import make_optimizer
 
 CLASSES = 20

@@ -30,9 +30,9 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from netaug import AugmentConfig, Supernet, augment, create_model
-from netaug.train.checkpoints import Checkpoints, read_checkpoint
-from netaug.train.distributed import World
-from netaug.train.exchange import Exchange, Notes
+from netaug.distributed.all_reduce import Exchange, Notes
+from netaug.distributed.world import World
+from netaug.runs.checkpoints import Checkpoints, read_checkpoint
 from netaug.train.optim import make_optimizer
 
 CASES = {

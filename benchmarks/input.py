@@ -30,18 +30,17 @@ from timm.data import create_dataset, create_loader
 from torchvision import transforms as v1
 
 from netaug.config import DataConfig
-from netaug.data import sources as sources  # registers every dataset
-from netaug.data.augment import ImagenetAugment
 from netaug.data.batch import Normalizer
 from netaug.data.dataset import Steps
-from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
-from netaug.data.image import SUFFIXES, decode_file
-from netaug.data.jpeg import decoder
+from netaug.data.decode.image import SUFFIXES, decode_file
+from netaug.data.decode.jpeg import decoder
 from netaug.data.loading import Loading, TrainLoader
-from netaug.data.packed.payload import Packing
-from netaug.data.packed.writer import Origin, pack
+from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.readers.packed.payload import Packing
+from netaug.data.readers.packed.writer import Origin, pack
 from netaug.data.registry import Source, Split, load_source
 from netaug.data.store import FileImages
+from netaug.data.transforms.augment import ImagenetAugment
 
 BATCH = 50
 PAPERS, DECODING = "paper's", "decoding"

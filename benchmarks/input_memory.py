@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from netaug.data.augment import ImagenetAugment
 from netaug.data.dataset import Steps
 from netaug.data.loading import Loading, TrainLoader
 from netaug.data.registry import Split
 from netaug.data.store import FileImages
+from netaug.data.transforms.augment import ImagenetAugment
 
 
 def pss_kib(process: int) -> int:

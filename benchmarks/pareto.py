@@ -63,8 +63,8 @@ CHEAP = ("baseline", "baseline-x2", "in-place-every-4", "in-place-late", "in-pla
 
 def train(out: Path, data: str, name: str, arm: str, lr: float, seed: int, held: float) -> dict[str, Any]:
     """The summary of one run, trained in this process if it is not there yet; of one that fails it is empty."""
-    from netaug.errors import NetaugError
-    from netaug.recipes.loader import load_config
+    from netaug.config.loading import load_config
+    from netaug.core.errors import NetaugError
     from netaug.train.run import train as train_run
 
     folder, epochs = out / name, ARMS[arm].times * EPOCHS

@@ -31,8 +31,8 @@ from torch.nn import functional as F
 
 import netaug
 from benchmarks.regime_nets import build_network
+from netaug.core.seeding import generator, seeded
 from netaug.profile import profile
-from netaug.seeding import generator, seeded
 
 HELD_OUT = 5000
 

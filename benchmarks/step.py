@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment, create_model
-from netaug.train.device import set_up
+from netaug.core.device import set_up
 from netaug.train.optim import make_optimizer
 
 CASES = {

@@ -15,16 +15,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from netaug.core.errors import NetaugError
 from netaug.elastic.settings import AugmentConfig
-from netaug.errors import NetaugError
 
 if TYPE_CHECKING:
+    from netaug.distill.losses import dist_loss, dkd_loss, kd_loss
     from netaug.elastic import Pass, Supernet, augment
     from netaug.elastic.family import family, widths_at_macs
     from netaug.elastic.recalibrate import recalibrate
     from netaug.elastic.rules import elastic_rule
     from netaug.models import create_model, list_models
-    from netaug.tasks.distill import dist_loss, dkd_loss, kd_loss
     from netaug.weights import load_weights
 
 __version__ = "0.1.0"
@@ -55,9 +55,9 @@ _PLACES = {
     "family": "netaug.elastic.family",
     "widths_at_macs": "netaug.elastic.family",
     "create_model": "netaug.models",
-    "kd_loss": "netaug.tasks.distill",
-    "dkd_loss": "netaug.tasks.distill",
-    "dist_loss": "netaug.tasks.distill",
+    "kd_loss": "netaug.distill.losses",
+    "dkd_loss": "netaug.distill.losses",
+    "dist_loss": "netaug.distill.losses",
     "list_models": "netaug.models",
     "load_weights": "netaug.weights",
 }

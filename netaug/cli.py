@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import netaug
-from netaug.errors import ConfigError, NetaugError, UntrustedNetworkError
-from netaug.escaping import EscapingFormatter, say
-from netaug.launcher import ends_with_launcher
-from netaug.limits import explain_limit
-from netaug.processes import SAFE_PATH, place
-from netaug.recipes import nearest
+from netaug.config.recipes import nearest
+from netaug.core.errors import ConfigError, NetaugError, UntrustedNetworkError
+from netaug.core.escaping import EscapingFormatter, say
+from netaug.core.limits import explain_limit
+from netaug.distributed.launch import SAFE_PATH, place
+from netaug.distributed.launcher_watch import ends_with_launcher
 
 EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 EXIT_PIPE = 141

@@ -21,8 +21,8 @@ import netaug
 from netaug.cli import COMMANDS, main
 from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import DataConfig, ModelConfig
+from netaug.core.errors import DataError
 from netaug.data import DataInfo, build_data
-from netaug.errors import DataError
 from netaug.tasks import ClassificationTask
 from netaug.train.build import make_card
 

@@ -9,8 +9,8 @@ import pytest
 
 from netaug import AugmentConfig
 from netaug.config import DistillConfig, NetAugConfig, RunConfig, TrainConfig
-from netaug.errors import ConfigError
-from netaug.recipes.settings import GROUPS, settings
+from netaug.config.settings import GROUPS, settings
+from netaug.core.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from netaug.cli import main
+from netaug.config.loading import load_config
+from netaug.config.recipes import recipe_names
 from netaug.data import Normalizer, build_data
-from netaug.recipes import recipe_names
-from netaug.recipes.loader import load_config
-from netaug.tasks.choose import choose_task
+from netaug.tasks.registry import choose_task
 from netaug.train.build import build_model, build_network
-from netaug.train.card import load_weights
-from netaug.train.loop import Trainer
+from netaug.train.trainer import Trainer
+from netaug.weights.metadata import load_weights
 from tests.data.detection.making import make_voc, small_voc
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(words: list[str], run: Path, tmp
     out = tmp_path / "resumed"
     common = [*words, "--train.eval_every=1", "--out", str(out)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("netaug.train.loop.Trainer._validate", _stop_in_the_second_epoch())
+        patch.setattr("netaug.train.trainer.Trainer._validate", _stop_in_the_second_epoch())
         assert main(["train", *common, "--train.epochs=3"]) == 130
     assert not (out / "summary.json").exists()
     assert main(["train", *common, "--train.epochs=3"]) == 0

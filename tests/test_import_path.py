@@ -11,7 +11,7 @@ import pytest
 
 from netaug.cli import main
 from netaug.compare.engine import TORCHRUN, TRAIN_COMMAND
-from netaug.processes import SAFE_PATH, alone
+from netaug.distributed.launch import SAFE_PATH, alone
 
 PATH = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 import torch
 
-from netaug.train.card import load_weights
-from netaug.train.checkpoints import read_checkpoint
+from netaug.runs.checkpoints import read_checkpoint
+from netaug.weights.metadata import load_weights
 from tests.data.detection.making import small_voc
 from tests.killer import Job, Killer
 

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from netaug.cli import main
-from netaug.seeding import generator, key, uniforms
+from netaug.core.seeding import generator, key, uniforms
 from tests.data.detection.making import small_voc
 
 RECORDED_FOR = ("2.14.1", "AVX512")

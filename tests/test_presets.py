@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from netaug.config import NetAugConfig, RunConfig
-from netaug.errors import ConfigError
-from netaug.recipes.loader import load_config, to_yaml
-from netaug.recipes.presets import PRESETS
-from netaug.recipes.settings import settings
+from netaug.config.loading import load_config, to_yaml
+from netaug.config.presets import PRESETS
+from netaug.config.settings import settings
+from netaug.core.errors import ConfigError
 
 
 def of(config: RunConfig, key: str) -> object:

@@ -10,8 +10,8 @@ import pytest
 
 from netaug.cli import COMMANDS, main
 from netaug.compare.planning import find_plan
-from netaug.recipes import recipe_names
-from netaug.recipes.loader import load_config
+from netaug.config.loading import load_config
+from netaug.config.recipes import recipe_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,14 +10,14 @@ import torch
 
 from netaug.cli import main
 from netaug.config import RunConfig
+from netaug.config.loading import load_config
+from netaug.config.recipes import recipe_names
 from netaug.data import Normalizer, build_data
 from netaug.models import create_model
-from netaug.recipes import recipe_names
-from netaug.recipes.loader import load_config
 from netaug.tasks import ClassificationTask
 from netaug.train.build import build_model, build_network, factory_options
 from netaug.train.finetune import finetune_config
-from netaug.train.loop import Trainer
+from netaug.train.trainer import Trainer
 from tests.data.layouts import LAYOUTS, accept_checksums
 
 OTHERS = ("transfer/", "detection/", "demo/bccd")  # below, and in test_detection_runs.py

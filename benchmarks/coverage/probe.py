@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from benchmarks.coverage.catalogue import Entry, build, image_shape, macs_by_module
 from benchmarks.coverage.causes import frozen_causes, widened_macs
 from netaug import AugmentConfig, Supernet, augment
+from netaug.core.errors import UnsupportedModelError
 from netaug.elastic.build import plan_supernet
-from netaug.errors import UnsupportedModelError
 
 SIZES = (64, 96, 128, 160, 192, 224, 256)
 """Pixels of the inputs that are tried, smallest first; the model's own size is last."""

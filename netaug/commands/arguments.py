@@ -8,11 +8,11 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
-from netaug.errors import ConfigError
-from netaug.recipes import nearest
-from netaug.recipes.loader import given_settings, pairs
-from netaug.recipes.provenance import names_given
-from netaug.recipes.settings import nearest_settings, open_setting, settings, unknown_key
+from netaug.config.loading import given_settings, pairs
+from netaug.config.provenance import names_given
+from netaug.config.recipes import nearest
+from netaug.config.settings import nearest_settings, open_setting, settings, unknown_key
+from netaug.core.errors import ConfigError
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes import nearest
-from netaug.recipes.loader import load_config
-from netaug.recipes.settings import GROUPS
+from netaug.config.loading import load_config
+from netaug.config.recipes import nearest
+from netaug.config.settings import GROUPS
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 
 if TYPE_CHECKING:
     from netaug.compare import CompareRequest
@@ -33,7 +33,7 @@ def run(words: list[str]) -> None:
     request = _request(arguments, given)
 
     from netaug.compare import compare, show
-    from netaug.consoles import SafeConsole
+    from netaug.core.consoles import SafeConsole
 
     show(compare(request), SafeConsole())
 
@@ -85,8 +85,8 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
 
 
 def _list(name: str | None, given: list[str]) -> None:
+    from netaug.compare.packaged import plan_names, plan_path
     from netaug.compare.planning import plan_lines
-    from netaug.plans import plan_names, plan_path
 
     if given:
         raise ConfigError("`netaug compare --list` takes no settings.", got=given[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes import nearest
+from netaug.config.recipes import nearest
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 
 _SUBCOMMANDS = {
     "check": "count and decode everything, find what is broken or doubled, measure speed",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes.loader import default_config, load_config
-from netaug.recipes.settings import add_settings
+from netaug.config.loading import default_config, load_config
+from netaug.config.settings import add_settings
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 
 if TYPE_CHECKING:
     from netaug.config import DataConfig
@@ -37,7 +37,6 @@ def run(words: list[str]) -> None:
     add_settings(parser, _SETTINGS)
     arguments, given = parse(parser, words, _SETTINGS)
 
-    from netaug.data.detection import readers as readers  # registers every dataset
     from netaug.data.detection.sources import READERS
     from netaug.data.registry import list_datasets
 

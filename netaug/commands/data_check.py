@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
-from netaug.errors import ConfigError, DataError
-from netaug.escaping import say
-from netaug.recipes.loader import default_config
-from netaug.recipes.settings import add_settings
-from netaug.train.files import write_atomic
+from netaug.config.loading import default_config
+from netaug.config.settings import add_settings
+from netaug.core.errors import ConfigError, DataError
+from netaug.core.escaping import say
+from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
     from netaug.config import DataConfig
@@ -165,7 +165,7 @@ def _check_json(path: str | None) -> None:
 def _facts(config: DataConfig) -> Published | None:
     """What is published of the dataset, or of the one that it is a packed copy of."""
     from netaug.data import published
-    from netaug.data.packed.layout import read_meta
+    from netaug.data.readers.packed.layout import read_meta
 
     if config.name == "packed" and config.root is not None:
         return published(read_meta(Path(config.root).expanduser()).origin)

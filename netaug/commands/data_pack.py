@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
-from netaug.durations import duration
-from netaug.escaping import say
-from netaug.recipes.settings import add_settings
+from netaug.config.settings import add_settings
+from netaug.core.durations import duration
+from netaug.core.escaping import say
 
 if TYPE_CHECKING:
-    from netaug.data.packed.layout import Meta
+    from netaug.data.readers.packed.layout import Meta
 
 _ABOUT = """\
 Writes a copy of a dataset into one folder, with all images in one file, scaled down as small networks need them.
@@ -69,9 +69,9 @@ def run(words: list[str]) -> None:
 
     from netaug.data import customary_metric
     from netaug.data.build import check_settings
-    from netaug.data.deep_images import warn_of_deep
-    from netaug.data.packed.payload import choose
-    from netaug.data.packed.writer import Origin, pack
+    from netaug.data.decode.deep_images import warn_of_deep
+    from netaug.data.readers.packed.payload import choose
+    from netaug.data.readers.packed.writer import Origin, pack
     from netaug.data.registry import load_source
     from netaug.data.store import MemoryImages
 
@@ -97,7 +97,7 @@ def _say(text: str) -> None:
 
 
 def _report(meta: Meta, out: str, seconds: float) -> None:
-    from netaug.data.packed.writer import size_in_words
+    from netaug.data.readers.packed.writer import size_in_words
 
     count = meta.train + (meta.val or 0)
     val = "" if meta.val is None else f" and {meta.val:,} {meta.val_split}"

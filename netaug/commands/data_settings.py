@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netaug.config import DataConfig
-from netaug.errors import ConfigError
-from netaug.recipes.loader import default_config
+from netaug.config.loading import default_config
+from netaug.core.errors import ConfigError
 
 SETTINGS = (
     *(f"data.{key}" for key in ("root", "train_split", "val_split", "image_column", "label_column")),
@@ -24,7 +24,7 @@ def check_jobs(jobs: int | None) -> int:
     Raises:
         ConfigError: It is below 1.
     """
-    from netaug.data.parallel import default_jobs
+    from netaug.core.parallel import default_jobs
 
     if jobs is not None and not 1 <= jobs <= _MOST_JOBS:
         raise ConfigError("--jobs is out of range.", got=jobs, allowed=f"a whole number, 1 to {_MOST_JOBS}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from netaug.commands.measuring import Measurement
-    from netaug.train.card import ModelCard
+    from netaug.weights.metadata import ModelCard
 
 PAGE, RESULTS = "detection.html", "detections.json"
 
@@ -21,7 +21,7 @@ def prepare(folder: Path, card: ModelCard) -> None:
         ConfigError: The network is no detector.
         RunFolderError: The folder cannot be made.
     """
-    from netaug.train.files import cannot_write
+    from netaug.core.io import cannot_write
 
     if not card.detects:
         raise ConfigError(
@@ -48,13 +48,13 @@ def write_detection_report(found: Measurement, place: Path, command: str, folder
         The files.
     """
     from netaug.compare.numbers import si
+    from netaug.core.io import cannot_write
+    from netaug.core.scores import score_name
+    from netaug.data.decode.image import decode_file
     from netaug.data.detection.loaders import BoxEvalLoader
-    from netaug.data.image import decode_file
     from netaug.detect.coco import coco_entries, write_entries
     from netaug.report.detection import Results, write_page
-    from netaug.scores import score_name
     from netaug.tasks.detect import in_order
-    from netaug.train.files import cannot_write
 
     info, truth, loader = found.info, found.data.truth, found.data.val
     assert isinstance(loader, BoxEvalLoader)

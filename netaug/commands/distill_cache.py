@@ -6,10 +6,10 @@ from pathlib import Path
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.config import RunConfig
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes.loader import load_config
-from netaug.recipes.settings import GROUPS, add_settings
+from netaug.config.loading import load_config
+from netaug.config.settings import GROUPS, add_settings
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 
 _EXAMPLE = """
 netaug distill-cache imagenet/mcunet --data.root DIR --distill.teacher timm:resnet50 --data.distinct_epochs 10 --out DIR

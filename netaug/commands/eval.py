@@ -23,11 +23,11 @@ from netaug.commands.widths import (
     split_words,
 )
 from netaug.config import RunConfig
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes.loader import default_config
-from netaug.recipes.settings import add_settings
-from netaug.scores import score_name
+from netaug.config.loading import default_config
+from netaug.config.settings import add_settings
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
+from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
     from netaug.commands.measuring import TrainedNetwork
@@ -175,11 +175,11 @@ def _eval_sides(network: TrainedNetwork, sides: list[int]) -> None:
 
 
 def _config(place: Path, given: list[str]) -> RunConfig:
-    from netaug.train.runlog import find_weights
+    from netaug.runs.folder import find_weights
 
     weights = find_weights(place)  # says so if there are none
     if place.is_dir():
-        from netaug.train.runlog import read_config
+        from netaug.runs.folder import read_config
 
         return read_config(place, tuple(given))
     if not any(word.startswith("--data.name=") for word in given):
@@ -188,7 +188,7 @@ def _config(place: Path, given: list[str]) -> RunConfig:
             got="no --data.name",
             fix="add --data.name and --data.root, or give the run folder",
         )
-    from netaug.train.card import read_card
+    from netaug.weights.metadata import read_card
 
     card = read_card(weights)
     if card is not None and card.detects:  # the default is for images with one label each

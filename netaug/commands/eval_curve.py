@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.errors import RunFolderError
-from netaug.escaping import csv_text, say
-from netaug.scores import score_name
-from netaug.train.files import write_atomic
+from netaug.core.errors import RunFolderError
+from netaug.core.escaping import csv_text, say
+from netaug.core.io import write_atomic
+from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
     from netaug.compare.equal_accuracy import EqualAccuracy, Point
@@ -81,7 +81,7 @@ def measure_runs(
     """
     from netaug.commands.measuring import open_network
     from netaug.compare.equal_accuracy import Point
-    from netaug.train.runlog import read_config
+    from netaug.runs.folder import read_config
 
     curves: Curves = {}
     score = ""

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netaug.config import DataConfig
-from netaug.errors import ConfigError, DataError
-from netaug.recipes.loader import pairs
+from netaug.config.loading import pairs
+from netaug.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from netaug.data import DataInfo
-    from netaug.train.card import ModelCard
+    from netaug.weights.metadata import ModelCard
 
 SETTINGS = (
     *(f"data.{key}" for key in ("name", "root", "image_size", "eval_batch_size", "workers", "cache")),

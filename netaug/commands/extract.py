@@ -23,11 +23,11 @@ from netaug.commands.widths import (
     print_table,
     split_words,
 )
-from netaug.errors import ConfigError, RunFolderError
-from netaug.escaping import say
-from netaug.recipes.settings import add_settings
-from netaug.train.files import cannot_write
-from netaug.train.folders import NewFolder, is_taken, lock_of, new_folder
+from netaug.config.settings import add_settings
+from netaug.core.errors import ConfigError, RunFolderError
+from netaug.core.escaping import say
+from netaug.core.io import cannot_write
+from netaug.core.whole_folder import NewFolder, is_taken, lock_of, new_folder
 
 if TYPE_CHECKING:
     from netaug.train.reopen import WidthBench
@@ -166,7 +166,7 @@ def _write_family(bench: WidthBench, count: int, out: Path, *, measure: bool) ->
 def _write(
     bench: WidthBench, choices: Sequence[Choice], files: Sequence[Path], *, measure: bool
 ) -> list[Row]:
-    from netaug.train.card import save_weights
+    from netaug.weights.metadata import save_weights
 
     rows = []
     for choice, file in zip(choices, files, strict=True):

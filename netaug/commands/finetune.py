@@ -7,9 +7,9 @@ from pathlib import Path
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.train import add_run_folder, train_and_report
-from netaug.escaping import say
-from netaug.processes import failures_announced, place
-from netaug.recipes.settings import GROUPS, add_settings
+from netaug.config.settings import GROUPS, add_settings
+from netaug.core.escaping import say
+from netaug.distributed.launch import failures_announced, place
 
 _EXAMPLE = """
 netaug finetune --from runs/imagenet-mcunet-netaug-seed0 --data.name pets --data.root DIR
@@ -40,8 +40,8 @@ def run(words: list[str]) -> None:
     with failures_announced():
         arguments, given = parse(parser, words, tuple(GROUPS))
 
+        from netaug.runs.folder import default_folder
         from netaug.train.finetune import finetune_config
-        from netaug.train.runlog import default_folder
 
         trusted = trusted_names(arguments, given)
         name, config = finetune_config(arguments["from"], arguments.recipe, given, trusted)

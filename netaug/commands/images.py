@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from netaug.errors import DataError
+from netaug.core.errors import DataError
 
 _log = logging.getLogger("netaug")
 
@@ -17,8 +17,8 @@ def image_files(names: Sequence[str]) -> list[str]:
     Raises:
         DataError: A folder has no image.
     """
-    from netaug.data.image import SUFFIXES
-    from netaug.data.regular_files import is_special
+    from netaug.core.regular_files import is_special
+    from netaug.data.decode.image import SUFFIXES
 
     found: list[str] = []
     for name in names:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes.loader import default_config
-from netaug.recipes.settings import add_settings
+from netaug.config.loading import default_config
+from netaug.config.settings import add_settings
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 
 _EXAMPLE = """
 netaug import-weights mcunet.pth --model mcunet

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.config import RunConfig
-from netaug.errors import ConfigError
-from netaug.recipes import find_recipe, nearest, recipe_names
-from netaug.recipes.loader import default_config, load_config
-from netaug.recipes.settings import add_settings
+from netaug.config.loading import default_config, load_config
+from netaug.config.recipes import find_recipe, nearest, recipe_names
+from netaug.config.settings import add_settings
+from netaug.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,10 +61,10 @@ def run(words: list[str]) -> None:
         else default_config([f"--model.name={arguments.model}", *given])
     )
 
-    from netaug.consoles import SafeConsole
+    from netaug.core.consoles import SafeConsole
     from netaug.elastic.inspect import describe
+    from netaug.models.trial import check_fits
     from netaug.regularize.layers import put_regularizers
-    from netaug.train.fitting import check_fits
 
     feed = _feed(config, arguments, is_recipe)
     model, example = _network(config, feed)

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import RunConfig
+from netaug.config.detect import check_side
+from netaug.core.device import choose_device, set_up
 from netaug.data import Data, DataInfo, Normalizer, build_data
 from netaug.data.detection.objects import check_judged
-from netaug.detect.settings import check_side
-from netaug.evaluate import added, collected, measure
+from netaug.models.trial import check_fits
 from netaug.profile import profile
-from netaug.tasks.choose import choose_task
-from netaug.train.card import ModelCard, load_weights
-from netaug.train.device import choose_device, set_up
-from netaug.train.fitting import check_fits
-from netaug.train.runlog import find_weights
+from netaug.runs.folder import find_weights
+from netaug.tasks.evaluate import added, collected, measure
+from netaug.tasks.registry import choose_task
+from netaug.weights.metadata import ModelCard, load_weights
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.errors import ConfigError, ModelError
-from netaug.escaping import say
+from netaug.core.errors import ConfigError, ModelError
+from netaug.core.escaping import say
 
 _ABOUT = """\
 Lists the networks that `--model.name` takes, with parameters and multiply-accumulates (MACs) in millions.

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.evaluation import check_confirmed
 from netaug.commands.images import image_files
-from netaug.errors import ConfigError
-from netaug.escaping import line, say
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import line, say
 
 if TYPE_CHECKING:
-    from netaug.predict import Prediction
+    from netaug.tasks.predict import Prediction
 
 _EXAMPLE = """
 netaug predict runs/demo-digits-netaug-seed0 picture.png
@@ -56,10 +56,10 @@ def run(words: list[str]) -> None:
     if top < 1:
         raise ConfigError("--top is out of range.", got=top, allowed="a whole number, at least 1")
 
-    from netaug.data.deep_images import warn_of_deep
+    from netaug.data.decode.deep_images import warn_of_deep
     from netaug.data.store import FileImages
-    from netaug.train.card import read_card
-    from netaug.train.runlog import find_weights
+    from netaug.runs.folder import find_weights
+    from netaug.weights.metadata import read_card
 
     weights, images = find_weights(arguments.run), image_files(arguments.images)
     warn_of_deep([FileImages("", images, 3)])
@@ -102,9 +102,9 @@ def _check_options(arguments: Any, detects: bool) -> None:
 def _predict_classes(
     weights: Path, images: Sequence[str], top: int, arguments: Any, trusted: Collection[str]
 ) -> None:
-    from netaug.predict import predict
-    from netaug.train.card import load_weights
-    from netaug.train.device import choose_device
+    from netaug.core.device import choose_device
+    from netaug.tasks.predict import predict
+    from netaug.weights.metadata import load_weights
 
     model, card = load_weights(weights, trusted)
     device = choose_device(arguments.device, "--device")

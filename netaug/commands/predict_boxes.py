@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.errors import ConfigError
-from netaug.escaping import line, say
-from netaug.train.files import write_atomic
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import line, say
+from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
-    from netaug.detect.settings import DetectConfig
-    from netaug.detecting import Found
-    from netaug.train.card import ModelCard
+    from netaug.config.detect import DetectConfig
+    from netaug.tasks.detect_images import Found
+    from netaug.weights.metadata import ModelCard
 
 JSON_NAME = "detections.json"
 _KEPT = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}  # other kinds of files become PNG
@@ -26,8 +26,8 @@ _QUALITY = 92
 
 def settings_of(place: Path, score: float) -> DetectConfig:
     """What counts as found: as in the run, if it is one, from this score on."""
-    from netaug.detect.settings import DetectConfig
-    from netaug.train.runlog import RunFolder, read_config
+    from netaug.config.detect import DetectConfig
+    from netaug.runs.folder import RunFolder, read_config
 
     if not 0 <= score < 1:
         raise ConfigError("--score is out of range.", got=score, allowed="a number in [0, 1)")
@@ -163,10 +163,10 @@ def predict_boxes(
     trusted: Collection[str] = (),
 ) -> None:
     """Print what is found in images, and write pictures and COCO's JSON into a folder."""
-    from netaug.detecting import find_objects
-    from netaug.train.card import load_weights
-    from netaug.train.device import choose_device
-    from netaug.train.files import cannot_write
+    from netaug.core.device import choose_device
+    from netaug.core.io import cannot_write
+    from netaug.tasks.detect_images import find_objects
+    from netaug.weights.metadata import load_weights
 
     config = settings_of(place, score)
     paths = targets(images, save) if save else []

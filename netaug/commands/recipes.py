@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.errors import ConfigError
-from netaug.escaping import say
-from netaug.recipes import nearest, recipe_names, recipe_summaries, recipe_text
+from netaug.config.recipes import nearest, recipe_names, recipe_summaries, recipe_text
+from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 
 _EXAMPLE = """
 netaug recipes
@@ -62,6 +62,6 @@ def _pairs() -> dict[str, str]:
 
 
 def _resolved(name: str) -> str:
-    from netaug.recipes.loader import load_config, to_yaml
+    from netaug.config.loading import load_config, to_yaml
 
     return f"# {name}, all settings\n{to_yaml(load_config(name, builds=False))}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.errors import RunFolderError
-from netaug.escaping import say
+from netaug.core.errors import RunFolderError
+from netaug.core.escaping import say
 
 _ABOUT = """\
 Writes the pages of a comparison's folder anew, without training: report.html, report.md, compare.csv, arms.csv,
@@ -46,7 +46,7 @@ def _of_comparison(folder: Path) -> None:
     from netaug.commands.compare import asked
     from netaug.compare.engine import write_outcome
     from netaug.compare.reread import command_of, reread
-    from netaug.compare.settle import settled
+    from netaug.compare.resolve import settled
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
     found = reread(replace(request, plan=settled(request, builds=False)) if request.plan else request)

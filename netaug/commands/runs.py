@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.escaping import line, say
-from netaug.train.runlist import RunStatus, find_runs
+from netaug.core.escaping import line, say
+from netaug.runs.listing import RunStatus, find_runs
 
 _ABOUT = """\
 Lists the runs in a folder and below it, also those of comparisons, last written first.

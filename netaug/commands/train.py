@@ -10,12 +10,12 @@ from jsonargparse import ArgumentParser
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.evaluation import shown_mean
 from netaug.config import RunConfig
-from netaug.escaping import say
-from netaug.processes import failures_announced, place
-from netaug.recipes import find_recipe
-from netaug.recipes.loader import load_config
-from netaug.recipes.settings import GROUPS, add_settings
-from netaug.scores import score_name
+from netaug.config.loading import load_config
+from netaug.config.recipes import find_recipe
+from netaug.config.settings import GROUPS, add_settings
+from netaug.core.escaping import say
+from netaug.core.scores import score_name
+from netaug.distributed.launch import failures_announced, place
 
 _EXAMPLE = """
 netaug train demo/digits --train.epochs 20
@@ -41,7 +41,7 @@ def run(words: list[str]) -> None:
         name, _ = find_recipe(arguments.recipe)
         config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
 
-    from netaug.train.runlog import default_folder
+    from netaug.runs.folder import default_folder
 
     out = Path(arguments.out) if arguments.out else default_folder(name, config)
     train_and_report(config, out, resume=arguments.resume, trusted=trusted_names(arguments, given))

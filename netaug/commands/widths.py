@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netaug.commands.evaluation import check_classes, check_confirmed
-from netaug.errors import ConfigError
-from netaug.scores import score_name
+from netaug.core.errors import ConfigError
+from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -147,12 +147,12 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     """
     import torch
 
+    from netaug.core.device import choose_device, set_up
     from netaug.data import Normalizer, build_data
     from netaug.data.detection.objects import check_judged
-    from netaug.tasks.choose import choose_task
-    from netaug.train.device import choose_device, set_up
+    from netaug.runs.folder import read_config
+    from netaug.tasks.registry import choose_task
     from netaug.train.reopen import WidthBench, open_supernet
-    from netaug.train.runlog import read_config
 
     supernet, card = open_supernet(run, trusted)
     check_confirmed(card, given)
@@ -188,7 +188,7 @@ def print_table(bench: WidthBench, rows: Sequence[Row]) -> None:
     """Print a line per network: size, and what was measured."""
     from rich.table import Table
 
-    from netaug.consoles import SafeConsole
+    from netaug.core.consoles import SafeConsole
 
     supernet, base = bench.supernet, bench.supernet.macs({})
     table = Table(box=None, pad_edge=False)

@@ -23,7 +23,7 @@ class Arm:
         recipe: What it trains, as for `netaug train`.
         own: The settings it fixes. ``{run:STAGE}`` in a text stands for the run folder of a stage, of the same seed.
         times: Factors on numbers among its settings, such as twice the epochs; once they are worked out
-            (:func:`netaug.compare.settle.settled`), ``own`` has what comes of them too.
+            (:func:`netaug.compare.resolve.settled`), ``own`` has what comes of them too.
         reference: The arm it is compared with; None if others are compared with it, or for a stage.
         stage: Whether it is only trained for other arms: a teacher, or a pre-training.
         once: Whether a stage is trained with seed 0 alone, for all seeds of the others.

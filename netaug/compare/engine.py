@@ -9,20 +9,20 @@ from typing import Any
 
 from rich.console import Console
 
+from netaug.compare.budgets import find_longer, longer_names, sure_names
 from netaug.compare.ledger import Ledger
-from netaug.compare.longer import find_longer, longer_names, sure_names
 from netaug.compare.plan import Phase, RunSpec, final_runs, specs_of, tune_runs
 from netaug.compare.progress import Board
 from netaug.compare.records import RunRecord
 from netaug.compare.request import Choice, CompareRequest
+from netaug.compare.resolve import common_settings, settled
 from netaug.compare.results import Comparators, Comparison, arm_rows, settings_and_environment
 from netaug.compare.runner import Runner
-from netaug.compare.settle import common_settings, settled
 from netaug.compare.table import as_text, write_csv
 from netaug.compare.verdict import judge
-from netaug.consoles import SafeConsole
-from netaug.errors import TrainingError
-from netaug.train.files import write_atomic
+from netaug.core.consoles import SafeConsole
+from netaug.core.errors import TrainingError
+from netaug.core.io import write_atomic
 
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
 Train = Callable[[Sequence[RunSpec]], list[RunRecord]]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from netaug.compare.request import CompareRequest
-from netaug.errors import RunFolderError
-from netaug.recipes.settings import settings
-from netaug.train.files import is_leftover, write_atomic
+from netaug.config.settings import settings
+from netaug.core.errors import RunFolderError
+from netaug.core.io import is_leftover, write_atomic
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from netaug.compare.arms import Budget, Settings
 from netaug.compare.planvalues import factors_of, grid_of, mapping, settings_of
-from netaug.errors import ConfigError
-from netaug.recipes import find_recipe
-from netaug.yamlfiles import read_text, read_yaml
+from netaug.config.recipes import find_recipe
+from netaug.core.errors import ConfigError
+from netaug.core.yaml_files import read_text, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 _OF_PLANS = re.compile(r"^(arms|cases|stages|reference|budgets|grid)\s*:", re.MULTILINE)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netaug.compare.arms import Arm, Plan, Settings
-from netaug.compare.longer import longer_names
+from netaug.compare.budgets import longer_names
+from netaug.compare.packaged import SMALL, plan_names, plan_path
 from netaug.compare.planfile import Part, PlanFile, looks_like_a_plan, read_plan
-from netaug.errors import ConfigError
-from netaug.plans import SMALL, plan_names, plan_path
-from netaug.recipes import find_recipe, nearest, recipe_names
+from netaug.config.recipes import find_recipe, nearest, recipe_names
+from netaug.core.errors import ConfigError
 
 _SHOWN = 4
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from netaug.compare.arms import Settings
-from netaug.errors import ConfigError
-from netaug.recipes import nearest
-from netaug.recipes.settings import GROUPS, open_setting, settings, typed, unknown_key
+from netaug.config.recipes import nearest
+from netaug.config.settings import GROUPS, open_setting, settings, typed, unknown_key
+from netaug.core.errors import ConfigError
 
 _NOT_HERE = {
     "train.seed": "leave it out: every arm is trained with the seeds 0 .. N-1",

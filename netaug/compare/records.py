@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from netaug.compare.plan import RunSpec
-from netaug.errors import ConfigError, RunFolderError
-from netaug.yamlfiles import read_yaml
+from netaug.core.errors import ConfigError, RunFolderError
+from netaug.core.yaml_files import read_yaml
 
 Record = TypeVar("Record", "RunSummary", "Epoch")
 
@@ -31,7 +31,7 @@ class RunSummary:
         macs: Of the final network for one image.
         val_split: What it was evaluated on.
         val_mean_per_class: Mean per-class accuracy; None where it is not customary.
-        score: Which metric the scores are; see :func:`netaug.scores.score_name`.
+        score: Which metric the scores are; see :func:`netaug.core.scores.score_name`.
     """
 
     epochs: int

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netaug.compare.arms import Arm, Plan, Settings, two_arms
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 
 _OWN_KEYS = {
     "out": "give the folder of the whole comparison as --out of `netaug compare`",

@@ -16,7 +16,7 @@ from netaug.compare.records import RunRecord, is_finished, read_record
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import Comparison
 from netaug.compare.runner import last_lines
-from netaug.errors import RunFolderError
+from netaug.core.errors import RunFolderError
 
 _FAILURE = re.compile(r"^(\w+Error\b|Traceback|Killed)", re.MULTILINE)
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from netaug import errors
 from netaug.compare.ledger import Ledger
 from netaug.compare.plan import RunSpec, train_words
 from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
-from netaug.errors import ConfigError, NetaugError, RunFolderError
-from netaug.processes import SAFE_PATH, alone, end_with_parent
-from netaug.train.lock import is_held
+from netaug.core import errors
+from netaug.core.errors import ConfigError, NetaugError, RunFolderError
+from netaug.core.lock import is_held
+from netaug.distributed.launch import SAFE_PATH, alone, end_with_parent
 
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 15.0

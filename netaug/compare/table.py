@@ -13,9 +13,9 @@ from rich.table import Table
 from netaug.compare.numbers import NONE, interval, plus_minus, rate, seconds, si
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
-from netaug.consoles import SafeConsole
-from netaug.escaping import csv_text
-from netaug.train.files import write_atomic
+from netaug.core.consoles import SafeConsole
+from netaug.core.escaping import csv_text
+from netaug.core.io import write_atomic
 
 CSV_COLUMNS = (
     "arm",

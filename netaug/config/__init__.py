@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from netaug.config.detect import DetectConfig
+from netaug.config.distill import DistillConfig
+from netaug.config.regularize import RegularizeConfig
 from netaug.config.train import TrainConfig
-from netaug.detect.settings import DetectConfig
-from netaug.distill.settings import DistillConfig
+from netaug.core.errors import ConfigError
 from netaug.elastic.settings import AugmentConfig
-from netaug.errors import ConfigError
-from netaug.regularize.settings import RegularizeConfig
 
 __all__ = [
     "MOST_PIXELS",

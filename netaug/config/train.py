@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 
 MOST_THREADS = 1024
 

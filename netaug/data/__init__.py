@@ -2,7 +2,7 @@
 
 from netaug.data.batch import ClassificationBatch, DataInfo, Normalizer
 from netaug.data.build import Data, build_data
-from netaug.data.image import load_image
+from netaug.data.decode.image import load_image
 from netaug.data.loading import EvalLoader, TrainLoader
 from netaug.data.registry import Published, customary_metric, list_datasets, published
 

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from netaug.errors import DataError
+from netaug.core.errors import DataError
 
 _MOST_BYTES = 2**28
 

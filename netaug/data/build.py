@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netaug.config import MOST_PIXELS, DataConfig, DetectConfig
-from netaug.data import sources as sources  # registers every dataset
-from netaug.data.augment import ImagenetAugment
+from netaug.config.regularize import RegularizeConfig
+from netaug.core.errors import DataError
+from netaug.core.seeding import key, uniforms
 from netaug.data.batch import DataInfo
 from netaug.data.completeness import warn_of_differences
 from netaug.data.dataset import Steps
-from netaug.data.deep_images import warn_of_deep
-from netaug.data.detection import readers as readers
+from netaug.data.decode.deep_images import warn_of_deep
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
 from netaug.data.detection.sources import READERS as BOX_READERS
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import EvalLoader, Loading, TrainLoader, warn_skipped
 from netaug.data.memory import announce
+from netaug.data.readers import detection as detection
 from netaug.data.registry import (
     Source,
     Split,
@@ -32,13 +33,11 @@ from netaug.data.registry import (
 from netaug.data.sampler import WHOLE, Share
 from netaug.data.store import MemoryImages, StoredImages, common_side, decode_all
 from netaug.data.subset import few_of_each, keep_classes
-from netaug.data.transforms import IMAGENET_CROP_RATIO, Fit, SmallAugment
+from netaug.data.transforms.augment import ImagenetAugment
+from netaug.data.transforms.small import IMAGENET_CROP_RATIO, Fit, SmallAugment
 from netaug.data.workers import warn_of_many
 from netaug.detect.annotations import Annotations
-from netaug.errors import DataError
 from netaug.regularize.images import make_image_regularizer
-from netaug.regularize.settings import RegularizeConfig
-from netaug.seeding import key, uniforms
 
 _RAM_LIMIT = 512 * 2**20
 _SMALL_SIDE = 96  # pixels; up to here a decoded image is about as small as its file

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from netaug.data.augment import ImagenetAugment
+from netaug.core.errors import DataError
 from netaug.data.batch import ClassificationBatch
-from netaug.data.jitter import scratch_for
-from netaug.data.packed.images import PackedImages, PackedPicture
-from netaug.data.picture import Picture, Pixels, open_picture
+from netaug.data.decode.picture import Picture, Pixels, open_picture
+from netaug.data.readers.packed.images import PackedImages, PackedPicture
 from netaug.data.registry import Split
 from netaug.data.sampler import BatchKey
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.transforms import Fit, SmallAugment
-from netaug.errors import DataError
+from netaug.data.transforms.augment import ImagenetAugment
+from netaug.data.transforms.jitter import scratch_for
+from netaug.data.transforms.small import Fit, SmallAugment
 from netaug.regularize.images import ImageRegularizer
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from netaug.errors import DataError
+from netaug.core.errors import DataError
 
 _MISSING = frozenset({"nan", "none", "null", "na", "n/a", "<na>"})
 _SHOWN = 5

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from netaug.errors import DataError
+from netaug.core.errors import DataError
 
 VERSION = 1
 """Of how digests are made; those of another version cannot be compared."""

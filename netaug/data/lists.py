@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
-from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.core.errors import DataError
+from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import Source, Split
 from netaug.data.roots import archives_in, listing
 from netaug.data.store import FileImages
-from netaug.errors import DataError
 
 _COLOUR = 3
 _SHOWN = 3

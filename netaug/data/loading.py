@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from netaug.core.errors import DataError
 from netaug.data.batch import ClassificationBatch
 from netaug.data.dataset import BatchDataset, Steps
 from netaug.data.registry import Split
 from netaug.data.sampler import WHOLE, OrderedBatches, Share, ShuffledBatches, SweptBatches
 from netaug.data.store import Indices, MemoryImages
 from netaug.data.workers import all_or_none, end_with_this_process, start_worker, without_torchs_word_on_many
-from netaug.errors import DataError
 
 _log = logging.getLogger("netaug")
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data.detection.sources import READERS, SUMMARIES
 from netaug.data.roots import unreadable
 from netaug.data.store import Images
-from netaug.errors import DataError
 
 Metric = Literal["top1", "mean_per_class"]
 

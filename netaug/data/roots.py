@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from netaug.config import DataConfig
-from netaug.data.regular_files import is_folder
-from netaug.errors import DataError
+from netaug.core.errors import DataError
+from netaug.core.regular_files import is_folder
 
 _SHOWN = 8
 _ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")

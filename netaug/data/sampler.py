@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Sampler
 
-from netaug.seeding import generator
+from netaug.core.seeding import generator
 
 BatchKey = tuple[int, npt.NDArray[np.int64]]
 """(epoch, positions in the split of the batch's images)."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from netaug.core.errors import DataError
 from netaug.data.build import Data
-from netaug.data.scan import listing_folders
+from netaug.data.readers.scan import listing_folders
 from netaug.data.store import FileImages
-from netaug.errors import DataError
 
 _SHOWN = 5
 

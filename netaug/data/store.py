@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from netaug.data.image import decode_file, read_content, read_size
+from netaug.core.errors import DataError
+from netaug.data.decode.image import decode_file, read_content, read_size
 from netaug.data.listing_digest import below_common_folder
-from netaug.data.transforms import Fit
-from netaug.errors import DataError
+from netaug.data.transforms.small import Fit
 
 Indices = npt.NDArray[np.int64]
 
@@ -246,6 +246,6 @@ def _shown(items: Iterable[Result], count: int, title: str) -> Iterable[Result]:
         return items
     from rich.progress import track
 
-    from netaug.consoles import SafeConsole
+    from netaug.core.consoles import SafeConsole
 
     return track(items, title, count, console=SafeConsole(stderr=True), transient=True)

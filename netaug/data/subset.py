@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from netaug.core.errors import DataError
+from netaug.core.seeding import key, uniforms
 from netaug.data.registry import Source, Split
-from netaug.errors import DataError
-from netaug.seeding import key, uniforms
 
 _SHOWN = 12
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from netaug.data.parallel import default_jobs
+from netaug.core.parallel import default_jobs
 
 _log = logging.getLogger("netaug")
 _running: weakref.WeakSet[Any] = weakref.WeakSet()

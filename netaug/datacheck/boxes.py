@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from netaug.core.errors import DataError
+from netaug.data.detection.decoded import read_checked
 from netaug.data.detection.files import sizes_of
-from netaug.data.detection.held import read_checked
 from netaug.data.detection.objects import without_objects
 from netaug.data.detection.problems import KINDS, Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
@@ -19,7 +20,6 @@ from netaug.data.registry import Split
 from netaug.data.store import FileImages
 from netaug.datacheck.counts import SplitCounts
 from netaug.datacheck.scan import Findings
-from netaug.errors import DataError
 
 BoxSplits = Sequence[tuple[str, BoxSplit]]
 

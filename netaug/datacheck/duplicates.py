@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from netaug.errors import DataError
+from netaug.core.errors import DataError
 
 Positions = npt.NDArray[np.int64]
 

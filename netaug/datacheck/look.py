@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from netaug.data.deep_images import bits_per_channel
-from netaug.data.headers import OversizedImageError, header_size, refuse_oversized
-from netaug.data.image import decode_content
-from netaug.data.packed.images import PackedImages
+from netaug.core.errors import DataError
+from netaug.data.decode.deep_images import bits_per_channel
+from netaug.data.decode.headers import OversizedImageError, header_size, refuse_oversized
+from netaug.data.decode.image import decode_content
+from netaug.data.readers.packed.images import PackedImages
 from netaug.data.store import Images, MemoryImages, StoredImages
-from netaug.errors import DataError
 
 _JPEG_START = b"\xff\xd8"
 _JPEG_END, _SCAN = b"\xff\xd9", b"\xff\xda"

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from netaug.data.parallel import in_threads
+from netaug.core.parallel import in_threads
+from netaug.core.regular_files import is_file
 from netaug.data.registry import Split
-from netaug.data.regular_files import is_file
 from netaug.data.store import FileImages, MemoryImages
 from netaug.datacheck.duplicates import equal_groups
 from netaug.datacheck.look import Look, look

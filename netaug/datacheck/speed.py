@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from netaug.config import DataConfig, RunConfig
+from netaug.core.device import choose_device, set_up
+from netaug.core.errors import DataError
 from netaug.data import Data, DataInfo, Normalizer, build_data
 from netaug.data.registry import Source
 from netaug.data.store import MemoryImages, common_side
-from netaug.errors import DataError
+from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.models import default_image_size
 from netaug.train.build import build_model, build_network
-from netaug.train.device import choose_device, set_up
-from netaug.train.network import BaseOnly, Network
 
 _SECONDS, _MOST_BATCHES = 4.0, 50
 _ROUNDS, _ROUND_SECONDS = 7, 12.0

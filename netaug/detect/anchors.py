@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from netaug.detect.settings import ANCHORS
-from netaug.errors import DataError
-from netaug.seeding import key
+from netaug.config.detect import ANCHORS
+from netaug.core.errors import DataError
+from netaug.core.seeding import key
 
 Anchors = tuple[tuple[float, float], ...]
 Sizes = npt.NDArray[np.floating]

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from netaug.core.io import write_atomic
 from netaug.detect.annotations import Annotations, Flags, Ids
 from netaug.detect.overlaps import BOX, CLASS, IMAGE, SCORE, Doubles, Integers
-from netaug.train.files import write_atomic
 
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """Average precision over overlaps 0.50 to 0.95, at 0.50, at 0.75, of small, medium and large objects (areas up to 32²,

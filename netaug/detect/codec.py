@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from netaug.core.errors import ShapeError
 from netaug.detect.anchors import Anchors
-from netaug.errors import ShapeError
 
 STRIDES = (8, 16, 32)
 PER_CELL = 3  # anchors of a stride

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from netaug.config.detect import DetectConfig
 from netaug.detect.anchors import Anchors
 from netaug.detect.assign import Assignment, assign
 from netaug.detect.boxes import box_sizes, intersections
 from netaug.detect.codec import Decoded, decode, map_shapes
-from netaug.detect.settings import DetectConfig
 from netaug.detect.targets import BoxTargets
 
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from netaug.config.detect import DetectConfig
 from netaug.detect.codec import Decoded
-from netaug.detect.settings import DetectConfig
 
 Rows = npt.NDArray[np.float64]
 _CANDIDATES = 1000  # of an image, for each of its detections at most ten are looked at

@@ -21,9 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from netaug.distill.packing import MOST_CLASSES, Classes, Halves, Packing
-from netaug.errors import CheckpointError
-from netaug.train.files import write_atomic
+from netaug.core.errors import CheckpointError
+from netaug.core.io import write_atomic
+from netaug.distill.cache_rows import MOST_CLASSES, Classes, Halves, Packing
 
 VERSION = 1
 BLOCK_ROWS = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 
 _log = logging.getLogger("netaug")
 _SHOWN = 3

@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from netaug.config import RunConfig
-from netaug.consoles import SafeConsole
+from netaug.core.consoles import SafeConsole
+from netaug.core.device import choose_device, set_up
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill.cache import CacheCard
-from netaug.distill.opening import open_teachers
+from netaug.distill.cache_writer import cache_card, write_cache
+from netaug.distill.open_teacher import open_teachers
 from netaug.distill.teacher import Teachers
-from netaug.distill.writing import cache_card, write_cache
+from netaug.distributed.world import ALONE, World
 from netaug.tasks import ClassificationTask
-from netaug.train.device import choose_device, set_up
-from netaug.train.distributed import ALONE, World
-from netaug.train.validation import validate
+from netaug.tasks.validation import validate
 
 _log = logging.getLogger("netaug")
 _LINES = 10  # of progress where there is no terminal

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from netaug.core.errors import ConfigError, UnsupportedModelError
 from netaug.elastic.copying import copied
+from netaug.elastic.dry_run import Outcome, Rehearsal
 from netaug.elastic.neutral import kept_generators
 from netaug.elastic.plan import Plan
 from netaug.elastic.planner import Follower, Planner
+from netaug.elastic.preconditions import check_usable
 from netaug.elastic.proof import Proof
-from netaug.elastic.rehearsal import Outcome, Rehearsal
 from netaug.elastic.resolution import with_small_layers
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
-from netaug.elastic.usable import check_usable
-from netaug.errors import ConfigError, UnsupportedModelError
 
 
 def augment(

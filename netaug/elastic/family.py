@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from netaug.core.errors import ConfigError
 from netaug.elastic.supernet import Supernet
-from netaug.errors import ConfigError
 
 
 class Chain:

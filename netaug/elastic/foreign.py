@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from netaug.core.errors import ModelError
 from netaug.elastic.copying import copied
-from netaug.errors import ModelError
 
 
 class Reads(TorchDispatchMode):

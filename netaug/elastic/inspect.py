@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from netaug.consoles import SafeConsole
+from netaug.core.consoles import SafeConsole
 from netaug.elastic.build import plan_supernet
 from netaug.elastic.plan import Group as WidthGroup
 from netaug.elastic.settings import AugmentConfig

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from netaug.errors import ShapeError
+from netaug.core.errors import ShapeError
 
 
 class Examples(Protocol):

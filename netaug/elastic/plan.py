@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from netaug.core.errors import ShapeError
 from netaug.elastic.axes import Axis
-from netaug.errors import ShapeError
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from netaug.core.errors import ConfigError
 from netaug.elastic.analysis import Analysis, SizeUse
 from netaug.elastic.axes import Axis, Span
-from netaug.elastic.control import matching, with_own_ratios, within_limit
+from netaug.elastic.constraints import matching, with_own_ratios, within_limit
 from netaug.elastic.counting import Counter
 from netaug.elastic.groups import Parts
 from netaug.elastic.plan import Group, Layer, Plan, Size
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
+from netaug.elastic.sampling import resolve
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.trace import Trace, module_of, norms_with_statistics, tensor_inputs, trace
-from netaug.elastic.widths import resolve
-from netaug.errors import ConfigError
 
 
 class Follower(NamedTuple):

@@ -18,19 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from netaug.core.errors import ModelError, first_line
+from netaug.core.seeding import generator
+from netaug.elastic.dry_run import Outcome, module_stack, of_two_or_more
 from netaug.elastic.foreign import Reads
 from netaug.elastic.neutral import MovedError, Neutral, same, same_draws
 from netaug.elastic.overlay import kept_state
 from netaug.elastic.passes import smaller
 from netaug.elastic.plan import Plan
 from netaug.elastic.recomputation import RecomputationError, modules_run, refusal, without_recomputation
-from netaug.elastic.rehearsal import Outcome, module_stack, of_two_or_more
+from netaug.elastic.sampling import free_widths
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
-from netaug.elastic.widths import free_widths
-from netaug.errors import ModelError, first_line
-from netaug.hooks import remove_training_hooks
-from netaug.seeding import generator
+from netaug.core.modules import remove_training_hooks
 
 SIDE = 64
 """Images are scaled down to about so many pixels, if the network runs on them: where channels stand is the same."""

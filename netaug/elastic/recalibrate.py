@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+from netaug.core.errors import ConfigError, DataError, ModelError, first_line
 from netaug.elastic.supernet import Supernet
-from netaug.errors import ConfigError, DataError, ModelError, first_line
 
 Inputs = Callable[[Any], Any]
 """From what a loader yields to the network's input: a tensor, or a tuple of them for several inputs."""

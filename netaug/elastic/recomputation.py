@@ -14,8 +14,8 @@ import torch.utils.checkpoint
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from netaug.elastic.usable import place_of
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
+from netaug.elastic.preconditions import place_of
 
 _ENTRIES = (
     "CheckpointFunction",

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from netaug.core.errors import ModelError, ShapeError
+from netaug.elastic.dry_run import Rehearsal
 from netaug.elastic.passes import smaller
 from netaug.elastic.plan import Plan
 from netaug.elastic.planner import Planner
-from netaug.elastic.rehearsal import Rehearsal
 from netaug.elastic.settings import AugmentConfig
-from netaug.errors import ModelError, ShapeError
 
 
 def with_small_layers(

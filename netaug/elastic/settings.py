@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 
 
 class RatiosByGlob(Mapping[str, tuple[float, ...]]):

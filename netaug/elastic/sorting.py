@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from netaug.core.errors import ConfigError
 from netaug.elastic.axes import added_dims, added_key, join, split
-from netaug.errors import ConfigError
 
 if TYPE_CHECKING:
     from netaug.elastic.supernet import Supernet

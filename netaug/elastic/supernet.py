@@ -16,10 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from netaug.core.errors import ConfigError
+from netaug.core.seeding import key
 from netaug.elastic.axes import Piece, added_dims, added_key, added_values
 from netaug.elastic.copying import copied_module
 from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
+from netaug.elastic.norm_statistics import SharedStatistics
 from netaug.elastic.overlay import (
     Place,
     Setting,
@@ -32,12 +35,9 @@ from netaug.elastic.overlay import (
 from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Group, Plan
 from netaug.elastic.recomputation import refused_recomputation
+from netaug.elastic.sampling import draw, is_augmented
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
-from netaug.elastic.statistics import SharedStatistics
-from netaug.elastic.widths import draw, is_augmented
-from netaug.errors import ConfigError
-from netaug.seeding import key
 
 
 class Supernet(nn.Module):

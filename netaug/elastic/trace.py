@@ -16,9 +16,9 @@ from torch.fx import Node
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from netaug.core.errors import ModelError, UnsupportedModelError
 from netaug.elastic.copying import copied
-from netaug.elastic.usable import account_of, check_usable, describe, types_of
-from netaug.errors import ModelError, UnsupportedModelError
+from netaug.elastic.preconditions import account_of, check_usable, describe, types_of
 
 
 @dataclass(frozen=True)

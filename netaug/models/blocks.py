@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:

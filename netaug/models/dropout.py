@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models.factory import Factory, load
 from netaug.models.registry import backbone_of, factory_of
 

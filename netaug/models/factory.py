@@ -15,7 +15,7 @@ from types import ModuleType
 
 from torch import nn
 
-from netaug.errors import ModelError, NetaugError
+from netaug.core.errors import ModelError, NetaugError
 
 Factory = Callable[..., object]
 

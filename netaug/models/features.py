@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models.blocks import StagedNet
 from netaug.models.factory import describe
 from netaug.models.registry import create_model

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 
 INITS = ("model", "uniform", "he")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models.blocks import ConvNormAct, InvertedResidual, StagedNet
 from netaug.models.init import init_default
 from netaug.models.registry import register

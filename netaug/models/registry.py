@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models.factory import Factory, call, load, nearest, working_directory_importable
 from netaug.models.zoo import FALLBACK_IMAGE_SIZE, create_timm_model, is_timm_model, timm_image_size
 

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping
 
-from netaug.errors import ModelError, UntrustedNetworkError
+from netaug.core.errors import ModelError, UntrustedNetworkError
 from netaug.models.registry import backbone_of
 
 LOADING_OPTIONS = frozenset(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from netaug.errors import ModelError, ShapeError
+from netaug.core.errors import ModelError, ShapeError
 from netaug.models.blocks import ConvNormAct
 from netaug.models.features import backbone_features
 from netaug.models.init import init_default

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models.factory import call, describe, nearest
 
 FALLBACK_IMAGE_SIZE = 224

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from netaug.errors import ModelError, ShapeError
-from netaug.modes import evaluating
+from netaug.core.errors import ModelError, ShapeError
+from netaug.core.modules import evaluating
 
 
 @dataclass(frozen=True)

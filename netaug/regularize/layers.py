@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import drop_block2d, stochastic_depth
 
-from netaug.errors import ConfigError
-from netaug.hooks import TrainingHook
+from netaug.config.regularize import RegularizeConfig
+from netaug.core.errors import ConfigError
+from netaug.core.hooks import TrainingHook
+from netaug.regularize.graph_recorder import watch
 from netaug.regularize.places import Found, classifier, late_maps, residual_branches
-from netaug.regularize.settings import RegularizeConfig
-from netaug.regularize.watching import watch
 
 _SHOWN = 2
 
@@ -84,7 +84,7 @@ def put_regularizers(model: nn.Module, example: Tensor, config: RegularizeConfig
 
     Args:
         model: Gets hooks; its modules and names stay. `Supernet.extract` gives networks without them, and
-            `netaug.hooks.remove_training_hooks` takes them off.
+            `netaug.core.hooks.remove_training_hooks` takes them off.
         example: A batch of its input.
         config: Which, and how strong.
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from netaug.regularize.settings import RegularizeConfig
-from netaug.seeding import seeded
+from netaug.config.regularize import RegularizeConfig
+from netaug.core.seeding import seeded
 
 
 class Mixer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netaug.regularize.watching import Call, Watched
+from netaug.regularize.graph_recorder import Call, Watched
 
 _NORMS = {"batch_norm", "group_norm", "layer_norm", "instance_norm"}
 _KEEPS_BRANCH = {"mul", "permute", "transpose", "contiguous", "dropout", "to", "type"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.escaping import csv_text
-from netaug.train.files import write_atomic
+from netaug.core.escaping import csv_text
+from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison

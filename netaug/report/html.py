@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.escaping import html
+from netaug.core.escaping import html
+from netaug.core.io import write_atomic
 from netaug.report.template import flatten, page_parts, template
-from netaug.train.files import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.escaping import markdown, terminal
-from netaug.train.files import write_atomic
+from netaug.core.escaping import markdown, terminal
+from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from netaug.report.lines import Axis, Curves, Frame, Point, Quantity, thinned
-from netaug.report.looks import line_style, look
+from netaug.report.styles import line_style, look
 from netaug.report.svg import CARD, GRID, INK, arm_color, as_svg, plot
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from markupsafe import Markup
 from netaug.compare.numbers import seconds, si
 from netaug.compare.plan import RunSpec
 from netaug.compare.records import RunRecord, read_config, read_environment, read_record
-from netaug.errors import RunFolderError
-from netaug.escaping import html
+from netaug.core.errors import RunFolderError
+from netaug.core.escaping import html
+from netaug.core.io import write_atomic
+from netaug.core.scores import score_name
 from netaug.report.lines import Axis, Point, Quantity, frame, points
 from netaug.report.pictures import PictureRow
 from netaug.report.plots import curves
 from netaug.report.template import flatten, page_parts, template
-from netaug.scores import score_name
-from netaug.train.files import write_atomic
 
 _PICTURES: tuple[tuple[str, Axis, tuple[tuple[Quantity, str], ...]], ...] = (
     ("Score", "epoch", (("val", "evaluation"), ("train", "training"))),

@@ -14,8 +14,8 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from netaug.escaping import terminal
-from netaug.report.looks import LOOKS, color_name, variables
+from netaug.core.escaping import terminal
+from netaug.report.styles import LOOKS, color_name, variables
 
 # matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
 INK, GRID, CARD = "#010203", "#040506", "#0a0b0c"

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from netaug.escaping import terminal
-from netaug.report import looks
+from netaug.core.escaping import terminal
+from netaug.report import styles as looks
 from netaug.report.cells import WORDS
 
 _TEXTS = ("arm", "against", "at", "says", "sets", "recipe", "chosen")

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.ticker import EngFormatter
 
 from netaug.compare.equal_accuracy import mean_points
-from netaug.report.looks import line_style, look
+from netaug.report.styles import line_style, look
 from netaug.report.svg import INK, arm_color, as_svg, plot
 
 if TYPE_CHECKING:

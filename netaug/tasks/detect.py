@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netaug.config.detect import DetectConfig
 from netaug.data.batch import DetectionBatch
 from netaug.detect.anchors import Anchors
 from netaug.detect.annotations import Annotations
@@ -16,7 +17,6 @@ from netaug.detect.ap import voc_ap
 from netaug.detect.codec import decode
 from netaug.detect.loss import detection_loss
 from netaug.detect.nms import detections
-from netaug.detect.settings import DetectConfig
 from netaug.detect.targets import BoxTargets
 from netaug.tasks.base import Losses, Task
 

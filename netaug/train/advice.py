@@ -14,7 +14,7 @@ import math
 from torch import nn
 
 from netaug.config import RunConfig
-from netaug.train.records import EpochRecord
+from netaug.runs.records import EpochRecord
 
 SMALL_GAP, LARGE_GAP = 2.0, 10.0
 """Points of training top-1 above that of validation. Training is measured on augmented images while weights change,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from netaug.core.errors import ConfigError
 from netaug.elastic import Supernet
-from netaug.elastic.widths import is_augmented
-from netaug.errors import ConfigError
-from netaug.train.network import BaseOnly, Network
+from netaug.elastic.plain_network import BaseOnly, Network
+from netaug.elastic.sampling import is_augmented
 
 
 def refuse_if_never_drawn(supernet: Supernet) -> None:

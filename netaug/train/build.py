@@ -11,27 +11,27 @@ from torch import Tensor, nn
 
 import netaug
 from netaug.config import ModelConfig, RunConfig
+from netaug.core.errors import ConfigError, ModelError, UnsupportedModelError
+from netaug.core.seeding import generator, seeded
 from netaug.data.batch import DataInfo
 from netaug.elastic import AugmentConfig, Supernet, augment
 from netaug.elastic.passes import smaller
-from netaug.errors import ConfigError, ModelError, UnsupportedModelError
+from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.models import create_model, initialize
 from netaug.models.dropout import with_dropout
 from netaug.models.kinds import DETECTOR, is_detector
+from netaug.models.trial import check_fits
 from netaug.models.trust import LOADING_OPTIONS
 from netaug.profile import profile
-from netaug.seeding import generator, seeded
 from netaug.train.augmenting import refuse_if_never_drawn
-from netaug.train.card import ModelCard
-from netaug.train.fitting import check_fits
 from netaug.train.freeze import freeze, frozen_groups
-from netaug.train.network import BaseOnly, Network
 from netaug.weights.axes import ClassAxis
 from netaug.weights.backbone import is_of_a_detector, put_backbone
 from netaug.weights.files import read_weights, weights_file
 from netaug.weights.head import head_tensors
 from netaug.weights.loading import put
 from netaug.weights.matching import match
+from netaug.weights.metadata import ModelCard
 
 _log = logging.getLogger("netaug")
 

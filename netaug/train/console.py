@@ -10,12 +10,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from netaug.consoles import SafeConsole
-from netaug.durations import duration
-from netaug.escaping import line
-from netaug.scores import score_name
-from netaug.train.records import EpochRecord
-from netaug.train.tally import Tally
+from netaug.core.consoles import SafeConsole
+from netaug.core.durations import duration
+from netaug.core.escaping import line
+from netaug.core.scores import score_name
+from netaug.runs.records import EpochRecord
+from netaug.train.metrics import Tally
 
 _REFRESH_SECONDS = 0.25
 

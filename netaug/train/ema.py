@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.elastic.copying import copied
-from netaug.train.network import Network
+from netaug.elastic.plain_network import Network
 
 
 class Average:

@@ -7,15 +7,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from netaug.config import RunConfig
-from netaug.errors import ConfigError
+from netaug.config.loading import override, recipe_values
+from netaug.config.provenance import check_provenance, names_given
+from netaug.config.recipes import find_recipe, recipe_names
+from netaug.config.settings import build
+from netaug.core.errors import ConfigError
 from netaug.models.kinds import DETECTOR
 from netaug.models.trust import check_network
-from netaug.recipes import find_recipe, recipe_names
-from netaug.recipes.loader import override, recipe_values
-from netaug.recipes.provenance import check_provenance, names_given
-from netaug.recipes.settings import build
-from netaug.train.card import ModelCard, read_card
-from netaug.train.runlog import find_weights
+from netaug.runs.folder import find_weights
+from netaug.weights.metadata import ModelCard, read_card
 
 DEFAULTS: dict[str, Any] = {
     "data.batch_size": 256,
@@ -120,7 +120,7 @@ def _model(
 def _as_pretrained(card: ModelCard | None, model: dict[str, Any]) -> dict[str, Any]:
     """Resolution, normalisation and kind of crops as in pre-training; those of ImageNet if nothing is known."""
     if card is None:
-        from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
+        from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
         from netaug.models import default_image_size
 
         size = default_image_size(model["model.name"])

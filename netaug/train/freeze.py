@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from netaug.core.errors import ConfigError
 from netaug.elastic import Supernet
-from netaug.errors import ConfigError
 
 BACKBONE = "backbone"
 """The pattern that means all parameters but those of the classifier, unless a part of the network has this name."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from netaug.config import RunConfig
 from netaug.elastic.passes import smaller_side
+from netaug.elastic.plain_network import BaseOnly
 from netaug.profile import Profile
+from netaug.runs.folder import RunFolder
 from netaug.train.console import TrainingConsole
-from netaug.train.loop import Trainer
-from netaug.train.network import BaseOnly
-from netaug.train.runlog import RunFolder
+from netaug.train.trainer import Trainer
 
 
 def introduce(

@@ -12,13 +12,13 @@ from torch import nn
 
 from netaug.config import RunConfig
 from netaug.data.batch import DataInfo
+from netaug.runs.folder import RunFolder
+from netaug.runs.records import EpochRecord
 from netaug.train.build import make_card
 from netaug.train.console import TrainingConsole
-from netaug.train.loop import Trainer
-from netaug.train.records import EpochRecord
-from netaug.train.runlog import RunFolder
-from netaug.train.tally import Tally
-from netaug.train.tracking import Tracking
+from netaug.train.metrics import Tally
+from netaug.train.trackers import Tracking
+from netaug.train.trainer import Trainer
 
 
 class Journal(Protocol):
@@ -51,7 +51,7 @@ class FolderJournal:
         folder: Where to.
         config: The run's settings.
         info: The run's data.
-        data: What tells it from other data; see :func:`netaug.train.resume.data_record`.
+        data: What tells it from other data; see :func:`netaug.runs.resume.data_record`.
         console: What the user sees.
         tracking: Other places that curves go to.
     """

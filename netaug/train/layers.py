@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from netaug.errors import ConfigError
-from netaug.train.network import Network
+from netaug.core.errors import ConfigError
+from netaug.elastic.plain_network import Network
 
 
 def layer_scales(network: Network, decay: float) -> dict[nn.Parameter, float]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from netaug.config import TrainConfig
-from netaug.errors import ConfigError, first_line
+from netaug.core.errors import ConfigError, first_line
 from netaug.train.optim_names import check_sorting, optimizer_class, used_options
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from netaug.errors import ConfigError
-from netaug.recipes import nearest
+from netaug.config.recipes import nearest
+from netaug.core.errors import ConfigError
 
 COMMON = ("sgd", "momentum", "adamw", "adam", "nadamw", "lamb", "lars", "lion", "rmsprop", "rmsproptf")
 """Named in messages; timm has some eighty more."""

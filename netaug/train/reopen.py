@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 import netaug
+from netaug.core.errors import CheckpointError, RunFolderError
 from netaug.data import Data, Normalizer
 from netaug.data.batch import Batch
 from netaug.elastic import Supernet, augment
 from netaug.elastic.recalibrate import has_statistics, recalibrate
-from netaug.errors import CheckpointError, RunFolderError
-from netaug.evaluate import evaluate
+from netaug.runs.checkpoints import Checkpoints
+from netaug.runs.folder import RunFolder, find_weights, read_config
 from netaug.tasks.base import Task
-from netaug.train.card import ModelCard, fill, load_weights
-from netaug.train.checkpoints import Checkpoints
-from netaug.train.resized import size_changes
-from netaug.train.runlog import RunFolder, find_weights, read_config
+from netaug.tasks.evaluate import evaluate
+from netaug.weights.metadata import ModelCard, fill, load_weights
+from netaug.weights.resized import size_changes
 
 _log = logging.getLogger("netaug")
 

@@ -10,42 +10,47 @@ from pathlib import Path
 from typing import Any
 
 from netaug.config import RunConfig
+from netaug.core.device import choose_device, set_up
+from netaug.core.errors import CheckpointError, TrainingError, first_line
+from netaug.core.lock import RunLock, was_killed
+from netaug.core.signals import Stopped, StopRequests
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.detection.objects import check_judged, check_taught
 from netaug.data.single_class import check_classes
-from netaug.distill.teaching import Teaching, open_teaching
-from netaug.errors import CheckpointError, TrainingError, first_line
-from netaug.launcher import ends_with_launcher
+from netaug.distill.lesson_plan import Teaching, open_teaching
+from netaug.distributed.all_reduce import Notes
+from netaug.distributed.consistency import (
+    check_data_alike,
+    check_network_alike,
+    check_teacher_alike,
+    report_of,
+)
+from netaug.distributed.launcher_watch import ends_with_launcher
+from netaug.distributed.process_group import joined
+from netaug.distributed.sync_batchnorm import check_syncing, synchronize
+from netaug.distributed.world import World, check_divides
+from netaug.elastic.plain_network import Network
+from netaug.models.trial import check_trains
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
-from netaug.tasks.choose import choose_task
+from netaug.runs.folder import RunFolder, refuse_existing
+from netaug.runs.records import EpochRecord
+from netaug.runs.resume import check_same_data, check_same_run, data_record, notice_decoder
+from netaug.tasks.registry import choose_task
 from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, example_input
-from netaug.train.compiling import check_compiler, compile_base
-from netaug.train.consistency import check_data_alike, check_network_alike, check_teacher_alike, report_of
+from netaug.train.compile import check_compiler, compile_base
 from netaug.train.console import TrainingConsole
-from netaug.train.device import choose_device, set_up
-from netaug.train.distributed import World, check_divides
-from netaug.train.exchange import Notes
-from netaug.train.explain import explained
-from netaug.train.fitting import check_trains
 from netaug.train.introduction import introduce, say_where
 from netaug.train.journal import FolderJournal, Journal, NoJournal
-from netaug.train.lock import RunLock, was_killed
-from netaug.train.loop import Trainer
-from netaug.train.network import Network
+from netaug.train.metrics import Tally
+from netaug.train.microbatches import Preparation
 from netaug.train.optim import check_optimizer
-from netaug.train.pieces import Preparation
-from netaug.train.process_group import joined
-from netaug.train.records import EpochRecord
-from netaug.train.resume import check_same_data, check_same_run, data_record, notice_decoder
-from netaug.train.runlog import RunFolder, refuse_existing
-from netaug.train.stopping import Stopped, StopRequests
 from netaug.train.summary import summarize
-from netaug.train.syncing import check_syncing, synchronize
-from netaug.train.tally import Tally
-from netaug.train.tracking import check_trackers, open_tracking
+from netaug.train.torch_errors import explained
+from netaug.train.trackers import check_trackers, open_tracking
+from netaug.train.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from netaug.errors import TrainingError
-from netaug.train.network import Network
-from netaug.train.tally import Tally
+from netaug.core.errors import TrainingError
+from netaug.elastic.plain_network import Network
+from netaug.train.metrics import Tally
 
 _log = logging.getLogger("netaug")
 

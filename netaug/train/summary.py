@@ -7,9 +7,9 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.profile import Profile
+from netaug.runs.records import EpochRecord
 from netaug.train.advice import advise
-from netaug.train.loop import Trainer
-from netaug.train.records import EpochRecord
+from netaug.train.trainer import Trainer
 
 
 def summarize(

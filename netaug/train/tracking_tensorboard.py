@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netaug.train.extras import import_extra
+from netaug.core.optional_tracker import import_extra
 
 _FLUSH_SECONDS = 30
 
@@ -21,7 +21,7 @@ def import_tensorboard() -> Any:
 
 
 class TensorBoardTracker:
-    """Writes event files; see :class:`netaug.train.tracking.Tracker`.
+    """Writes event files; see :class:`netaug.train.trackers.Tracker`.
 
     Args:
         folder: Of the event files.

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netaug.errors import ConfigError, first_line
-from netaug.train.extras import import_extra
-from netaug.train.files import write_atomic
+from netaug.core.errors import ConfigError, first_line
+from netaug.core.io import write_atomic
+from netaug.core.optional_tracker import import_extra
 
 _ID = "wandb-id.txt"
 
@@ -24,7 +24,7 @@ def import_wandb() -> Any:
 
 
 class WandbTracker:
-    """Sends points; see :class:`netaug.train.tracking.Tracker`.
+    """Sends points; see :class:`netaug.train.trackers.Tracker`.
 
     A run that goes on sends points that are there already once more. Weights & Biases takes no step twice, and they
     are equal: a run goes on to the same bits.

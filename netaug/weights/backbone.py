@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from netaug.errors import CheckpointError
+from netaug.core.errors import CheckpointError
+from netaug.core.seeding import seeded
 from netaug.models import backbone_of, create_model
 from netaug.models.registry import factory_of
-from netaug.seeding import seeded
 from netaug.weights.files import WeightsFile
 from netaug.weights.head import head_tensors
 from netaug.weights.layouts import Layout

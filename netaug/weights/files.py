@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netaug.errors import CheckpointError
-from netaug.train.card import read_safetensors, unreadable
+from netaug.core.errors import CheckpointError
+from netaug.weights.metadata import read_safetensors, unreadable
 from netaug.weights.parts import KNOWN, inside, rank, state_dicts
 
 KINDS = "safetensors, or a PyTorch file of tensors (.pt, .pth)"

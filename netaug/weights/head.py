@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from netaug.core.seeding import seeded
 from netaug.models import create_model
-from netaug.seeding import seeded
 from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS

@@ -10,21 +10,21 @@ from torch import nn
 
 import netaug
 from netaug.config import ModelConfig
-from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
-from netaug.data.text import read_text, split_lines
-from netaug.data.transforms import IMAGENET_CROP_RATIO
-from netaug.errors import CheckpointError, ConfigError
+from netaug.core.errors import CheckpointError, ConfigError
+from netaug.core.seeding import generator, seeded
+from netaug.core.text_files import read_text, split_lines
+from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
+from netaug.data.transforms.small import IMAGENET_CROP_RATIO
 from netaug.models import create_model, default_image_size
 from netaug.models.kinds import is_detector
-from netaug.seeding import generator, seeded
+from netaug.models.trial import check_fits
 from netaug.train.build import card_options, factory_options
-from netaug.train.card import ModelCard, save_weights
-from netaug.train.fitting import check_fits
 from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.head import count_classes, head_tensors
 from netaug.weights.loading import Loaded, put
 from netaug.weights.matching import match
+from netaug.weights.metadata import ModelCard, save_weights
 
 _IMAGENET_CLASSES = 1000
 _COLOUR = 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from netaug.errors import CheckpointError
+from netaug.core.errors import CheckpointError
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.matching import Match, match
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from benchmarks import input as bench
-from netaug.seeding import generator
+from netaug.core.seeding import generator
 
 
 @pytest.mark.slow

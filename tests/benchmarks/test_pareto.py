@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.pareto import ARMS, CHEAP
 from benchmarks.pareto_report import front, report, screening_table, table
-from netaug.recipes.loader import load_config
+from netaug.config.loading import load_config
 
 
 def row(arm: str, seed: int, top1: float, macs: float) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import yaml
 
 from netaug.cli import main
 from netaug.config import DataConfig, ModelConfig, NetAugConfig, RunConfig, TrainConfig
-from netaug.errors import ConfigError
-from netaug.train.card import load_weights, read_card
+from netaug.core.errors import ConfigError
 from netaug.train.finetune import finetune_config
 from netaug.train.run import train
+from netaug.weights.metadata import load_weights, read_card
 
 OPTIONS = {"stem": 3, "channels": [4], "blocks": [1], "strides": [1], "dropout": 0.1}
 PICK = ["--data.name", "digits", "--data.classes", "5,6,7,8,9"]

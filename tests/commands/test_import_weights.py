@@ -17,7 +17,7 @@ from netaug.cli import main
 from netaug.commands.evaluation import check_classes
 from netaug.data import DataInfo
 from netaug.models import create_model
-from netaug.train.card import load_weights
+from netaug.weights.metadata import load_weights
 from tests.weights.released import NETS, forward, state_dict
 
 

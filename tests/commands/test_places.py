@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netaug.commands.extract import _make_parents
-from netaug.errors import RunFolderError
+from netaug.core.errors import RunFolderError
 
 
 def test_an_impossible_folder_is_a_message(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_page_that_cannot_be_written_is_a_message(
         def refuse(*_: object, **__: object) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr("netaug.train.files.os.fsync", refuse)
+        monkeypatch.setattr("netaug.core.io.os.fsync", refuse)
     capsys.readouterr()
     assert main(["report", str(run)]) == 2
     assert "report.html' cannot be written" in capsys.readouterr().err

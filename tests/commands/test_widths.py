@@ -12,10 +12,10 @@ from PIL import Image
 
 from netaug.cli import main
 from netaug.commands.widths import choose, split_words
-from netaug.errors import CheckpointError, ConfigError, RunFolderError, ShapeError
-from netaug.train.card import load_weights
-from netaug.train.checkpoints import Checkpoints
+from netaug.core.errors import CheckpointError, ConfigError, RunFolderError, ShapeError
+from netaug.runs.checkpoints import Checkpoints
 from netaug.train.reopen import open_supernet
+from netaug.weights.metadata import load_weights
 
 TRAIN = ["train", "demo/digits", "--data.limit", "192", "--train.epochs", "2", "--train.threads", "1"]
 # 192 training images are three batches of 64: fewer than are asked for, so all of them

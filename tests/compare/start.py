@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from netaug.compare.settle import settled
+from netaug.compare.resolve import settled
 from tests.compare.helpers import request, run_fake
 from tests.compare.plans import plan_from
 

@@ -7,7 +7,7 @@ import pytest
 
 from netaug.compare import compare
 from netaug.compare.engine import best_rates
-from netaug.errors import ConfigError, RunFolderError, TrainingError
+from netaug.core.errors import ConfigError, RunFolderError, TrainingError
 from tests.compare.helpers import record, request, run_fake
 
 

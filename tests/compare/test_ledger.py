@@ -5,7 +5,7 @@ import json
 import pytest
 
 from netaug.compare.ledger import Ledger
-from netaug.errors import RunFolderError
+from netaug.core.errors import RunFolderError
 from tests.compare.helpers import request
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from netaug.compare import CompareRequest
+from netaug.compare.packaged import SMALL, plan_names
 from netaug.compare.planning import find_plan, plan_lines
-from netaug.compare.settle import arm_config, settled
-from netaug.plans import SMALL, plan_names
+from netaug.compare.resolve import arm_config, settled
 
 
 def asked(name):

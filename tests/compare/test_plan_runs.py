@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from netaug.compare import engine
-from netaug.compare.settle import settled
-from netaug.errors import ConfigError
+from netaug.compare.resolve import settled
+from netaug.core.errors import ConfigError
 from tests.compare.helpers import request, run_fake
 from tests.compare.plans import FOUR_ARMS, plan_from
 

@@ -4,7 +4,7 @@ import pytest
 
 from netaug.compare.planfile import read_plan
 from netaug.compare.planning import find_plan
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 from tests.compare.plans import FOUR_ARMS, plan_from
 
 PAIR = "recipe: demo/digits\nreference: a\narms:\n  a: {set: {netaug.enabled: false}}\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 from tests.compare.plans import FOUR_ARMS, plan_from
 
 CASES = """

@@ -6,7 +6,7 @@ import pytest
 
 from netaug.compare.plan import RunSpec
 from netaug.compare.records import epochs_logged, is_finished, read_config, read_record
-from netaug.errors import RunFolderError
+from netaug.core.errors import RunFolderError
 
 SPEC = RunSpec("netaug", "final", 0, None, None, 1)
 LINE = {"epoch": 0, "train_top1": 50.0, "val_top1": None, "seconds": 2.0}

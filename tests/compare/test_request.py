@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 from tests.compare.helpers import request
 
 OUT = Path("nowhere")

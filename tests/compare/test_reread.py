@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netaug.compare.reread import command_of, reread
-from netaug.errors import RunFolderError
+from netaug.core.errors import RunFolderError
 from tests.compare.helpers import request, run_fake
 
 

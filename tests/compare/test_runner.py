@@ -11,7 +11,7 @@ from netaug.compare.plan import final_runs
 from netaug.compare.progress import Board
 from netaug.compare.request import Choice
 from netaug.compare.runner import Runner, child_error, last_lines
-from netaug.errors import ConfigError, DataError
+from netaug.core.errors import ConfigError, DataError
 from tests.compare.helpers import FAKE_TRAIN, request
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from netaug.seeding import generator
+from netaug.core.seeding import generator
 
 MakeFolder = Callable[..., Path]
 

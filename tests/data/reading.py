@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data
 from netaug.data.batch import ClassificationBatch
-from netaug.errors import DataError
 
 
 def error_of(config: DataConfig) -> DataError:

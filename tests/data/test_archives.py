@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from netaug.core.errors import DataError
 from netaug.data.archives import read_members
-from netaug.errors import DataError
 
 
 def write(path: Path, *members: tarfile.TarInfo, content: bytes = b"text") -> Path:

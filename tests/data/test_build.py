@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
+from netaug.core.seeding import key, uniforms
 from netaug.data import build_data, list_datasets
-from netaug.data.digits import load_digits
+from netaug.data.readers.digits import load_digits
 from netaug.data.store import MemoryImages
-from netaug.errors import DataError
-from netaug.seeding import key, uniforms
 
 
 def pictures(batches) -> list[bytes]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netaug.data.class_names import read_class_names
+from netaug.core.errors import DataError
 from netaug.data.labels import Labels, RawLabels, resolve_labels
-from netaug.errors import DataError
+from netaug.data.readers.class_names import read_class_names
 
 
 def raw(texts: Sequence[str], origin: str = "'t.csv'") -> RawLabels:

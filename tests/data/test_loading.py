@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data
 from netaug.data.batch import ClassificationBatch
 from netaug.data.loading import TrainLoader
-from netaug.errors import DataError
 
 
 def equal(a: ClassificationBatch, b: ClassificationBatch) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data, memory
-from netaug.errors import DataError
 
 
 def config(root: Path) -> DataConfig:

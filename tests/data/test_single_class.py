@@ -11,10 +11,10 @@ import pytest
 
 from netaug.cli import main
 from netaug.config import DataConfig
+from netaug.config.loading import load_config
+from netaug.core.errors import DataError
 from netaug.data import build_data
 from netaug.data.single_class import check_classes
-from netaug.errors import DataError
-from netaug.recipes.loader import load_config
 from netaug.train.run import train
 from tests.data.detection.making import config_for, small_voc
 from tests.data.shards import shards_of

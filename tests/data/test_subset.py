@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data
-from netaug.data.digits import load_digits
+from netaug.data.readers.digits import load_digits
 from netaug.data.subset import few_of_each
-from netaug.errors import DataError
 
 PLAIN = DataConfig(augment="none", batch_size=1)
 

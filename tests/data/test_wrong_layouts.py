@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data, published
-from netaug.data.imagenet21k import OTHER_RELEASES, load_imagenet21k
-from netaug.data.layout import reading
-from netaug.errors import DataError
+from netaug.data.readers.imagenet21k import OTHER_RELEASES, load_imagenet21k
+from netaug.data.readers.layout import reading
 from tests.data.layouts import LAYOUTS, accept_checksums
 from tests.data.test_layouts import write
 
@@ -154,7 +154,7 @@ def test_other_releases_of_imagenet_21k_are_recognised(
 ):
     _, config = write("imagenet21k", tmp_path)
     names = tuple(f"n{number:08d}" for number in range(count))
-    monkeypatch.setattr("netaug.data.imagenet21k.class_folders", lambda folder: names)
+    monkeypatch.setattr("netaug.data.readers.imagenet21k.class_folders", lambda folder: names)
     with pytest.raises(DataError) as caught:
         load_imagenet21k(config)
     assert caught.value.got == f"{count:,} classes: {OTHER_RELEASES[count]}"
@@ -175,7 +175,7 @@ def test_what_may_not_be_read_is_one_clear_error(tmp_path: Path, monkeypatch: py
     def refuse(folder: Path) -> tuple[str, ...]:
         raise PermissionError(13, "Permission denied", str(folder))  # the superuser may read everything
 
-    monkeypatch.setattr("netaug.data.imagenet.class_folders", refuse)
+    monkeypatch.setattr("netaug.data.readers.imagenet.class_folders", refuse)
     with pytest.raises(DataError) as caught:
         build_data(config, seed=0)
     assert "Permission denied" in str(caught.value.got)

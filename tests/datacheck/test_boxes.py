@@ -10,8 +10,8 @@ import pytest
 
 from netaug.cli import main
 from netaug.config import DataConfig, DetectConfig
+from netaug.config.settings import typed
 from netaug.data import build_data
-from netaug.recipes.settings import typed
 from tests.data.detection.making import make_voc, small_voc, voc_object, write_image
 
 

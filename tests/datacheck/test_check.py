@@ -15,7 +15,7 @@ import pytest
 
 from netaug.cli import main
 from netaug.data import published
-from netaug.data.packed.layout import PAYLOADS
+from netaug.data.readers.packed.layout import PAYLOADS
 from netaug.datacheck.kinds import KINDS
 from tests.datacheck.kit import jpeg, motley, sound
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from netaug.detect.codec import encode
 from netaug.models import create_model
-from netaug.train.card import ModelCard, save_weights
+from netaug.weights.metadata import ModelCard, save_weights
 
 ANCHORS = tuple((float(8 * k), float(8 * k)) for k in range(1, 10))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from netaug.core.errors import DataError
 from netaug.detect.anchors import COCO_ANCHORS, kmeans_anchors, mean_best_iou
-from netaug.errors import DataError
 
 random = np.random.default_rng(0)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from netaug.core.errors import ShapeError
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.codec import decode, encode, map_shapes
-from netaug.errors import ShapeError
 from tests.detect import reference
 
 

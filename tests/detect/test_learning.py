@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from netaug import AugmentConfig, augment, create_model
+from netaug.config.detect import DetectConfig
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.annotations import Annotations
 from netaug.detect.ap import voc_ap
 from netaug.detect.codec import decode
 from netaug.detect.loss import detection_loss
 from netaug.detect.nms import detections
-from netaug.detect.settings import DetectConfig
 from netaug.detect.targets import BoxTargets
 from tests.tiny import images as noise
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from netaug.config.detect import DetectConfig
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.codec import decode, encode, map_shapes
 from netaug.detect.loss import detection_loss
-from netaug.detect.settings import DetectConfig
 from netaug.detect.targets import BoxTargets
 from tests.detect import reference
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from netaug.config.detect import DetectConfig
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.codec import Decoded, decode
 from netaug.detect.nms import detections
-from netaug.detect.settings import DetectConfig
 from tests.detect import reference
 
 CONFIG = DetectConfig(score_threshold=0.2, nms_iou=0.45, max_detections=15)

@@ -18,15 +18,15 @@ import torch
 
 import netaug
 from netaug.config import DataConfig, RunConfig
+from netaug.config.loading import default_config
+from netaug.core.errors import CheckpointError, ConfigError, RunFolderError
+from netaug.core.signals import Stopped
 from netaug.data import Data, Normalizer, build_data
-from netaug.distill import writing
+from netaug.distill import cache_writer as writing
 from netaug.distill.cache import Cache, CacheFiles
-from netaug.distill.checking import open_cache
+from netaug.distill.cache_check import open_cache
+from netaug.distill.cache_writer import cache_card, write_cache
 from netaug.distill.teacher import Feed, Teacher, Teachers
-from netaug.distill.writing import cache_card, write_cache
-from netaug.errors import CheckpointError, ConfigError, RunFolderError
-from netaug.recipes.loader import default_config
-from netaug.train.stopping import Stopped
 
 CPU = torch.device("cpu")
 SETTINGS = ("--data.limit=100", "--data.flip=false", "--data.batch_size=32", "--data.distinct_epochs=3")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from netaug.core.errors import CheckpointError
 from netaug.distill.cache import CacheFiles
-from netaug.errors import CheckpointError
 
 CARD = {
     "teachers": ["t"],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from netaug.train.card import load_weights
+from netaug.weights.metadata import load_weights
 from tests.train.ranks import Job, run_jobs
 
 WORDS = (

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from netaug.cli import main
-from netaug.errors import RunFolderError
-from netaug.train.card import load_weights
-from netaug.train.pieces import Preparation
+from netaug.core.errors import RunFolderError
+from netaug.train.microbatches import Preparation
+from netaug.weights.metadata import load_weights
 
 SMALL = [
     "demo/digits",
@@ -142,8 +142,8 @@ def test_a_run_does_not_go_on_with_a_teacher_that_changed() -> None:
 
 def test_a_teacher_that_is_worse_is_said_with_both_numbers(caplog: pytest.LogCaptureFixture) -> None:
     from netaug.config import DistillConfig
-    from netaug.distill.lessons import Lessons
-    from netaug.distill.teaching import Teaching
+    from netaug.distill.distillation_loss import Lessons
+    from netaug.distill.lesson_plan import Teaching
 
     teaching = Teaching(Lessons(DistillConfig()), ("big",), 60.0)
     teaching.check_student(59.9)

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 import netaug
 from netaug.config import DistillConfig, ModelConfig
+from netaug.core.errors import ConfigError, ModelError
 from netaug.data import DataInfo, Normalizer
-from netaug.distill.opening import open_teachers
+from netaug.distill.open_teacher import open_teachers
 from netaug.distill.teacher import Feed, Teacher, Teachers
-from netaug.errors import ConfigError, ModelError
 from netaug.train.build import make_card
-from netaug.train.card import save_weights
+from netaug.weights.metadata import save_weights
 from tests import tiny
 
 INFO = DataInfo("fake", tuple("abcde"), 3, 8, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), 1.0, 12, 4, "val")
@@ -139,7 +139,7 @@ def test_timms_weights_come_with_their_feed_and_imagenets_classes(monkeypatch: p
     """What is asked of timm; its weights are not downloaded here."""
     from timm.data import ImageNetInfo
 
-    from netaug.distill import opening
+    from netaug.distill import open_teacher as opening
 
     asked: dict[str, object] = {}
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))

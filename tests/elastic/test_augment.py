@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug import AugmentConfig, augment
-from netaug.errors import ConfigError, ModelError, UnsupportedModelError
+from netaug.core.errors import ConfigError, ModelError, UnsupportedModelError
 from tests import tiny
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from netaug import augment, recalibrate
 from netaug.elastic.copying import copied
+from netaug.elastic.plain_network import BaseOnly
 from netaug.train.ema import Average
-from netaug.train.network import BaseOnly
 from tests import tiny
 
 

@@ -8,8 +8,8 @@ import pytest
 
 import netaug
 from netaug import AugmentConfig, Supernet
+from netaug.core.errors import ConfigError
 from netaug.elastic.family import Chain, family, widths_at_macs
-from netaug.errors import ConfigError
 from tests import tiny
 
 CONFIG = AugmentConfig(width=(1.0, 2.0), expand=(1.0, 3.0))

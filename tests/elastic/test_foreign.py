@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from netaug import augment
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from tests import tiny
 
 

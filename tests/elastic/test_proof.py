@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torchvision.ops import DropBlock2d
 
 from netaug import Supernet, augment
+from netaug.core.errors import ModelError
 from netaug.elastic.neutral import Neutral
 from netaug.elastic.proof import Proof
 from netaug.elastic.settings import AugmentConfig
-from netaug.errors import ModelError
 from tests import tiny
 
 

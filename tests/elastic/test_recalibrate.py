@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import netaug
 from netaug import AugmentConfig, Supernet
+from netaug.core.errors import ConfigError, DataError, ModelError, ShapeError
 from netaug.data import ClassificationBatch, Normalizer
 from netaug.elastic.recalibrate import batch_inputs, has_statistics, recalibrate
-from netaug.errors import ConfigError, DataError, ModelError, ShapeError
 from tests import tiny
 
 CONFIG = AugmentConfig(width=(1.0, 2.0), expand=(1.0, 3.0))

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from netaug import AugmentConfig, augment
+from netaug.core.errors import ModelError, ShapeError
 from netaug.elastic.passes import smaller, smaller_side
-from netaug.errors import ModelError, ShapeError
 from tests import tiny
 
 

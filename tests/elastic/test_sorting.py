@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import netaug
 from netaug import AugmentConfig, Supernet, augment
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 from tests import tiny
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import netaug
 from netaug import AugmentConfig, Supernet, augment
-from netaug.errors import ConfigError, ShapeError
+from netaug.core.errors import ConfigError, ShapeError
 from tests import tiny
 
 FULL_SIZE = ["mcunet", "mobilenetv2-0.35", "mobilenetv2-tiny", "timm:mobilenetv3_small_050", "timm:resnet18"]

@@ -23,8 +23,8 @@ from netaug.config import TrainConfig
 from netaug.data.batch import ClassificationBatch, Normalizer
 from netaug.elastic import Pass, Supernet
 from netaug.tasks.base import Losses, Task
-from netaug.train.loop import Trainer
-from netaug.train.tally import Tally
+from netaug.train.metrics import Tally
+from netaug.train.trainer import Trainer
 from tests.train.fakes import fake_data
 
 FOLDER = Path(__file__).parents[2] / "examples"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netaug import AugmentConfig, Supernet, augment
-from netaug.elastic.widths import resolve
+from netaug.elastic.sampling import resolve
 from netaug.models import create_model, default_image_size
 
 # Counted by running the released model classes: width list; widest parameters and MACs in millions; mean MACs in

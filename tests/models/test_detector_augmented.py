@@ -16,9 +16,9 @@ from benchmarks.coverage.probe import (
     revive,
 )
 from netaug import AugmentConfig, create_model
+from netaug.config.detect import DetectConfig
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.loss import detection_loss
-from netaug.detect.settings import DetectConfig
 from netaug.elastic import augment
 from tests.detect import reference
 

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from netaug.config import ModelConfig
-from netaug.errors import ConfigError, ModelError
+from netaug.core.errors import ConfigError, ModelError
 from netaug.models import create_model, list_models
 from netaug.models.dropout import with_dropout
 

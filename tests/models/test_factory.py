@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models import create_model, default_image_size
 
 SOURCE = """

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models import create_model, initialize
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models import create_model
 from netaug.profile import profile
 

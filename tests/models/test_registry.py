@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from netaug.errors import ModelError
+from netaug.core.errors import ModelError
 from netaug.models import create_model, default_image_size, describe_models, list_models
 from netaug.models.registry import register
 

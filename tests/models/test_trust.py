@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from netaug.cli import main
-from netaug.errors import CheckpointError, ConfigError, ModelError, NetaugError, UntrustedNetworkError
+from netaug.config.loading import load_config
+from netaug.core.errors import CheckpointError, ConfigError, ModelError, NetaugError, UntrustedNetworkError
 from netaug.models.factory import load
 from netaug.models.trust import check_network
-from netaug.recipes.loader import load_config
-from netaug.train.card import load_weights
+from netaug.weights.metadata import load_weights
 
 CARD = {
     "name": "micronet",

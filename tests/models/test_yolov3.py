@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from netaug.core.errors import ModelError, ShapeError
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.codec import decode
-from netaug.errors import ModelError, ShapeError
 from netaug.models import backbone_of, create_model, default_image_size, describe_detectors
 from netaug.profile import profile
 from netaug.train.layers import layer_numbers

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from netaug.errors import ModelError, ShapeError
+from netaug.core.errors import ModelError, ShapeError
 from netaug.profile import Profile, profile
 
 

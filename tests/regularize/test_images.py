@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from netaug.config.regularize import RegularizeConfig
+from netaug.core.seeding import seeded
 from netaug.regularize.images import ImageRegularizer, make_image_regularizer
-from netaug.regularize.settings import RegularizeConfig
-from netaug.seeding import seeded
 
 IMAGES = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 INDICES = np.array([4, 9, 0, 7, 30])

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torchvision.ops import drop_block2d, stochastic_depth
 
 from netaug import AugmentConfig, augment, create_model
-from netaug.errors import ConfigError
-from netaug.hooks import remove_training_hooks
+from netaug.config.regularize import RegularizeConfig
+from netaug.core.errors import ConfigError
+from netaug.core.hooks import remove_training_hooks
 from netaug.regularize.layers import Dropping, put_regularizers
-from netaug.regularize.settings import RegularizeConfig
 from tests import tiny
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from netaug.config.regularize import RegularizeConfig
+from netaug.core.seeding import seeded
 from netaug.regularize.mixing import Mixer, make_mixer
-from netaug.regularize.settings import RegularizeConfig
-from netaug.seeding import seeded
 from netaug.tasks import ClassificationTask
 from netaug.tasks.base import Losses
 from tests import tiny

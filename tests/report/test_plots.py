@@ -9,8 +9,8 @@ import pytest
 
 from netaug.report.compared import differences
 from netaug.report.lines import Point, frame, mean_line, mean_lines, points, thinned
-from netaug.report.looks import LOOKS, key, look
 from netaug.report.plots import curves, outcomes, paired_differences
+from netaug.report.styles import LOOKS, key, look
 from tests.compare.helpers import record
 from tests.report.helpers import comparison, plan_comparison
 

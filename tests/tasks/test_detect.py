@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from netaug.config import DistillConfig, NetAugConfig, RegularizeConfig, RunConfig, TrainConfig
+from netaug.config.detect import DetectConfig
+from netaug.core.errors import ConfigError
 from netaug.data.batch import DataInfo, DetectionBatch
 from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.annotations import Annotations
 from netaug.detect.codec import encode
-from netaug.detect.settings import DetectConfig
 from netaug.detect.targets import BoxTargets
-from netaug.errors import ConfigError
-from netaug.tasks.choose import choose_task
 from netaug.tasks.detect import DetectionTask
+from netaug.tasks.registry import choose_task
 
 SIDE, CLASSES = 96, 3
 SHAPES = [(SIDE // stride, SIDE // stride) for stride in (8, 16, 32)]

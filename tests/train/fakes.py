@@ -9,9 +9,9 @@ import torch
 
 from netaug.config import TrainConfig
 from netaug.data import ClassificationBatch, Data, DataInfo, Normalizer
+from netaug.elastic.plain_network import Network
 from netaug.tasks import ClassificationTask
-from netaug.train.loop import Trainer
-from netaug.train.network import Network
+from netaug.train.trainer import Trainer
 
 INFO = DataInfo("fake", tuple("abcde"), 3, 8, (0.5,) * 3, (0.25,) * 3, 1.0, 12, 4, "val")
 

@@ -27,10 +27,10 @@ from torch import nn
 import netaug.commands.train
 import netaug.train.run  # noqa: F401
 from netaug.cli import main
+from netaug.core.errors import DataError
 from netaug.data.dataset import BatchDataset
-from netaug.errors import DataError
-from netaug.train.exchange import Exchange
-from netaug.train.loop import Trainer
+from netaug.distributed.all_reduce import Exchange
+from netaug.train.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from torch import nn
 
 from netaug.config import DataConfig, NetAugConfig, RegularizeConfig, RunConfig, TrainConfig
+from netaug.runs.records import EpochRecord
 from netaug.train.advice import advise, regularizers
-from netaug.train.records import EpochRecord
 
 RECORD = EpochRecord(0, 1.0, 50.0, 1.0, 50.0, 0.1, 1.0, 1.0, 1.0, 1, 1, {})
 PLAIN = RunConfig(train=TrainConfig(label_smoothing=0.0))

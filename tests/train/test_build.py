@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from netaug.config import ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.core.errors import ConfigError, ModelError
 from netaug.data import DataInfo
-from netaug.errors import ConfigError, ModelError
+from netaug.elastic.plain_network import BaseOnly
+from netaug.models.trial import check_trains
 from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, example_input, make_card
-from netaug.train.fitting import check_trains
-from netaug.train.network import BaseOnly
 
 INFO = DataInfo("fake", tuple("abcde"), 1, 8, (0.5,), (0.25,), 1.0, 12, 4, "val")
 MICRO = ModelConfig(name="micronet", options={"stem": 3, "channels": [3], "blocks": [1], "strides": [1]})

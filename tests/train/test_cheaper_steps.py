@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
 from netaug.elastic.inspect import describe
-from netaug.train.loop import Trainer
-from netaug.train.tally import Tally
+from netaug.train.metrics import Tally
+from netaug.train.trainer import Trainer
 from tests import tiny
 from tests.train.fakes import trainer
 

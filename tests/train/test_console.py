@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from netaug.config import TrainConfig
-from netaug.durations import duration
+from netaug.core.durations import duration
+from netaug.elastic.plain_network import BaseOnly
 from netaug.train.console import TrainingConsole
-from netaug.train.network import BaseOnly
 from tests import tiny
 from tests.train.fakes import trainer
 

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 import torch
+from tests.train.test_distributed import Runs, job
 
 from tests.train.ranks import Job
-from tests.train.test_distributed import Runs, job
 
 pytestmark = pytest.mark.slow
 TUNING = (

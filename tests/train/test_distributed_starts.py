@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.train.test_distributed import Runs, job
 
 from tests.train.ranks import Job
-from tests.train.test_distributed import Runs, job
 
 pytestmark = pytest.mark.slow
 WAITS = "--train.timeout_minutes=5"

@@ -10,9 +10,9 @@ from timm.utils.model_ema import ModelEmaV3
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
-from netaug.evaluate import evaluate
+from netaug.elastic.plain_network import BaseOnly
+from netaug.tasks.evaluate import evaluate
 from netaug.train.ema import Average
-from netaug.train.network import BaseOnly
 from tests import tiny
 from tests.train.fakes import trainer
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
-from netaug.train.loop import Tally, Trainer
 from netaug.train.schedule import Schedule
+from netaug.train.trainer import Tally, Trainer
 from netaug.train.updates import Updates
 from tests import tiny
 from tests.train.fakes import trainer

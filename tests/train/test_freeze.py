@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from netaug.config import DataConfig, ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.core.errors import ConfigError
 from netaug.data import DataInfo, build_data
-from netaug.errors import ConfigError
 from netaug.train.build import build_model, build_network
-from netaug.train.card import load_weights
 from netaug.train.freeze import freeze, keep_statistics
 from netaug.train.run import train
+from netaug.weights.metadata import load_weights
 from tests.tiny import build
 
 OPTIONS = {"stem": 3, "channels": [4, 6], "blocks": [1, 1], "strides": [1, 2], "expand": 2}
@@ -98,7 +98,7 @@ def test_a_norm_without_parameters_follows_what_is_around_it() -> None:
 
 
 def test_a_frozen_run_goes_on_only_with_the_same_parts_frozen(tmp_path: Path) -> None:
-    from netaug.errors import NetaugError
+    from netaug.core.errors import NetaugError
 
     run = config("stem")
     train(run, tmp_path / "run")

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
+from netaug.elastic.plain_network import BaseOnly
 from netaug.train.gradients import GradientWatch
-from netaug.train.network import BaseOnly
-from netaug.train.tally import Tally
+from netaug.train.metrics import Tally
 from tests import tiny
 from tests.train.fakes import fake_data, trainer
 

@@ -10,11 +10,11 @@ from torch import nn
 
 import netaug
 from netaug.config import TrainConfig
+from netaug.core.errors import ConfigError
 from netaug.elastic import AugmentConfig, Supernet
-from netaug.errors import ConfigError
+from netaug.elastic.plain_network import BaseOnly
 from netaug.models import create_model
 from netaug.train.layers import layer_numbers, layer_scales
-from netaug.train.network import BaseOnly
 from netaug.train.optim import make_optimizer, set_learning_rate
 from tests.tiny import build, images
 

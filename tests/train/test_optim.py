@@ -12,7 +12,7 @@ from torch import nn
 
 from netaug import AugmentConfig, augment
 from netaug.config import TrainConfig
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 from netaug.train.optim import check_optimizer, make_optimizer, set_learning_rate
 from netaug.train.optim_names import optimizer_class
 from tests import tiny

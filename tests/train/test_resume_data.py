@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from netaug.config import DataConfig
+from netaug.config.loading import load_config
+from netaug.core.errors import RunFolderError
 from netaug.data import build_data
-from netaug.errors import RunFolderError
-from netaug.recipes.loader import load_config
-from netaug.train.checkpoints import Checkpoints, pack, read_checkpoint
-from netaug.train.resume import check_same_data, data_record
+from netaug.runs.checkpoints import Checkpoints, pack, read_checkpoint
+from netaug.runs.resume import check_same_data, data_record
 from netaug.train.run import train
 from tests.data.detection.making import config_for, small_voc
 

@@ -14,16 +14,16 @@ import torch
 
 from netaug.cli import main
 from netaug.config import RunConfig
-from netaug.errors import RunFolderError, TrainingError, UnsupportedModelError
+from netaug.config.loading import load_config
+from netaug.core.errors import RunFolderError, TrainingError, UnsupportedModelError
 from netaug.models import create_model
-from netaug.recipes.loader import load_config
+from netaug.runs.checkpoints import Checkpoints
+from netaug.runs.listing import read_run
 from netaug.train import run as run_module
 from netaug.train import summary as summary_module
-from netaug.train.card import load_weights
-from netaug.train.checkpoints import Checkpoints
-from netaug.train.loop import Trainer
 from netaug.train.run import RunResult, train
-from netaug.train.runlist import read_run
+from netaug.train.trainer import Trainer
+from netaug.weights.metadata import load_weights
 
 SMALL = (
     "--data.limit=192",

@@ -12,7 +12,7 @@ from timm.scheduler import CosineLRScheduler, PolyLRScheduler, StepLRScheduler
 from torch import nn
 
 from netaug.config import TrainConfig
-from netaug.errors import ConfigError
+from netaug.core.errors import ConfigError
 from netaug.train.schedule import Schedule
 
 EPOCH_STEPS, EPOCHS = 5, 8

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
-from netaug.errors import TrainingError
-from netaug.train.loop import Tally, Trainer
-from netaug.train.network import BaseOnly
+from netaug.core.errors import TrainingError
+from netaug.elastic.plain_network import BaseOnly
+from netaug.train.trainer import Tally, Trainer
 from tests import tiny
 from tests.train.fakes import trainer
 

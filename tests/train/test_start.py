@@ -16,10 +16,10 @@ from torch import Tensor, nn
 import netaug
 from netaug.cli import main
 from netaug.config import ModelConfig, NetAugConfig, RunConfig
+from netaug.config.loading import load_config, to_yaml
+from netaug.core.errors import CheckpointError, ConfigError
 from netaug.data import DataInfo
-from netaug.errors import CheckpointError, ConfigError
 from netaug.models import create_model
-from netaug.recipes.loader import load_config, to_yaml
 from netaug.train.build import build_model, build_network
 from tests.weights.released import NETS, shapes, state_dict, widened
 

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment, kd_loss
 from netaug.config import DistillConfig, RegularizeConfig, TrainConfig
-from netaug.distill.lessons import Lessons
+from netaug.distill.distillation_loss import Lessons
 from netaug.regularize.mixing import make_mixer
-from netaug.train.loop import Tally, Trainer
-from netaug.train.pieces import Preparation
+from netaug.train.microbatches import Preparation
+from netaug.train.trainer import Tally, Trainer
 from tests import tiny
 from tests.train.fakes import INFO, fake_data, trainer
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.train.test_distributed import WORDS, Runs
 
-from netaug.train.checkpoints import Checkpoints
+from netaug.runs.checkpoints import Checkpoints
 from tests.train.hosts import two_hosts
 from tests.train.ranks import last_of_each
-from tests.train.test_distributed import WORDS, Runs
 
 pytestmark = pytest.mark.slow
 SLOWLY = ("--train.checkpoint_minutes=0", "--data.workers=1", "--train.epochs=4")

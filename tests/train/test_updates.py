@@ -11,10 +11,10 @@ from torch import nn
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import DataConfig, RunConfig, TrainConfig
-from netaug.errors import ConfigError
-from netaug.train.loop import Trainer
-from netaug.train.network import BaseOnly
-from netaug.train.tally import Tally
+from netaug.core.errors import ConfigError
+from netaug.elastic.plain_network import BaseOnly
+from netaug.train.metrics import Tally
+from netaug.train.trainer import Trainer
 from netaug.train.updates import parts
 from tests import tiny
 from tests.train.fakes import trainer

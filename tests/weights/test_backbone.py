@@ -13,10 +13,10 @@ from torch import Tensor
 
 from netaug import AugmentConfig, augment
 from netaug.config import ModelConfig
+from netaug.core.errors import CheckpointError
+from netaug.core.seeding import seeded
 from netaug.data import DataInfo
-from netaug.errors import CheckpointError
 from netaug.models import create_model
-from netaug.seeding import seeded
 from netaug.train.build import build_model
 from netaug.train.freeze import freeze
 from tests.weights.released import NETS, state_dict, widened

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from netaug.errors import CheckpointError
+from netaug.core.errors import CheckpointError
 from netaug.weights import WeightsFile, load_weights, read_weights
 from netaug.weights.matching import match
 

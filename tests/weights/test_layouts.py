@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import netaug
-from netaug.errors import CheckpointError
+from netaug.core.errors import CheckpointError
 from netaug.models import create_model
 from netaug.weights import load_weights
 from netaug.weights.layouts import RELEASED

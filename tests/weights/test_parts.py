@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from netaug.config import ModelConfig
+from netaug.core.errors import CheckpointError
 from netaug.data import DataInfo
-from netaug.errors import CheckpointError
 from netaug.train.build import build_model
 from netaug.weights import load_weights, read_weights
 from tests import tiny

@@ -10,27 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig, DetectConfig
+from netaug.config.detect import check_side
+from netaug.core.errors import ConfigError, DataError
 from netaug.data.batch import DataInfo
 from netaug.data.build import Data, check_settings, held_out, limited, normalisation
-from netaug.data.deep_images import warn_of_deep
-from netaug.data.detection import readers as readers  # registers every dataset
-from netaug.data.detection.augment import BoxAugment
-from netaug.data.detection.holding import into_memory
+from netaug.data.decode.deep_images import warn_of_deep
+from netaug.data.detection.in_memory import into_memory
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader, Sides
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import READERS, READS, BoxSource, BoxSplit, keep_labels
-from netaug.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import Loading
+from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import SPECIAL
 from netaug.data.roots import unreadable
 from netaug.data.sampler import WHOLE, Share
 from netaug.data.subset import chosen_classes
+from netaug.data.transforms.detection import BoxAugment
 from netaug.data.workers import warn_of_many
 from netaug.detect.anchors import COCO_ANCHORS, Anchors, kmeans_anchors
 from netaug.detect.annotations import Annotations
-from netaug.detect.settings import check_side
-from netaug.errors import ConfigError, DataError
 
 _log = logging.getLogger("netaug")
 

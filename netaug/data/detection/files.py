@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from netaug.data.file_tree import FileTree
-from netaug.data.image import SUFFIXES, read_size
-from netaug.data.parallel import default_jobs, in_threads
-from netaug.errors import DataError
+from netaug.core.errors import DataError
+from netaug.core.file_tree import FileTree
+from netaug.core.parallel import default_jobs, in_threads
+from netaug.data.decode.image import SUFFIXES, read_size
 
 
 class ImageIndex:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
+from netaug.core.seeding import key, uniforms
 from netaug.data.batch import DetectionBatch
-from netaug.data.detection.augment import BoxAugment
-from netaug.data.detection.making import BoxDataset, BoxKey
+from netaug.data.detection.batches import BoxDataset, BoxKey
 from netaug.data.detection.sources import BoxSplit
 from netaug.data.loading import Batches, Loading, check_fills_batch
 from netaug.data.sampler import OrderedBatches, ShuffledBatches
-from netaug.seeding import key, uniforms
+from netaug.data.transforms.detection import BoxAugment
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from netaug.core.errors import DataError
 from netaug.data.build import Data
 from netaug.data.detection.loaders import BoxTrainLoader
 from netaug.detect.annotations import Annotations
-from netaug.errors import DataError
 
 
 def without_objects(annotations: Annotations) -> str | None:

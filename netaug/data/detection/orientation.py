@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from netaug.data.image import read_frame
-from netaug.data.parallel import default_jobs, in_threads
+from netaug.core.errors import DataError
+from netaug.core.parallel import default_jobs, in_threads
+from netaug.data.decode.image import read_frame
 from netaug.detect.annotations import Annotations, Flags, Integers
-from netaug.errors import DataError
 
 Orientation = Literal["auto", "upright", "stored"]
 ORIENTATIONS: tuple[Orientation, ...] = ("auto", "upright", "stored")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from netaug.errors import DataError
+from netaug.core.errors import DataError
 
 _log = logging.getLogger("netaug")
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from netaug.config import DataConfig
-from netaug.data.detection.held import HeldImages
+from netaug.data.detection.decoded import HeldImages
 from netaug.data.detection.problems import Problems
 from netaug.data.store import FileImages
 from netaug.detect.annotations import Annotations, Ids, Integers

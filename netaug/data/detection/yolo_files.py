@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from netaug.core.errors import DataError
+from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.problems import Problems
-from netaug.data.image import SUFFIXES
-from netaug.errors import DataError
 
 _LABELS = ".txt"
 _IMAGES_FOLDER, _LABELS_FOLDER = "images", "labels"

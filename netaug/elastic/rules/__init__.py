@@ -4,7 +4,8 @@ Legend: a *layout* maps elastic dimensions to the groups along them (see :mod:`n
 this package registers the rules.
 """
 
-from netaug.elastic.rules import dense, norms, parting, pointwise, products, reductions, shapes
+from netaug.elastic.rules import dense, norms, pointwise, products, reductions, shapes
+from netaug.elastic.rules import split_concat as parting
 from netaug.elastic.rules.registry import apply_rules, elastic_rule
 
 __all__ = [

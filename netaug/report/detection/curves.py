@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from netaug.detect.ap import VocAP
 from netaug.detect.operating import precision_at
-from netaug.report.looks import LOOKS, line_style
+from netaug.report.styles import LOOKS, line_style
 from netaug.report.svg import INK, arm_color, as_svg, plot
 
 FEW = len(LOOKS)

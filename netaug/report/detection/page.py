@@ -7,13 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from netaug.escaping import html
+from netaug.core.escaping import html
+from netaug.core.io import write_atomic
 from netaug.report.detection import examples, tables
 from netaug.report.detection.curves import FEW, precision_recall, with_objects
 from netaug.report.detection.picture import picture
 from netaug.report.detection.results import Results
 from netaug.report.template import page_parts, template
-from netaug.train.files import write_atomic
 
 _TEXTS = ("class", "taken for")
 _KINDS = {

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from netaug.config import DataConfig
-from netaug.seeding import generator
+from netaug.core.seeding import generator
 
 Box = tuple[float, float, float, float]
 Row = tuple[str, Box]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from netaug.config import DetectConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data
 from netaug.data.build import Data
 from netaug.detect.coco import coco_entries as results
-from netaug.errors import DataError
 from tests.data.detection.making import (
     coco_entries,
     config_for,

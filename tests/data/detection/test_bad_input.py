@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from netaug.config import DetectConfig
+from netaug.core.errors import ConfigError, DataError
 from netaug.data import build_data
 from netaug.data.build import Data
-from netaug.data.detection.voc_xml import read_voc
-from netaug.errors import ConfigError, DataError
+from netaug.data.readers.voc_xml import read_voc
 from tests.data.detection.making import (
     coco_entries,
     config_for,

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from netaug.config import DetectConfig
+from netaug.core.errors import DataError
 from netaug.data import build_data
 from netaug.data.build import Data
-from netaug.data.image import decode_file, read_size
-from netaug.errors import DataError
+from netaug.data.decode.image import decode_file, read_size
 from tests.data.detection.making import config_for, make_coco, make_voc, make_yolo, voc_object, write_image
 
 WIDTH, HEIGHT = 120, 100

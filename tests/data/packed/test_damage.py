@@ -12,9 +12,9 @@ import pytest
 
 from netaug.cli import main
 from netaug.config import DataConfig
-from netaug.data.packed.layout import INDEX, META, PAYLOADS
+from netaug.core.errors import DataError
+from netaug.data.readers.packed.layout import INDEX, META, PAYLOADS
 from netaug.data.registry import load_source
-from netaug.errors import DataError
 from tests.data.conftest import MakeFolder
 
 

@@ -14,12 +14,12 @@ from PIL import Image
 
 from netaug.cli import main
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data import Data, build_data
-from netaug.data.packed.images import PackedImages
-from netaug.data.packed.layout import INDEX, META, PAYLOADS
+from netaug.data.readers.packed.images import PackedImages
+from netaug.data.readers.packed.layout import INDEX, META, PAYLOADS
 from netaug.data.registry import load_source
 from netaug.data.store import MemoryImages
-from netaug.errors import DataError
 from tests.data.test_loading import same
 
 MakeFolder = Callable[..., Path]

@@ -15,8 +15,8 @@ import pytest
 
 from netaug.cli import main
 from netaug.config import DataConfig
-from netaug.data.packed import writer
-from netaug.data.packed.writer import size_in_words
+from netaug.data.readers.packed import writer
+from netaug.data.readers.packed.writer import size_in_words
 from netaug.data.registry import load_source
 from tests.data.conftest import MakeFolder
 
@@ -90,7 +90,7 @@ def test_a_process_that_ends_in_the_middle_leaves_no_dataset_and_the_next_one_st
     root: Path, tmp_path: Path, number: int
 ) -> None:
     code = (
-        "import os, signal, sys; from netaug.cli import main; from netaug.data.packed import writer\n"
+        "import os, signal, sys; from netaug.cli import main; from netaug.data.readers.packed import writer\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job would ignore it
         f"writer._write_index = lambda *a: os.kill(os.getpid(), {int(number)})\n"
         "sys.exit(main(sys.argv[1:]))"

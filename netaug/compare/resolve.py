@@ -1,0 +1,123 @@
+"""From a request to settings that are known to be sound, before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from netaug.compare.arms import Arm, Plan, filled
+from netaug.compare.plan import text
+from netaug.compare.request import CompareRequest
+from netaug.config import RunConfig
+from netaug.config.loading import given_settings, load_config, to_mapping
+from netaug.config.provenance import check_provenance
+from netaug.core.errors import ConfigError
+
+
+def settled(request: CompareRequest, *, builds: bool = True) -> Plan:
+    """The plan with factors worked out, after a look at the settings of every arm.
+
+    Args:
+        request: What was asked.
+        builds: Whether anything will be trained; what is only reported on may name any network.
+
+    Raises:
+        ConfigError: A recipe or setting is wrong, in the words of `netaug train`; two arms are the same; or images are
+            held out although tuning does so itself.
+    """
+    plan = request.whole_plan
+    plan = replace(plan, arms=tuple(_multiplied(request, arm, builds) for arm in plan.arms))
+    seen: dict[str, str] = {}
+    for arm in plan.arms:
+        config = arm_config(request, plan, arm, builds=builds)
+        if builds:
+            _check_grid(request, plan, arm)
+        if request.tunes and config.data.holdout > 0:
+            raise ConfigError(
+                "with several --lr, tuning holds out training images itself, so data.holdout cannot be used as well.",
+                got=f"data.holdout {config.data.holdout}",
+                fix="set data.holdout to 0, or give one --lr",
+            )
+        same = arm.name if arm.stage else seen.setdefault(text(to_mapping(config)), arm.name)
+        if same != arm.name:
+            raise ConfigError(
+                f"the arms '{same}' and '{arm.name}' have the same settings, so they would say the same.",
+                fix=f"leave one of them out of the plan '{plan.name}', or let it set something else",
+            )
+    return plan
+
+
+def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = True) -> RunConfig:
+    """The settings of an arm's runs; seed, threads and what is tuned are those of the recipe.
+
+    Raises:
+        ConfigError: One of them is wrong; names the arm.
+    """
+    words = [f"--{key}={text(value)}" for key, value in plan.settings]
+    own = [f"--{key}={text(filled(value, _Anything()))}" for key, value in arm.own]
+    load_config(arm.recipe, [*words, *request.overrides], builds=False)
+    try:
+        config = load_config(arm.recipe, [*words, *request.overrides, *own], builds=False)
+        if builds:
+            check_provenance(
+                config,
+                given_settings({}, request.overrides),
+                request.trusted,
+                where=f"the arm '{arm.name}'",
+                option="--model.name" if request.plan is None else "--trust",
+            )
+        return config
+    except ConfigError as error:
+        if request.plan is None:
+            raise
+        raise ConfigError(
+            f"the arm '{arm.name}' of the plan '{plan.name}' cannot be trained: {error.where}",
+            got=error.got,
+            allowed=error.allowed,
+            fix=error.fix,
+        ) from error
+
+
+def _check_grid(request: CompareRequest, plan: Plan, arm: Arm) -> None:
+    """Look at the networks and teachers that tuning may choose for an arm as well."""
+    for key, values in plan.grid:
+        if key.startswith(("model.", "distill.")) and not arm.stage and key not in arm.fixed:
+            for value in values:
+                arm_config(request, plan, replace(arm, own=(*arm.own, (key, value))))
+
+
+def common_settings(request: CompareRequest) -> dict[str, dict[str, Any]]:
+    """The settings all arms share, nested; of several recipes each group is named with its recipe."""
+    words = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
+    recipes = dict.fromkeys(arm.recipe for arm in request.arms)
+    found: dict[str, dict[str, Any]] = {}
+    for recipe in recipes:
+        for group, values in to_mapping(
+            load_config(recipe, [*words, *request.overrides], builds=False)
+        ).items():
+            found[group if len(recipes) == 1 else f"{recipe}: {group}"] = values
+    return found
+
+
+def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
+    """The arm with its factors turned into settings."""
+    if not arm.times:
+        return arm
+    mapping = to_mapping(arm_config(request, request.whole_plan, arm, builds=builds))
+    own = dict(arm.own)
+    for key, factor in arm.times:
+        group, name = key.split(".", 1)
+        value = mapping[group][name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(
+                f"'times' of the arm '{arm.name}' multiplies '{key}', which is no number.", got=value
+            )
+        own[key] = max(1, round(value * factor)) if isinstance(value, int) else value * factor
+    return replace(arm, own=tuple(own.items()))
+
+
+class _Anything(dict[str, str]):
+    """A folder for every stage, where only the other settings are looked at."""
+
+    def __missing__(self, name: str) -> str:
+        return f"the run of {name}"

@@ -1,0 +1,175 @@
+"""From a recipe, the one it is based on, and overrides to a checked :class:`RunConfig`, and back to YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from netaug.config import RunConfig
+from netaug.config.presets import with_preset
+from netaug.config.provenance import check_provenance
+from netaug.config.recipes import find_recipe, recipe_text
+from netaug.config.settings import GROUPS, build, open_setting, settings, typed, unknown_key
+from netaug.core.errors import ConfigError
+from netaug.core.yaml_files import parse_yaml
+
+
+def load_config(
+    recipe: str, overrides: Sequence[str] = (), *, trusted: Collection[str] = (), builds: bool = True
+) -> RunConfig:
+    """Read a recipe and apply overrides to it.
+
+    Args:
+        recipe: A packaged name such as ``demo/digits``, or the path of a YAML file (a run's ``config.yaml`` is one).
+        overrides: Command-line words: ``--train.lr 0.1`` as two, or ``--train.lr=0.1`` as one. Later ones win.
+        trusted: Factories ``package.module:function`` that the recipe may name; those in ``overrides`` are trusted.
+        builds: Whether the network of the settings will be built. Without, any may be named: nothing is imported.
+
+    Returns:
+        The run configuration, checked; keys not named anywhere have their defaults.
+
+    Raises:
+        ConfigError: Unknown recipe or key (with the nearest valid name), wrong type, value out of range, no YAML.
+        UntrustedNetworkError: The recipe names a factory that is neither in ``overrides`` nor trusted.
+        ModelError: The recipe has an option that makes timm load a file or download.
+    """
+    config = build(override(recipe_values(recipe), overrides))
+    if builds:
+        check_provenance(config, given_settings({}, overrides), trusted)
+    return config
+
+
+def default_config(overrides: Sequence[str] = ()) -> RunConfig:
+    """The configuration without a recipe: defaults and overrides, see :func:`load_config`."""
+    return build(override({}, overrides))
+
+
+def recipe_values(recipe: str, inside: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings that a recipe names, `group.key` to typed value, on top of those of its ``base``.
+
+    Args:
+        recipe: As for :func:`load_config`. A ``base:`` at its top names another one, whose settings it starts from:
+            a packaged name, or a path relative to the file.
+        inside: Files of the recipes that this one is the base of.
+
+    Raises:
+        ConfigError: As :func:`load_config`; or recipes are each other's base.
+    """
+    _, path = find_recipe(recipe)
+    where = str(path)
+    if where in inside:
+        raise ConfigError(
+            f"the recipe {recipe!r} is its own base.",
+            got=" -> ".join((*inside[inside.index(where) :], where)),
+        )
+    tree = _read_yaml(recipe_text(recipe), where)
+    base = tree.pop(BASE, None)
+    if base is None:
+        return _flatten(tree, where)
+    if not isinstance(base, str):
+        raise ConfigError(
+            f"{BASE!r} is the name of a recipe ({where}).", got=base, allowed="a name or a path"
+        )
+    beside = path.parent / base
+    start = recipe_values(str(beside) if beside.is_file() else base, (*inside, where))
+    return start | _flatten(tree, where)
+
+
+BASE = "base"
+"""The key of a recipe that names the one it starts from."""
+
+
+def to_mapping(config: RunConfig) -> dict[str, Any]:
+    """The configuration as nested plain values: what ``config.yaml`` holds and JSON or YAML can write."""
+    return {
+        group: {name: _plain(value) for name, value in dataclasses.asdict(getattr(config, group)).items()}
+        for group in GROUPS
+    }
+
+
+def flat_mapping(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as plain values by ``group.key``."""
+    groups = to_mapping(config).items()
+    return {f"{group}.{name}": value for group, members in groups for name, value in members.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The configuration as YAML; :func:`load_config` reads it back to an equal one."""
+    return yaml.safe_dump(to_mapping(config), sort_keys=False)
+
+
+def _read_yaml(text: str, where: str) -> dict[str, Any]:
+    tree = parse_yaml(text, where)
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{where} does not hold settings.", got=type(tree).__name__, allowed=_SHAPE)
+    return tree
+
+
+_SHAPE = f"a mapping with the groups {', '.join(GROUPS)}"
+
+
+def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
+    """Nested recipe to `group.key` and typed value."""
+    values = {}
+    for group, members in tree.items():
+        if group not in GROUPS:
+            raise unknown_key(str(group), where)
+        if members is not None and not isinstance(members, dict):
+            raise ConfigError(
+                f"{group!r} is a group of settings ({where}).", got=members, allowed="a mapping"
+            )
+        for name, value in (members or {}).items():
+            key = f"{group}.{name}"
+            if key not in settings():
+                raise unknown_key(key, where)
+            values[key] = typed(key, value, where)
+    return with_preset(values)
+
+
+def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Settings by `group.key`, with those of command-line words in their place."""
+    return {**values, **with_preset(given_settings(values, words))}
+
+
+def given_settings(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """The settings of command-line words alone, typed; single options are put among those of ``values``."""
+    given: dict[str, Any] = {}
+    for key, text in pairs(words):
+        if (mapping := open_setting(key)) is not None:
+            options = given.get(mapping, values.get(mapping, {}))
+            given[mapping] = {**options, key.removeprefix(f"{mapping}."): parse_yaml(text, f"--{key}")}
+        elif key in settings():
+            given[key] = typed(key, text, "command line")
+        else:
+            raise unknown_key(key, "command line")
+    return given
+
+
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Split ``--key value`` and ``--key=value`` words into keys and values.
+
+    Raises:
+        ConfigError: A word is not an option, or its value is missing.
+    """
+    found, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") and "=" not in word:
+            raise ConfigError(f"{word!r} is not a setting.", got=word, allowed="--group.key value")
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ConfigError(f"--{key} needs a value.", got="none", allowed=f"--{key} VALUE")
+            value = rest.pop(0)
+        found.append((key, value))
+    return found

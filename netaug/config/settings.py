@@ -1,0 +1,205 @@
+"""The keys of :class:`netaug.config.RunConfig` as `group.key`: their types, help and typed values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentError, ArgumentParser
+
+from netaug.config import (
+    DataConfig,
+    DetectConfig,
+    DistillConfig,
+    ModelConfig,
+    NetAugConfig,
+    RegularizeConfig,
+    RunConfig,
+    TrainConfig,
+)
+from netaug.config.recipes import nearest
+from netaug.core.errors import ConfigError
+from netaug.core.yaml_files import parse_value
+
+_SHOWN = 200  # characters of a wrong value in a message
+
+GROUPS: dict[str, Any] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "netaug": NetAugConfig,
+    "train": TrainConfig,
+    "distill": DistillConfig,
+    "detect": DetectConfig,
+    "regularize": RegularizeConfig,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One key of a run: its type hint, default and the sentence that explains it."""
+
+    key: str
+    hint: Any
+    default: Any
+    help: str
+
+    @property
+    def expected(self) -> str:
+        """The type in words, for messages."""
+        parts = get_args(self.hint)
+        if get_origin(self.hint) is Literal:
+            return "one of " + ", ".join(map(str, parts))
+        if get_origin(self.hint) is tuple:
+            return f"a list of {parts[0].__name__}" + ", such as [1.0, 1.8]" * (parts[0] is float)
+        if get_origin(self.hint) is dict:
+            if get_origin(parts[1]) is tuple:
+                return "a mapping of glob patterns to lists of float, such as {'stages.3.*': [1.0, 2.0]}"
+            return "a mapping of names to values"
+        if type(None) in parts:
+            return " or ".join("null" if part is type(None) else part.__name__ for part in parts)
+        return str(self.hint.__name__)
+
+
+@cache
+def settings() -> dict[str, Setting]:
+    """Every key of a run, `group.key`, in the order of the dataclasses."""
+    found = {}
+    for group, cls in GROUPS.items():
+        hints = get_type_hints(cls)
+        documented = {item.arg_name: item.description or "" for item in parse_docstring(cls.__doc__).params}
+        for field in dataclasses.fields(cls):
+            factory = field.default_factory
+            default = field.default if factory is dataclasses.MISSING else factory()
+            key = f"{group}.{field.name}"
+            found[key] = Setting(key, hints[field.name], default, documented[field.name].replace("\n", " "))
+    return found
+
+
+def open_setting(key: str) -> str | None:
+    """The setting that ``key`` is a member of, as ``model.options.channels`` is one of ``model.options``."""
+    setting, _, member = key.rpartition(".")
+    known = settings().get(setting)
+    return setting if member and known is not None and known.hint == dict[str, Any] else None
+
+
+def add_settings(parser: ArgumentParser, allowed: tuple[str, ...] = tuple(GROUPS)) -> None:
+    """Add these groups or single keys to a parser as typed options, with their docstrings as help."""
+    for group in dict.fromkeys(name.split(".")[0] for name in allowed):
+        title = parse_docstring(GROUPS[group].__doc__).short_description or group
+        section = parser.add_argument_group(title.rstrip("."))
+        for setting in settings().values():
+            if setting.key.startswith(f"{group}.") and {group, setting.key} & set(allowed):
+                text = setting.help.replace("%", "%%")
+                section.add_argument(
+                    f"--{setting.key}", type=setting.hint, default=setting.default, help=text
+                )
+
+
+def nearest_settings(name: str) -> list[str]:
+    """The settings that a wrong key or option most likely meant: same last part, else alike."""
+    wanted = name.lstrip("-").replace("-", "_")
+    by_leaf: dict[str, list[str]] = {}
+    for key in settings():
+        by_leaf.setdefault(key.split(".")[1], []).append(key)
+    leaf = wanted.split(".")[-1]
+    if leaf in by_leaf:
+        return by_leaf[leaf]
+    close = nearest(wanted, settings(), count=1) if "." in wanted else nearest(leaf, by_leaf, count=1)
+    return by_leaf.get(close[0], close) if close else []
+
+
+def unknown_key(key: str, where: str) -> ConfigError:
+    """The error for a key that is not a setting; names the nearest one."""
+    known = list(settings())
+    close = nearest_settings(key)
+    group = key.split(".")[0]
+    inside = [name.split(".")[1] for name in known if name.startswith(f"{group}.")]
+    return ConfigError(
+        f"{key!r} is not a setting ({where}).",
+        got=key,
+        allowed=f"in '{group}': {', '.join(inside)}" if inside else f"groups {', '.join(GROUPS)}",
+        fix=f"did you mean {' or '.join(map(repr, close))}?" if close else "see `netaug train --help`",
+    )
+
+
+@cache
+def _typed_parser(key: str) -> ArgumentParser:
+    """A parser of one setting: with all of them, each value would be checked beside all defaults."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, default_env=False)
+    add_settings(parser, (key,))
+    return parser
+
+
+def typed(key: str, value: object, where: str) -> Any:
+    """The value of one setting in its type; text from the command line is read as YAML.
+
+    Raises:
+        ConfigError: The value does not have the setting's type; names key, value and expected type.
+    """
+    setting = settings()[key]
+    if get_origin(setting.hint) is tuple and isinstance(value, str) and not value.lstrip().startswith("["):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if setting.hint == dict[str, Any]:
+        return _open_mapping(setting, value, where)
+    if isinstance(value, str) and "&" in value and not _takes_text(setting):
+        parse_value(value, f"{key} ({where})")  # bounds what jsonargparse then reads
+    group, leaf = key.split(".")
+    try:
+        parsed = _typed_parser(key).parse_object({group: {leaf: value}})
+    except (ArgumentError, TypeError, ValueError, RecursionError) as error:
+        raise _wrong_type(setting, value, where) from error
+    result = parsed[key]
+    return tuple(result) if get_origin(setting.hint) is tuple else result
+
+
+def _takes_text(setting: Setting) -> bool:
+    return setting.hint is str or str in get_args(setting.hint) or get_origin(setting.hint) is Literal
+
+
+def _open_mapping(setting: Setting, value: object, where: str) -> dict[str, Any]:
+    """A mapping with names for keys and any plain values; texts in it that say a number or list are read as such.
+
+    jsonargparse does not see it: of a value of any type it imports what the value calls its ``class_path``.
+    """
+    place = f"{setting.key} ({where})"
+    found = parse_value(value, place) if isinstance(value, str) else value
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise _wrong_type(setting, value, where)
+    return {name: _plain(member, f"{setting.key}.{name} ({where})") for name, member in found.items()}
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(member, place) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member, place) for member in value]
+    if not isinstance(value, str) or not value.strip():
+        return value
+    try:
+        found = parse_value(value, place)
+    except ConfigError:  # a text that is no YAML is a text
+        return value
+    return value if isinstance(found, str) or found is None else found
+
+
+def _wrong_type(setting: Setting, value: object, where: str) -> ConfigError:
+    shown = repr(value)
+    return ConfigError(
+        f"{setting.key} has a value of the wrong type ({where}).",
+        got=f"{shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'} ({type(value).__name__})",
+        allowed=setting.expected,
+    )
+
+
+def build(values: Mapping[str, Any]) -> RunConfig:
+    """The run configuration with these settings, `group.key` to typed value; the rest are defaults."""
+    parts = {
+        group: cls(
+            **{key.split(".")[1]: value for key, value in values.items() if key.startswith(f"{group}.")}
+        )
+        for group, cls in GROUPS.items()
+    }
+    return RunConfig(**parts)

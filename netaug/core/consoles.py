@@ -1,0 +1,19 @@
+"""Consoles of rich for tables, bars and colors, on which text from files cannot act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from netaug.core.escaping import terminal
+
+
+class SafeConsole(Console):
+    """A console that shows control characters in texts; those that rich makes itself, for colors and bars, act."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of what is printed, each of plain text and a style."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(terminal(segment.text), segment.style)

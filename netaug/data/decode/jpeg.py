@@ -1,0 +1,138 @@
+"""JPEG files into pixels: whole by simplejpeg if installed, else torchvision; smaller straight from the coefficients.
+
+All decode with libjpeg-turbo and give the same bits (tested): which one is installed changes the speed alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from netaug.data.decode.headers import FRAMES
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
+PixelsHWC = npt.NDArray[np.uint8]
+
+DIVISORS = (8, 4, 2)
+"""By how much height and width can be divided while decoding, largest first: libjpeg's fast scales."""
+
+_EXIF = b"Exif\0\0"
+_MARKER, _SCAN, _APP1 = 0xFF, 0xDA, 0xE1
+_ORIENTATION, _SHORT, _UPRIGHT = 0x0112, 3, 1
+
+
+def decoder() -> str:
+    """Name and version of what decodes whole JPEG files."""
+    name = "torchvision" if simplejpeg is None else "simplejpeg"
+    return f"{name} {importlib.metadata.version(name)}"
+
+
+def is_jpeg(content: bytes | bytearray) -> bool:
+    """Whether a file's bytes start as those of a JPEG."""
+    return content[:2] == b"\xff\xd8"
+
+
+def decode_whole(content: bytes | bytearray, in_chans: int) -> PixelsHWC | None:
+    """Decode a plain JPEG with simplejpeg, every pixel.
+
+    Args:
+        content: The file's bytes.
+        in_chans: 1 for grey, 3 for colour.
+
+    Returns:
+        Shape ``[H, W, C]``; None if simplejpeg is not installed or does not accept the file.
+    """
+    if simplejpeg is None:
+        return None
+    try:
+        pixels: PixelsHWC = simplejpeg.decode_jpeg(content, "GRAY" if in_chans == 1 else "RGB")
+    except ValueError:  # four colours, or damaged: others may be more forgiving
+        return None
+    return pixels
+
+
+def decode_smaller(
+    content: bytes | bytearray, in_chans: int, size_HW: tuple[int, int], divisor: int
+) -> PixelsHWC | None:
+    """Decode a plain JPEG to a fraction of its height and width, each divided and rounded up.
+
+    Args:
+        content: The file's bytes.
+        in_chans: 1 for grey, 3 for colour.
+        size_HW: The whole image's height and width in pixels.
+        divisor: One of :data:`DIVISORS`.
+
+    Returns:
+        Shape ``[ceil(H / divisor), ceil(W / divisor), C]``; None if the file cannot be decoded in this way.
+    """
+    mode, expected = "GRAY" if in_chans == 1 else "RGB", tuple(-(-side // divisor) for side in size_HW)
+    pixels: PixelsHWC | None = None
+    if simplejpeg is not None:
+        height, width = expected
+        with contextlib.suppress(ValueError):
+            pixels = simplejpeg.decode_jpeg(
+                content, mode, min_height=height, min_width=width, min_factor=divisor
+            )
+    if pixels is None:
+        with contextlib.suppress(ValueError, OSError, SyntaxError):
+            pixels = _draft(content, in_chans, size_HW, divisor)
+    return pixels if pixels is not None and pixels.shape[:2] == expected else None
+
+
+def _draft(content: bytes | bytearray, in_chans: int, size_HW: tuple[int, int], divisor: int) -> PixelsHWC:
+    with Image.open(io.BytesIO(content)) as file:
+        if file.mode not in ("L", "RGB"):
+            raise ValueError("four colours")
+        height, width = size_HW
+        file.draft("L" if in_chans == 1 else "RGB", (width // divisor, height // divisor))
+        pixels = np.array(file.convert("L" if in_chans == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], in_chans)
+
+
+def is_plain(content: bytes | bytearray) -> bool:
+    """Whether a JPEG is surely grey or of three colours, and upright: has no EXIF orientation, or the plain one.
+
+    Source:
+        ITU T.81, B.1.1.4: the segments before the first scan. CIPA DC-008 (Exif 2.3), 4.5.4 and 4.6.4: a TIFF header,
+        then the entries of the first directory.
+    """
+    place, upright, components = 2, True, 0
+    while place + 10 <= len(content) and content[place] == _MARKER:
+        marker = content[place + 1]
+        if marker == _SCAN:
+            return upright and components in (1, 3)
+        if marker in FRAMES:
+            components = content[place + 9]
+        elif marker == _APP1 and content.startswith(_EXIF, place + 4):
+            upright = upright and _upright(content[place + 4 + len(_EXIF) : place + 2**16])
+        place += 2 + max(2, 256 * content[place + 2] + content[place + 3])
+    return False
+
+
+def _upright(tiff: bytes | bytearray) -> bool:
+    """Whether the first directory of a TIFF file holds no orientation but the plain one."""
+    if tiff[:2] not in (b"II", b"MM"):
+        return False
+    order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
+
+    def number(place: int, count: int) -> int:
+        return int.from_bytes(tiff[place : place + count], order)
+
+    directory = number(4, 4)
+    for entry in range(number(directory, 2)):
+        place = directory + 2 + 12 * entry
+        if place + 12 > len(tiff):
+            return False
+        if number(place, 2) == _ORIENTATION:
+            return number(place + 2, 2) == _SHORT and number(place + 8, 2) == _UPRIGHT
+    return True

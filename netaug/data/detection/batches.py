@@ -1,0 +1,203 @@
+"""A batch of images with boxes from its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from netaug.core.errors import DataError
+from netaug.data.batch import DetectionBatch
+from netaug.data.detection.decoded import read_checked, resized
+from netaug.data.detection.sources import BoxSplit
+from netaug.data.transforms.color_matrix import change_colours, colour_matrix
+from netaug.data.transforms.detection import BoxAugment
+from netaug.data.transforms.letterbox import Placement, Region, canvas, letterbox
+from netaug.detect.annotations import Floats, Integers
+from netaug.detect.targets import BoxTargets
+
+SEEN = 0.25
+"""An object of which less than this share of its area is left is neither taught nor held against a prediction."""
+
+_LEAST = 1.0  # pixels of width and height; what is smaller cannot be seen
+
+
+class BoxKey(NamedTuple):
+    """Names a batch, so that any process can make it.
+
+    Args:
+        draw: Which augmentation.
+        side: Height and width of the images in pixels.
+        indices_N: Positions in the split.
+    """
+
+    draw: int
+    side: int
+    indices_N: Integers
+
+
+@dataclass(frozen=True)
+class LoadedBoxes:
+    """What comes back for a key. An error is a value: a raised one would arrive as a worker's traceback.
+
+    Args:
+        batch: The images; None when there was an error.
+        skipped: Files left out because they do not decode or have another size than annotated.
+        error: Why there is no batch.
+    """
+
+    batch: DetectionBatch | None
+    skipped: tuple[str, ...] = ()
+    error: DataError | None = None
+
+    def pin_memory(self) -> LoadedBoxes:
+        """The same with the batch in page-locked memory."""
+        return self if self.batch is None else LoadedBoxes(self.batch.pin_memory(), self.skipped)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of one image on its canvas: corners in pixels, classes, and which are not to count."""
+
+    boxes_M4: Floats
+    labels_M: Integers
+    ignored_M: npt.NDArray[np.bool_]
+
+
+class Made(NamedTuple):
+    """One finished image."""
+
+    image_CHW: Tensor
+    frame_6: npt.NDArray[np.float64]
+    objects: list[Objects]
+
+
+class BoxDataset(Dataset[LoadedBoxes]):
+    """Maps a key to a batch.
+
+    Args:
+        split: Images and objects.
+        augment: What is done to the images; None fits them in whole.
+        skip_errors: Leave out files that do not decode.
+    """
+
+    def __init__(self, split: BoxSplit, augment: BoxAugment | None, *, skip_errors: bool) -> None:
+        self.split, self.augment, self.skip_errors = split, augment, skip_errors
+
+    def __getitem__(self, batch_key: BoxKey) -> LoadedBoxes:
+        draw, side, indices_N = batch_key
+        draws = [None] * len(indices_N) if self.augment is None else self.augment.draws(indices_N, draw)
+        made: list[Made] = []
+        kept: list[int] = []
+        skipped: list[str] = []
+        for index, own in zip(indices_N.tolist(), draws, strict=True):
+            try:
+                made.append(self._make(index, own, side))
+                kept.append(index)
+            except DataError as error:
+                if not self.skip_errors:
+                    return LoadedBoxes(None, error=error)
+                skipped.append(self.split.images.path(index))
+        if not made:
+            return LoadedBoxes(None, error=_nothing(skipped))
+        return LoadedBoxes(collate(made, np.array(kept, np.int64)), tuple(skipped))
+
+    def _make(self, index: int, draws: npt.NDArray[np.float64] | None, side: int) -> Made:
+        image_CHW = canvas(side)
+        if self.augment is None or draws is None:
+            width, height = self.split.read_sizes[index].tolist()
+            return Made(image_CHW, *self._paint(image_CHW, index, letterbox(width, height, side)))
+        frames, objects = [], []
+        for part in self.augment.parts(index, draws, side):
+            width, height = self.split.read_sizes[part.image].tolist()
+            placement = self.augment.placement(part, (width, height), side)
+            colours = self.augment.colours(part)
+            frame, found = self._paint(image_CHW, part.image, placement, colours)
+            frames.append(frame)
+            objects += found
+        return Made(image_CHW, frames[0], objects)
+
+    def _paint(
+        self,
+        canvas_CHW: Tensor,
+        index: int,
+        placement: Placement,
+        colours: tuple[float, float, float] | None = None,
+    ) -> tuple[npt.NDArray[np.float64], list[Objects]]:
+        """Paint one image where it belongs; its frame, and its objects there."""
+        annotations = self.split.annotations
+        (x0, y0, x1, y1), target = placement.source, placement.target
+        piece_CHW = read_checked(self.split.images, annotations, index)[:, y0:y1, x0:x1]
+        piece_CHW = resized(piece_CHW, target.height, target.width)
+        if colours is not None:
+            piece_CHW = change_colours(piece_CHW, colour_matrix(*colours))
+        if placement.mirrored:
+            piece_CHW = piece_CHW.flip(-1)
+        canvas_CHW[:, target.top : target.bottom, target.left : target.right] = piece_CHW
+        width, height = self.split.read_sizes[index].tolist()
+        file_width, file_height = annotations.sizes_N2[index].tolist()
+        frame = placement.frame((width, height), (file_width, file_height))
+        own = annotations.of(index)
+        ignored_M = annotations.difficult_M[own] | annotations.crowd_M[own]
+        return frame, [seen(annotations.boxes_M4[own], annotations.labels_M[own], ignored_M, frame, target)]
+
+
+def seen(
+    boxes_M4: Floats,
+    labels_M: Integers,
+    ignored_M: npt.NDArray[np.bool_],
+    frame_6: npt.NDArray[np.float64],
+    target: Region,
+) -> Objects:
+    """What is left of an image's objects where it is painted.
+
+    Args:
+        boxes_M4: Corners in pixels of the file.
+        labels_M: Their classes.
+        ignored_M: Which do not count from the start.
+        frame_6: How the file came to the canvas.
+        target: The part of the canvas that the image covers.
+
+    Returns:
+        Boxes cut at the edges of ``target``. Those with less than a pixel of width or height left are gone; those of
+        which less than :data:`SEEN` is left do not count.
+    """
+    factors, edges = np.tile(frame_6[:2], 2), np.tile(frame_6[2:4], 2)
+    moved = boxes_M4.astype(np.float64) * factors + edges
+    if frame_6[0] < 0:
+        moved[:, [0, 2]] = moved[:, [2, 0]]
+    low = np.array([target.left, target.top] * 2, np.float64)
+    high = np.array([target.right, target.bottom] * 2, np.float64)
+    cut = np.clip(moved, low, high)
+    sides, whole = cut[:, 2:] - cut[:, :2], moved[:, 2:] - moved[:, :2]
+    there = (sides >= _LEAST).all(1)
+    hidden = sides.prod(1) < SEEN * whole.prod(1)
+    return Objects(cut[there].astype(np.float32), labels_M[there], (ignored_M | hidden)[there])
+
+
+def collate(made: list[Made], indices_N: Integers) -> DetectionBatch:
+    """One batch of finished images."""
+    objects = [one for image in made for one in image.objects]
+    counts = [sum(len(one.labels_M) for one in image.objects) for image in made]
+    targets = BoxTargets(
+        torch.from_numpy(np.concatenate([one.boxes_M4 for one in objects])),
+        torch.from_numpy(np.concatenate([one.labels_M for one in objects])),
+        torch.from_numpy(np.concatenate([one.ignored_M for one in objects])),
+        torch.tensor(counts, dtype=torch.int64),
+    )
+    images_NCHW = torch.stack([image.image_CHW for image in made])
+    frames_N6 = torch.from_numpy(np.stack([image.frame_6 for image in made]))
+    return DetectionBatch(images_NCHW, targets, frames_N6, torch.from_numpy(indices_N))
+
+
+def _nothing(skipped: list[str]) -> DataError:
+    return DataError(
+        "none of a batch's images can be used.",
+        got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
+        fix="repair or delete the files, or use larger batches",
+    )

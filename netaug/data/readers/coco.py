@@ -1,0 +1,188 @@
+"""COCO: files of instances in JSON anywhere in a folder, and the images they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from netaug.config import DataConfig
+from netaug.core.errors import DataError
+from netaug.data.detection.annotation_checks import FoundBoxes, checked
+from netaug.data.detection.coco_ids import Key, id_array, shown
+from netaug.data.detection.files import ImageIndex
+from netaug.data.detection.orientation import Orientation, find_frames
+from netaug.data.detection.problems import Problems
+from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.readers.coco_json import Category, CocoFile, read_coco
+from netaug.data.roots import listing, require_root
+from netaug.data.store import FileImages
+
+_COLOUR = 3
+_TREE = "\n           ".join(
+    (
+        "ROOT/annotations/instances_train2017.json and instances_val2017.json, ROOT/train2017/*.jpg, val2017/*.jpg",
+        "or instances_train.json and instances_val.json anywhere in ROOT with the images they name,",
+        "or train/_annotations.coco.json and valid/_annotations.coco.json beside the images",
+    )
+)
+
+
+@box_dataset(
+    "coco",
+    "COCO: instances_train*.json and instances_val*.json anywhere in ROOT, and the images they name",
+    reads=("train_split", "val_split"),
+)
+def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
+    """Find the images of a dataset in COCO's format: `train` and `val`, else `test`."""
+    root = require_root(config)
+    jsons = _jsons(root)
+    train_path = _find(root, jsons, config.train_split, ("train",), "train")
+    index = ImageIndex(root)
+    train_file = read_coco(train_path, problems)
+    categories = train_file.categories
+    train = _split(root, index, train_file, categories, config.box_orientation, problems)
+    val, val_split = None, "val"
+    if config.holdout == 0:
+        path = _find(root, jsons, config.val_split, ("val", "valid", "test"), "val")
+        if path == train_path:
+            raise DataError("data.train_split and data.val_split are one file.", got=path)
+        val_file = read_coco(path, problems)
+        _check_categories(train_file, val_file)
+        val = _split(root, index, val_file, categories, config.box_orientation, problems)
+        val_split = "test" if "test" in f"{path.parent.name}/{path.name}".lower() else "val"
+    return BoxSource(tuple(one.name for one in categories.values()), train, val, val_split, "coco")
+
+
+def _jsons(root: Path) -> list[Path]:
+    found = sorted(path for path in root.rglob("*.json") if not path.name.startswith("."))
+    if not found:
+        raise DataError(
+            f"there is no JSON file in data.root '{root}'.",
+            got=f"in ROOT there is: {listing(root)}",
+            allowed=_TREE,
+        )
+    return found
+
+
+def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, ...], setting: str) -> Path:
+    """The file of a split: the one named, or one called after it."""
+    if named is not None:
+        exact = [path for path in jsons if named in (path.name, path.stem, str(path.relative_to(root)))]
+        if len(exact) == 1:
+            return exact[0]
+        splits = (named.lower(),)
+    for split in splits:
+        for fits in (
+            [path for path in jsons if path.name.lower().startswith(f"instances_{split}")],
+            [path for path in jsons if path.name == "_annotations.coco.json" and path.parent.name == split],
+            [path for path in jsons if split in path.stem.lower()],
+        ):
+            if len(fits) > 1:
+                shown = ", ".join(f"'{path.relative_to(root)}'" for path in fits[:8])
+                raise DataError(
+                    f"several files could be the annotations of '{split}'.",
+                    got=shown,
+                    fix=f"--data.{setting}_split {fits[-1].relative_to(root)}",
+                )
+            if fits:
+                return fits[0]
+    raise DataError(
+        f"no file of annotations in data.root '{root}' is called after {' or '.join(splits)}.",
+        got=", ".join(f"'{path.relative_to(root)}'" for path in jsons[:8]),
+        allowed=_TREE,
+        fix=f"--data.{setting}_split FILE.json" + ", or --data.holdout 0.2" * (setting == "val"),
+    )
+
+
+def _check_categories(train: CocoFile, val: CocoFile) -> None:
+    """Categories must be those that are trained: same ids, same names."""
+    for key, one in val.categories.items():
+        known = train.categories.get(key)
+        if known is None or known.name != one.name:
+            trained = "no category" if known is None else known.name
+            raise DataError(
+                f"'{val.path}' has a category that '{train.path}' has not.",
+                got=f"category {shown(one.id)}: '{one.name}'; to train on it is {trained!r}",
+                allowed="the same ids for the same names in both files",
+            )
+
+
+def _split(
+    root: Path,
+    index: ImageIndex,
+    file: CocoFile,
+    categories: dict[Key, Category],
+    orientation: Orientation,
+    problems: Problems,
+) -> BoxSplit:
+    places = _find_images(root, index, file, problems)
+    there = np.flatnonzero([place is not None for place in places])
+    found = find_frames(
+        root,
+        [places[row] or "" for row in there.tolist()],
+        file.sizes_N2[there],
+        orientation,
+        f"'{file.path.name}'",
+    )
+    for row, error in found.errors.items():
+        problems.pass_on("undecodable", error)
+        places[int(there[row])] = None
+    frames = found.select(np.flatnonzero([place not in found.errors for place in range(len(there))]))
+    kept = np.array([row for row, place in enumerate(places) if place is not None], np.int64)
+    if not len(kept):
+        raise DataError(
+            f"none of the {len(places)} images of '{file.path}' can be used.", got=problems.first()
+        )
+    new = np.full(len(places), -1, np.int64)
+    new[kept] = np.arange(len(kept))
+    mine = new[file.owners_M] >= 0
+    trained = list(categories)
+    labels = np.array([trained.index(key) for key in file.categories], np.int64)
+    boxes = FoundBoxes(
+        sizes_N2=frames.sizes_N2,
+        ids_N=file.ids_N[kept],
+        owners_M=new[file.owners_M[mine]],
+        boxes_M4=file.boxes_M4[mine],
+        labels_M=labels[file.categories_M[mine]],
+        difficult_M=np.zeros(int(mine.sum()), np.bool_),
+        crowd_M=file.crowd_M[mine],
+        areas_M=file.areas_M[mine],
+        category_ids_C=id_array([one.id for one in categories.values()]),
+    )
+    object_names = file.names_M[mine]
+    name_of = [file.files[row] for row in kept.tolist()]
+
+    def name(m: int) -> str:
+        return f"object {object_names[m]} of '{file.path}' (image '{name_of[int(boxes.owners_M[m])]}')"
+
+    names = [os.fspath(places[row] or "") for row in kept.tolist()]
+    return BoxSplit(FileImages(str(root), names, _COLOUR), frames.turned(checked(boxes, name, problems)))
+
+
+def _find_images(root: Path, index: ImageIndex, file: CocoFile, problems: Problems) -> list[str | None]:
+    """Where each image of a file is, relative to the root; None for those that are left out."""
+    folder = os.path.relpath(file.path.parent, root)
+    hints = [file.path.stem.lower().removeprefix("instances_"), folder.lower(), "images"]
+    places: list[str | None] = []
+    users: dict[str, str] = {}
+    for wanted, number in zip(file.files, file.ids_N.tolist(), strict=True):
+        found = index.find(wanted, hints, folder)
+        who = f"image {shown(number)} of '{file.path}'"
+        place = found[0] if len(found) == 1 else None
+        if not found:
+            text = f"the image '{wanted}' is not on disk, neither in '{root}' nor below it."
+            problems.note("no_image", text, got=who)
+        elif place is None:
+            text = f"several files could be the image '{wanted}', and nothing tells which is meant."
+            allowed = "file_name with its folder, or images in a folder called after the annotation file"
+            problems.note("ambiguous", text, got=f"{who}: {', '.join(found[:4])}", allowed=allowed)
+        elif place in users:
+            text = f"two images of '{file.path}' are one file, '{place}'."
+            problems.note("repeated", text, got=f"{users[place]} and {who}")
+            place = None
+        else:
+            users[place] = who
+        places.append(place)
+    return places

@@ -1,0 +1,86 @@
+"""Image folders: one folder per class, under `train` and under `val` or `test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netaug.config import DataConfig
+from netaug.core.errors import DataError
+from netaug.data.readers.layout import nearby_root
+from netaug.data.readers.scan import class_folders, scan_evaluation, scan_split
+from netaug.data.registry import Source, dataset
+from netaug.data.roots import archives_in, listing, require_root
+
+# The ImageNet statistics every ImageNet recipe uses (torchvision's model documentation).
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_COLOUR = 3
+_EVALUATION = ("val", "test")
+
+
+@dataset("folder", "image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg (or ROOT/test)")
+def load_folder(config: DataConfig) -> Source:
+    """Find the images of a folder dataset, in colour, with ImageNet's mean and deviation."""
+    return scan_folder(require_root(config), with_val=config.holdout == 0)
+
+
+def scan_folder(root: Path, *, with_val: bool) -> Source:
+    """Find the images under ``root``; nothing is decoded.
+
+    Args:
+        root: Holds ``train/CLASS/*`` and ``val/CLASS/*``, else ``test/CLASS/*``.
+        with_val: Whether an evaluation split is looked for.
+
+    Returns:
+        The splits as files. Classes and files are in the order of their names.
+
+    Raises:
+        DataError: A split or class is missing, empty, or in the evaluation split only.
+    """
+    val_name = next((name for name in _EVALUATION if (root / name).is_dir()), None)
+    if not (root / "train").is_dir() or (with_val and val_name is None):
+        raise wrong_tree(root, with_val=with_val)
+    class_names = class_folders(root / "train")
+    train = scan_split(root / "train", class_names, class_names)
+    val = None
+    if with_val and val_name is not None:
+        val = scan_evaluation(root / val_name, class_names)
+    return Source(
+        class_names=class_names,
+        in_chans=_COLOUR,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        train=train,
+        val=val,
+        val_split=val_name or "val",
+    )
+
+
+def wrong_tree(root: Path, *, with_val: bool) -> DataError:
+    """The error for a root that lacks the folder of a split."""
+    train_missing = not (root / "train").is_dir()
+    missing = "'train' folder" if train_missing else "'val' or 'test' folder"
+    tree = ["ROOT/train/CLASS/*.jpg"]
+    if with_val:
+        tree.append("ROOT/val/CLASS/*.jpg (or ROOT/test/CLASS/*.jpg)")
+    return DataError(
+        f"no {missing} in data.root '{root}'.",
+        got=f"in ROOT there is: {listing(root)}",
+        allowed="\n           ".join(tree),
+        fix=_fix(root, train_missing),
+    )
+
+
+def _fix(root: Path, train_missing: bool) -> str:
+    better = (nearby_root(root, ["train", name]) for name in _EVALUATION)
+    packed = archives_in(root)
+    if train_missing and (place := next(filter(None, better), None)):
+        return f"--data.root {place}"
+    if packed:
+        return f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'"
+    if train_missing:
+        return (
+            "move the class folders into a folder called train, or point --data.root at the folder above it"
+        )
+    return "rename the folder of evaluation images to val, or hold out training images: --data.holdout 0.1"

@@ -1,0 +1,240 @@
+"""Pascal VOC: `JPEGImages`, `Annotations` and `ImageSets/Main`, of one year or several, or of any other dataset."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netaug.config import DataConfig
+from netaug.core.errors import DataError
+from netaug.core.parallel import in_threads
+from netaug.data.detection.annotation_checks import FoundBoxes, checked
+from netaug.data.detection.orientation import Frames, Orientation, find_frames
+from netaug.data.detection.problems import Problems
+from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.readers.class_names import read_class_names
+from netaug.data.readers.voc_lists import image_files, read_list
+from netaug.data.readers.voc_xml import VocFile, read_voc
+from netaug.data.roots import listing, require_root
+from netaug.data.store import FileImages
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable"),
+    *("dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""Pascal VOC's own classes (Everingham et al. 2010, table 1), in its order."""
+
+_COLOUR = 3
+_LISTS = Path("ImageSets", "Main")
+_TREE = "\n           ".join(
+    (
+        "ROOT/VOC2007 and ROOT/VOC2012 (or ROOT/VOCdevkit/..., or one folder alone), each with",
+        "JPEGImages/ID.jpg",
+        "Annotations/ID.xml",
+        "ImageSets/Main/trainval.txt and test.txt (or train.txt and val.txt)",
+    )
+)
+_log = logging.getLogger("netaug")
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image of a list: its file relative to the root, and its annotation."""
+
+    file: str
+    xml: str
+    read: VocFile
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The images of the lists of a split, and the pictures that their boxes are drawn on."""
+
+    images: list[_Image]
+    frames: Frames
+
+
+@box_dataset(
+    "voc",
+    "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt; of one folder or of several years",
+    reads=("train_split", "val_split", "class_names"),
+)
+def load_voc(config: DataConfig, problems: Problems) -> BoxSource:
+    """Find the images of Pascal VOC's layout: trained on `trainval` and judged on `test`, else `train` and `val`."""
+    root = require_root(config)
+    years = _years(root)
+    train_name, val_name = _splits(config, years)
+    orientation = config.box_orientation
+    train = _read_split(root, years, train_name, orientation, problems)
+    val = _read_split(root, years, val_name, orientation, problems) if config.holdout == 0 else None
+    names = _class_names(config, years, train.images, val.images if val else [])
+    return BoxSource(
+        class_names=names,
+        train=_split(root, train, names, problems),
+        val=_split(root, val, names, problems) if val else None,
+        val_split="test" if val_name == "test" else "val",
+        metric="voc",
+    )
+
+
+def _is_year(folder: Path) -> bool:
+    return (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
+
+
+def _years(root: Path) -> list[Path]:
+    for place in (
+        root,
+        root / "VOCdevkit",
+        root.parent if root.name in ("JPEGImages", "Annotations") else root,
+    ):
+        if _is_year(place):
+            return [place]
+        inside = sorted(path for path in place.iterdir() if _is_year(path)) if place.is_dir() else []
+        if inside:
+            return inside
+    raise DataError(
+        f"data.root '{root}' does not have Pascal VOC's layout.",
+        got=f"in ROOT there is: {listing(root)}",
+        allowed=_TREE,
+    )
+
+
+def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
+    """Which lists are trained on and judged on."""
+    has = {path.stem for year in years for path in (year / _LISTS).glob("*.txt")}
+    tested = "test" in has
+    train = config.train_split or ("trainval" if tested and "trainval" in has else "train")
+    val = config.val_split or ("test" if tested else "val")
+    for setting, name in (("train", train), ("val", val)):
+        if name not in has and not (setting == "val" and config.holdout > 0):
+            shown = ", ".join(sorted(name for name in has if "_" not in name)) or "no lists"
+            raise DataError(
+                f"there is no list '{_LISTS / name}.txt' in '{years[-1]}'.",
+                got=f"in ImageSets/Main: {shown}",
+                allowed=_TREE,
+                fix=f"--data.{setting}_split NAME, or --data.holdout 0.2" if setting == "val" else None,
+            )
+    if train == val:
+        raise DataError("data.train_split and data.val_split are one list.", got=train)
+    return train, val
+
+
+def _read_split(
+    root: Path, years: Sequence[Path], split: str, orientation: Orientation, problems: Problems
+) -> _Split:
+    images: list[_Image] = []
+    for year in years:
+        path = year / _LISTS / f"{split}.txt"
+        if not path.is_file():
+            continue
+        files = image_files(year)
+        ids = read_list(path, files, problems)
+        if (
+            ids
+            and split == "test"
+            and not any((year / "Annotations" / f"{one}.xml").is_file() for one in ids)
+        ):
+            _log.warning("'%s' is left out: its %d images have no annotations.", path, len(ids))
+            continue
+        images += _read_year(root, year, ids, files, problems)
+    said_N2 = np.array([image.read.size or (0, 0) for image in images], np.int64).reshape(-1, 2)
+    frames = find_frames(root, [image.file for image in images], said_N2, orientation, f"'{split}'")
+    for error in frames.errors.values():
+        problems.pass_on("undecodable", error)
+    kept = [place for place in range(len(images)) if place not in frames.errors]
+    if not kept:
+        raise DataError(
+            f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.",
+            got=problems.first(),
+        )
+    return _Split([images[place] for place in kept], frames.select(np.array(kept, np.int64)))
+
+
+def _read_year(
+    root: Path, year: Path, ids: list[str], files: Mapping[str, Sequence[str]], problems: Problems
+) -> list[_Image]:
+    """The images of a list, those left out that lack a file, or have several."""
+    base = os.path.relpath(year, root)
+    xmls = [os.path.join(year, "Annotations", f"{one}.xml") for one in ids]
+
+    def read(index: int) -> VocFile | DataError:
+        try:
+            return read_voc(xmls[index])
+        except DataError as error:
+            return error
+
+    images: list[_Image] = []
+    results = in_threads(read, len(ids), "reading annotations", 1)
+    for one, xml, found in zip(ids, xmls, results, strict=True):
+        if one not in files:
+            folder = year / "JPEGImages"
+            problems.note("no_image", f"there is no image '{folder / one}.jpg'.", got=f"annotated in '{xml}'")
+        elif len(files[one]) > 1:
+            text = f"several images in '{year / 'JPEGImages'}' are called '{one}'."
+            problems.note(
+                "ambiguous", text, got=", ".join(files[one]), allowed="one image for each annotation"
+            )
+        elif isinstance(found, DataError):
+            problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", found)
+        else:
+            file = os.path.normpath(os.path.join(base, "JPEGImages", files[one][0]))
+            images.append(_Image(file, xml, found))
+    return images
+
+
+def _class_names(
+    config: DataConfig, years: Sequence[Path], train: list[_Image], val: list[_Image]
+) -> tuple[str, ...]:
+    given = read_class_names(config.class_names)
+    if given is not None:
+        return given
+    trained, judged = ({one.name for image in split for one in image.read.objects} for split in (train, val))
+    names = (trained | judged) - {""}
+    if names <= set(VOC_CLASSES) and any(year.name.startswith("VOC") for year in years):
+        return VOC_CLASSES
+    if not names:
+        raise DataError("none of the annotations has an object.", got=f"{len(train)} images to train on")
+    untaught = judged - trained - {""}
+    if untaught:
+        _log.warning("no training image has an object of class '%s'.", min(untaught))
+    return tuple(sorted(names))
+
+
+def _split(root: Path, split: _Split, names: tuple[str, ...], problems: Problems) -> BoxSplit:
+    images, frames = split.images, split.frames
+    number = {name: label for label, name in enumerate(names)}
+    rows: list[tuple[float, ...]] = []
+    places: list[tuple[str, int]] = []
+    for owner, image in enumerate(images):
+        for count, one in enumerate(image.read.objects, start=1):
+            where = f"object {count} of '{image.xml}'"
+            if one.wrong is not None:
+                problems.note("incomplete", f"{where} is incomplete.", got=one.wrong)
+            elif one.name not in number:
+                text = f"{where} is of a class that is not among the {len(names)} known ones."
+                problems.note("unknown_class", text, got=repr(one.name), allowed=", ".join(names[:20]))
+            else:
+                rows.append((owner, number[one.name], one.difficult, *one.corners))
+                places.append((image.xml, count))
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    found = FoundBoxes(
+        sizes_N2=frames.sizes_N2,
+        ids_N=np.arange(len(images)),
+        owners_M=table[:, 0].astype(np.int64),
+        boxes_M4=table[:, 3:],
+        labels_M=table[:, 1].astype(np.int64),
+        difficult_M=table[:, 2] > 0,
+        crowd_M=np.zeros(len(table), np.bool_),
+        areas_M=np.full(len(table), np.nan),
+        category_ids_C=np.arange(len(names)),
+        inclusive=True,
+    )
+    annotations = checked(found, lambda m: f"object {places[m][1]} of '{places[m][0]}'", problems)
+    return BoxSplit(
+        FileImages(str(root), [image.file for image in images], _COLOUR), frames.turned(annotations)
+    )

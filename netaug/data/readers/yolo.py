@@ -1,0 +1,150 @@
+"""YOLO's text labels in Ultralytics' layout: `images`, `labels` and `data.yaml`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from netaug.config import DataConfig
+from netaug.core.errors import DataError
+from netaug.core.text_files import read_lines
+from netaug.data.decode.image import SUFFIXES
+from netaug.data.detection.annotation_checks import FoundBoxes, checked
+from netaug.data.detection.orientation import Orientation, find_frames
+from netaug.data.detection.problems import Problems
+from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.detection.yolo_files import LabelFiles, label_file
+from netaug.data.readers.class_names import read_class_names
+from netaug.data.readers.yolo_description import About, read_about
+from netaug.data.readers.yolo_labels import LabelLine, corners, read_labels, refuse_keypoints
+from netaug.data.roots import listing, require_root
+from netaug.data.store import FileImages
+
+_COLOUR = 3
+_TREE = "\n           ".join(
+    (
+        "ROOT/data.yaml with train, val and names (Ultralytics' layout),",
+        "or ROOT/images/train, ROOT/images/val, ROOT/labels/train, ROOT/labels/val and --data.class_names FILE",
+    )
+)
+_log = logging.getLogger("netaug")
+
+
+@box_dataset(
+    "yolo",
+    "YOLO's text labels: ROOT/data.yaml, or ROOT/images/train, labels/train, images/val, labels/val",
+    reads=("train_split", "val_split", "class_names"),
+)
+def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
+    """Find the images of a dataset with YOLO's labels: `train` and `val`, else `test`."""
+    root = require_root(config)
+    about = read_about(root)
+    labels = LabelFiles(root)
+    train_name = config.train_split or "train"
+    train_images = _images(root, about, train_name)
+    names = read_class_names(config.class_names) or about.names(root)
+    about.check_count(names)
+    train = _split(labels, train_name, train_images, names, about, config.box_orientation, problems)
+    val, val_split = None, "val"
+    if config.holdout == 0:
+        choices = (config.val_split,) if config.val_split else ("val", "valid", "test")
+        val_name = next((name for name in choices if _has(root, about, name)), choices[0])
+        val = _split(
+            labels, val_name, _images(root, about, val_name), names, about, config.box_orientation, problems
+        )
+        val_split = "test" if val_name == "test" else "val"
+    return BoxSource(names, train, val, val_split, "coco")
+
+
+def _places(root: Path, about: About, split: str) -> list[Path]:
+    """Folders or lists of a split's images that may be there."""
+    listed = about.get(split) or (about.get("val") if split == "valid" else None)
+    entries = listed if isinstance(listed, list) else [listed] if isinstance(listed, str) else []
+    bases = [root]
+    if isinstance(about.get("path"), str):
+        bases.insert(0, root / about.get("path"))
+    found = []
+    for entry in map(str, entries):
+        options = [base / entry for base in bases] + [root / entry.removeprefix("../")]
+        found.append(next((option for option in options if option.exists()), options[-1]))
+    return found or [root / "images" / split, root / split / "images"]
+
+
+def _has(root: Path, about: About, split: str) -> bool:
+    return any(place.exists() for place in _places(root, about, split))
+
+
+def _images(root: Path, about: About, split: str) -> list[str]:
+    """A split's image files relative to the root, sorted."""
+    files: list[str] = []
+    for place in _places(root, about, split):
+        if place.is_dir():
+            inside = (path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
+            files += [os.path.relpath(path, root) for path in inside if path.name[0] != "."]
+        elif place.is_file():
+            rows = (row.strip() for row in read_lines(place, "list of images"))
+            files += [os.path.relpath(place.parent / row, root) for row in rows if row]
+    if not files:
+        raise DataError(
+            f"there are no images of '{split}' in data.root '{root}'.",
+            got=f"in ROOT there is: {listing(root)}",
+            allowed=_TREE,
+            fix=f"looked in: {', '.join(map(str, _places(root, about, split)))}",
+        )
+    return sorted(dict.fromkeys(files))
+
+
+def _split(
+    labels: LabelFiles,
+    name: str,
+    files: Sequence[str],
+    names: tuple[str, ...],
+    about: About,
+    orientation: Orientation,
+    problems: Problems,
+) -> BoxSplit:
+    root, keypoints = labels.root, about.keypoints()
+    kept: list[int] = []
+    rows: list[tuple[int, Path, LabelLine]] = []
+    usable = labels.usable(name, files, problems)
+    found_frames = find_frames(root, usable, np.zeros((len(usable), 2), np.int64), orientation, f"'{name}'")
+    for index, file in enumerate(usable):
+        if (broken := found_frames.errors.get(index)) is not None:
+            problems.pass_on("undecodable" if os.path.exists(root / file) else "no_image", broken)
+            continue
+        path = root / label_file(file)
+        try:
+            lines = read_labels(path, len(names), keypoints, problems)
+        except DataError as error:
+            problems.pass_on("unreadable", error)
+            continue
+        rows += [(len(kept), path, line) for line in lines]
+        kept.append(index)
+    if not kept:
+        raise DataError(f"none of the {len(files)} images of '{root}' can be used.", got=problems.first())
+    if keypoints is None:
+        said = refuse_keypoints([line for _, _, line in rows], str(about.path or root / "data.yaml"))
+        if said:
+            _log.warning("%s of '%s': %s", name, root, said)
+    frames = found_frames.select(np.array(kept, np.int64))
+    owners_M = np.array([owner for owner, _, _ in rows], np.int64)
+    boxes_M4 = np.array([corners(line.values, keypoints) for _, _, line in rows], np.float64).reshape(-1, 4)
+    found = FoundBoxes(
+        sizes_N2=frames.sizes_N2,
+        ids_N=np.arange(len(kept)),
+        owners_M=owners_M,
+        boxes_M4=boxes_M4 * np.tile(frames.sizes_N2[owners_M], 2),
+        labels_M=np.array([line.label for _, _, line in rows], np.int64),
+        difficult_M=np.zeros(len(rows), np.bool_),
+        crowd_M=np.zeros(len(rows), np.bool_),
+        areas_M=np.full(len(rows), np.nan),
+        category_ids_C=np.arange(len(names)),
+        in_pixels=False,
+    )
+    annotations = checked(found, lambda m: f"line {rows[m][2].number} of '{rows[m][1]}'", problems)
+    images = FileImages(str(root), [usable[index] for index in kept], _COLOUR)
+    return BoxSplit(images, frames.turned(annotations))

@@ -1,0 +1,216 @@
+"""Writing a cache of teacher outputs: once for all images and draws, and on from where it was stopped."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netaug.config import RunConfig
+from netaug.core.errors import ConfigError, RunFolderError
+from netaug.core.io import cannot_write, is_leftover, remove_leftovers, write_atomic
+from netaug.core.lock import NAME as LOCK
+from netaug.core.lock import RunLock
+from netaug.core.signals import Stopped, StopRequests
+from netaug.data import Data, Normalizer
+from netaug.distill.cache import BLOCK_ROWS, CacheCard, CacheFiles
+from netaug.distill.cache_check import draws_of, image_settings, images_record, sample_images
+from netaug.distill.cache_rows import MOST_CLASSES
+from netaug.distill.teacher import Teachers
+
+_SAMPLES = 16
+_SAVE_SECONDS = 30.0
+_SPARE = 2**20  # bytes beside the rows
+
+OnRows = Callable[[int, int], None]
+"""Called with the rows written and their number in all."""
+
+
+def cache_card(config: RunConfig, data: Data, teachers: Teachers, top: int, top1: float) -> CacheCard:
+    """What the cache of these settings is.
+
+    Args:
+        config: The run's settings.
+        data: The run's data.
+        teachers: Who is asked.
+        top: Classes kept of each image; at least the number of classes keeps all.
+        top1: Percent of the teacher on the evaluation images.
+
+    Raises:
+        ConfigError: There are too many classes, or the settings mix images.
+    """
+    info, draws = data.info, draws_of(config)
+    if info.num_classes > MOST_CLASSES:
+        raise ConfigError(
+            "there are too many classes for a cache.", got=info.num_classes, allowed=MOST_CLASSES
+        )
+    spread = np.linspace(0, info.train_size - 1, min(_SAMPLES, info.train_size), dtype=int).tolist()
+    return CacheCard(
+        teachers=teachers.names,
+        teacher_hash=teachers.fingerprint(),
+        teacher_top1=top1,
+        val_split=info.val_split,
+        classes=info.num_classes,
+        top=min(top, info.num_classes),
+        images=info.train_size,
+        draws=draws,
+        settings=image_settings(config),
+        dataset=images_record(data),
+        samples=tuple((number % draws, index) for number, index in enumerate(spread)),
+        block=BLOCK_ROWS,
+    )
+
+
+def write_cache(
+    folder: Path,
+    card: CacheCard,
+    data: Data,
+    teachers: Teachers,
+    normalizer: Normalizer,
+    *,
+    batch_size: int,
+    on_rows: OnRows,
+) -> CacheCard:
+    """Ask the teachers about every training image under every draw; go on where an earlier writing was stopped.
+
+    Args:
+        folder: New or empty, or one that holds a part of this very cache.
+        card: From :func:`cache_card`.
+        data: The run's data.
+        teachers: Who is asked.
+        normalizer: Of the run.
+        batch_size: Images asked about at once.
+        on_rows: Told of progress.
+
+    Returns:
+        The card of the finished cache.
+
+    Raises:
+        RunFolderError: The folder holds something else, or its disk has no room.
+        Stopped: A signal, after what was written is on the disk.
+    """
+    files = CacheFiles(folder)
+    with RunLock(folder), StopRequests() as stop, ExitStack() as opened:
+        card = _begin(files, card, data)
+        rows = [_Rows(opened, files.values, card.packing.values)]
+        if card.packing.indices:
+            rows.append(_Rows(opened, files.classes, card.packing.indices))
+        saved, saved_at = card, time.monotonic()
+        for draw, batch in data.labelled.sweep(card.draws, batch_size, card.rows):
+            start, end = card.rows, min(card.rows + batch_size, (draw + 1) * card.images)
+            places = draw * card.images + batch.indices_N.numpy() - start
+            packed = card.packing.pack(teachers(normalizer(batch.images_NCHW)))
+            for file, part in zip(rows, packed, strict=False):
+                file.write(start, _in_place(part, places, end - start))
+            card = replace(card, rows=end)
+            on_rows(card.rows, card.total)
+            stopping = stop.signal is not None and card.rows < card.total
+            if stopping or time.monotonic() - saved_at > _SAVE_SECONDS:
+                card = saved = _save(files, card, saved, rows)
+                saved_at = time.monotonic()
+            if stopping:
+                assert stop.signal is not None
+                share = f"{card.rows:,} of {card.total:,} rows are in {folder}"
+                raise Stopped(f"stopped; {share}. The same command goes on from there", stop.signal)
+        return _save(files, card, saved, rows)
+
+
+def _in_place(part: npt.NDArray[Any], places: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
+    """Rows at their places among ``count``; those of images that were left out are zeros."""
+    found = np.zeros((count, part.shape[1]), part.dtype)
+    found[places] = part
+    return found
+
+
+def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
+    """Start a new folder, or find out how far an earlier writing of the same came."""
+    folder = files.folder
+    if files.card.is_file():
+        found = files.read_card()
+        differing = found.differences(card)
+        if differing:
+            raise RunFolderError(
+                f"'{folder}' holds other teacher outputs.",
+                got="; ".join(differing),
+                fix="choose another folder with --out",
+            )
+        remove_leftovers(folder)
+        if found.rows:
+            files.check_rows(found)
+        card = found
+    else:
+        others = sorted(e.name for e in folder.iterdir() if e.name != LOCK and not is_leftover(e.name))
+        if others:
+            raise RunFolderError(
+                f"'{folder}' is not empty.", got=", ".join(others[:3]), fix="choose another folder with --out"
+            )
+    _check_room(files, card)
+    if not card.rows:
+        files.write_card(card)  # first: it makes the folder a cache, whose samples a kill may have prevented
+        content = io.BytesIO()
+        np.save(content, sample_images(data, card.samples).numpy())
+        write_atomic(files.samples, content.getvalue())
+    return card
+
+
+def _check_room(files: CacheFiles, card: CacheCard) -> None:
+    """Refuse a disk that is too full for the rows that are not written yet."""
+    taken = sum(path.stat().st_blocks * 512 for path in (files.values, files.classes) if path.is_file())
+    needed, free = card.total * card.packing.bytes + _SPARE - taken, shutil.disk_usage(files.folder).free
+    if card.rows < card.total and needed > free:
+        raise RunFolderError(
+            f"there is no room for the teacher outputs in '{files.folder}'.",
+            got=f"{free / 2**20:,.0f} MB free, {needed / 2**20:,.0f} MB needed: {card.draws} draws of {card.images:,} "
+            f"images, {card.packing.bytes} bytes each",
+            fix="another disk, fewer data.distinct_epochs, or a smaller --top",
+        )
+
+
+class _Rows:
+    """A file of rows that are written one after the other.
+
+    A file that grows, and no memory map: on a full disk a write raises an error, a store into a map kills the process.
+    """
+
+    def __init__(self, opened: ExitStack, path: Path, width: int) -> None:
+        self._path, self._row_bytes = path, 2 * width
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        opened.callback(os.close, self._descriptor)
+
+    def write(self, start: int, rows: npt.NDArray[Any]) -> None:
+        data, offset = memoryview(rows.tobytes()), start * self._row_bytes
+        try:
+            while data:
+                written = os.pwrite(self._descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+
+def _save(files: CacheFiles, card: CacheCard, saved: CacheCard, rows: Sequence[_Rows]) -> CacheCard:
+    """Rows first: what the card counts as written is on the disk; returns it with the checksums of these rows."""
+    for file in rows:
+        file.sync()
+    if card.block:
+        first = saved.rows // card.block
+        card = replace(card, checksums=(*saved.checksums[:first], *files.checksums(card, first)))
+    files.write_card(card)
+    return card

@@ -1,0 +1,138 @@
+"""From `distill.teacher` to networks that teach."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from netaug.config.distill import DistillConfig
+from netaug.core.errors import ConfigError, ModelError
+from netaug.core.seeding import seeded
+from netaug.data.batch import DataInfo
+from netaug.distill.classes import order_of_classes
+from netaug.distill.teacher import Feed, Teacher, Teachers
+from netaug.models import create_model, default_image_size
+from netaug.models.trust import check_network
+from netaug.runs.folder import find_weights
+from netaug.weights.metadata import load_weights, read_card
+
+_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def open_teachers(
+    config: DistillConfig,
+    info: DataInfo,
+    device: torch.device,
+    *,
+    channels_last: bool = False,
+    seed: int = 0,
+    trusted: Collection[str] = (),
+) -> Teachers:
+    """Load every teacher that the settings name.
+
+    Args:
+        config: Names at least one.
+        info: The data that the student learns; teachers must know its classes.
+        device: Where they run.
+        channels_last: Their memory format.
+        seed: Keys the weights of random teachers.
+        trusted: Factories ``package.module:function`` that the weights files of teachers may name.
+
+    Raises:
+        ConfigError: A teacher is not to be found, has no weights, other classes or other image channels.
+        ModelError: timm has no such model, or its weights cannot be downloaded.
+        CheckpointError: A weights file is damaged, or does not fit its network.
+    """
+    assert config.teacher, "asked for teachers where none is named"
+    members = [_open(name, config.random_teacher, info, seed, trusted) for name in config.teacher]
+    teachers = Teachers(members, config.mean)
+    teachers.to(
+        device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format
+    )  # type: ignore[call-overload]
+    return teachers
+
+
+def _open(name: str, random: bool, info: DataInfo, seed: int, trusted: Collection[str]) -> Teacher:
+    path = Path(name).expanduser()
+    if path.exists():
+        return _from_file(name, path, info, trusted)
+    if random:
+        return _with_random_weights(name, info, seed)
+    if name.startswith("timm:"):
+        return _from_timm(name, info)
+    try:
+        if not _OWN.fullmatch(name):  # a factory is not imported for a message
+            default_image_size(name)
+    except ModelError as error:
+        raise ConfigError(
+            f"there is no teacher '{name}'.",
+            got="neither a file or folder, nor the name of a network",
+            allowed="timm:NAME, a run folder, or a weights file of netaug",
+            fix="check the path",
+        ) from error
+    raise ConfigError(
+        f"the teacher '{name}' has no weights of its own: it would know nothing.",
+        got="the name of a network",
+        allowed="timm:NAME, a run folder, or a weights file of netaug",
+        fix=f"train it and give the run folder; or `netaug import-weights FILE --model {name}`, and give what that "
+        "writes",
+    )
+
+
+def _from_file(name: str, path: Path, info: DataInfo, trusted: Collection[str]) -> Teacher:
+    """The network of a run folder or of a file with a description."""
+    weights = find_weights(path)
+    card = read_card(weights)
+    if card is None:
+        raise ConfigError(
+            f"the teacher '{name}' does not say what network its weights are of.",
+            got="a file that netaug did not write",
+            allowed="a run folder, or a weights file of netaug",
+            fix=f"`netaug import-weights {weights} --model NAME`, and give what that writes",
+        )
+    check_network(card.name, {}, where=f"the teacher '{name}'", trusted=trusted, option="--trust")
+    network, card = load_weights(weights, trusted)
+    _check_channels(name, card.in_chans, info)
+    order = order_of_classes(name, card.class_names, card.num_classes, info.class_names)
+    return Teacher(name, network, Feed.of(info), Feed(card.image_size, card.mean, card.std), order)
+
+
+def _from_timm(name: str, info: DataInfo) -> Teacher:
+    """A network of timm with timm's weights; what does not fit is said before they are downloaded."""
+    import timm
+    from timm.data import ImageNetInfo
+
+    default_image_size(name)  # says what is nearest if there is no such model
+    settings = timm.get_pretrained_cfg(name.removeprefix("timm:"))
+    if settings is None or not settings.has_weights:
+        raise ConfigError(
+            f"timm has no weights of the teacher '{name}': it would know nothing.",
+            allowed="a model of timm.list_pretrained(), a run folder, or a weights file of netaug",
+            fix="distill.random_teacher true accepts random weights, for trials of the machinery",
+        )
+    classes = int(settings.num_classes)
+    names = settings.label_names or (ImageNetInfo().label_names() if classes == 1000 else None)
+    _check_channels(name, int(settings.input_size[0]), info)
+    order = order_of_classes(name, names, classes, info.class_names)
+    network = create_model(name, num_classes=classes, in_chans=info.in_chans, pretrained=True)
+    theirs = Feed(int(settings.input_size[-1]), tuple(settings.mean), tuple(settings.std))
+    return Teacher(name, network, Feed.of(info), theirs, order)
+
+
+def _with_random_weights(name: str, info: DataInfo, seed: int) -> Teacher:
+    with seeded(seed, "teacher", name):
+        network: nn.Module = create_model(name, num_classes=info.num_classes, in_chans=info.in_chans)
+    return Teacher(name, network, Feed.of(info), Feed.of(info))
+
+
+def _check_channels(name: str, channels: int, info: DataInfo) -> None:
+    if channels != info.in_chans:
+        raise ConfigError(
+            f"the teacher '{name}' takes images of other channels than the data has.",
+            got=f"{channels} channels",
+            allowed=f"{info.in_chans} of {info.name!r}",
+        )

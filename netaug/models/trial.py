@@ -1,0 +1,117 @@
+"""Whether a network can run on the images at hand and says what it is asked, tried before any time is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from netaug.config.detect import ANCHORS, SCALES
+from netaug.core.errors import ModelError, first_line
+from netaug.core.seeding import seeded
+from netaug.elastic.copying import copied
+from netaug.models import default_image_size
+from netaug.models.kinds import is_detector
+
+
+def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
+    """Run the network once, to say what does not fit before any time is spent.
+
+    Raises:
+        ModelError: The forward fails, a layer strides over a map it is larger than, or the output is not
+            ``[N, num_classes]``, or three maps of a detector.
+    """
+    size = example_NCHW.shape[-1]
+    shrunk: list[str] = []
+    try:
+        outputs = _trial(model, example_NCHW, training=False, shrunk=shrunk)
+    except Exception as error:  # of somebody else's code
+        raise ModelError(
+            f"the network {name!r} cannot run on images of {size}x{size} pixels.",
+            got=_kind_and_line(error),
+            fix=f"raise data.image_size; this network is meant for {default_image_size(name)}",
+        ) from error
+    if shrunk:
+        raise ModelError(
+            f"images of {size}x{size} pixels are too small for {name!r}.",
+            got=f"nothing is left to subsample at {len(shrunk)} strided layers, first {shrunk[0]}",
+            allowed=f"larger images; this network is meant for {default_image_size(name)}",
+            fix="raise data.image_size, or take a network with fewer strides, such as micronet",
+        )
+    _check_outputs(outputs, name, (len(example_NCHW), num_classes))
+
+
+def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
+    """Run the network once as in training, on a copy; some networks or batch sizes work in evaluation only.
+
+    Raises:
+        ModelError: The forward fails, or the output is not ``[N, num_classes]``, or three maps of a detector.
+    """
+    try:
+        outputs = _trial(model, example_NCHW, training=True, shrunk=[])
+    except Exception as error:  # of somebody else's code
+        raise ModelError(
+            f"the network {name!r} cannot be trained on this batch.",
+            got=f"{_kind_and_line(error)} on {len(example_NCHW)} images of {example_NCHW.shape[-1]} pixels",
+            fix="raise data.batch_size or data.image_size" if len(example_NCHW) == 1 else None,
+        ) from error
+    _check_outputs(outputs, name, (len(example_NCHW), num_classes), when=" in training")
+
+
+def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: list[str]) -> object:
+    """The outputs of a copy, so that no statistics and no generator move."""
+    trial = copied(model).train(training)
+    with torch.no_grad(), seeded(0, "trial"), _strides_watched(trial, shrunk):
+        return trial(example_NCHW)
+
+
+def _check_outputs(outputs: object, name: str, shape: tuple[int, int], when: str = "") -> None:
+    if is_detector(name) and _are_maps(outputs, *shape):
+        return
+    if isinstance(outputs, Tensor) and outputs.shape == shape:
+        return
+    raise ModelError(
+        f"the network {name!r} does not return one logit a class{when}.",
+        got=tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__,
+        allowed=f"a tensor of shape [N, {shape[1]}]",
+    )
+
+
+def _are_maps(outputs: object, count: int, num_classes: int) -> bool:
+    channels = ANCHORS // SCALES * (5 + num_classes)
+    return (
+        isinstance(outputs, tuple)
+        and len(outputs) == SCALES
+        and all(isinstance(one, Tensor) and one.shape[:2] == (count, channels) for one in outputs)
+    )
+
+
+def _kind_and_line(error: Exception) -> str:
+    line = first_line(error)
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+@contextmanager
+def _strides_watched(model: nn.Module, shrunk: list[str]) -> Iterator[None]:
+    """Collect the convs that stride over a map of one pixel: padding lets them run, to no purpose."""
+
+    def watch(name: str) -> object:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            assert isinstance(module, nn.Conv2d)
+            if max(module.stride) > 1 and max(inputs[0].shape[-2:]) == 1:
+                shrunk.append(f"'{name}' (stride {max(module.stride)} over 1x1)")
+
+        return hook
+
+    handles = [
+        module.register_forward_pre_hook(watch(name))  # type: ignore[arg-type]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

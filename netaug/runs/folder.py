@@ -1,0 +1,233 @@
+"""The run folder: what a training leaves behind, and where to find it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import netaug
+from netaug.config import RunConfig
+from netaug.config.loading import load_config, to_mapping, to_yaml
+from netaug.core.errors import RunFolderError, TrainingError
+from netaug.core.io import append_line, is_leftover, remove_leftovers, write_atomic
+from netaug.core.lock import NAME as LOCK
+from netaug.data.decode.jpeg import decoder
+from netaug.runs.checkpoints import Checkpoints
+from netaug.runs.records import EpochRecord
+from netaug.weights.files import weights_file
+from netaug.weights.metadata import ModelCard, save_weights
+
+
+class RunFolder:
+    """The files of one run. ``summary.json`` is written last: it marks a finished run.
+
+    Args:
+        path: The folder; see :meth:`create` for a new one and :func:`find_weights` for an old one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.weights = path / "model.safetensors"
+        self.summary = path / "summary.json"
+        self._saved = 0
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, device: torch.device) -> RunFolder:
+        """Make the folder of a new run, with its settings and its environment.
+
+        Raises:
+            RunFolderError: It exists and is not empty, or cannot be made.
+        """
+        refuse_existing(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"the run folder '{path}' cannot be made.", got=error) from None
+        run = cls(path)
+        run.describe(config, device)
+        return run
+
+    def describe(self, config: RunConfig, device: torch.device) -> None:
+        """Write the settings that the run starts or resumes with, and the environment it was started in.
+
+        The settings come first: they make it a run, whose environment a process that was killed may not have written.
+        """
+        write_atomic(self.config, to_yaml(config))
+        if not self.environment.is_file():
+            found = environment(device, config.model.weights)
+            write_atomic(self.environment, json.dumps(found, indent=2) + "\n")
+
+    def log(self, record: EpochRecord) -> None:
+        """Append an epoch to ``metrics.jsonl``."""
+        append_line(self.metrics, json.dumps(asdict(record)))
+
+    def save(self, state: Mapping[str, Any], config: RunConfig, info: Mapping[str, Any]) -> None:
+        """Write a checkpoint.
+
+        Args:
+            state: Of the trainer.
+            config: The run's settings.
+            info: What tells the run's data from other data.
+        """
+        content = {**state, "config": to_mapping(config), "data": dict(info)}
+        Checkpoints(self.checkpoints, config.train.keep_checkpoints).save(content)
+        self._saved = state["step"]
+
+    def reopen(self) -> tuple[list[EpochRecord], dict[str, Any] | None]:
+        """Where a stopped run goes on: the newest checkpoint, and the epochs logged until then; None without one.
+
+        Epochs that were logged later are taken out of ``metrics.jsonl``: they will be logged again. What a killed
+        process had begun to write is removed.
+
+        Raises:
+            CheckpointError: All checkpoints are damaged.
+        """
+        for folder in (self.path, self.checkpoints):
+            remove_leftovers(folder)
+        found = Checkpoints(self.checkpoints).newest()
+        records = self.records()[: found[1]["epochs"]] if found else []
+        write_atomic(self.metrics, "".join(json.dumps(asdict(record)) + "\n" for record in records))
+        self._saved = found[1]["step"] if found else 0
+        return records, found[1] if found else None
+
+    def records(self) -> list[EpochRecord]:
+        """The epochs logged so far; a line that was cut off at the end is left out."""
+        found = []
+        for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else ():
+            try:
+                found.append(EpochRecord(**json.loads(line)))
+            except (ValueError, TypeError, RecursionError):
+                break
+        return found
+
+    def save_network(self, network: nn.Module, card: ModelCard) -> None:
+        """Write the plain network as ``model.safetensors``."""
+        save_weights(self.weights, network, card)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json``: the run is finished."""
+        write_atomic(self.summary, json.dumps(dict(summary), indent=2) + "\n")
+
+    def saved_so_far(self) -> str:
+        """What a stopped run leaves behind, in words."""
+        if not self._saved:
+            return f"stopped before the first checkpoint; see {self.path}"
+        return (
+            f"stopped; saved after step {self._saved} in {self.checkpoints}. "
+            "The same command goes on from there to the same result"
+        )
+
+    def with_last_checkpoint(self, error: TrainingError) -> TrainingError:
+        """The same error, which also says what the training can go on from; as it is where that is said already."""
+        if type(error) is not TrainingError:
+            return error
+        kept = Checkpoints(self.checkpoints).paths()
+        last = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
+        found = TrainingError(
+            error.where,
+            got=error.got,
+            allowed=error.allowed,
+            fix=f"{error.fix}; {last}" if error.fix else last,
+        )
+        found.loud = error.loud
+        return found
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a run folder that holds something already; nothing is ever overwritten.
+
+    Raises:
+        RunFolderError: The path is a file, or a folder that is not empty.
+    """
+    if path.is_dir() and all(entry.name == LOCK or is_leftover(entry.name) for entry in path.iterdir()):
+        return
+    if path.exists():
+        raise RunFolderError(
+            f"the run folder '{path}' exists already.",
+            got="a finished run" if (path / "summary.json").exists() else "an unfinished run or other files",
+            allowed="a new or an empty folder",
+            fix="choose another with --out, or remove it yourself; --resume with more train.epochs trains on",
+        )
+
+
+def find_weights(place: str | Path) -> Path:
+    """The weights file of a run folder, or the weights file itself.
+
+    Raises:
+        RunFolderError: There is no such file or folder, or the folder holds no weights.
+    """
+    path = Path(place)
+    if path.is_dir():
+        weights = RunFolder(path).weights
+        if weights.is_file():
+            return weights
+        raise RunFolderError(
+            f"'{path}' holds no trained network.",
+            got=", ".join(sorted(entry.name for entry in path.iterdir())) or "an empty folder",
+            allowed="a folder that `netaug train` wrote, with model.safetensors",
+        )
+    if not path.is_file():
+        raise RunFolderError(f"there is no run folder or weights file '{path}'.", fix="check the path")
+    return path
+
+
+def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+    """The settings of a run folder, with overrides applied.
+
+    Raises:
+        RunFolderError: The folder has no ``config.yaml``.
+        ConfigError: A setting is wrong.
+    """
+    path = RunFolder(run).config
+    if not path.is_file():
+        raise RunFolderError(f"'{run}' is not a run folder.", got="no config.yaml")
+    return load_config(str(path), overrides, builds=False)  # the network is that of its weights file
+
+
+def default_folder(recipe: str, config: RunConfig) -> Path:
+    """Where a run goes that was not told: ``runs/NAME-ARM-seedN``."""
+    arm = "netaug" if config.netaug.enabled else "baseline"
+    return Path("runs") / f"{recipe.replace('/', '-')}-{arm}-seed{config.train.seed}"
+
+
+def environment(device: torch.device, weights: str | None = None) -> dict[str, Any]:
+    """Machine, versions, command line and the content of the first weights' file, for ``environment.json``."""
+    content = None if weights is None else weights_file(weights).read_bytes()
+    return {
+        "command": sys.argv,
+        "netaug": netaug.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "torchvision", "numpy", "timm")},
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "decoder": decoder(),
+        "weights_sha256": None if content is None else hashlib.sha256(content).hexdigest(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

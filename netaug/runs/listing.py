@@ -1,0 +1,196 @@
+"""What run folders say about their runs, read without torch; a damaged folder is a row like any other."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from netaug.core.errors import ConfigError, RunFolderError, first_line
+from netaug.core.lock import NAME as LOCK
+from netaug.core.lock import is_held
+from netaug.core.yaml_files import read_yaml
+
+State = Literal["finished", "running", "stopped", "failed", "unreadable"]
+_FILES = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "model.safetensors")
+_ENOUGH_FILES = 2
+"""A folder with this many of a run's files is one, so that a lone config.yaml of another program is not."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands.
+
+    Args:
+        path: The run folder.
+        state: ``failed`` ended before anything was saved; ``stopped`` can go on.
+        problem: Why it is unreadable; None for all others.
+        recipe: As on the command line; None if unknown.
+        model: As in the settings.
+        arm: ``netaug`` or ``baseline``.
+        seed: Of the settings.
+        epochs_done: Epochs that are logged.
+        epochs: Epochs in all.
+        best_top1: Best of the epochs, in percent; None before the first evaluation.
+        last_top1: Of the last evaluation, in percent.
+        images_per_second: Training images in the last epoch.
+        changed: When a file of it was last written, seconds since 1970.
+        advice: The sentence about under-fitting of a finished run; None without one.
+    """
+
+    path: Path
+    state: State
+    changed: float
+    problem: str | None = None
+    recipe: str | None = None
+    model: str | None = None
+    arm: str | None = None
+    seed: int | None = None
+    epochs_done: int = 0
+    epochs: int | None = None
+    best_top1: float | None = None
+    last_top1: float | None = None
+    images_per_second: float | None = None
+    advice: str | None = None
+
+
+def find_runs(folder: Path) -> list[RunStatus]:
+    """The runs in a folder and all folders below it, those of comparisons too; last written first.
+
+    Raises:
+        RunFolderError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunFolderError(
+            f"there is no folder '{folder}'.",
+            got="a file" if folder.exists() else None,
+            fix="give the folder that holds your runs, or start one with `netaug train demo/digits`",
+        )
+    return sorted((read_run(path) for path in _run_folders(folder)), key=lambda run: (-run.changed, run.path))
+
+
+def read_run(path: Path) -> RunStatus:
+    """How the run in this folder stands."""
+    changed = _changed(path)
+    try:
+        config = _mapping(_settings(path / "config.yaml"))
+        lines = _epochs(path / "metrics.jsonl")
+        summary = _json(path / "summary.json")
+        settings, netaug = _mapping(config["train"]), _mapping(config["netaug"])
+        tops = [line["val_top1"] for line in lines if _is_number(line.get("val_top1"))]
+        return RunStatus(
+            path,
+            _state(path, finished=summary is not None, epochs=len(lines)),
+            changed,
+            recipe=_recipe(path / "environment.json"),
+            model=str(_mapping(config["model"])["name"]),
+            arm="netaug" if netaug["enabled"] else "baseline",
+            seed=int(settings["seed"]),
+            epochs_done=len(lines),
+            epochs=int(settings["epochs"]),
+            best_top1=max(tops, default=None),
+            last_top1=tops[-1] if tops else None,
+            images_per_second=_number(lines[-1].get("images_per_second")) if lines else None,
+            advice=None if summary is None else _text(summary.get("advice")),
+        )
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        return RunStatus(path, "unreadable", changed, problem=_reason(error))
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    for place, below, files in os.walk(folder):
+        if len({*files}.intersection(_FILES)) >= _ENOUGH_FILES:
+            below.clear()  # what is in a run folder is the run's
+            yield Path(place)
+        below[:] = [name for name in below if not name.startswith(".")]
+
+
+def _state(path: Path, *, finished: bool, epochs: int) -> State:
+    if is_held(path):
+        return "running"
+    if finished:
+        return "finished"
+    return "stopped" if epochs or any(path.glob("checkpoints/*.ckpt")) else "failed"
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``; a last line that was cut off is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(_mapping(json.loads(line)))
+        except ValueError:
+            if number < len(lines):
+                raise ValueError(f"line {number} of metrics.jsonl is not JSON") from None
+    return found
+
+
+def _settings(path: Path) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        return read_yaml(path)
+    except ConfigError as error:
+        said = error.where.replace(f"'{path}'", path.name).replace(str(path), path.name)
+        raise ValueError(said.rstrip(".")) from None
+
+
+def _recipe(path: Path) -> str | None:
+    """The word after `train` on the command line that started the run."""
+    try:
+        words = list((_json(path) or {})["command"])
+        return str(words[words.index("train") + 1])
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return None  # the run was started from Python
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():  # reading a pipe could wait for ever
+        return None
+    try:
+        return _mapping(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        raise ValueError(f"{path.name} is damaged") from None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ValueError("config.yaml does not hold the settings of a run")
+
+
+def _changed(path: Path) -> float:
+    times = [0.0]
+    for entry in (path, path / "checkpoints", *(path / name for name in (*_FILES, LOCK))):
+        try:
+            times.append(entry.stat().st_mtime)
+        except OSError:
+            continue
+    return max(times)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if _is_number(value) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no config.yaml"
+    if isinstance(error, KeyError):
+        return f"config.yaml does not say {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return "a file is not text"
+    return first_line(error)

@@ -1,0 +1,114 @@
+"""What a run writes down of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netaug.train.metrics import Tally, Total
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``metrics.jsonl``.
+
+    Args:
+        epoch: 0-based.
+        train_loss: Mean loss in nats of the base pass over the epoch, of the labels alone, label smoothing included.
+        train_top1: Percent right in the base pass, on augmented images, while the weights change; of mixed images the
+            class with the larger share is right. None of detection.
+        val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
+        val_top1: Percent; None when not evaluated.
+        lr: Of the epoch's last step.
+        seconds: Time of the training part, sorting included.
+        val_seconds: Time of the evaluation, 0 without one.
+        images_per_second: Training images over ``seconds``.
+        steps: Optimizer updates in the epoch.
+        train_macs: Multiply-accumulates of all forwards of all images and passes of the training part, those of a
+            teacher included.
+        widths: Mean channels drawn in the epoch's augmented passes, per group; empty without any.
+        val_mean_per_class: Mean over classes of the percentage right; None where it is not customary or not evaluated.
+        gradient_share: Of the augmented pass, in [0, 1]: its gradient's norm over the sum of both passes' norms, on the
+            base network's weights; mean over the epoch's measured steps, of this process's images. None without any.
+        gradient_cosine: Of the angle between the two passes' gradients there, in [-1, 1]; None likewise.
+        score: Name of the metric that results are reported in.
+        train_metrics: What else the task measured in training, such as the parts of the loss; by name.
+        val_metrics: What else it measured in the evaluation, such as ``ap50`` in percent.
+    """
+
+    epoch: int
+    train_loss: float
+    train_top1: float | None
+    val_loss: float | None
+    val_top1: float | None
+    lr: float
+    seconds: float
+    val_seconds: float
+    images_per_second: float
+    steps: int
+    train_macs: int
+    widths: dict[str, float]
+    val_mean_per_class: float | None = None
+    gradient_share: float | None = None
+    gradient_cosine: float | None = None
+    score: str = "top1"
+    train_metrics: dict[str, float] = field(default_factory=dict)
+    val_metrics: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        epoch: int,
+        tally: Tally,
+        total: Total,
+        validated: Mapping[str, float],
+        *,
+        lr: float,
+        steps: int,
+        val_seconds: float,
+        score: str,
+    ) -> EpochRecord:
+        """The record of an epoch.
+
+        Args:
+            epoch: 0-based.
+            tally: What this process added up.
+            total: What all added up.
+            validated: Metrics of the evaluation; empty without one.
+            lr: Of the last step.
+            steps: Optimizer updates.
+            val_seconds: Time of the evaluation.
+            score: Name of the metric that results are reported in.
+        """
+        return cls(
+            epoch=epoch,
+            train_loss=total.metrics["loss"],
+            train_top1=total.metrics.get("top1"),
+            val_loss=validated.get("loss"),
+            val_top1=validated.get("top1"),
+            lr=lr,
+            seconds=tally.seconds,
+            val_seconds=val_seconds,
+            images_per_second=total.images / tally.seconds,
+            steps=steps,
+            train_macs=total.macs,
+            widths=tally.widths(),
+            val_mean_per_class=validated.get("mean_per_class"),
+            **tally.gradients(),
+            score=score,
+            train_metrics=_further(total.metrics),
+            val_metrics=_further(validated),
+        )
+
+    @property
+    def val_score(self) -> float | None:
+        """What the run is judged by, in percent; None when not evaluated."""
+        return self.val_top1 if self.score == "top1" else self.val_metrics.get(self.score)
+
+
+_OWN_FIELDS = ("loss", "top1", "mean_per_class")
+
+
+def _further(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that have no field of their own in a record."""
+    return {name: value for name, value in metrics.items() if name not in _OWN_FIELDS}

@@ -1,0 +1,146 @@
+"""Going on with a run that was stopped: what is compared before, and what may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from netaug.config import RunConfig
+from netaug.config.loading import flat_mapping
+from netaug.core.errors import RunFolderError
+from netaug.data.batch import DataInfo
+from netaug.data.build import Data
+from netaug.data.decode.jpeg import decoder
+from netaug.data.listing_digest import VERSION as LISTING_VERSION
+from netaug.data.listing_digest import DataListing, differing_parts
+from netaug.runs.folder import RunFolder, read_config
+
+_log = logging.getLogger("netaug")
+
+FREE = (
+    *("data.root", "data.class_names", "data.workers", "data.download", "data.eval_batch_size"),
+    *("train.device", "train.threads", "train.checkpoint_every", "train.checkpoint_minutes"),
+    *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "train.timeout_minutes"),
+    *("train.skip_nonfinite", "train.measure_gradients", "model.weights"),
+)
+"""Settings that a run may go on with other values of: they do not change what is learned, or only where."""
+EXTENDABLE = "train.epochs"
+
+
+def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ and would change what is learned, each with both values."""
+    first, second = flat_mapping(before), flat_mapping(now)
+    return {
+        name: (first.get(name), second.get(name))
+        for name in sorted({*first, *second} - set(FREE))
+        if first.get(name) != second.get(name)
+    }
+
+
+def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None:
+    """Refuse to go on with other settings than those of the run.
+
+    Args:
+        folder: With the settings it was started with.
+        config: The present settings.
+        asked: Whether the user asked to go on; only then may epochs be added.
+
+    Raises:
+        RunFolderError: Settings differ; names each with both values.
+    """
+    differing = differences(read_config(folder.path), config)
+    if asked and set(differing) == {EXTENDABLE}:
+        before, now = differing[EXTENDABLE]
+        if now > before:
+            return
+    if differing:
+        shown = "; ".join(f"{name} {before!r} then, {now!r} now" for name, (before, now) in differing.items())
+        raise RunFolderError(
+            f"the run folder '{folder.path}' holds an unfinished run with other settings.",
+            got=shown,
+            allowed=f"the same settings; these may change: {', '.join(FREE)}, and more {EXTENDABLE} with --resume",
+            fix="go on with the settings of then, or choose another folder with --out",
+        )
+
+
+def notice_decoder(folder: RunFolder) -> None:
+    """Warn if JPEGs are decoded by something else than when the run was started."""
+    try:
+        before = json.loads(folder.environment.read_text()).get("decoder")
+    except (OSError, ValueError):
+        return  # lost, or of an earlier version: there is nothing to compare
+    now = decoder()
+    if before is not None and before != now:
+        _log.warning(
+            "JPEGs were decoded by %s when the run was started and are now by %s: the same pixels if both are built "
+            "with libjpeg-turbo, otherwise the run does not go on to the bit.",
+            before,
+            now,
+        )
+
+
+def fingerprint(info: DataInfo) -> dict[str, Any]:
+    """What must be the same about the data of a run that goes on."""
+    names = hashlib.sha256(json.dumps(info.class_names).encode()).hexdigest()
+    return {
+        "name": info.name,
+        "train_size": info.train_size,
+        "val_size": info.val_size,
+        "classes": info.num_classes,
+        "class_names": names,
+        "image_size": info.image_size,
+        **({"anchors": [list(pair) for pair in info.anchors]} if info.anchors else {}),
+    }
+
+
+def data_record(data: Data) -> dict[str, Any]:
+    """What a checkpoint keeps of a run's data, so that :func:`check_same_data` can compare it."""
+    record = fingerprint(data.info)
+    if data.listing is not None:
+        record["listing"] = {"version": LISTING_VERSION, **data.listing.digests}
+    return record
+
+
+def check_same_data(before: Mapping[str, Any], data: Data) -> None:
+    """Refuse to resume with other data.
+
+    Args:
+        before: From :func:`data_record`, when the checkpoint was written.
+        data: The present data.
+
+    Raises:
+        RunFolderError: It differs; names what and how.
+    """
+    now = fingerprint(data.info)
+    differing = [
+        f"{key} {before.get(key)!r} then, {now[key]!r} now" for key in now if before.get(key) != now[key]
+    ]
+    if differing:
+        raise RunFolderError(
+            "the data is not that of the run to go on with.",
+            got="; ".join(differing),
+            fix="give the data of then with --data.root, or start another run with --out",
+        )
+    if data.listing is not None:
+        _check_same_listing(before.get("listing"), data.listing)
+
+
+def _check_same_listing(before: Any, listing: DataListing) -> None:
+    if not isinstance(before, Mapping) or before.get("version") != LISTING_VERSION:
+        _log.warning(
+            "the names, labels, sizes and contents of the images were not compared with those that the run was started "
+            "with: its checkpoint is of an earlier version of netaug and has no record of them."
+        )
+        return
+    differing = differing_parts(before, listing.digests)
+    if differing:
+        raise RunFolderError(
+            "the images are not those that the run was started with: some were replaced, renamed, or put into another "
+            "class.",
+            got=f"other {'; other '.join(differing)}",
+            allowed="the same names, labels and contents; the whole dataset may be moved",
+            fix="restore the images; or train on the present ones in another folder: --out FOLDER",
+        )

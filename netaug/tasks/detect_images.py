@@ -1,0 +1,72 @@
+"""Objects in image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from netaug.config.detect import DetectConfig
+from netaug.core.modules import evaluating
+from netaug.data import Normalizer
+from netaug.data.decode.image import decode_file
+from netaug.data.detection.decoded import resized
+from netaug.data.transforms.letterbox import canvas, letterbox
+from netaug.detect.codec import decode
+from netaug.detect.nms import Rows, detections
+from netaug.weights.metadata import ModelCard
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is found in one image.
+
+    Args:
+        image: The file.
+        pixels_CHW: Its uint8 pixels, upright.
+        rows_K7: Position of the file among those asked for, class, score, left, top, right, bottom in its pixels; best
+            scores first.
+    """
+
+    image: str
+    pixels_CHW: Tensor
+    rows_K7: Rows
+
+
+def find_objects(
+    model: nn.Module, card: ModelCard, images: Sequence[str], config: DetectConfig, device: torch.device
+) -> Iterator[Found]:
+    """Look for objects in image files, fitted whole into the network's input as evaluation images are.
+
+    Args:
+        model: A detector.
+        card: Says how large its input is, how it is normalised, and its anchors.
+        images: Paths; each is one forward.
+        config: Least score, overlap of non-maximum suppression, most detections of an image.
+        device: Where to compute.
+
+    Raises:
+        DataError: A file is missing or does not decode.
+    """
+    model = model.to(device)
+    normalizer = Normalizer(card.mean, card.std, device, channels_last=True)
+    with evaluating(model), torch.no_grad():
+        for number, image in enumerate(images):
+            pixels_CHW = decode_file(image, card.in_chans)
+            input_CHW, frame_6 = fitted(pixels_CHW, card.image_size)
+            decoded = decode(model(normalizer(input_CHW[None])), card.anchors)
+            yield Found(image, pixels_CHW, detections(decoded, frame_6[None], torch.tensor([number]), config))
+
+
+def fitted(pixels_CHW: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """An image in the middle of a grey square of ``side`` pixels, and its row of ``DetectionBatch.frames_N6``."""
+    height, width = pixels_CHW.shape[-2:]
+    placement = letterbox(width, height, side)
+    target = placement.target
+    image_CHW = canvas(side)
+    image_CHW[:, target.top : target.bottom, target.left : target.right] = resized(
+        pixels_CHW, target.height, target.width
+    )
+    return image_CHW, torch.from_numpy(placement.frame((width, height), (width, height)))

@@ -1,0 +1,145 @@
+"""What the epochs of a training add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netaug.distributed.world import ALONE, World
+from netaug.elastic import Pass
+from netaug.elastic.plain_network import Network
+from netaug.tasks.base import Losses, Task
+
+
+class Tally:
+    """What an epoch adds up; sums stay on the device until they are asked for.
+
+    Args:
+        task: Says what is measured.
+        network: Counts multiply-accumulates.
+        world: The processes that add up together. All but :meth:`total` and :meth:`state_dict` is this one's own.
+    """
+
+    def __init__(self, task: Task[Any, Any], network: Network, world: World = ALONE) -> None:
+        self._task, self._network, self._world = task, network, world
+        self._sums: Tensor | None = None
+        self._channels: dict[str, int] = {}
+        self._draws = 0
+        self._gradients: Tensor | None = None
+        self.images = 0
+        self.macs = 0
+        self.seconds = 0.0
+
+    def add(self, pass_: Pass, outputs: Any, targets: Any, losses: Losses, area: float = 1.0) -> None:
+        """Count one part of a pass's batch.
+
+        Args:
+            pass_: Which.
+            outputs: Of the network.
+            targets: Of the part's examples.
+            losses: Of the outputs.
+            area: Pixels of the part's images over those that the network's multiply-accumulates are counted for.
+        """
+        macs = len(targets) * self._network.macs(pass_.widths, resolution=pass_.resolution)
+        self.macs += macs if area == 1 else round(macs * area)
+        if pass_.name == "base":
+            sums = self._task.sums(outputs, targets, losses)
+            self._sums = sums if self._sums is None else self._sums + sums
+            self.images += len(targets)
+
+    def draw(self, pass_: Pass) -> None:
+        """Count the widths of a pass, once for all parts of its batch."""
+        if pass_.name == "augmented":
+            self._draws += 1
+            for group, channels in pass_.widths.items():
+                self._channels[group] = self._channels.get(group, 0) + channels
+
+    def add_gradients(self, measured: Tensor | None) -> None:
+        """Count what :meth:`GradientWatch.finish` found in a step."""
+        if measured is not None:
+            self._gradients = measured if self._gradients is None else self._gradients + measured
+
+    def mark(self) -> Callable[[], None]:
+        """Remember what this process has added up; calling the result goes back to it."""
+        sums, channels = self._sums, dict(self._channels)
+        counts = self._draws, self.images, self.macs
+        gradients = self._gradients
+
+        def back() -> None:
+            self._sums = torch.zeros_like(self._sums) if sums is None and self._sums is not None else sums
+            self._channels, (self._draws, self.images, self.macs) = channels, counts
+            self._gradients = gradients
+
+        return back
+
+    def metrics(self) -> dict[str, float]:
+        """The task's metrics of this process's base passes so far; waits for the device."""
+        assert self._sums is not None, "asked before the first pass"
+        return self._task.metrics(self._sums)
+
+    def total(self) -> Total:
+        """Of all processes; all have to ask."""
+        sums, counts = self._gathered()
+        added = sums[0]
+        for one in sums[1:]:  # in the order of ranks, so that it is the same sum each time
+            added = added + one
+        images, macs = (sum(column) for column in zip(*counts, strict=True))
+        return Total(self._task.metrics(added), images, macs)
+
+    def widths(self) -> dict[str, float]:
+        """Mean channels per group over the augmented passes."""
+        return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
+
+    def gradients(self) -> dict[str, float]:
+        """The fields of the record about gradients: means over the measured steps; empty without any."""
+        share, cosine, count = (0.0, 0.0, 0.0) if self._gradients is None else self._gradients.tolist()
+        if not count:
+            return {}
+        return {"gradient_share": round(share / count, 4), "gradient_cosine": round(cosine / count, 4)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it as plain values and a tensor, by ranks; all processes have to ask."""
+        sums, counts = self._gathered()
+        state = {"draws": self._draws, "seconds": self.seconds, "channels": dict(self._channels)}
+        return {**state, "sums": sums, "counts": counts, "gradients": self._gradients}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from what :meth:`state_dict` gave; rank 0 takes it all if the number of processes is another."""
+        self._draws, self.seconds, self._channels = state["draws"], state["seconds"], dict(state["channels"])
+        gradients = state.get("gradients")
+        self._gradients = None if gradients is None else gradients.to(device)
+        sums, counts = state["sums"].to(device), state["counts"]
+        if len(counts) == self._world.size:
+            self._sums, (self.images, self.macs) = sums[self._world.rank], counts[self._world.rank]
+        else:
+            self._sums = sums.sum(0) if self._world.first else torch.zeros_like(sums[0])
+            totals = [sum(column) for column in zip(*counts, strict=True)]
+            self.images, self.macs = totals if self._world.first else (0, 0)
+
+    def _gathered(self) -> tuple[Tensor, list[list[int]]]:
+        """Sums ``[size, S]`` and (images, multiply-accumulates) of every process, in one message."""
+        assert self._sums is not None, "asked before the first pass"
+        counts = torch.tensor([self.images, self.macs], device=self._sums.device)
+        everything = self._world.gather(
+            torch.cat([self._sums, counts.view(torch.float64)])
+        )  # the bits of integers
+        return everything[:, :-2], everything[:, -2:].contiguous().view(torch.int64).tolist()
+
+
+@dataclass(frozen=True)
+class Total:
+    """What all processes have added up in an epoch.
+
+    Args:
+        metrics: The task's, of the base passes.
+        images: Seen in base passes.
+        macs: Multiply-accumulates of all forwards.
+    """
+
+    metrics: dict[str, float]
+    images: int
+    macs: int
