@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests page-test property-test kill-test bench bench-input recipes coverage clean
+.PHONY: demo test check format lint types tests page-test property-test kill-test bench bench-input coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -56,10 +56,6 @@ bench: $(STAMP)
 # DATA is a folder of class folders of JPEGs
 bench-input: $(STAMP)
 	$(BIN)/python -m benchmarks.input --data $(DATA)
-
-# after a change of the tables in netaug/recipes/paper.py
-recipes: $(STAMP)
-	$(BIN)/python -m netaug.config.recipes.paper
 
 coverage: $(STAMP)
 	$(BIN)/python -m benchmarks.coverage --jobs 2

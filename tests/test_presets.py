@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from netaug.config import NetAugConfig, RunConfig
-from netaug.config.loading import load_config, to_yaml
-from netaug.config.presets import PRESETS
+from netaug.config.loading import PRESETS, load_config, to_yaml
 from netaug.config.settings import settings
 from netaug.core.errors import ConfigError
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.commands.evaluation import check_confirmed
-from netaug.commands.images import image_files
-from netaug.core.errors import ConfigError
+from netaug.core.errors import ConfigError, DataError
 from netaug.core.escaping import line, say
 
 if TYPE_CHECKING:
     from netaug.tasks.predict import Prediction
+
 
 _EXAMPLE = """
 netaug predict runs/demo-digits-netaug-seed0 picture.png
@@ -129,3 +130,42 @@ def as_table(predictions: Sequence[Prediction]) -> str:
         lines.append(line(item.image))
         lines += [f"  {line(name):<{width}}  {100 * p:5.1f} %" for name, p in item.classes]
     return "\n".join(lines)
+
+
+_log = logging.getLogger("netaug")
+
+
+def image_files(names: Sequence[str]) -> list[str]:
+    """Files as they are; of a folder those in it that are images by their suffix, in order of their names.
+
+    Raises:
+        DataError: A folder has no image.
+    """
+    from netaug.core.regular_files import is_special
+    from netaug.data.decode.image import SUFFIXES
+
+    found: list[str] = []
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            found.append(name)
+            continue
+        entries = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+        special = sorted(file.name for file in entries if is_special(file))
+        if special:
+            _log.warning(
+                "'%s' holds %d named pipes, sockets or devices; they are left out, first: '%s'.",
+                name,
+                len(special),
+                special[0],
+            )
+        inside = sorted(str(file) for file in entries if file.name not in special and not file.is_dir())
+        if not inside:
+            raise DataError(
+                f"there is no image in '{name}'.",
+                got="a folder without image files of its own",
+                allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
+                fix="give the folder that the files are in, or the files",
+            )
+        found += inside
+    return found

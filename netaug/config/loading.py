@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from netaug.config import RunConfig
-from netaug.config.presets import with_preset
 from netaug.config.provenance import check_provenance
 from netaug.config.recipes import find_recipe, recipe_text
 from netaug.config.settings import GROUPS, build, open_setting, settings, typed, unknown_key
@@ -173,3 +172,29 @@ def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
             value = rest.pop(0)
         found.append((key, value))
     return found
+
+
+KEY = "netaug.preset"
+_PAPER: dict[str, Any] = {
+    "netaug.max_macs_ratio": None,
+    "netaug.alpha": 1.0,
+    "netaug.draws": 1,
+    "netaug.base_pass": True,
+    "netaug.batch_share": 1.0,
+    "netaug.resolution": 1.0,
+    "netaug.augment_every": 1,
+    "netaug.start": 0.0,
+    "netaug.expand_until": 1.0,
+    "netaug.sort": True,
+    "distill.in_place": 0.0,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": _PAPER,
+    "fast": {**_PAPER, "netaug.start": 0.5, "distill.in_place": 1.0},
+}
+"""Settings by preset. Multipliers and `width_until` are the network's own: recipes have them."""
+
+
+def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings named in one place, and under them those of the preset that is named there, if one is."""
+    return {**PRESETS.get(values.get(KEY, ""), {}), **values}

@@ -10,7 +10,7 @@ from netaug.core.errors import ConfigError
 from netaug.core.yaml_files import read_text
 
 _SHOWN = 4
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent.parent / "recipes"
 
 
 def nearest(name: str, allowed: Iterable[str], count: int = 2) -> list[str]:

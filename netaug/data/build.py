@@ -21,7 +21,7 @@ from netaug.data.detection.sources import READERS as BOX_READERS
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import EvalLoader, Loading, TrainLoader, warn_skipped
 from netaug.data.memory import announce
-from netaug.data.readers import detection as detection
+from netaug.data.readers import register_all as register_all
 from netaug.data.registry import (
     Source,
     Split,

@@ -28,7 +28,7 @@ class Look:
     """What was seen of one image.
 
     Args:
-        kinds: Names in :data:`netaug.datacheck.kinds.KINDS`.
+        kinds: Names in :data:`netaug.datacheck.report.KINDS`.
         detail: The reason, in a line.
         digest: Number that equal decoded images share, and different ones hardly; None if it does not decode.
     """

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from netaug.core.hooks import remove_training_hooks
+from netaug.core.modules import remove_training_hooks
 from netaug.elastic.copying import copied
 
 if TYPE_CHECKING:

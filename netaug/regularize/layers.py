@@ -16,7 +16,7 @@ from torchvision.ops import drop_block2d, stochastic_depth
 
 from netaug.config.regularize import RegularizeConfig
 from netaug.core.errors import ConfigError
-from netaug.core.hooks import TrainingHook
+from netaug.core.modules import TrainingHook
 from netaug.regularize.graph_recorder import watch
 from netaug.regularize.places import Found, classifier, late_maps, residual_branches
 
@@ -84,7 +84,7 @@ def put_regularizers(model: nn.Module, example: Tensor, config: RegularizeConfig
 
     Args:
         model: Gets hooks; its modules and names stay. `Supernet.extract` gives networks without them, and
-            `netaug.core.hooks.remove_training_hooks` takes them off.
+            `netaug.core.modules.remove_training_hooks` takes them off.
         example: A batch of its input.
         config: Which, and how strong.
 

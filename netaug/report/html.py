@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ def render_page(comparison: Comparison) -> str:
     """
     from netaug.compare import table  # reporting is part of what that package's engine does
     from netaug.report import pictures, tables
-    from netaug.report.commands import commands
     from netaug.report.families import longer_notes
+    from netaug.report.html import commands
 
     by_phase = {
         phase: [run for run in comparison.runs if run.spec.phase == phase] for phase in ("tune", "final")
@@ -59,3 +60,13 @@ def render_page(comparison: Comparison) -> str:
 def write_page(comparison: Comparison, path: Path) -> None:
     """Write :func:`render_page` to a file."""
     write_atomic(path, render_page(comparison))
+
+
+def commands(comparison: Comparison) -> list[tuple[str, str]]:
+    """Name and command line of every run."""
+    from netaug.compare.plan import train_words
+
+    asked = comparison.request
+    several = ("torchrun", "--standalone", "--nproc-per-node", str(asked.nproc), "-m")
+    words = (*(several if asked.nproc > 1 else ()), "netaug", "train")
+    return [(run.spec.name, shlex.join([*words, *train_words(asked, run.spec)])) for run in comparison.runs]

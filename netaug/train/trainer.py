@@ -25,11 +25,10 @@ from netaug.tasks.validation import validate
 from netaug.train.ema import Average
 from netaug.train.freeze import keep_statistics
 from netaug.train.gradients import GradientWatch
-from netaug.train.layers import layer_scales
 from netaug.train.metrics import Tally
 from netaug.train.microbatches import Preparation
 from netaug.train.nonfinite import FiniteGuard
-from netaug.train.optim import make_optimizer, set_learning_rate
+from netaug.train.optim import layer_scales, make_optimizer, set_learning_rate
 from netaug.train.schedule import Schedule
 from netaug.train.skipping import Skips
 from netaug.train.spikes import LossLog

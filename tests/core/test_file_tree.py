@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netaug.cli import main
-from netaug.commands.images import image_files
+from netaug.commands.predict import image_files
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
 from netaug.core.file_tree import FileTree

@@ -16,7 +16,7 @@ import pytest
 from netaug.cli import main
 from netaug.data import published
 from netaug.data.readers.packed.layout import PAYLOADS
-from netaug.datacheck.kinds import KINDS
+from netaug.datacheck.report import KINDS
 from tests.datacheck.kit import jpeg, motley, sound
 
 

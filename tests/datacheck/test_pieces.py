@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from netaug.datacheck.duplicates import equal_groups
 from netaug.datacheck.look import digest, is_cut_off
+from netaug.datacheck.scan import equal_groups
 from netaug.datacheck.speed import Speed
 from tests.datacheck.kit import jpeg, picture
 

@@ -8,7 +8,7 @@ from netaug.detect.anchors import COCO_ANCHORS
 from netaug.detect.codec import decode
 from netaug.models import backbone_of, create_model, default_image_size, describe_detectors
 from netaug.profile import profile
-from netaug.train.layers import layer_numbers
+from netaug.train.optim import layer_numbers
 
 TINY = {"channels": (4, 6, 8, 8), "blocks": (1, 1, 1, 1), "strides": (2, 2, 2, 2), "neck": (4, 4, 6)}
 

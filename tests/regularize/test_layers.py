@@ -14,7 +14,7 @@ from torchvision.ops import drop_block2d, stochastic_depth
 from netaug import AugmentConfig, augment, create_model
 from netaug.config.regularize import RegularizeConfig
 from netaug.core.errors import ConfigError
-from netaug.core.hooks import remove_training_hooks
+from netaug.core.modules import remove_training_hooks
 from netaug.regularize.layers import Dropping, put_regularizers
 from tests import tiny
 

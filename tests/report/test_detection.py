@@ -13,7 +13,7 @@ from netaug.compare.numbers import NONE
 from netaug.detect.confusion import pair_up
 from netaug.report.detection import Results, render_page
 from netaug.report.detection.examples import choose, count, marks
-from netaug.report.detection.picture import picture
+from netaug.report.detection.page import picture
 from netaug.report.detection.tables import coco_rows, confusions_table
 from tests.detect.splits import random_split, rows, split
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from netaug.cli import main
-from netaug.commands.images import image_files
+from netaug.commands.predict import image_files
 from netaug.commands.predict_boxes import targets
 from netaug.config.detect import DetectConfig
 from netaug.core.errors import ConfigError, DataError

@@ -14,8 +14,7 @@ from netaug.core.errors import ConfigError
 from netaug.elastic import AugmentConfig, Supernet
 from netaug.elastic.plain_network import BaseOnly
 from netaug.models import create_model
-from netaug.train.layers import layer_numbers, layer_scales
-from netaug.train.optim import make_optimizer, set_learning_rate
+from netaug.train.optim import layer_numbers, layer_scales, make_optimizer, set_learning_rate
 from tests.tiny import build, images
 
 MICRO = {"stem": 3, "channels": [4, 6], "blocks": [1, 2], "strides": [1, 2], "num_classes": 5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ from netaug.core.errors import DataError
 from netaug.data.batch import DetectionBatch
 from netaug.data.detection.decoded import read_checked, resized
 from netaug.data.detection.sources import BoxSplit
-from netaug.data.transforms.color_matrix import change_colours, colour_matrix
 from netaug.data.transforms.detection import BoxAugment
 from netaug.data.transforms.letterbox import Placement, Region, canvas, letterbox
 from netaug.detect.annotations import Floats, Integers
@@ -201,3 +201,45 @@ def _nothing(skipped: list[str]) -> DataError:
         got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
         fix="repair or delete the files, or use larger batches",
     )
+
+
+# Red, green and blue to luma and two chromas, rows Y, I, Q (FCC 1953, the analogue NTSC standard).
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+_RGB = np.linalg.inv(_YIQ)
+
+
+def colour_matrix(brightness: float, saturation: float, hue: float) -> np.ndarray:
+    """The 3 x 3 matrix that changes colours (red, green, blue); greys stay grey.
+
+    Args:
+        brightness: Factor on all values, at least 0.
+        saturation: Factor on the distance from grey; 0 gives grey, 1 leaves it.
+        hue: Turn of the colour circle about the axis of greys; 1 is a whole turn.
+    """
+    angle = 2 * math.pi * hue
+    cosine, sine = saturation * math.cos(angle), saturation * math.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    matrix: np.ndarray = brightness * (_RGB @ turn @ _YIQ)
+    return matrix
+
+
+def change_colours(image_CHW: Tensor, matrix: np.ndarray) -> Tensor:
+    """Multiply each pixel's colours with a matrix, to the nearest value in 0..255.
+
+    NumPy's single operations give the same bits on every machine and for any number of threads.
+
+    Args:
+        image_CHW: uint8, shape ``[3, H, W]``.
+        matrix: From :func:`colour_matrix`.
+    """
+    values = image_CHW.numpy().astype(np.float32)
+    out = np.empty(values.shape, np.uint8)
+    part = np.empty(values.shape[1:], np.float32)
+    for row, weights in enumerate(matrix.astype(np.float32)):
+        mixed = values[0] * weights[0]
+        mixed += np.multiply(values[1], weights[1], out=part)
+        mixed += np.multiply(values[2], weights[2], out=part)
+        mixed += np.float32(0.5)
+        np.clip(mixed, 0, np.float32(255.5), out=mixed)
+        np.copyto(out[row], mixed, casting="unsafe")  # cuts off decimals: rounds, by the half added above
+    return torch.from_numpy(out)

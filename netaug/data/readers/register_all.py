@@ -1,6 +1,7 @@
 """Every family of datasets, one import line each; importing a file registers its datasets."""
 
 from netaug.data.readers import cars as cars
+from netaug.data.readers import coco as coco
 from netaug.data.readers import cub200 as cub200
 from netaug.data.readers import digits as digits
 from netaug.data.readers import flowers102 as flowers102
@@ -12,5 +13,7 @@ from netaug.data.readers import imagenet21k as imagenet21k
 from netaug.data.readers import pets as pets
 from netaug.data.readers import table as table
 from netaug.data.readers import torchvision_sets as torchvision_sets
+from netaug.data.readers import voc as voc
+from netaug.data.readers import yolo as yolo
 from netaug.data.readers.packed import source as source
 from netaug.data.readers.shards import webdataset as webdataset

@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
 from netaug.core.seeding import uniforms
-from netaug.data.transforms.crop import DRAWS, resized_crop
+from netaug.data.transforms.augment import DRAWS, resized_crop
 
 SIDES = st.integers(1, 400)
 SHARES = st.lists(st.floats(0, 1, exclude_max=True), min_size=DRAWS, max_size=DRAWS)

@@ -7,9 +7,8 @@ from torchvision.transforms import v2
 
 from netaug.config import DetectConfig
 from netaug.core.seeding import generator
-from netaug.data.detection.batches import seen
+from netaug.data.detection.batches import change_colours, colour_matrix, seen
 from netaug.data.detection.loaders import Sides
-from netaug.data.transforms.color_matrix import change_colours, colour_matrix
 from netaug.data.transforms.detection import COUNT, BoxAugment
 from netaug.data.transforms.letterbox import Placement, Region, letterbox
 
