@@ -19,6 +19,7 @@ from netaug.core.errors import NetaugError
 from netaug.elastic.settings import AugmentConfig
 
 if TYPE_CHECKING:
+    from netaug.core import errors
     from netaug.distill.losses import dist_loss, dkd_loss, kd_loss
     from netaug.elastic import Pass, Supernet, augment
     from netaug.elastic.family import family, widths_at_macs
@@ -39,6 +40,7 @@ __all__ = [
     "dist_loss",
     "dkd_loss",
     "elastic_rule",
+    "errors",
     "family",
     "kd_loss",
     "list_models",
@@ -65,6 +67,13 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch at its first use, so that `netaug --help` answers at once."""
+    if name == "errors":
+        return import_module("netaug.core.errors")
     if name not in _PLACES:
         raise AttributeError(f"module 'netaug' has no attribute '{name}'")
     return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name what is public, also what is not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -14,8 +14,9 @@ from netaug.config.loading import load_config
 from netaug.config.recipes import recipe_names
 from netaug.data import Normalizer, build_data
 from netaug.models import create_model
+from netaug.models.dropout import factory_options
 from netaug.tasks import ClassificationTask
-from netaug.train.build import build_model, build_network, factory_options
+from netaug.train.build import build_model, build_network
 from netaug.train.finetune import finetune_config
 from netaug.train.trainer import Trainer
 from tests.data.layouts import LAYOUTS, accept_checksums

@@ -35,7 +35,11 @@ def run(words: list[str]) -> None:
     from netaug.compare import compare, show
     from netaug.core.consoles import SafeConsole
 
-    show(compare(request), SafeConsole())
+    comparison = compare(request)
+    from netaug.report import write_report  # matplotlib is slow to load and needed only now
+
+    write_report(comparison, request.out)
+    show(comparison, SafeConsole())
 
 
 def asked(words: list[str]) -> CompareRequest:

@@ -44,13 +44,13 @@ def _of_comparison(folder: Path) -> None:
     from dataclasses import replace
 
     from netaug.commands.compare import asked
-    from netaug.compare.engine import write_outcome
     from netaug.compare.reread import command_of, reread
     from netaug.compare.resolve import settled
+    from netaug.report import write_report
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
     found = reread(replace(request, plan=settled(request, builds=False)) if request.plan else request)
-    write_outcome(found.comparison)
+    write_report(found.comparison, folder)
     say(found.comparison.verdict.headline)
     if found.missing:
         count = "1 run" if len(found.missing) == 1 else f"{len(found.missing)} runs"

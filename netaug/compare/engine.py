@@ -18,11 +18,9 @@ from netaug.compare.request import Choice, CompareRequest
 from netaug.compare.resolve import common_settings, settled
 from netaug.compare.results import Comparators, Comparison, arm_rows, settings_and_environment
 from netaug.compare.runner import Runner
-from netaug.compare.table import as_text, write_csv
 from netaug.compare.verdict import judge
 from netaug.core.consoles import SafeConsole
 from netaug.core.errors import TrainingError
-from netaug.core.io import write_atomic
 
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
 Train = Callable[[Sequence[RunSpec]], list[RunRecord]]
@@ -32,9 +30,9 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def compare(request: CompareRequest) -> Comparison:
     """Train the arms, and their references at the arms' measured cost; compare them.
 
-    Writes ``compare.json``, ``compare.csv``, ``table.txt``, ``report.html``, ``report.md``, ``arms.csv``,
-    ``differences.csv`` and, for each run, its folder and log into ``request.out``. Progress goes to the standard
-    error stream. The same request continues an interrupted comparison.
+    Writes ``compare.json`` and, for each run, its folder and log into ``request.out``; table, pages and CSV files are
+    written by :func:`netaug.report.write_report`. Progress goes to the standard error stream. The same request
+    continues an interrupted comparison.
 
     Args:
         request: Recipe, settings, seeds, folder.
@@ -69,11 +67,9 @@ def run_comparison(
     with Board(_planned(request), request.jobs, console) as board:
         runner = Runner(request, ledger, board, train_command, poll_seconds)
         try:
-            comparison = outcome(request, ledger, runner.run)
+            return outcome(request, ledger, runner.run)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(ledger.saved_so_far()) from None
-    write_outcome(comparison)
-    return comparison
 
 
 def outcome(request: CompareRequest, ledger: Ledger, train: Train) -> Comparison:
@@ -170,13 +166,3 @@ def _one_choice(request: CompareRequest) -> dict[str, Choice]:
 
 def _last(runs: Sequence[RunRecord]) -> str:
     return next((run.message for run in reversed(runs) if run.message), "")
-
-
-def write_outcome(comparison: Comparison) -> None:
-    """Write table, page and CSV files into the comparison's folder."""
-    from netaug.report import write_report  # matplotlib is slow to load and needed only now
-
-    out = comparison.request.out
-    write_csv(comparison, out / "compare.csv")
-    write_atomic(out / "table.txt", as_text(comparison))
-    write_report(comparison, out)

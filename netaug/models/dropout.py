@@ -5,11 +5,26 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 
+from netaug.config import ModelConfig
 from netaug.core.errors import ModelError
 from netaug.models.factory import Factory, load
 from netaug.models.registry import backbone_of, factory_of
+from netaug.models.trust import LOADING_OPTIONS
 
 NAMES = ("dropout", "drop_rate", "dropout_rate", "drop")
+
+
+def factory_options(config: ModelConfig) -> dict[str, object]:
+    """All keyword arguments of the model's factory but the number of classes and channels."""
+    return with_dropout(config.name, config.options, config.dropout)
+
+
+def card_options(config: ModelConfig) -> dict[str, object]:
+    """What a weights file says of them: not where timm took first weights from, which the file's own replace."""
+    options = factory_options(config)
+    if "timm:" not in config.name:
+        return options
+    return {key: value for key, value in options.items() if key == "pretrained" or key not in LOADING_OPTIONS}
 
 
 def with_dropout(name: str, options: Mapping[str, object], dropout: float | None) -> dict[str, object]:

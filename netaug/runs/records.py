@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from netaug.train.metrics import Tally, Total
 
 
 @dataclass(frozen=True)
@@ -55,60 +52,7 @@ class EpochRecord:
     train_metrics: dict[str, float] = field(default_factory=dict)
     val_metrics: dict[str, float] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls,
-        epoch: int,
-        tally: Tally,
-        total: Total,
-        validated: Mapping[str, float],
-        *,
-        lr: float,
-        steps: int,
-        val_seconds: float,
-        score: str,
-    ) -> EpochRecord:
-        """The record of an epoch.
-
-        Args:
-            epoch: 0-based.
-            tally: What this process added up.
-            total: What all added up.
-            validated: Metrics of the evaluation; empty without one.
-            lr: Of the last step.
-            steps: Optimizer updates.
-            val_seconds: Time of the evaluation.
-            score: Name of the metric that results are reported in.
-        """
-        return cls(
-            epoch=epoch,
-            train_loss=total.metrics["loss"],
-            train_top1=total.metrics.get("top1"),
-            val_loss=validated.get("loss"),
-            val_top1=validated.get("top1"),
-            lr=lr,
-            seconds=tally.seconds,
-            val_seconds=val_seconds,
-            images_per_second=total.images / tally.seconds,
-            steps=steps,
-            train_macs=total.macs,
-            widths=tally.widths(),
-            val_mean_per_class=validated.get("mean_per_class"),
-            **tally.gradients(),
-            score=score,
-            train_metrics=_further(total.metrics),
-            val_metrics=_further(validated),
-        )
-
     @property
     def val_score(self) -> float | None:
         """What the run is judged by, in percent; None when not evaluated."""
         return self.val_top1 if self.score == "top1" else self.val_metrics.get(self.score)
-
-
-_OWN_FIELDS = ("loss", "top1", "mean_per_class")
-
-
-def _further(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that have no field of their own in a record."""
-    return {name: value for name, value in metrics.items() if name not in _OWN_FIELDS}

@@ -18,10 +18,9 @@ from netaug.elastic import AugmentConfig, Supernet, augment
 from netaug.elastic.passes import smaller
 from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.models import create_model, initialize
-from netaug.models.dropout import with_dropout
+from netaug.models.dropout import card_options, factory_options
 from netaug.models.kinds import DETECTOR, is_detector
 from netaug.models.trial import check_fits
-from netaug.models.trust import LOADING_OPTIONS
 from netaug.profile import profile
 from netaug.train.augmenting import refuse_if_never_drawn
 from netaug.train.freeze import freeze, frozen_groups
@@ -96,19 +95,6 @@ def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataI
         loaded = put(model, file, match(model, file, kept=kept, head=head, name=config.name), kept)
     if loaded.others or loaded.widened or loaded.unused:
         _log.warning("%s: %s", weights, loaded)
-
-
-def factory_options(config: ModelConfig) -> dict[str, object]:
-    """All keyword arguments of the model's factory but the number of classes and channels."""
-    return with_dropout(config.name, config.options, config.dropout)
-
-
-def card_options(config: ModelConfig) -> dict[str, object]:
-    """What a weights file says of them: not where timm took first weights from, which the file's own replace."""
-    options = factory_options(config)
-    if "timm:" not in config.name:
-        return options
-    return {key: value for key, value in options.items() if key == "pretrained" or key not in LOADING_OPTIONS}
 
 
 def _head(config: ModelConfig, info: DataInfo) -> dict[str, ClassAxis]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from netaug.distributed.world import ALONE, World
 from netaug.elastic import Pass
 from netaug.elastic.plain_network import Network
+from netaug.runs.records import EpochRecord
 from netaug.tasks.base import Losses, Task
 
 
@@ -143,3 +144,55 @@ class Total:
     metrics: dict[str, float]
     images: int
     macs: int
+
+
+def record_of(
+    epoch: int,
+    tally: Tally,
+    total: Total,
+    validated: Mapping[str, float],
+    *,
+    lr: float,
+    steps: int,
+    val_seconds: float,
+    score: str,
+) -> EpochRecord:
+    """Return the record of an epoch.
+
+    Args:
+        epoch: 0-based.
+        tally: What this process added up.
+        total: What all processes added up.
+        validated: Metrics of the evaluation; empty without one.
+        lr: Learning rate of the last step.
+        steps: Optimizer updates.
+        val_seconds: Time of the evaluation.
+        score: Name of the metric that results are reported in.
+    """
+    return EpochRecord(
+        epoch=epoch,
+        train_loss=total.metrics["loss"],
+        train_top1=total.metrics.get("top1"),
+        val_loss=validated.get("loss"),
+        val_top1=validated.get("top1"),
+        lr=lr,
+        seconds=tally.seconds,
+        val_seconds=val_seconds,
+        images_per_second=total.images / tally.seconds,
+        steps=steps,
+        train_macs=total.macs,
+        widths=tally.widths(),
+        val_mean_per_class=validated.get("mean_per_class"),
+        **tally.gradients(),
+        score=score,
+        train_metrics=_further(total.metrics),
+        val_metrics=_further(validated),
+    )
+
+
+_OWN_FIELDS = ("loss", "top1", "mean_per_class")
+
+
+def _further(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that have no field of their own in a record."""
+    return {name: value for name, value in metrics.items() if name not in _OWN_FIELDS}

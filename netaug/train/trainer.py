@@ -25,7 +25,7 @@ from netaug.tasks.validation import validate
 from netaug.train.ema import Average
 from netaug.train.freeze import keep_statistics
 from netaug.train.gradients import GradientWatch
-from netaug.train.metrics import Tally
+from netaug.train.metrics import Tally, record_of
 from netaug.train.microbatches import Preparation
 from netaug.train.nonfinite import FiniteGuard
 from netaug.train.optim import layer_scales, make_optimizer, set_learning_rate
@@ -166,7 +166,7 @@ class Trainer:
             start = time.perf_counter()
             validated = self._validate(epoch)
             self.epochs_done, self._tally = epoch + 1, None
-            yield EpochRecord.of(
+            yield record_of(
                 epoch,
                 tally,
                 total,

@@ -16,9 +16,9 @@ from netaug.core.text_files import read_text, split_lines
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.transforms.small import IMAGENET_CROP_RATIO
 from netaug.models import create_model, default_image_size
+from netaug.models.dropout import card_options, factory_options
 from netaug.models.kinds import is_detector
 from netaug.models.trial import check_fits
-from netaug.train.build import card_options, factory_options
 from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile, read_weights
 from netaug.weights.head import count_classes, head_tensors

@@ -12,7 +12,7 @@ import pytest
 from netaug.cli import main
 from netaug.compare.engine import compare
 from netaug.compare.request import CompareRequest
-from netaug.report import FILES
+from netaug.report import FILES, write_report
 
 SMALL = ("--train.epochs=2", "--data.limit=64", "--train.warmup_epochs=0")
 
@@ -25,6 +25,7 @@ def test_a_recipe_is_compared_and_its_pages_come_back(
     monkeypatch.chdir(tmp_path)
     asked = CompareRequest("demo/digits", SMALL, seeds=1, jobs=1, out=Path("out"), threads=1)
     made = compare(asked)
+    write_report(made, Path("out"))
     assert made.request.plan is None  # a recipe alone is spoken of as NetAug against the baseline
     written = {name: (tmp_path / "out" / name).read_text() for name in FILES}
     for name in FILES:

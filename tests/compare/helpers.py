@@ -10,6 +10,7 @@ from netaug.compare import CompareRequest, Comparison
 from netaug.compare.engine import run_comparison
 from netaug.compare.plan import Phase, RunSpec
 from netaug.compare.records import Epoch, RunRecord, RunSummary
+from netaug.report import write_report
 
 FAKE_TRAIN = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_train.py")))
 
@@ -31,7 +32,9 @@ def run_fake(asked: CompareRequest) -> tuple[Comparison, str]:
     text = io.StringIO()
     console = Console(file=text, width=100, force_terminal=False)
     settings = {"fake": dict(word.removeprefix("--").split("=") for word in asked.overrides)}
-    return run_comparison(asked, settings, FAKE_TRAIN, console, poll_seconds=0.01), text.getvalue()
+    comparison = run_comparison(asked, settings, FAKE_TRAIN, console, poll_seconds=0.01)
+    write_report(comparison, asked.out)
+    return comparison, text.getvalue()
 
 
 def record(
