@@ -66,7 +66,7 @@ def run(words: list[str]) -> None:
         )
     config = default_config(given).model
 
-    from netaug.models.trust import confirmation
+    from netaug.config.trust import confirmation
     from netaug.weights.importing import Feed, import_weights, read_class_names
 
     feed = Feed(

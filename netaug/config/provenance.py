@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from netaug.config import RunConfig
+from netaug.config.trust import check_network
 
 
 def names_given(given: Mapping[str, Any]) -> frozenset[str]:
@@ -40,8 +41,6 @@ def check_provenance(
     """
     if not any(":" in name for name in (config.model.name, *config.distill.teacher)):
         return
-
-    from netaug.models.trust import check_network  # on first use: torch is slow to import
 
     named = names_given(given).union(trusted)
     on_command_line = given.get("model.options", {})

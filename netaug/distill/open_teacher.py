@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from netaug.config.distill import DistillConfig
+from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError, ModelError
 from netaug.core.seeding import seeded
 from netaug.data.batch import DataInfo
 from netaug.distill.teacher import Feed, Teacher, Teachers
 from netaug.models import create_model, default_image_size
-from netaug.models.trust import check_network
 from netaug.runs.folder import find_weights
 from netaug.weights.metadata import load_weights, read_card
 

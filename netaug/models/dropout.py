@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Mapping
 
 from netaug.config import ModelConfig
+from netaug.config.trust import LOADING_OPTIONS, backbone_of
 from netaug.core.errors import ModelError
 from netaug.models.factory import Factory, load
-from netaug.models.registry import backbone_of, factory_of
-from netaug.models.trust import LOADING_OPTIONS
+from netaug.models.registry import factory_of
 
 NAMES = ("dropout", "drop_rate", "dropout_rate", "drop")
 

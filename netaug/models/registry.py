@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from netaug.config.trust import DETECTORS, backbone_of
 from netaug.core.errors import ModelError
 from netaug.models.factory import Factory, call, load, nearest, working_directory_importable
 from netaug.models.zoo import FALLBACK_IMAGE_SIZE, create_timm_model, is_timm_model, timm_image_size
@@ -58,6 +59,7 @@ def register_detector(name: str, *, about: str, image_size: int) -> Callable[[F]
 
     def add(factory: F) -> F:
         assert name not in _DETECTORS, f"two detectors are named {name!r}"
+        assert name in DETECTORS, f"{name!r} is missing in netaug.config.trust.DETECTORS"
         _DETECTORS[name] = _Entry(factory, about, image_size, any_width=False)
         return factory
 
@@ -80,12 +82,6 @@ def describe_models() -> dict[str, str]:
 def describe_detectors() -> dict[str, str]:
     """One line about each detector, by its name with ``:BACKBONE`` behind it."""
     return {f"{name}:BACKBONE": entry.about for name, entry in sorted(_DETECTORS.items())}
-
-
-def backbone_of(name: str, /) -> str | None:
-    """The name of the network that a detector is built on; None for what is not the name of a detector."""
-    detector, _, backbone = name.partition(":")
-    return backbone if detector in _DETECTORS else None
 
 
 def create_model(name: str, /, *, num_classes: int = 1000, in_chans: int = 3, **options: object) -> nn.Module:

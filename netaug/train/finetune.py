@@ -11,9 +11,9 @@ from netaug.config.loading import override, recipe_values
 from netaug.config.provenance import check_provenance, names_given
 from netaug.config.recipes import find_recipe, recipe_names
 from netaug.config.settings import build
+from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError
 from netaug.models.kinds import DETECTOR
-from netaug.models.trust import check_network
 from netaug.runs.folder import find_weights
 from netaug.weights.metadata import ModelCard, read_card
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from netaug.config import MOST_PIXELS
+from netaug.config.trust import check_network, check_options, is_foreign
 from netaug.core.errors import CheckpointError, ModelError, first_line
 from netaug.core.io import write_atomic
 from netaug.core.seeding import seeded
 from netaug.models import create_model
-from netaug.models.trust import check_network, check_options, is_foreign
 from netaug.weights.resized import Sizes, check_sizes, resize
 
 _METADATA_KEY = "netaug"

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Collection, Mapping
 
 from netaug.core.errors import ModelError, UntrustedNetworkError
-from netaug.models.registry import backbone_of
 
+DETECTORS = frozenset({"yolov3"})
+"""Networks whose name goes on behind a colon with that of another one; `netaug.models` refuses to register others, so
+that names can be checked before torch is imported."""
 LOADING_OPTIONS = frozenset(
     {
         "cache_dir",
@@ -38,6 +40,12 @@ _NEVER_OWN = sys.stdlib_module_names | {"torch", "torchvision", "timm", "hugging
 """Packages in which no user's factory lives; a message that shows how to call into them would be a trap."""
 _MOST = 65_536  # of channels, layers, pixels and whatever else the options of known networks count
 _SHOWN = 200  # characters of a file's options in a message
+
+
+def backbone_of(name: str, /) -> str | None:
+    """Return the name of the network that a detector is built on; None for what is not the name of a detector."""
+    detector, _, backbone = name.partition(":")
+    return backbone if detector in DETECTORS else None
 
 
 def is_foreign(name: str) -> bool:

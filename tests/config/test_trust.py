@@ -14,9 +14,9 @@ from torch import nn
 
 from netaug.cli import main
 from netaug.config.loading import load_config
+from netaug.config.trust import check_network
 from netaug.core.errors import CheckpointError, ConfigError, ModelError, NetaugError, UntrustedNetworkError
 from netaug.models.factory import load
-from netaug.models.trust import check_network
 from netaug.weights.metadata import load_weights
 
 CARD = {
