@@ -7,6 +7,7 @@ contents a read, so that both are taken from a sample: the start of a training o
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.core.errors import DataError
+from netaug.data.batch import DataInfo
 
 VERSION = 1
 """Of how digests are made; those of another version cannot be compared."""
@@ -145,3 +147,17 @@ def _digest(parts: Iterable[bytes | bytearray]) -> str:
         digest.update(len(part).to_bytes(8, "little"))  # else "a", "bc" would be as "ab", "c"
         digest.update(part)
     return digest.hexdigest()
+
+
+def fingerprint(info: DataInfo) -> dict[str, Any]:
+    """What must be the same about the data of a run that goes on."""
+    names = hashlib.sha256(json.dumps(info.class_names).encode()).hexdigest()
+    return {
+        "name": info.name,
+        "train_size": info.train_size,
+        "val_size": info.val_size,
+        "classes": info.num_classes,
+        "class_names": names,
+        "image_size": info.image_size,
+        **({"anchors": [list(pair) for pair in info.anchors]} if info.anchors else {}),
+    }

@@ -14,10 +14,9 @@ from netaug.config import RunConfig
 from netaug.config.loading import to_mapping
 from netaug.core.errors import ConfigError
 from netaug.data import Data, Normalizer
-from netaug.data.listing_digest import VERSION
+from netaug.data.listing_digest import VERSION, fingerprint
 from netaug.distill.cache import Cache, CacheCard
 from netaug.distill.teacher import Teachers
-from netaug.runs.resume import fingerprint
 
 _NOT_OF_THE_IMAGES = {
     *("root", "download", "workers", "batch_size", "eval_batch_size", "distinct_epochs", "augment_seed"),

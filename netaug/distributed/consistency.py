@@ -20,10 +20,10 @@ from netaug.core import errors
 from netaug.core.errors import ConfigError, DataError, ModelError, NetaugError, TrainingError
 from netaug.data import Data
 from netaug.data.decode.jpeg import decoder
+from netaug.data.listing_digest import fingerprint
 from netaug.distributed.differences import Facts, differences, listed
 from netaug.distributed.world import World
 from netaug.profile import Profile
-from netaug.runs.resume import fingerprint
 
 PER_RANK = (
     *("data.root", "data.class_names", "data.workers", "train.threads", "train.checkpoint_minutes"),

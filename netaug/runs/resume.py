@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -11,11 +10,10 @@ from typing import Any
 from netaug.config import RunConfig
 from netaug.config.loading import flat_mapping
 from netaug.core.errors import RunFolderError
-from netaug.data.batch import DataInfo
 from netaug.data.build import Data
 from netaug.data.decode.jpeg import decoder
 from netaug.data.listing_digest import VERSION as LISTING_VERSION
-from netaug.data.listing_digest import DataListing, differing_parts
+from netaug.data.listing_digest import DataListing, differing_parts, fingerprint
 from netaug.runs.folder import RunFolder, read_config
 
 _log = logging.getLogger("netaug")
@@ -80,20 +78,6 @@ def notice_decoder(folder: RunFolder) -> None:
             before,
             now,
         )
-
-
-def fingerprint(info: DataInfo) -> dict[str, Any]:
-    """What must be the same about the data of a run that goes on."""
-    names = hashlib.sha256(json.dumps(info.class_names).encode()).hexdigest()
-    return {
-        "name": info.name,
-        "train_size": info.train_size,
-        "val_size": info.val_size,
-        "classes": info.num_classes,
-        "class_names": names,
-        "image_size": info.image_size,
-        **({"anchors": [list(pair) for pair in info.anchors]} if info.anchors else {}),
-    }
 
 
 def data_record(data: Data) -> dict[str, Any]:
