@@ -67,8 +67,8 @@ def run(words: list[str]) -> None:
     jobs = check_jobs(arguments.jobs)
     _check_json(arguments.json)
 
-    from netaug.data.build import check_settings
     from netaug.data.detection.sources import READERS
+    from netaug.data.prepared import check_settings
     from netaug.data.registry import load_source
     from netaug.data.single_class import single_class
     from netaug.datacheck.counts import complaints, count

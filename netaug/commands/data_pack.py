@@ -68,8 +68,8 @@ def run(words: list[str]) -> None:
     jobs = check_jobs(arguments.jobs)
 
     from netaug.data import customary_metric
-    from netaug.data.build import check_settings
     from netaug.data.decode.deep_images import warn_of_deep
+    from netaug.data.prepared import check_settings
     from netaug.data.readers.packed.payload import choose
     from netaug.data.readers.packed.writer import Origin, pack
     from netaug.data.registry import load_source

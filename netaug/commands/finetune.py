@@ -9,7 +9,8 @@ from netaug.commands.arguments import add_trust, new_parser, parse, trusted_name
 from netaug.commands.train import add_run_folder, train_and_report
 from netaug.config.settings import GROUPS, add_settings
 from netaug.core.escaping import say
-from netaug.distributed.launch import failures_announced, place
+from netaug.distributed.announce import failures_announced
+from netaug.distributed.launch import place
 
 _EXAMPLE = """
 netaug finetune --from runs/imagenet-mcunet-netaug-seed0 --data.name pets --data.root DIR

@@ -15,7 +15,8 @@ from netaug.config.recipes import find_recipe
 from netaug.config.settings import GROUPS, add_settings
 from netaug.core.escaping import say
 from netaug.core.scores import score_name
-from netaug.distributed.launch import failures_announced, place
+from netaug.distributed.announce import failures_announced
+from netaug.distributed.launch import place
 
 _EXAMPLE = """
 netaug train demo/digits --train.epochs 20

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.core.errors import DataError
-from netaug.data.build import Data
+from netaug.data.prepared import Data
 from netaug.data.readers.scan import listing_folders
 from netaug.data.store import FileImages
 

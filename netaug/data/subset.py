@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from netaug.core.seeding import key, uniforms
 from netaug.data.registry import Source, Split
 
 _SHOWN = 12
+_log = logging.getLogger("netaug")
 
 
 def keep_classes(source: Source, names: Sequence[str]) -> Source:
@@ -107,3 +109,34 @@ def _unknown(name: str, known: Sequence[str]) -> DataError:
         allowed=", ".join(known[:_SHOWN]) + more,
         fix=f"did you mean {close[0]!r}?" if close else None,
     )
+
+
+def held_out(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of a share of the training images, and of the others; the same for every run's seed.
+
+    Raises:
+        DataError: None would be left, or none held out.
+    """
+    held = round(count * share)
+    if not 0 < held < count:
+        raise DataError(
+            "data.holdout leaves no images to train on or none to evaluate.",
+            got=f"{share} of {count} training images",
+            allowed=f"at least {1 / count:.2g}, and less than 1",
+        )
+    order = ranked(np.arange(count), "holdout")
+    return np.sort(order[:held]), np.sort(order[held:])
+
+
+def limited(chosen: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """So many of these positions, in order, drawn by the seed; all, with a warning, if there are no more."""
+    if limit >= len(chosen):
+        _log.warning("data.limit %d changes nothing: there are %d images.", limit, len(chosen))
+    return np.sort(ranked(chosen, "limit", seed)[:limit])
+
+
+def ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:
+    """Positions in an order of (what, seed) alone."""
+    draws = uniforms(key(seed, what), positions, 1)[:, 0]
+    ranked: np.ndarray = positions[np.argsort(draws)]
+    return ranked

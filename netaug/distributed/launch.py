@@ -6,11 +6,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from netaug.core.errors import ConfigError, NetaugError, TrainingError, first_line
+from netaug.core.errors import ConfigError
 
 _SLURM = ("SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID")
 _OURS = re.compile(
@@ -94,23 +93,6 @@ def end_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return call
-
-
-@contextmanager
-def failures_announced() -> Iterator[None]:
-    """Tell the other ranks of an error inside a ``with`` block, instead of letting them wait for this rank.
-
-    For what a rank does before it meets the others.
-    """
-    try:
-        yield
-    except Exception as error:
-        if "WORLD_SIZE" in os.environ or "SLURM_STEP_ID" in os.environ:
-            from netaug.distributed.rendezvous import announce  # here, as it imports torch
-
-            unknown = f"{type(error).__name__}: {first_line(error)}"
-            announce(error if isinstance(error, NetaugError) else TrainingError(unknown))
-        raise
 
 
 def first_host(nodes: str) -> str:

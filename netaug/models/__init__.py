@@ -3,6 +3,7 @@
 A new architecture is a file of its own and one more line of imports below.
 """
 
+from netaug.config.trust import backbone_of
 from netaug.models import (
     assembled_resnet,  # noqa: F401
     mcunet,  # noqa: F401
@@ -15,7 +16,6 @@ from netaug.models import (
 )
 from netaug.models.init import initialize
 from netaug.models.registry import (
-    backbone_of,
     create_model,
     default_image_size,
     describe_detectors,

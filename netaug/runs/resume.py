@@ -10,10 +10,10 @@ from typing import Any
 from netaug.config import RunConfig
 from netaug.config.loading import flat_mapping
 from netaug.core.errors import RunFolderError
-from netaug.data.build import Data
 from netaug.data.decode.jpeg import decoder
 from netaug.data.listing_digest import VERSION as LISTING_VERSION
 from netaug.data.listing_digest import DataListing, differing_parts, fingerprint
+from netaug.data.prepared import Data
 from netaug.runs.folder import RunFolder, read_config
 
 _log = logging.getLogger("netaug")

@@ -13,7 +13,6 @@ from netaug.config import DataConfig, DetectConfig
 from netaug.config.detect import check_side
 from netaug.core.errors import ConfigError, DataError
 from netaug.data.batch import DataInfo
-from netaug.data.build import Data, check_settings, held_out, limited, normalisation
 from netaug.data.decode.deep_images import warn_of_deep
 from netaug.data.detection.decoded import HeldImages, hold
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader, Sides
@@ -22,11 +21,12 @@ from netaug.data.detection.sources import READERS, READS, BoxSource, BoxSplit, k
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import Loading
 from netaug.data.memory import announce_bytes
+from netaug.data.prepared import Data, check_settings, normalisation
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import SPECIAL
 from netaug.data.roots import unreadable
 from netaug.data.sampler import WHOLE, Share
-from netaug.data.subset import chosen_classes
+from netaug.data.subset import chosen_classes, held_out, limited
 from netaug.data.transforms.detection import BoxAugment
 from netaug.data.transforms.letterbox import letterbox
 from netaug.data.workers import warn_of_many

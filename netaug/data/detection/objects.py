@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netaug.core.errors import DataError
-from netaug.data.build import Data
 from netaug.data.detection.loaders import BoxTrainLoader
+from netaug.data.prepared import Data
 from netaug.detect.annotations import Annotations
 
 

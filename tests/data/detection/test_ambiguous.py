@@ -11,7 +11,7 @@ import pytest
 from netaug.config import DetectConfig
 from netaug.core.errors import DataError
 from netaug.data import build_data
-from netaug.data.build import Data
+from netaug.data.prepared import Data
 from netaug.detect.coco import coco_entries as results
 from tests.data.detection.making import (
     coco_entries,

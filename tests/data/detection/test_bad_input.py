@@ -13,7 +13,7 @@ import pytest
 from netaug.config import DetectConfig
 from netaug.core.errors import ConfigError, DataError
 from netaug.data import build_data
-from netaug.data.build import Data
+from netaug.data.prepared import Data
 from netaug.data.readers.voc_xml import read_voc
 from tests.data.detection.making import (
     coco_entries,

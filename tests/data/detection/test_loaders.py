@@ -10,7 +10,7 @@ import torch
 from netaug.config import DataConfig, DetectConfig
 from netaug.data import build_data
 from netaug.data.batch import DetectionBatch
-from netaug.data.build import Data
+from netaug.data.prepared import Data
 from netaug.data.sampler import WHOLE, Share
 from tests.data.detection.making import config_for, small_voc
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from netaug.config import DetectConfig
 from netaug.core.errors import DataError
 from netaug.data import build_data
-from netaug.data.build import Data
 from netaug.data.decode.image import decode_file, read_size
+from netaug.data.prepared import Data
 from tests.data.detection.making import config_for, make_coco, make_voc, make_yolo, voc_object, write_image
 
 WIDTH, HEIGHT = 120, 100

@@ -9,7 +9,7 @@ import pytest
 from netaug.config import DetectConfig
 from netaug.core.errors import DataError
 from netaug.data import build_data
-from netaug.data.build import Data
+from netaug.data.prepared import Data
 from tests.data.detection.making import config_for, make_yolo, write_image
 
 BOX = "0 .5 .5 .4 .4\n"

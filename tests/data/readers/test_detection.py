@@ -8,7 +8,7 @@ import pytest
 
 from netaug.config import DetectConfig
 from netaug.data import build_data
-from netaug.data.build import Data
+from netaug.data.prepared import Data
 from netaug.detect.annotations import Annotations
 from tests.data.detection.making import (
     coco_entries,
