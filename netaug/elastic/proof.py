@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from netaug.core.errors import ModelError, first_line
+from netaug.core.modules import remove_training_hooks
 from netaug.core.seeding import generator
 from netaug.elastic.dry_run import Outcome, module_stack, of_two_or_more
 from netaug.elastic.foreign import Reads
@@ -30,7 +31,6 @@ from netaug.elastic.recomputation import RecomputationError, modules_run, refusa
 from netaug.elastic.sampling import free_widths
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
-from netaug.core.modules import remove_training_hooks
 
 SIDE = 64
 """Images are scaled down to about so many pixels, if the network runs on them: where channels stand is the same."""
