@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from netaug.config.provenance import names_given
 from netaug.config.recipes import nearest
 from netaug.config.settings import nearest_settings, open_setting, settings, unknown_key
 from netaug.core.errors import ConfigError
+
+_log = logging.getLogger("netaug")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -58,7 +61,7 @@ def parse(
         ConfigError: An option is unknown or not one of this command's, or a value is wrong.
     """
     own, given = _separate(words)
-    _refuse_twice([*own, *given], parser)
+    _warn_of_repeated([*own, *given], parser)
     for key in (word[2:].split("=", 1)[0] for word in given):
         _check_setting(key, allowed, parser.prog)
     options = [name for action in parser._actions for name in action.option_strings]
@@ -127,21 +130,17 @@ def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, given
 
 
-def _refuse_twice(words: Sequence[str], parser: ArgumentParser) -> None:
-    """Refuse an option that is given twice: one of its values would be dropped without a word."""
+def _warn_of_repeated(words: Sequence[str], parser: ArgumentParser) -> None:
+    """Say which option is given twice with different values: the last one counts, as on other command lines."""
     options = {name for action in parser._actions for name in action.option_strings}
     seen: dict[str, str] = {}
     for word in words:
-        name = word.split("=", 1)[0]
+        name, _, value = word.partition("=")
         if not (name in options or (name.startswith("--") and "." in name)):
             continue
-        if name in seen:
-            raise ConfigError(
-                f"{name} is given twice.",
-                got=f"{seen[name]} and {word}" if "=" in word else name,
-                fix="leave one of them out",
-            )
-        seen[name] = word
+        if seen.get(name, value) != value:
+            _log.warning("%s is given twice, as %s and as %s; the last one counts.", name, seen[name], value)
+        seen[name] = value
 
 
 def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.train.test_runlist import make_run
 
 from netaug.cli import main
 from netaug.commands.runs import age
+from tests.runs.test_listing import make_run
 
 
 @pytest.fixture

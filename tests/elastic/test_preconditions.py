@@ -141,7 +141,7 @@ def test_a_network_that_cannot_be_augmented_is_named_with_what_to_do(
             r"does not run.*float64.*parameters torch\.float32.*in 'first\.0'",
         ),
         (tiny.Plain, torch.randn(4, 2, 8, 8), r"does not run.*in 'first\.0' .*to have 3 channels, but got 2"),
-        (Fickle, tiny.images(), r"cannot be recorded.*in 'Fickle' \(test_usable\.py:\d+\)"),
+        (Fickle, tiny.images(), r"cannot be recorded.*in 'Fickle' \(test_preconditions\.py:\d+\)"),
     ],
 )
 def test_an_example_that_does_not_fit_is_described(
@@ -154,7 +154,7 @@ def test_an_example_that_does_not_fit_is_described(
 def test_the_line_named_is_the_one_that_depends_on_the_data() -> None:
     with pytest.raises(ModelError) as caught:
         augment(Holder(Fickle()), tiny.images())
-    found = re.search(r"in 'inner' \(test_usable\.py:(\d+)\)", str(caught.value))
+    found = re.search(r"in 'inner' \(test_preconditions\.py:(\d+)\)", str(caught.value))
     assert found
     with open(__file__) as file:
         assert "x.sum() > 0" in file.read().splitlines()[int(found[1]) - 1]
@@ -168,7 +168,7 @@ def test_a_network_that_does_not_run_in_training_mode_is_refused() -> None:
             return super().forward(x)
 
     with pytest.raises(
-        ModelError, match=r"(?s)in training mode.*test_usable\.py:\d+\) NotImplementedError: later"
+        ModelError, match=r"(?s)in training mode.*test_preconditions\.py:\d+\) NotImplementedError: later"
     ):
         augment(Unfinished(), tiny.images())
 

@@ -73,12 +73,6 @@ def run_jobs(jobs: list[Job]) -> list[list[int]]:
     return codes
 
 
-def last_of_each(*words: str) -> list[str]:
-    """The words without settings that a later one replaces: a command line may give each once."""
-    last = {word.split("=", 1)[0]: place for place, word in enumerate(words) if "=" in word}
-    return [word for place, word in enumerate(words) if last.get(word.split("=", 1)[0], place) == place]
-
-
 def without_norm(num_classes: int = 10, in_chans: int = 1) -> nn.Module:
     """A network whose gradients do not depend on how a batch is cut."""
     layers = [nn.Conv2d(in_chans, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU()]
@@ -156,7 +150,7 @@ def _rank(job: Job, rank: int, port: int) -> int:
     os.dup2(output, 1)
     os.dup2(output, 2)
     watch = Watch(job, rank)
-    code = main(last_of_each(*job.words, *(job.own_words[rank] if job.own_words else ())))
+    code = main([*job.words, *(job.own_words[rank] if job.own_words else ())])
     torch.save(watch.seen, Path(job.folder) / f"rank{rank}.pt")
     return code
 

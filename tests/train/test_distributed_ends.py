@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 import torch
-from tests.train.test_distributed import Runs, job
 
+from tests.distributed.test_world import Runs, job
 from tests.train.ranks import Job
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.train.test_distributed import Runs, job
 
+from tests.distributed.test_world import Runs, job
 from tests.train.ranks import Job
 
 pytestmark = pytest.mark.slow

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.train.test_distributed import WORDS, Runs
 
 from netaug.runs.checkpoints import Checkpoints
+from tests.distributed.test_world import WORDS, Runs
 from tests.train.hosts import two_hosts
-from tests.train.ranks import last_of_each
 
 pytestmark = pytest.mark.slow
 SLOWLY = ("--train.checkpoint_minutes=0", "--data.workers=1", "--train.epochs=4")
@@ -34,7 +33,7 @@ def environment(interface: str = "lo") -> dict[str, str]:
 def torchrun(out: Path, *words: str, options: tuple[str, ...] = ()) -> list[str]:
     """The command; two processes by default."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *options]
-    return [*launcher, "-m", "netaug", *last_of_each(*WORDS, "--out", str(out), *words)]
+    return [*launcher, "-m", "netaug", *WORDS, "--out", str(out), *words]
 
 
 @contextmanager

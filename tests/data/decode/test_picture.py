@@ -7,13 +7,13 @@ import io
 import pytest
 import torch
 from PIL import Image
-from tests.data.test_jpeg import encoded
 from torch.nn import functional as F
 
 from netaug.core.errors import DataError
 from netaug.data.decode import picture as pictures
 from netaug.data.decode.image import decode_content
 from netaug.data.decode.picture import Box, Pixels, PlainJpeg, open_picture
+from tests.data.decode.test_jpeg import encoded
 
 
 def test_a_small_crop_is_cut_from_the_whole_image() -> None:
