@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from netaug import AugmentConfig, Supernet, augment, create_model
-from netaug.distributed.all_reduce import Exchange, Notes
+from netaug.distributed.all_reduce import AllReduce, StepFlags
 from netaug.distributed.world import World
 from netaug.runs.checkpoints import Checkpoints, read_checkpoint
 from netaug.train.optim import make_optimizer
@@ -173,7 +173,7 @@ def _rank(rank: int, port: int, name: str, batch: int, rounds: int, turn: Any, t
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=RANKS)
     supernet, images_NCHW, labels_N = _case(name, batch)
     own = slice(rank * batch // RANKS, (rank + 1) * batch // RANKS)
-    exchange = Exchange(supernet, World(rank, RANKS, rank), 1)
+    exchange = AllReduce(supernet, World(rank, RANKS, rank), 1)
     _, by_message = _stepper(supernet, images_NCHW[own], labels_N[own], exchange)
     other, _, _ = _case(name, batch)
     wrapped = DistributedDataParallel(other, broadcast_buffers=False)
@@ -208,12 +208,12 @@ def _stepper(
     supernet: Supernet,
     images_NCHW: Tensor,
     labels_N: Tensor,
-    among: Exchange | DistributedDataParallel | None = None,
+    among: AllReduce | DistributedDataParallel | None = None,
 ) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
     """The optimizer and a NetAug step: alone, by one message, or in DDP with the base pass under ``no_sync``."""
     optimizer = make_optimizer(supernet.parameters(), lr=0.01, momentum=0.9, weight_decay=4e-5)
     ddp = among if isinstance(among, DistributedDataParallel) else None
-    exchange = among if isinstance(among, Exchange) else None
+    exchange = among if isinstance(among, AllReduce) else None
 
     def step(number: int) -> None:
         optimizer.zero_grad()
@@ -224,9 +224,9 @@ def _stepper(
                 network = supernet if ddp is None else ddp
                 (pass_.weight * F.cross_entropy(network(images_NCHW), labels_N)).backward()
             if exchange is not None and pass_.name == "base":
-                exchange.statistics.part_done(last=True)
+                exchange.statistics.collect(last=True)
         if exchange is not None:
-            exchange.run(Notes(), widens=True)
+            exchange.run(StepFlags(), widens=True)
         optimizer.step()
 
     return optimizer, step

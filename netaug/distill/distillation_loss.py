@@ -1,4 +1,8 @@
-"""What teaches in a step beside the labels: a teacher's outputs, and those of the step's own wider network."""
+"""The loss of each pass: labels, a teacher's logits, and in-place distillation from the step's own wider network.
+
+A base or wide pass has the label loss, plus the distance to the teacher's log probabilities in the passes that
+``distill.on`` names; a base pass also the distance to the wide pass's outputs, which therefore comes first.
+"""
 
 from __future__ import annotations
 
@@ -12,74 +16,81 @@ from torch import Tensor
 from netaug.config.distill import DistillConfig
 from netaug.distill.losses import dist_loss, dkd_loss, kd_loss
 
-Says = Callable[[Tensor, npt.NDArray[np.int64], int], Tensor]
-"""From normalised images ``[N, ...]``, their indices ``[N]`` and the epoch to log probabilities ``[N, C]``."""
+TeacherLogits = Callable[[Tensor, npt.NDArray[np.int64], int], Tensor]
+"""From normalized images ``[N, ...]``, their indices ``[N]`` and the epoch to log probabilities ``[N, C]``."""
 PassName = Literal["base", "augmented"]
 
 
-class Lessons:
-    """The loss of each pass, of labels, teacher and wider network together. Outputs are kept for one step.
+class DistillationLoss:
+    """Combines the losses of labels, teacher and wider network in each pass. Outputs are kept for one step.
 
     Args:
         config: Weights and kinds of the losses.
-        says: What the teacher says; None if there is none.
+        teacher_logits: Returns the teacher's log probabilities; None without a teacher.
     """
 
-    def __init__(self, config: DistillConfig, says: Says | None = None) -> None:
-        self._config, self._says = config, says
+    def __init__(self, config: DistillConfig, teacher_logits: TeacherLogits | None = None) -> None:
+        self._config, self._teacher_logits = config, teacher_logits
         self._teacher: dict[int, Tensor] = {}
         self._wide: dict[int, list[Tensor]] = {}
 
     @property
     def wide_first(self) -> bool:
-        """Whether the augmented pass has to come before the base pass: its outputs then teach it."""
+        """Return whether the augmented pass comes before the base pass, because its outputs are a target there."""
         return self._config.in_place > 0
 
-    def begin(self) -> None:
-        """Forget the step before."""
+    def start_step(self) -> None:
+        """Forget the outputs of the previous step."""
         self._teacher.clear()
         self._wide.clear()
 
-    def hear(self, part: int, images: Tensor, indices_N: npt.NDArray[np.int64], epoch: int) -> None:
-        """Ask the teacher once about a part of the batch, for all passes.
+    def set_teacher_logits(
+        self, microbatch: int, images: Tensor, indices_N: npt.NDArray[np.int64], epoch: int
+    ) -> None:
+        """Run the teacher, or read its cached logits, once per microbatch for all passes.
+
+        The teacher gets the images as the student does, resized again on the device; mixing images commutes with
+        normalizing them.
 
         Args:
-            part: Number of the part.
+            microbatch: Its number.
             images: As the student takes them.
             indices_N: Their positions among the training images.
-            epoch: 0-based.
+            epoch: From 0.
         """
-        if self._says is not None:
-            self._teacher[part] = self._says(images, indices_N, epoch)
+        if self._teacher_logits is not None:
+            self._teacher[microbatch] = self._teacher_logits(images, indices_N, epoch)
 
-    def loss(self, name: PassName, part: int, outputs_NC: Any, targets: Any, label_loss: Tensor) -> Tensor:
-        """The loss of a pass over a part, or over the first images of a part.
+    def loss(
+        self, name: PassName, microbatch: int, outputs_NC: Any, targets: Any, label_loss: Tensor
+    ) -> Tensor:
+        """Return the loss of a pass over a microbatch, or over its first images.
 
         Args:
             name: Of the pass.
-            part: Number of the part.
-            outputs_NC: Logits of the pass; with nothing that teaches, any outputs.
-            targets: Labels ``[N]`` or shares ``[N, C]``; the like.
+            microbatch: Its number.
+            outputs_NC: Logits of the pass; without distillation, any outputs.
+            targets: Labels ``[N]`` or fractions of the classes ``[N, C]``; without distillation, any.
             label_loss: Of these labels.
 
         Returns:
-            A scalar, mean over N. A wider network's teaching is the mean over the images that both passes saw; of
-            several wider networks in a step, each teaches the same share.
+            A scalar, mean over N. The in-place term is the mean over the images that both passes saw; with several
+            wider networks per step, each has the same fraction of it.
         """
         total = label_loss
-        taught = part in self._teacher and self._config.on in (name, "both")
-        wide = self._wide.get(part, []) if name == "base" else []
-        if taught or wide:
+        supervised = microbatch in self._teacher and self._config.on in (name, "both")
+        wide = self._wide.get(microbatch, []) if name == "base" else []
+        if supervised or wide:
             total = self._config.label_weight * label_loss
-        if taught:
-            teacher = self._teacher[part][: len(outputs_NC)]
+        if supervised:
+            teacher = self._teacher[microbatch][: len(outputs_NC)]
             total = total + self._config.weight * self._distance(outputs_NC, teacher, targets)
-        for one in wide:
+        for wide_NC in wide:  # fewer rows than the base pass's where netaug.batch_share is below 1
             temperature = self._config.in_place_temperature
-            seen = kd_loss(outputs_NC[: len(one)], one, temperature=temperature)
-            total = total + self._config.in_place / len(wide) * seen
+            distance = kd_loss(outputs_NC[: len(wide_NC)], wide_NC, temperature=temperature)
+            total = total + self._config.in_place / len(wide) * distance
         if name == "augmented" and self.wide_first:
-            self._wide.setdefault(part, []).append(outputs_NC.detach())
+            self._wide.setdefault(microbatch, []).append(outputs_NC.detach())
         return total
 
     def _distance(self, student_NC: Tensor, teacher_NC: Tensor, targets: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from netaug.distill.cache import CacheCard
 from netaug.distill.cache_writer import cache_card, write_cache
 from netaug.distill.open_teacher import open_teachers
 from netaug.distill.teacher import Teachers
-from netaug.distributed.world import ALONE, World
+from netaug.distributed.world import SINGLE_PROCESS, World
 from netaug.tasks import ClassificationTask
 from netaug.tasks.validation import validate
 
@@ -26,7 +26,9 @@ _LINES = 10  # of progress where there is no terminal
 _CHANCES = 2.0
 
 
-def teacher_top1(teachers: Teachers, data: Data, normalizer: Normalizer, world: World = ALONE) -> float:
+def teacher_top1(
+    teachers: Teachers, data: Data, normalizer: Normalizer, world: World = SINGLE_PROCESS
+) -> float:
     """Percent right of the teachers on the evaluation images; says so if they only guess."""
     top1 = validate(teachers, data.val, normalizer, ClassificationTask(), world)["top1"]
     if world.first and top1 <= _CHANCES * 100 / data.info.num_classes:

@@ -1,7 +1,12 @@
-"""One message a step: everything that the processes of a training have to tell each other, added up at once.
+"""One all-reduce per step with everything that the processes exchange, so that all do the same afterwards.
 
-DistributedDataParallel is not used: it orders its buckets anew after its first iteration, by the arrival of gradients,
-so that a run that goes on would add up in another order than the run left alone; and it waits for ever for a parameter
+A batch is cut into ``max(accumulate, processes)`` microbatches, numbered over all processes; each process has its
+consecutive ones. What is drawn is keyed by step and microbatch, so nothing depends on who computes it. After all passes
+one message of fixed layout is summed: gradients, the changes of running statistics, and flags about errors, signals and
+checkpoints.
+
+DistributedDataParallel is not used: it rebuilds its buckets after its first iteration, in the order in which gradients
+arrive, so that a resumed run would sum in another order than the run left alone; and it waits forever for a parameter
 without a gradient, which a step may have. Here each number has its place for the whole run.
 """
 
@@ -23,12 +28,12 @@ _FIXED = 3
 
 
 @dataclass(frozen=True)
-class Notes:
-    """What a process says beside its gradients, or all of them together.
+class StepFlags:
+    """What a process reports beside its gradients, or the all-reduced flags of all of them.
 
     Args:
-        failed: Whether there was an error: the step is not to be taken.
-        nonfinite: Losses of the step that are not finite; on the device before they are added up.
+        failed: Whether there was an error, so that weights must not change.
+        nonfinite: Losses of the step that are not finite; on the device before the all-reduce.
         save: Whether a checkpoint is due; rank 0's clock counts.
         signal: A signal that asks to stop.
     """
@@ -39,70 +44,85 @@ class Notes:
     signal: int | None = None
 
     def numbers(self) -> list[float]:
-        """As numbers that can be added; ``nonfinite`` is left 0 if it is on a device."""
+        """Return the flags as numbers that can be summed; ``nonfinite`` is 0 if it is on a device."""
         count = 0 if isinstance(self.nonfinite, Tensor) else self.nonfinite
-        return [float(self.failed), count, float(self.save), *(float(self.signal == one) for one in SIGNALS)]
+        return [
+            float(self.failed),
+            count,
+            float(self.save),
+            *(float(self.signal == number) for number in SIGNALS),
+        ]
 
     @staticmethod
-    def of(sums: Sequence[float]) -> Notes:
-        """What sums of numbers say."""
-        signals = [one for one, count in zip(SIGNALS, sums[_FIXED:], strict=True) if count]
-        return Notes(sums[0] > 0, round(sums[1]), sums[2] > 0, signals[0] if signals else None)
+    def of(sums: Sequence[float]) -> StepFlags:
+        """Return the flags of all processes from the sums of their numbers."""
+        signals = [number for number, count in zip(SIGNALS, sums[_FIXED:], strict=True) if count]
+        return StepFlags(sums[0] > 0, round(sums[1]), sums[2] > 0, signals[0] if signals else None)
+
+    def all_reduced(self, world: World, device: torch.device) -> StepFlags:
+        """Return the flags of all processes, each of which has to call it; for moments between two steps."""
+        if world.size == 1:
+            return self
+        message = torch.tensor(self.numbers(), device=device)
+        world.all_reduce(message)
+        return StepFlags.of(message.tolist())
 
 
-class Exchange:
-    """Adds up the gradients and running statistics of all processes, and what they note.
+class AllReduce:
+    """Sums the gradients, the changes of running statistics and the step flags of all processes.
 
     Args:
         network: Whose trained parameters have their place in the message: those of the base network, then the added.
-        world: The processes; alone nothing is sent.
-        parts: Parts of the batch in each process.
+        world: The processes; a single process sends nothing.
+        microbatches: Per step, in each process.
     """
 
-    def __init__(self, network: Network, world: World, parts: int) -> None:
+    def __init__(self, network: Network, world: World, microbatches: int) -> None:
         self._world = world
         base = [parameter for parameter in network.base.parameters() if parameter.requires_grad]
         known = {id(parameter) for parameter in base}
         added = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
         self._parameters = [*base, *added]
-        self.statistics = Statistics(network.base, world.size * parts)
+        self.statistics = RunningStatistics(network.base, world.size * microbatches)
         if world.size == 1:
             return
         moved = self.statistics.moved
-        head = len(Notes().numbers()) + len(self._parameters)
-        sizes = [head, *(one.numel() for one in (*moved, *self._parameters))]
-        dtype = functools.reduce(torch.promote_types, {one.dtype for one in self._parameters})
+        head = len(StepFlags().numbers()) + len(self._parameters)
+        sizes = [head, *(tensor.numel() for tensor in (*moved, *self._parameters))]
+        dtype = functools.reduce(torch.promote_types, {parameter.dtype for parameter in self._parameters})
         self._flat = torch.zeros(sum(sizes), dtype=dtype, device=self._parameters[0].device)
-        pieces = torch.split(self._flat, sizes)
-        self._head = pieces[0]
-        self._statistics = [piece.view_as(one) for piece, one in zip(pieces[1:], moved, strict=False)]
-        gradients = pieces[1 + len(moved) :]
-        self._gradients = [_like(piece, one) for piece, one in zip(gradients, self._parameters, strict=True)]
-        self._base_only = sum(sizes) - sum(one.numel() for one in added)
+        segments = torch.split(self._flat, sizes)
+        self._head = segments[0]
+        self._statistics = [
+            segment.view_as(change) for segment, change in zip(segments[1:], moved, strict=False)
+        ]
+        gradients = segments[1 + len(moved) :]
+        self._gradients = [_like(segment, p) for segment, p in zip(gradients, self._parameters, strict=True)]
+        self._base_only = sum(sizes) - sum(parameter.numel() for parameter in added)
 
-    def run(self, notes: Notes, widens: bool) -> Notes:
-        """Replace gradients, statistics and notes by those of all processes together.
+    def run(self, flags: StepFlags, widens: bool) -> StepFlags:
+        """Replace gradients and statistics by those of all processes, and return the all-reduced flags.
 
         Args:
-            notes: Of this process.
-            widens: Whether the step has an augmented pass; else added weights have no gradients to send.
+            flags: Of this process.
+            widens: Whether the step has an augmented pass; if not, added weights have no gradients to send.
 
         Raises:
             TrainingError: Another process is gone.
         """
         if self._world.size > 1:
-            self._pack(notes)
-            self._world.add_up(self._flat if widens else self._flat[: self._base_only])
-            notes = self._unpack()
+            self._pack(flags)
+            self._world.all_reduce(self._flat if widens else self._flat[: self._base_only])
+            flags = self._unpack()
         self.statistics.finish()
-        return notes
+        return flags
 
     @torch.no_grad()
-    def _pack(self, notes: Notes) -> None:
+    def _pack(self, flags: StepFlags) -> None:
         has = [parameter.grad is not None for parameter in self._parameters]
-        self._head.copy_(torch.tensor([*notes.numbers(), *map(float, has)]))
-        if isinstance(notes.nonfinite, Tensor):
-            self._head[1] = notes.nonfinite
+        self._head.copy_(torch.tensor([*flags.numbers(), *map(float, has)]))
+        if isinstance(flags.nonfinite, Tensor):
+            self._head[1] = flags.nonfinite
         if self._statistics:
             torch._foreach_copy_(self._statistics, self.statistics.moved)
         pairs = list(zip(self._gradients, self._parameters, strict=True))
@@ -114,44 +134,44 @@ class Exchange:
             torch._foreach_zero_(missing)
 
     @torch.no_grad()
-    def _unpack(self) -> Notes:
-        """The gradients stay where they are: parameters look at their piece of the message."""
+    def _unpack(self) -> StepFlags:
+        """Let each parameter's gradient be its segment of the message, which saves a copy."""
         head = self._head.tolist()
         counts = head[len(head) - len(self._parameters) :]
         for parameter, place, count in zip(self._parameters, self._gradients, counts, strict=True):
             parameter.grad = place if count else None
         if self._statistics:
             torch._foreach_copy_(self.statistics.moved, self._statistics)
-        return Notes.of(head[: len(head) - len(self._parameters)])
+        return StepFlags.of(head[: len(head) - len(self._parameters)])
 
 
-class Statistics:
-    """Running statistics of a network that sees a batch in parts: they move once a step, by the mean over all parts.
+class RunningStatistics:
+    """Moves the running statistics of batch norms once per step, by the mean change over all microbatches.
 
-    So they do not depend on how many processes share the parts. Seen whole, by one process, the batch moves them as
-    it always does. Where several passes of a step move them, each starts from where the step did, and the changes add.
+    So they do not depend on how many processes share the microbatches. A single microbatch moves them as torch does.
+    Where several passes of a step move them, each starts from where the step did, and the changes add.
 
     Args:
         network: Its norms that keep statistics.
-        parts: Parts of a batch over all processes.
+        microbatches: Per step, over all processes.
 
     Attributes:
-        moved: This process's share of the step's change, a tensor per statistic.
+        moved: This process's part of the step's change, a tensor per statistic.
     """
 
-    def __init__(self, network: nn.Module, parts: int) -> None:
-        self._parts = parts
-        norms = list(_keeping(network)) if parts > 1 else []
+    def __init__(self, network: nn.Module, microbatches: int) -> None:
+        self._microbatches = microbatches
+        norms = list(_norms_with_statistics(network)) if microbatches > 1 else []
         pairs = [(norm.get_buffer("running_mean"), norm.get_buffer("running_var")) for norm in norms]
-        self._now = [one for pair in pairs for one in pair]
+        self._now = [statistic for pair in pairs for statistic in pair]
         self._counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
-        self._before = [torch.empty_like(one) for one in self._now]
-        self._counts_before = [one.clone() for one in self._counters]
-        self.moved = [torch.empty_like(one) for one in self._now]
+        self._before = [torch.empty_like(statistic) for statistic in self._now]
+        self._counts_before = [counter.clone() for counter in self._counters]
+        self.moved = [torch.empty_like(statistic) for statistic in self._now]
 
     @torch.no_grad()
     def start(self) -> None:
-        """Remember where the step starts."""
+        """Remember the statistics at the start of a step."""
         if self._now:
             torch._foreach_copy_(self._before, self._now)
             torch._foreach_zero_(self.moved)
@@ -159,11 +179,14 @@ class Statistics:
             before.copy_(counter)
 
     @torch.no_grad()
-    def part_done(self, last: bool) -> None:
-        """Note what a part of a pass changed, and undo it; the count of batches keeps what the last one did."""
+    def collect(self, last: bool) -> None:
+        """Collect what a microbatch changed, and undo it; the count of batches keeps the change of the last one.
+
+        Without undoing it, the second microbatch would start from statistics that depend on where the first ran.
+        """
         if self._now:
             changes = torch._foreach_sub(self._now, self._before)
-            torch._foreach_add_(self.moved, changes, alpha=1 / self._parts)
+            torch._foreach_add_(self.moved, changes, alpha=1 / self._microbatches)
             torch._foreach_copy_(self._now, self._before)
         for before, counter in zip(self._counts_before, self._counters, strict=True):
             if last:
@@ -173,17 +196,17 @@ class Statistics:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Change them by what all parts did."""
+        """Apply the collected changes."""
         if self._now:
             torch._foreach_add_(self._now, self.moved)
 
 
-def _keeping(network: nn.Module) -> Iterator[_NormBase]:
+def _norms_with_statistics(network: nn.Module) -> Iterator[_NormBase]:
     return (m for m in network.modules() if isinstance(m, _NormBase) and m.running_mean is not None)
 
 
-def _like(piece: Tensor, parameter: Tensor) -> Tensor:
-    """A piece of the message in the shape of a parameter, and in its memory order where that is dense."""
+def _like(segment: Tensor, parameter: Tensor) -> Tensor:
+    """View a segment of the message in the shape of a parameter, and in its memory order where that is dense."""
     if parameter.dim() == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
-        return piece.as_strided(parameter.shape, parameter.stride())
-    return piece.view(parameter.shape)
+        return segment.as_strided(parameter.shape, parameter.stride())
+    return segment.view(parameter.shape)

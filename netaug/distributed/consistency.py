@@ -121,14 +121,14 @@ def check_data_alike(world: World, data: Data) -> None:
 
     if world.size == 1:
         return
-    with world.together():  # it reads files
+    with world.raise_on_all_ranks():  # it reads files
         digests = {} if data.listing is None else data.listing.digests
     facts = {
         f"{part} of {split} images": digest[:12]
         for split, parts in digests.items()
         for part, digest in parts.items()
     }
-    world.check_alike({**fingerprint(data.info), "steps": len(data.train), **facts}, error)
+    world.check_equal({**fingerprint(data.info), "steps": len(data.train), **facts}, error)
 
 
 def check_network_alike(world: World, network: nn.Module, model_name: str, cost: Profile) -> None:
@@ -152,7 +152,7 @@ def check_network_alike(world: World, network: nn.Module, model_name: str, cost:
         "layers": _layers(network),
         "code": _factory_code(model_name),
     }
-    world.check_alike(facts, error)
+    world.check_equal(facts, error)
 
 
 def check_teacher_alike(world: World, teacher: str | None) -> None:
@@ -170,7 +170,7 @@ def check_teacher_alike(world: World, teacher: str | None) -> None:
             fix="copy the teacher, or the cache of its outputs, again to the machine that differs",
         )
 
-    world.check_alike({"teacher": teacher}, error)
+    world.check_equal({"teacher": teacher}, error)
 
 
 def error_to_dict(error: NetaugError) -> dict[str, Any]:

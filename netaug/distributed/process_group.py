@@ -22,7 +22,7 @@ _log = logging.getLogger("netaug")
 
 
 @contextmanager
-def joined(
+def process_group(
     device: str, timeout_minutes: float, report: Callable[[str], Report] = lambda _: Report()
 ) -> Iterator[World]:
     """The world of this process inside a ``with`` block: other processes met at its start, let go at its end.

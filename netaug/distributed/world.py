@@ -1,4 +1,7 @@
-"""The processes that train one network together: what they tell each other, and how they agree."""
+"""The processes that train one network: collectives, errors that all ranks raise, and work in order of rank.
+
+``World`` is the only place that calls collectives; for a single process it costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one training, seen from one of them. Alone, everything here is free of charge.
+    """The processes of one training, seen from one of them. A single process communicates nothing.
 
     Args:
         rank: Number of this process, 0-based; 0 alone writes and prints.
@@ -38,19 +41,19 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """Return whether this is the main process, which writes and prints."""
         return self.rank == 0
 
     @property
     def share(self) -> Share:
-        """What this process loads of each batch."""
+        """Return which slice of each batch this process loads."""
         return Share(self.rank, self.size)
 
     def device(self, name: str) -> str:
-        """The name of this process's device: of several processes on a machine each has a CUDA device of its own.
+        """Return the name of this process's device: each process on a machine has a CUDA device of its own.
 
         Raises:
-            ConfigError: There are fewer devices than processes, or all are to use one.
+            ConfigError: There are fewer devices than processes, or the setting names one device for all.
         """
         if self.size == 1 or not uses_cuda(name):
             return name
@@ -64,37 +67,37 @@ class World:
             )
         return f"cuda:{self.local_rank}"
 
-    def add_up(self, message: Tensor) -> None:
+    def all_reduce(self, message: Tensor) -> None:
         """Replace a tensor by the sum over all processes, the same bits on each.
 
         Raises:
-            TrainingError: Another process is gone.
+            TrainingError: Another process has exited.
         """
         if self.size > 1:
             with _peers():
                 dist.all_reduce(message)
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The tensors of all processes, ``[size, *shape]``, in the order of ranks.
+        """Return the tensors of all processes, ``[size, *shape]``, in the order of ranks.
 
         Raises:
-            TrainingError: Another process is gone.
+            TrainingError: Another process has exited.
         """
         if self.size == 1:
             return tensor[None]
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        tensors = [torch.empty_like(tensor) for _ in range(self.size)]
         with _peers():
-            dist.all_gather(parts, tensor.contiguous())
-        return torch.stack(parts)
+            dist.all_gather(tensors, tensor.contiguous())
+        return torch.stack(tensors)
 
     def from_first(self, value: Result) -> Result:
-        """Rank 0's value, on every process; tensors in it arrive on the CPU.
+        """Return rank 0's value on every process; tensors in it arrive on the CPU.
 
         Args:
-            value: Plain values and tensors, nested; what other ranks than 0 give is not looked at.
+            value: Plain values and tensors, nested; those of ranks other than 0 are ignored.
 
         Raises:
-            TrainingError: Another process is gone.
+            TrainingError: Another process has exited.
         """
         if self.size == 1:
             return value
@@ -112,12 +115,12 @@ class World:
         if self.first:
             return value
         received = io.BytesIO(content.cpu().numpy().tobytes())
-        found: Result = torch.load(received, map_location="cpu", weights_only=True)
-        return found
+        result: Result = torch.load(received, map_location="cpu", weights_only=True)
+        return result
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Run a block that all processes run; an error on one of them is an error on all.
+    def raise_on_all_ranks(self) -> Iterator[None]:
+        """Run a block that all processes run; an error on one of them is raised on all.
 
         Raises:
             NetaugError: The first failing rank's own. Rank 0 is the one to print it.
@@ -125,22 +128,22 @@ class World:
         try:
             yield
         except PeerLostError:
-            raise  # there is nobody to agree with
+            raise  # there is nobody left to exchange errors with
         except NetaugError as error:
-            self.agree(error)
-        except Exception as error:  # ours to mend, and shown with its traceback; the others only end
-            self._tell_unexpected(error)
+            self.raise_if_any_failed(error)
+        except Exception as error:  # a bug: shown with its traceback here, while the others only end
+            self._send_unexpected(error)
             raise
         else:
-            self.agree(None)
+            self.raise_if_any_failed(None)
 
-    def _tell_unexpected(self, error: Exception) -> None:
-        where = f"rank {self.rank} failed with an error that netaug does not know."
+    def _send_unexpected(self, error: Exception) -> None:
+        where = f"rank {self.rank} failed with an unexpected error."
         with suppress(NetaugError):
-            self.agree(TrainingError(where, got=f"{type(error).__name__}: {first_line(error)}"))
+            self.raise_if_any_failed(TrainingError(where, got=f"{type(error).__name__}: {first_line(error)}"))
 
-    def agree(self, error: NetaugError | None) -> None:
-        """Tell the others whether this process failed, and raise if one did; all have to call it.
+    def raise_if_any_failed(self, error: NetaugError | None) -> None:
+        """Exchange whether processes failed, and raise if one did; all have to call it.
 
         Raises:
             NetaugError: The first failing rank's own.
@@ -152,20 +155,20 @@ class World:
         outcomes = self._gather_objects(error)
         failed = [(rank, outcome) for rank, outcome in enumerate(outcomes) if outcome is not None]
         if failed:
-            rank, found = failed[0]
-            raised = error if error is not None and rank == self.rank else found
+            rank, received = failed[0]
+            raised = error if error is not None and rank == self.rank else received
             raised.loud = self.first
             raise raised
 
-    def check_alike(self, facts: Facts, error: Callable[[str], NetaugError]) -> None:
-        """Compare facts that must be alike on all processes; all have to call it.
+    def check_equal(self, facts: Facts, error: Callable[[str], NetaugError]) -> None:
+        """Compare facts that must be equal on all processes; all have to call it.
 
         Args:
-            facts: What is compared, by the name that the message calls it.
+            facts: What is compared, by its name in the message.
             error: Makes the error from the text that lists the differences.
 
         Raises:
-            NetaugError: They are not alike; raised and shown on every process.
+            NetaugError: They differ; raised and shown on every process.
         """
         if self.size == 1:
             return
@@ -174,34 +177,36 @@ class World:
         digests = self.gather(self._on_device(digest))
         if bool((digests == digests[0]).all()):
             return
-        found = differences(dict(enumerate(map(json.loads, self._gather_objects(content)))))
-        raised = error(listed(found))
+        texts = differences(dict(enumerate(map(json.loads, self._gather_objects(content)))))
+        raised = error(listed(texts))
         raised.loud = True
         raise raised
 
     def _gather_objects(self, value: Result) -> list[Result]:
-        """Every process's value, in the order of ranks."""
+        """Return every process's value, in the order of ranks."""
         values: list[Any] = [None] * self.size
         with _peers():
             dist.all_gather_object(values, value)
         return values
 
-    def first_does(self, first: bool, work: Callable[[], Result]) -> Result:
-        """Do something on all processes, if ``first`` on one first, then on one a machine, then on the rest.
+    def main_process_first(self, ordered: bool, work: Callable[[], Result]) -> Result:
+        """Do something on all processes; if ``ordered``, on rank 0 first, then on one per machine, then on the rest.
+
+        A download then runs once per machine, and the other processes find its files.
 
         Raises:
             NetaugError: It fails on one.
         """
-        turn = 0 if self.rank == 0 or not first else 1 if self.local_rank == 0 else 2
+        turn = 0 if self.rank == 0 or not ordered else 1 if self.local_rank == 0 else 2
         results: list[Result] = []
-        for now in range(3 if first and self.size > 1 else 1):
-            with self.together():
+        for now in range(3 if ordered and self.size > 1 else 1):
+            with self.raise_on_all_ranks():
                 if now == turn:
                     results.append(work())
         return results[0]
 
     def _on_device(self, tensor: Tensor) -> Tensor:
-        """Collectives of NCCL take CUDA tensors only."""
+        """Move a tensor where the backend can send it: collectives of NCCL take CUDA tensors only."""
         return tensor.cuda() if dist.get_backend() == "nccl" else tensor
 
 
@@ -212,14 +217,14 @@ def uses_cuda(name: str) -> bool:
 
 @contextmanager
 def _peers() -> Iterator[None]:
-    """Turn the errors of a collective into one sentence."""
+    """Turn the errors of a collective into one message."""
     try:
         yield
     except (RuntimeError, pickle.UnpicklingError) as error:
         lost = PeerLostError(
-            "another process of the training is gone, or does not answer.",
+            "another process of the training has exited, or does not answer.",
             got=first_line(error),
-            fix="see what that process printed last; the same command goes on from the last checkpoint "
+            fix="see what that process printed last; the same command resumes from the last checkpoint "
             "(torchrun does so itself with --max-restarts)",
         )
         lost.loud = True
@@ -227,57 +232,61 @@ def _peers() -> Iterator[None]:
 
 
 class PeerLostError(TrainingError):
-    """A process of the training went away; there is nobody to agree with any more."""
+    """A process of the training has exited, so that no error can be exchanged any more."""
 
 
 def check_divides(world: World, batch_size: int, accumulate: int) -> int:
-    """How many parts a process has of each step's global batch.
+    """Return how many microbatches of each step's global batch a process has.
 
-    The batch is cut into ``max(accumulate, world.size)`` parts, and each process takes as many of them.
+    The batch is cut into ``max(accumulate, world.size)`` microbatches, and each process takes as many of them.
 
     Raises:
-        ConfigError: The number of processes does not divide the batch or its parts.
+        ConfigError: The number of processes does not divide the batch or its microbatches.
     """
-    parts = max(accumulate, world.size)
-    if batch_size % world.size == 0 and parts % world.size == 0 and (parts == 1 or 2 * parts <= batch_size):
-        return parts // world.size
+    microbatches = max(accumulate, world.size)
+    if (
+        batch_size % world.size == 0
+        and microbatches % world.size == 0
+        and (microbatches == 1 or 2 * microbatches <= batch_size)
+    ):
+        return microbatches // world.size
     allowed = [
         size
         for size in range(1, batch_size // 2 + 1)
         if batch_size % size == 0 and max(accumulate, size) % size == 0
     ]
     raise ConfigError(
-        f"{world.size} processes cannot share the batches of this run.",
+        f"the batches of this run cannot be divided among {world.size} processes.",
         got=f"{world.size} processes, data.batch_size {batch_size}, train.accumulate {accumulate}",
         allowed=f"{', '.join(map(str, allowed))} processes with these settings: data.batch_size is that of all "
-        "together, and each part of it has two images or more",
+        "processes together, and each microbatch has two images or more",
         fix="start one of these numbers of processes, or "
         f"--data.batch_size {max(2, batch_size // world.size) * world.size}",
     )
 
 
 def in_turns(sums: Sequence[Tensor], world: World, device: torch.device) -> list[Tensor]:
-    """Results of batches that processes took in turns, on every process, in the order of one process.
+    """Return the results of batches that processes took in turns, on every process, in the order of one process.
 
     Args:
         sums: Of this process's batches ``rank``, ``rank + size``, …, each ``[S]``, float64.
-        world: Who took part.
+        world: The processes.
         device: Where the results are.
 
     Raises:
-        TrainingError: Another process is gone.
+        TrainingError: Another process has exited.
     """
     if world.size == 1:
         return list(sums)
     width = len(sums[0]) if sums else 0
     facts = world.gather(torch.tensor([len(sums), width], device=device)).tolist()
     counts = [count for count, _ in facts]
-    padded = torch.zeros(max(counts), max(one for _, one in facts), dtype=torch.float64, device=device)
+    padded = torch.zeros(max(counts), max(width for _, width in facts), dtype=torch.float64, device=device)
     if sums:
         padded[: len(sums)] = torch.stack(list(sums))
     everything = world.gather(padded)
     return [everything[turn % world.size, turn // world.size] for turn in range(sum(counts))]
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 """A process that trains by itself."""

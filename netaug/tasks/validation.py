@@ -26,7 +26,7 @@ def validate(
         task: Says what is measured.
         world: Who takes part.
     """
-    with world.together():
+    with world.raise_on_all_ranks():
         found = list(measure(network, loader, normalizer, task))
     sums = in_turns([one.sums for one in found], world, normalizer.device)
     return task.judged(added(sums), rows_of_all(collected(found), world, normalizer.device))

@@ -1,4 +1,4 @@
-"""What the epochs of a training add up to."""
+"""Sums up what an epoch measures: metrics, multiply-accumulates, widths and gradient fractions."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netaug.distributed.world import ALONE, World
+from netaug.distributed.world import SINGLE_PROCESS, World
 from netaug.elastic import Pass
 from netaug.elastic.plain_network import Network
 from netaug.runs.records import EpochRecord
 from netaug.tasks.base import Losses, Task
+from netaug.train.microbatches import Microbatch
+from netaug.train.observers import Observer
 
 
-class Tally:
-    """What an epoch adds up; sums stay on the device until they are asked for.
+class Tally(Observer):
+    """Sums of an epoch; they stay on the device until they are asked for.
 
     Args:
-        task: Says what is measured.
+        task: Measures outputs.
         network: Counts multiply-accumulates.
-        world: The processes that add up together. All but :meth:`total` and :meth:`state_dict` is this one's own.
+        world: The processes that train together. All but :meth:`total` and :meth:`state_dict` is this one's own.
     """
 
-    def __init__(self, task: Task[Any, Any], network: Network, world: World = ALONE) -> None:
+    def __init__(self, task: Task[Any, Any], network: Network, world: World = SINGLE_PROCESS) -> None:
         self._task, self._network, self._world = task, network, world
         self._sums: Tensor | None = None
         self._channels: dict[str, int] = {}
@@ -35,81 +37,75 @@ class Tally:
         self.macs = 0
         self.seconds = 0.0
 
-    def add(self, pass_: Pass, outputs: Any, targets: Any, losses: Losses, area: float = 1.0) -> None:
-        """Count one part of a pass's batch.
-
-        Args:
-            pass_: Which.
-            outputs: Of the network.
-            targets: Of the part's examples.
-            losses: Of the outputs.
-            area: Pixels of the part's images over those that the network's multiply-accumulates are counted for.
-        """
-        macs = len(targets) * self._network.macs(pass_.widths, resolution=pass_.resolution)
-        self.macs += macs if area == 1 else round(macs * area)
-        if pass_.name == "base":
-            sums = self._task.sums(outputs, targets, losses)
-            self._sums = sums if self._sums is None else self._sums + sums
-            self.images += len(targets)
-
-    def draw(self, pass_: Pass) -> None:
-        """Count the widths of a pass, once for all parts of its batch."""
+    def on_pass_start(self, pass_: Pass) -> None:
+        """Count the widths of a wide pass, once for all microbatches."""
         if pass_.name == "augmented":
             self._draws += 1
             for group, channels in pass_.widths.items():
                 self._channels[group] = self._channels.get(group, 0) + channels
 
+    def on_microbatch(
+        self, pass_: Pass, microbatch: Microbatch, outputs: Any, targets: Any, losses: Losses, loss: Tensor
+    ) -> None:
+        """Count the multiply-accumulates of a forward, and the metrics of one in the base pass."""
+        macs = len(targets) * self._network.macs(pass_.widths, resolution=pass_.resolution)
+        self.macs += macs if microbatch.area == 1 else round(macs * microbatch.area)
+        if pass_.name == "base":
+            sums = self._task.sums(outputs, targets, losses)
+            self._sums = sums if self._sums is None else self._sums + sums
+            self.images += len(targets)
+
     def add_gradients(self, measured: Tensor | None) -> None:
-        """Count what :meth:`GradientWatch.finish` found in a step."""
+        """Add what :meth:`GradientFractions.finish` measured in a step."""
         if measured is not None:
             self._gradients = measured if self._gradients is None else self._gradients + measured
 
     def mark(self) -> Callable[[], None]:
-        """Remember what this process has added up; calling the result goes back to it."""
+        """Remember the sums of this process; calling the result restores them."""
         sums, channels = self._sums, dict(self._channels)
         counts = self._draws, self.images, self.macs
         gradients = self._gradients
 
-        def back() -> None:
+        def restore() -> None:
             self._sums = torch.zeros_like(self._sums) if sums is None and self._sums is not None else sums
             self._channels, (self._draws, self.images, self.macs) = channels, counts
             self._gradients = gradients
 
-        return back
+        return restore
 
     def metrics(self) -> dict[str, float]:
-        """The task's metrics of this process's base passes so far; waits for the device."""
+        """Return the task's metrics of this process's base passes so far; waits for the device."""
         assert self._sums is not None, "asked before the first pass"
         return self._task.metrics(self._sums)
 
     def total(self) -> Total:
-        """Of all processes; all have to ask."""
+        """Return the sums of all processes, each of which has to call it."""
         sums, counts = self._gathered()
         added = sums[0]
-        for one in sums[1:]:  # in the order of ranks, so that it is the same sum each time
-            added = added + one
+        for of_rank in sums[1:]:  # in the order of ranks, so that it is the same sum each time
+            added = added + of_rank
         images, macs = (sum(column) for column in zip(*counts, strict=True))
         return Total(self._task.metrics(added), images, macs)
 
     def widths(self) -> dict[str, float]:
-        """Mean channels per group over the augmented passes."""
+        """Return the mean channels per group over the augmented passes."""
         return {group: round(total / self._draws, 3) for group, total in self._channels.items()}
 
     def gradients(self) -> dict[str, float]:
-        """The fields of the record about gradients: means over the measured steps; empty without any."""
-        share, cosine, count = (0.0, 0.0, 0.0) if self._gradients is None else self._gradients.tolist()
+        """Return the record's fields about gradients: means over the measured steps; empty without any."""
+        fraction, cosine, count = (0.0, 0.0, 0.0) if self._gradients is None else self._gradients.tolist()
         if not count:
             return {}
-        return {"gradient_share": round(share / count, 4), "gradient_cosine": round(cosine / count, 4)}
+        return {"gradient_share": round(fraction / count, 4), "gradient_cosine": round(cosine / count, 4)}
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it as plain values and a tensor, by ranks; all processes have to ask."""
+        """Return all of it as plain values and a tensor, by ranks; all processes have to call it."""
         sums, counts = self._gathered()
         state = {"draws": self._draws, "seconds": self.seconds, "channels": dict(self._channels)}
         return {**state, "sums": sums, "counts": counts, "gradients": self._gradients}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from what :meth:`state_dict` gave; rank 0 takes it all if the number of processes is another."""
+        """Restore what :meth:`state_dict` returned; rank 0 takes all of it if the number of processes differs."""
         self._draws, self.seconds, self._channels = state["draws"], state["seconds"], dict(state["channels"])
         gradients = state.get("gradients")
         self._gradients = None if gradients is None else gradients.to(device)
@@ -122,21 +118,20 @@ class Tally:
             self.images, self.macs = totals if self._world.first else (0, 0)
 
     def _gathered(self) -> tuple[Tensor, list[list[int]]]:
-        """Sums ``[size, S]`` and (images, multiply-accumulates) of every process, in one message."""
+        """Gather sums ``[size, S]`` and (images, multiply-accumulates) of every process, in one message."""
         assert self._sums is not None, "asked before the first pass"
         counts = torch.tensor([self.images, self.macs], device=self._sums.device)
-        everything = self._world.gather(
-            torch.cat([self._sums, counts.view(torch.float64)])
-        )  # the bits of integers
+        # The counts travel as the bits of their integers: as float64 values they would round above 2**53.
+        everything = self._world.gather(torch.cat([self._sums, counts.view(torch.float64)]))
         return everything[:, :-2], everything[:, -2:].contiguous().view(torch.int64).tolist()
 
 
 @dataclass(frozen=True)
 class Total:
-    """What all processes have added up in an epoch.
+    """Sums of all processes over an epoch.
 
     Args:
-        metrics: The task's, of the base passes.
+        metrics: Those of the task, in the base passes.
         images: Seen in base passes.
         macs: Multiply-accumulates of all forwards.
     """
@@ -161,8 +156,8 @@ def record_of(
 
     Args:
         epoch: 0-based.
-        tally: What this process added up.
-        total: What all processes added up.
+        tally: Sums of this process.
+        total: Sums of all processes.
         validated: Metrics of the evaluation; empty without one.
         lr: Learning rate of the last step.
         steps: Optimizer updates.
@@ -194,5 +189,5 @@ _OWN_FIELDS = ("loss", "top1", "mean_per_class")
 
 
 def _further(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that have no field of their own in a record."""
+    """Return the metrics that have no field of their own in a record."""
     return {name: value for name, value in metrics.items() if name not in _OWN_FIELDS}

@@ -1,8 +1,8 @@
-"""What both passes of a step see: the parts of the batch, mixed, and what the teacher says of them."""
+"""What all passes of a step see: microbatches of normalized, mixed images, for which the teacher's logits are known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,80 +10,111 @@ from torch import Tensor
 
 from netaug.config import DistillConfig
 from netaug.core.errors import RunFolderError
-from netaug.data.batch import Batch
-from netaug.distill.distillation_loss import Lessons
+from netaug.data.batch import Batch, Normalizer
+from netaug.distill.distillation_loss import DistillationLoss
+from netaug.distributed.world import SINGLE_PROCESS, World
 from netaug.regularize.mixing import Mixer
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of a batch.
+class Microbatch:
+    """A slice of a batch whose gradients are computed at once.
 
     Args:
-        number: Among the parts of the whole batch.
-        rows: Which images of this process's batch.
-        images_NCHW: Normalised, on the device.
-        targets: Class indices ``[N]``, or shares of the classes ``[N, C]`` if the part is mixed; or boxes.
+        number: Among the microbatches of the whole batch, over all processes.
+        images_NCHW: Normalized and mixed, on the device.
+        targets: Class indices ``[N]``, fractions of the classes ``[N, C]`` if the images are mixed; or boxes.
+        indices_N: Positions of the images in the training split, on the CPU.
+        fraction: Its images over those of the whole batch of all processes.
+        area: Pixels of an image over those at ``data.image_size``.
+        last: Whether it is this process's last one of the step.
     """
 
     number: int
-    rows: slice
     images_NCHW: Tensor
     targets: Any
+    indices_N: Tensor
+    fraction: float
+    area: float
+    last: bool
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Makes the pieces of a step.
+    """Makes the microbatches of a step.
 
     Args:
         mixer: Mixes images and labels; None leaves them.
-        lessons: The loss of each pass, with or without a teacher.
+        distillation: The loss of each pass, with or without a teacher.
         teacher_macs: Multiply-accumulates of the teacher for one image.
-        teacher: Tells the teacher's weights from others; None without one.
+        teacher: Fingerprint of the teacher's weights; None without a teacher.
     """
 
     mixer: Mixer | None = None
-    lessons: Lessons = field(default_factory=lambda: Lessons(DistillConfig()))
+    distillation: DistillationLoss = field(default_factory=lambda: DistillationLoss(DistillConfig()))
     teacher_macs: int = 0
     teacher: str | None = None
 
     def check_teacher(self, before: str | None) -> None:
-        """Refuse to go on with another teacher than before.
+        """Refuse to resume with a teacher other than the original one.
 
         Raises:
-            RunFolderError: Its weights, its input or its classes are others.
+            RunFolderError: Its weights, its input or its classes differ.
         """
         if before != self.teacher:
             raise RunFolderError(
-                "the teacher is not that of the run to go on with.",
+                "the teacher is not the one that the run was started with.",
                 got="other weights, another input or other classes under the same name",
-                fix="put the teacher of then back, or start another run with --out",
+                fix="put the original teacher back, or start another run with --out",
             )
 
-    def pieces(
+    def microbatches(
         self,
         step: int,
         epoch: int,
         batch: Batch,
-        inputs: tuple[Tensor, Any],
-        cut: Iterable[tuple[int, slice]],
-    ) -> list[Piece]:
-        """The pieces of a batch; the teacher has been asked about them.
+        normalizer: Normalizer,
+        *,
+        image_size: int,
+        count: int = 1,
+        world: World = SINGLE_PROCESS,
+    ) -> list[Microbatch]:
+        """Cut this process's batch into microbatches and set the teacher's logits for each.
+
+        The teacher sees the images as the student does, mixed and at full resolution, once per step for all passes.
 
         Args:
             step: Number of the training step.
-            epoch: 0-based.
+            epoch: From 0.
             batch: As the loader gave it.
-            inputs: Its normalised images and its targets, on the device.
-            cut: Number and rows of each part.
+            normalizer: Moves images to the device and normalizes them.
+            image_size: The side in pixels that multiply-accumulates are counted for.
+            count: Microbatches of each process.
+            world: The processes that train together.
         """
-        self.lessons.begin()
-        found = []
-        for number, rows in cut:
-            images, targets = inputs[0][rows], inputs[1][rows]
+        images_NCHW = normalizer(batch.images_NCHW)
+        targets: Any = batch.targets.to(normalizer.device, non_blocking=True)
+        area = images_NCHW.shape[-2] * images_NCHW.shape[-1] / image_size**2
+        self.distillation.start_step()
+        microbatches = []
+        slices = list(microbatch_slices(len(batch), count))
+        # Numbered over all processes: noise and mixing are keyed by it, so that nothing depends on who computes what.
+        for number, rows in enumerate(slices, start=world.rank * count):
+            x, y = images_NCHW[rows], targets[rows]
             if self.mixer is not None:
-                images, targets = self.mixer(images, targets, step, number)
-            self.lessons.hear(number, images, batch.indices_N[rows].numpy(), epoch)
-            found.append(Piece(number, rows, images, targets))
-        return found
+                x, y = self.mixer(x, y, step, number)
+            indices_N = batch.indices_N[rows]
+            self.distillation.set_teacher_logits(number, x, indices_N.numpy(), epoch)
+            fraction = len(y) / (len(batch) * world.size)
+            microbatches.append(Microbatch(number, x, y, indices_N, fraction, area, last=rows is slices[-1]))
+        return microbatches
+
+
+def microbatch_slices(images: int, count: int) -> Iterator[slice]:
+    """Cut a number of images into ``count`` slices whose lengths differ by one at most.
+
+    No slice has a single image where that can be avoided: batch norm cannot normalize it.
+    """
+    count = max(1, min(count, images // 2))
+    for number in range(count):
+        yield slice(number * images // count, (number + 1) * images // count)

@@ -17,8 +17,8 @@ from netaug.core.signals import Stopped, StopRequests
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.detection.objects import check_judged, check_taught
 from netaug.data.single_class import check_classes
-from netaug.distill.lesson_plan import Teaching, open_teaching
-from netaug.distributed.all_reduce import Notes
+from netaug.distill.distillation import Distillation, open_distillation
+from netaug.distributed.all_reduce import StepFlags
 from netaug.distributed.consistency import (
     check_data_alike,
     check_network_alike,
@@ -26,7 +26,7 @@ from netaug.distributed.consistency import (
     report_of,
 )
 from netaug.distributed.launcher_watch import ends_with_launcher
-from netaug.distributed.process_group import joined
+from netaug.distributed.process_group import process_group
 from netaug.distributed.sync_batchnorm import check_syncing, synchronize
 from netaug.distributed.world import World, check_divides
 from netaug.elastic.plain_network import Network
@@ -84,14 +84,17 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collec
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
     report = partial(report_of, config, resume)
-    with ends_with_launcher(), joined(config.train.device, config.train.timeout_minutes, report) as world:
+    with (
+        ends_with_launcher(),
+        process_group(config.train.device, config.train.timeout_minutes, report) as world,
+    ):
         return _train(config, RunFolder(out), resume, world, trusted)
 
 
 def _train(
     config: RunConfig, folder: RunFolder, resume: bool, world: World, trusted: Collection[str]
 ) -> RunResult:
-    with world.together():
+    with world.raise_on_all_ranks():
         goes_on = world.first and _goes_on(config, folder, resume)
         check_divides(world, config.data.batch_size, config.train.accumulate)
         check_trackers(config)
@@ -101,11 +104,11 @@ def _train(
             check_syncing(device)
         set_up(device, config.train.threads, config.train.deterministic)
     load = partial(build_data, seed=config.train.seed, pin_memory=device.type == "cuda", share=world.share)
-    data = world.first_does(
+    data = world.main_process_first(
         config.data.download, lambda: load(config.data, regularize=config.regularize, detect=config.detect)
     )
     check_data_alike(world, data)
-    with world.together():
+    with world.raise_on_all_ranks():
         check_taught(data)
         check_judged(data)
         check_classes(data, limited=config.data.limit is not None)
@@ -118,17 +121,17 @@ def _train(
         placed = put_regularizers(network.base, example, config.regularize)
         normalizer = Normalizer(data.info.mean, data.info.std, device, config.train.channels_last)
     check_network_alike(world, network, config.model.name, cost)
-    teaching = open_teaching(config, data, normalizer, world, trusted)
-    check_teacher_alike(world, teaching.hash)
-    with world.together():
-        trainer = _trainer(network, data, config, normalizer, world, teaching)
+    distillation = open_distillation(config, data, normalizer, world, trusted)
+    check_teacher_alike(world, distillation.hash)
+    with world.raise_on_all_ranks():
+        trainer = _trainer(network, data, config, normalizer, world, distillation)
         check_steps(network, trainer.total_steps)
     with ExitStack() as lock:
-        with world.together():
+        with world.raise_on_all_ranks():
             if world.first:
                 lock.enter_context(RunLock(folder.path))
         with ExitStack() as shown:
-            about = [*teaching.about, *(f"regularizer: {one}" for one in placed)]
+            about = [*distillation.about, *(f"regularizer: {one}" for one in placed)]
             journal, records = _begin(shown, folder, config, trainer, cost, goes_on, about)
             try:
                 with explained(config.train, config.data.batch_size):
@@ -136,11 +139,11 @@ def _train(
             except TrainingError as error:
                 raise folder.with_last_checkpoint(error) from error
         summary = world.from_first(summarize(records, config, trainer, cost) if world.first else {})
-        summary |= teaching.summary()
+        summary |= distillation.summary()
         if world.first:
             folder.finish(summary)
     if world.first:
-        teaching.check_student(summary["val_top1"])
+        distillation.check_student(summary["val_top1"])
     return RunResult(folder, summary)
 
 
@@ -168,7 +171,7 @@ def _begin(
     world, data = trainer.world, trainer.data
     records: list[EpochRecord] = []
     state: dict[str, Any] | None = None
-    with world.together():
+    with world.raise_on_all_ranks():
         if world.first:
             console = shown.enter_context(TrainingConsole(config.train.epochs, len(trainer.data.train)))
             introduce(console, config, trainer, cost, folder.path, about)
@@ -177,7 +180,7 @@ def _begin(
             else:
                 RunFolder.create(folder.path, config, trainer.normalizer.device)
     state = world.from_first(state)
-    with world.together():
+    with world.raise_on_all_ranks():
         if state is not None:
             check_same_data(state["data"], data)
             _load(trainer, state, folder)
@@ -187,7 +190,7 @@ def _begin(
             )  # averaged weights too: each rank evaluates with its own
             if not world.first:
                 _load(trainer, state, folder)
-    with world.together():
+    with world.raise_on_all_ranks():
         if not world.first:
             return NoJournal(), []
         if goes_on:
@@ -210,7 +213,12 @@ def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _trainer(
-    network: Network, data: Data, config: RunConfig, normalizer: Normalizer, world: World, teaching: Teaching
+    network: Network,
+    data: Data,
+    config: RunConfig,
+    normalizer: Normalizer,
+    world: World,
+    distillation: Distillation,
 ) -> Trainer:
     device = normalizer.device
     network.to(device=device, memory_format=normalizer.memory_format)  # type: ignore[call-overload]
@@ -222,7 +230,7 @@ def _trainer(
     task = choose_task(config, data)
     sort_until = config.netaug.width_until if config.netaug.sort else 0.0
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
-    preparation = Preparation(mixer, teaching.lessons, teaching.macs, teaching.hash)
+    preparation = Preparation(mixer, distillation.loss, distillation.macs, distillation.hash)
     return Trainer(network, data, task, normalizer, config.train, sort_until, world, preparation)
 
 
@@ -230,12 +238,12 @@ def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRec
     """Train to the end, or until a process is asked to stop; what is decided here is decided alike by all of them."""
     records, world = [], trainer.world
 
-    def ask() -> Notes:
-        return Notes(save=journal.due(), signal=stop.signal)
+    def request() -> StepFlags:
+        return StepFlags(save=journal.due(), signal=stop.signal)
 
     def keep() -> None:
         state = trainer.state_dict()
-        with world.together():
+        with world.raise_on_all_ranks():
             journal.checkpoint(state)
 
     def leave(signal_number: int) -> Stopped:
@@ -243,23 +251,23 @@ def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRec
 
     def after_step(epoch: int, done: int, tally: Tally) -> None:
         journal.step(trainer, epoch, done, tally)
-        wishes = trainer.wishes
-        if wishes.save or wishes.signal is not None:
+        flags = trainer.flags
+        if flags.save or flags.signal is not None:
             keep()
-        if wishes.signal is not None:
-            raise leave(wishes.signal)
+        if flags.signal is not None:
+            raise leave(flags.signal)
 
     with StopRequests() as stop:
-        for record in trainer.fit(after_step, ask):
+        for record in trainer.fit(after_step, request):
             records.append(record)
             journal.epoch(trainer, record)
-            asked = trainer.agreed(ask()).signal
+            signal = request().all_reduced(world, trainer.normalizer.device).signal
             done = record.epoch + 1
             last = done == config.train.epochs
-            if last or done % config.train.checkpoint_every == 0 or asked is not None:
-                with world.together():
+            if last or done % config.train.checkpoint_every == 0 or signal is not None:
+                with world.raise_on_all_ranks():
                     journal.network(trainer.result, record)
                 keep()  # last: what it counts as done is written
-            if asked is not None and not last:
-                raise leave(asked)
+            if signal is not None and not last:
+                raise leave(signal)
     return records

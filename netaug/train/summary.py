@@ -8,7 +8,7 @@ from typing import Any
 from netaug.config import RunConfig
 from netaug.profile import Profile
 from netaug.runs.records import EpochRecord
-from netaug.train.advice import advise
+from netaug.train.diagnostics import advise
 from netaug.train.trainer import Trainer
 
 

@@ -1,8 +1,7 @@
-"""How gradients become an update: scaled, added over passes and parts of the batch, clipped, applied."""
+"""How gradients become an update: scaled, added over passes and microbatches, clipped, applied."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -12,24 +11,14 @@ Amp = Literal["off", "bf16", "fp16"]
 _DTYPES: dict[Amp, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def parts(count: int, accumulate: int) -> Iterator[slice]:
-    """Cut ``count`` images into ``accumulate`` parts that differ by one at most.
-
-    No part has a single image where that can be avoided: batch norm cannot normalise it.
-    """
-    number = max(1, min(accumulate, count // 2))
-    for part in range(number):
-        yield slice(part * count // number, (part + 1) * count // number)
-
-
 class Updates:
-    """The gradients of one step, of all passes and parts together, and what is done with them.
+    """Collects the gradients of one step, of all passes and microbatches, and applies them.
 
     Args:
         optimizer: Over all parameters.
         device: Where they are.
         amp: Number format of the forward passes. ``fp16`` scales the loss, so that small gradients are not lost.
-        clip_norm: Most L2 norm of all gradients of a step together; None does not clip.
+        clip_norm: Largest L2 norm of all gradients of a step; None does not clip.
     """
 
     def __init__(
@@ -42,19 +31,21 @@ class Updates:
         """Inside this context forward passes compute in the number format of ``amp``; weights stay float32."""
         return torch.autocast(self._device.type, _DTYPES[self._amp], enabled=self._amp != "off")
 
-    def start(self) -> None:
-        """Forget the gradients of the step before."""
+    def zero_grad(self) -> None:
+        """Reset the gradients of the previous step."""
         self._optimizer.zero_grad()
 
-    def add(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those of the step."""
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def apply(self) -> bool:
-        """Update the weights. With fp16 a step whose scaled gradients overflow is left out and the scale halved.
+        """Update the weights. With fp16 a step whose scaled gradients overflow is skipped and the scale halved.
+
+        The learning rate still follows the number of the step, and the average of the weights waits.
 
         Returns:
-            Whether they were updated. To know it with fp16, the device is waited for.
+            Whether the weights were updated. With fp16 this waits for the device.
         """
         scale = self._scaler.get_scale()
         if self._clip_norm is not None:
@@ -65,11 +56,11 @@ class Updates:
         return self._scaler.get_scale() >= scale
 
     def state_dict(self) -> dict[str, Any]:
-        """What later updates depend on beside the optimizer: the loss's scale; empty without fp16."""
+        """Return the loss scale, on which later updates depend; empty without fp16."""
         return self._scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Restore what :meth:`state_dict` returned."""
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(state)
 

@@ -103,7 +103,7 @@ def test_the_first_lines_say_what_teaches_and_what_regularizes(
     text = capsys.readouterr().err
     assert f"teacher {teacher} (8 px, mean" in text
     assert "% on test" in text
-    assert "the drawn wider network teaches the base network: weight 1" in text
+    assert "in-place distillation from the drawn wider network to the base network: weight 1" in text
     assert "regularizers of images: mixup 0.2, erasing 0.25" in text
     assert (
         "regularizer: dropblock at 8 places: 'stages.0.0.expand.norm' (0.1) to" in text
@@ -142,10 +142,10 @@ def test_a_run_does_not_go_on_with_a_teacher_that_changed() -> None:
 
 def test_a_teacher_that_is_worse_is_said_with_both_numbers(caplog: pytest.LogCaptureFixture) -> None:
     from netaug.config import DistillConfig
-    from netaug.distill.distillation_loss import Lessons
-    from netaug.distill.lesson_plan import Teaching
+    from netaug.distill.distillation import Distillation
+    from netaug.distill.distillation_loss import DistillationLoss
 
-    teaching = Teaching(Lessons(DistillConfig()), ("big",), 60.0)
+    teaching = Distillation(DistillationLoss(DistillConfig()), ("big",), 60.0)
     teaching.check_student(59.9)
     assert not caplog.text
     teaching.check_student(60.5)

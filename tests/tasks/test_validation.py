@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from netaug.distributed.world import ALONE
+from netaug.distributed.world import SINGLE_PROCESS
 from netaug.tasks.validation import rows_of_all
 
 CPU = torch.device("cpu")
@@ -73,4 +73,4 @@ def test_there_are_no_rows_where_sums_are_enough() -> None:
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda rank: rows_of_all(None, threads.of(rank), CPU), range(2)))  # type: ignore[arg-type]
     assert found == [None, None]
-    assert rows_of_all(None, ALONE, CPU) is None
+    assert rows_of_all(None, SINGLE_PROCESS, CPU) is None

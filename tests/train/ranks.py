@@ -29,7 +29,7 @@ import netaug.train.run  # noqa: F401
 from netaug.cli import main
 from netaug.core.errors import DataError
 from netaug.data.dataset import BatchDataset
-from netaug.distributed.all_reduce import Exchange
+from netaug.distributed.all_reduce import AllReduce
 from netaug.train.trainer import Trainer
 
 
@@ -101,7 +101,7 @@ class Watch:
         self._patch()
 
     def _patch(self) -> None:
-        all_reduce, step, run = dist.all_reduce, Trainer.step, Exchange.run
+        all_reduce, step, run = dist.all_reduce, Trainer.step, AllReduce.run
 
         def counted(tensor: torch.Tensor, *rest: Any, **options: Any) -> Any:
             self.reduces += 1
@@ -118,12 +118,12 @@ class Watch:
             self.seen["ids"].append((number, batch.indices_N.tolist()))
             self.seen["reduces"].append(self.reduces)
 
-        def watched_run(exchange: Exchange, notes: Any, widens: bool) -> Any:
-            found = run(exchange, notes, widens)
-            parameters = exchange._parameters
+        def watched_run(all_reduce: AllReduce, flags: Any, widens: bool) -> Any:
+            result = run(all_reduce, flags, widens)
+            parameters = all_reduce._parameters
             self.seen["gradients"].append([None if p.grad is None else p.grad.clone() for p in parameters])
-            self.seen["statistics"].append([one.clone() for one in exchange.statistics._now])
-            return found
+            self.seen["statistics"].append([statistic.clone() for statistic in all_reduce.statistics._now])
+            return result
 
         def getitem(dataset: BatchDataset, key: Any) -> Any:
             loaded = item(dataset, key)
@@ -132,7 +132,7 @@ class Watch:
             return loaded
 
         item = BatchDataset.__getitem__
-        dist.all_reduce, Trainer.step, Exchange.run = counted, watched_step, watched_run  # type: ignore[method-assign,assignment]
+        dist.all_reduce, Trainer.step, AllReduce.run = counted, watched_step, watched_run  # type: ignore[method-assign,assignment]
         BatchDataset.__getitem__ = getitem  # type: ignore[method-assign]
 
     def happens(self, event: str, step: int | None = None) -> bool:

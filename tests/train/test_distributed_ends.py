@@ -115,7 +115,7 @@ def test_a_step_that_one_process_cannot_take_is_left_out_by_all(runs: Runs) -> N
         assert finite == (step != 3)
         if finite:
             torch.testing.assert_close(one, other, rtol=0, atol=0)
-    assert runs.said("skipping")[0].count("step 3 is left out, number 1 of 1 allowed") == 1
+    assert runs.said("skipping")[0].count("step 3 is skipped, number 1 of 1 allowed") == 1
     assert json.loads((runs.folder / "skipping" / "summary.json").read_text())["steps"] == 12
 
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
+from netaug.train.metrics import Tally
 from netaug.train.schedule import Schedule
-from netaug.train.trainer import Tally, Trainer
+from netaug.train.trainer import Trainer
 from netaug.train.updates import Updates
 from tests import tiny
 from tests.train.fakes import trainer
@@ -90,7 +91,7 @@ def test_the_scale_goes_on_with_the_run() -> None:
 def test_gradients_are_those_of_the_unscaled_loss() -> None:
     weight = nn.Parameter(torch.tensor([1.0, 2.0]))
     updates = Updates(torch.optim.SGD([weight], lr=1.0), torch.device("cpu"), "fp16", None)
-    updates.start()
-    updates.add((weight * torch.tensor([0.25, 0.5])).sum())
+    updates.zero_grad()
+    updates.backward((weight * torch.tensor([0.25, 0.5])).sum())
     assert updates.apply()
     assert weight.tolist() == [0.75, 1.5]

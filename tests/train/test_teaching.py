@@ -13,15 +13,16 @@ from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment, kd_loss
 from netaug.config import DistillConfig, RegularizeConfig, TrainConfig
-from netaug.distill.distillation_loss import Lessons
+from netaug.distill.distillation_loss import DistillationLoss
 from netaug.regularize.mixing import make_mixer
+from netaug.train.metrics import Tally
 from netaug.train.microbatches import Preparation
-from netaug.train.trainer import Tally, Trainer
+from netaug.train.trainer import Trainer
 from tests import tiny
 from tests.train.fakes import INFO, fake_data, trainer
 
 SETTINGS = AugmentConfig(width=(1.0, 2.0), expand=(1.0, 3.0), alpha=0.5, batch_share=0.5, seed=1)
-OPINIONS = torch.randn(4, 5, generator=torch.Generator().manual_seed(9))
+LOGITS = torch.randn(4, 5, generator=torch.Generator().manual_seed(9))
 
 
 def stepped(supernet: Supernet, preparation: Preparation, accumulate: int = 1) -> Trainer:
@@ -64,19 +65,19 @@ def fresh(name: str = "residual") -> tuple[Supernet, Supernet]:
     return supernet, copy.deepcopy(supernet).train()
 
 
-def says(images: Tensor, indices_N: np.ndarray, epoch: int) -> Tensor:
-    return OPINIONS[indices_N]
+def teacher_logits(images: Tensor, indices_N: np.ndarray, epoch: int) -> Tensor:
+    return LOGITS[indices_N]
 
 
 def test_the_teacher_adds_its_gradient_in_both_passes() -> None:
     supernet, reference = fresh()
     config = DistillConfig(teacher=("t",), weight=2.0, label_weight=0.25, temperature=3.0)
-    stepped(supernet, Preparation(lessons=Lessons(config, says), teacher_macs=7))
+    stepped(supernet, Preparation(distillation=DistillationLoss(config, teacher_logits), teacher_macs=7))
     x, y = inputs()
 
     def loss(outputs: Tensor, count: int) -> Tensor:
         return 0.25 * F.cross_entropy(outputs, y[:count]) + 2.0 * kd_loss(
-            outputs, OPINIONS[:count], temperature=3.0
+            outputs, LOGITS[:count], temperature=3.0
         )
 
     reference.use_base()
@@ -87,11 +88,13 @@ def test_the_teacher_adds_its_gradient_in_both_passes() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_wider_network_of_the_step_teaches_the_base_network_part_by_part(accumulate: int) -> None:
+def test_the_wider_network_of_the_step_is_a_target_of_the_base_network_in_each_microbatch(
+    accumulate: int,
+) -> None:
     settings = AugmentConfig(width=(1.0, 2.0), expand=(1.0, 3.0), alpha=0.5, seed=1)
     supernet = augment(tiny.build("residual"), tiny.images(), settings)
     reference = copy.deepcopy(supernet).train()
-    stepped(supernet, Preparation(lessons=Lessons(DistillConfig(in_place=0.7))), accumulate)
+    stepped(supernet, Preparation(distillation=DistillationLoss(DistillConfig(in_place=0.7))), accumulate)
     x, y = inputs()
     cut = [slice(0, 4)] if accumulate == 1 else [slice(0, 2), slice(2, 4)]
     wide = []
@@ -100,9 +103,9 @@ def test_the_wider_network_of_the_step_teaches_the_base_network_part_by_part(acc
         wide.append(reference(x[part]))
         (0.5 / accumulate * F.cross_entropy(wide[-1], y[part])).backward()  # type: ignore[no-untyped-call]
     reference.use_base()
-    for part, said in zip(cut, wide, strict=True):
+    for part, wide_logits in zip(cut, wide, strict=True):
         outputs = reference(x[part])
-        loss = F.cross_entropy(outputs, y[part]) + 0.7 * kd_loss(outputs, said.detach())
+        loss = F.cross_entropy(outputs, y[part]) + 0.7 * kd_loss(outputs, wide_logits.detach())
         (loss / accumulate).backward()  # type: ignore[no-untyped-call]
     assert_moved_as(supernet, reference)
 
@@ -111,22 +114,22 @@ def test_both_passes_and_the_teacher_see_the_same_mixed_images() -> None:
     supernet, reference = fresh()
     mixer = make_mixer(RegularizeConfig(mixup=1.0), 5, seed=4)
     assert mixer is not None
-    heard: list[Tensor] = []
+    images_seen: list[Tensor] = []
 
-    def listens(images: Tensor, indices_N: np.ndarray, epoch: int) -> Tensor:
-        heard.append(images)
-        return OPINIONS[indices_N]
+    def recording(images: Tensor, indices_N: np.ndarray, epoch: int) -> Tensor:
+        images_seen.append(images)
+        return LOGITS[indices_N]
 
-    stepped(supernet, Preparation(mixer, Lessons(DistillConfig(teacher=("t",)), listens)))
+    stepped(supernet, Preparation(mixer, DistillationLoss(DistillConfig(teacher=("t",)), recording)))
     x, shares = mixer(*inputs(), step=0, part=0)
-    torch.testing.assert_close(heard[0], x)
-    assert len(heard) == 1
+    torch.testing.assert_close(images_seen[0], x)
+    assert len(images_seen) == 1
     reference.use_base()
     outputs = reference(x)
-    (F.cross_entropy(outputs, shares) + kd_loss(outputs, OPINIONS)).backward()  # type: ignore[no-untyped-call]
+    (F.cross_entropy(outputs, shares) + kd_loss(outputs, LOGITS)).backward()  # type: ignore[no-untyped-call]
     reference.use(reference.sample(0, 0.0))
     outputs = reference(x[:2])
-    loss = F.cross_entropy(outputs, shares[:2]) + kd_loss(outputs, OPINIONS[:2])
+    loss = F.cross_entropy(outputs, shares[:2]) + kd_loss(outputs, LOGITS[:2])
     (0.5 * loss).backward()  # type: ignore[no-untyped-call]
     assert_moved_as(supernet, reference)
 
@@ -135,7 +138,9 @@ def test_metrics_are_those_of_the_labels_and_the_teachers_work_is_counted() -> N
     supernet, reference = fresh("plain")
     config = TrainConfig(epochs=1, lr=1e-30, warmup_epochs=0, weight_decay=0, label_smoothing=0)
     subject = trainer(supernet, config, steps=1)
-    subject.preparation = Preparation(lessons=Lessons(DistillConfig(teacher=("t",)), says), teacher_macs=1000)
+    subject.preparation = Preparation(
+        distillation=DistillationLoss(DistillConfig(teacher=("t",)), teacher_logits), teacher_macs=1000
+    )
     (record,) = subject.fit()
     x, y = inputs()
     assert record.train_loss == pytest.approx(F.cross_entropy(reference.base(x), y).item(), rel=1e-5)

@@ -1,4 +1,4 @@
-"""Gradients are clipped together, parts of a batch add up to the batch, and half precision keeps float32 weights."""
+"""Gradients are clipped together, microbatches add up to the batch, and half precision keeps float32 weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from netaug.config import DataConfig, RunConfig, TrainConfig
 from netaug.core.errors import ConfigError
 from netaug.elastic.plain_network import BaseOnly
 from netaug.train.metrics import Tally
+from netaug.train.microbatches import microbatch_slices
 from netaug.train.trainer import Trainer
-from netaug.train.updates import parts
 from tests import tiny
 from tests.train.fakes import trainer
 
@@ -41,17 +41,17 @@ def _step(subject: Trainer) -> Tally:
     return tally
 
 
-def test_parts_cover_the_batch_and_have_two_images_each() -> None:
-    assert [(one.start, one.stop) for one in parts(10, 4)] == [(0, 2), (2, 5), (5, 7), (7, 10)]
-    assert list(parts(7, 1)) == [slice(0, 7)]
+def test_microbatches_cover_the_batch_and_have_two_images_each() -> None:
+    assert [(one.start, one.stop) for one in microbatch_slices(10, 4)] == [(0, 2), (2, 5), (5, 7), (7, 10)]
+    assert list(microbatch_slices(7, 1)) == [slice(0, 7)]
     for count in range(2, 20):
-        cut = list(parts(count, 4))
+        cut = list(microbatch_slices(count, 4))
         assert [index for part in cut for index in range(part.start, part.stop)] == list(range(count))
         assert min(part.stop - part.start for part in cut) >= 2
-    assert list(parts(1, 3)) == [slice(0, 1)]
+    assert list(microbatch_slices(1, 3)) == [slice(0, 1)]
 
 
-def test_accumulated_parts_are_one_big_batch() -> None:
+def test_accumulated_microbatches_are_one_big_batch() -> None:
     """Both passes, the augmented one with the same widths in all parts; equal to rounding without batch norm."""
     network = _wide(_without_norm())
     whole = trainer(copy.deepcopy(network), CONFIG)
@@ -65,7 +65,7 @@ def test_accumulated_parts_are_one_big_batch() -> None:
         assert [getattr(one, name) for name in same] == [getattr(other, name) for name in same]
 
 
-def test_parts_are_forwarded_one_by_one() -> None:
+def test_microbatches_are_forwarded_one_by_one() -> None:
     sizes: list[int] = []
     network = BaseOnly(_without_norm(), macs=1)
     network.base.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
@@ -73,7 +73,7 @@ def test_parts_are_forwarded_one_by_one() -> None:
     assert sizes == [2, 2]
 
 
-def test_parts_of_one_image_are_refused() -> None:
+def test_microbatches_of_one_image_are_refused() -> None:
     with pytest.raises(ConfigError, match="less than two images"):
         RunConfig(data=DataConfig(batch_size=6), train=TrainConfig(accumulate=4))
     RunConfig(data=DataConfig(batch_size=1))

@@ -1,10 +1,11 @@
-"""A step with a loss that is no number is left out whole, as often as allowed, and the run goes on to the same bits."""
+"""Non-finite losses stop a training or skip the step whole; jumps of the loss are logged once."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import math
+import random
 from typing import Any
 
 import pytest
@@ -15,9 +16,54 @@ from netaug import AugmentConfig, Supernet, augment
 from netaug.config import TrainConfig
 from netaug.core.errors import TrainingError
 from netaug.elastic.plain_network import BaseOnly
-from netaug.train.trainer import Tally, Trainer
+from netaug.train.metrics import Tally
+from netaug.train.stability import WINDOW, FiniteGuard, SpikeDetector
+from netaug.train.trainer import Trainer
 from tests import tiny
 from tests.train.fakes import trainer
+
+
+def rate(step: int) -> float:
+    return 0.1 * step
+
+
+def feed(guard: FiniteGuard, losses: list[float]) -> None:
+    for step, loss in enumerate(losses):
+        guard.add(torch.tensor(loss), "augmented", step, torch.tensor([step, 100 + step]))
+
+
+def test_a_late_check_names_the_first_bad_step_and_its_images() -> None:
+    guard = FiniteGuard(10, rate)
+    feed(guard, [1.0, 2.0, float("inf"), float("nan")])
+    with pytest.raises(TrainingError, match=r"augmented pass is not finite at step 2") as caught:
+        guard.check()
+    assert "loss inf at learning rate 0.2, training images number 2, 102" in str(caught.value)
+
+
+def test_it_checks_by_itself_when_enough_are_waiting() -> None:
+    guard = FiniteGuard(3, rate)
+    feed(guard, [float("nan"), 1.0])
+    with pytest.raises(TrainingError, match="step 0"):
+        feed(guard, [1.0])
+
+
+def test_finite_losses_pass_and_are_forgotten() -> None:
+    """A loss that has passed is not looked at again: what becomes of its memory does not stop the training."""
+    guard = FiniteGuard(2, rate)
+    losses = torch.tensor([1.0, 2.0, 1e30])
+    for step, loss in enumerate(losses):
+        guard.add(loss, "augmented", step, torch.tensor([step]))
+    guard.check()
+    losses.fill_(float("nan"))
+    assert guard.nonfinite() == 0
+    guard.check()
+
+
+def test_a_large_batch_is_named_in_part() -> None:
+    guard = FiniteGuard(1, rate)
+    with pytest.raises(TrainingError, match="14, 15 and 84 more"):
+        guard.add(torch.tensor(float("nan")), "base", 0, torch.arange(100))
+
 
 CONFIG = TrainConfig(
     epochs=2, lr=0.05, warmup_epochs=1, label_smoothing=0.0, ema_decay=0.9, skip_nonfinite=3, accumulate=2
@@ -25,7 +71,7 @@ CONFIG = TrainConfig(
 
 
 class Fragile(nn.Module):
-    """Gives no numbers, and damages its statistics, for batches whose images are all white."""
+    """Gives non-finite outputs, and damages its statistics, for batches whose images are all white."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +101,7 @@ def _same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("netaug", [True, False])
-def test_a_step_left_out_changes_nothing(netaug: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_skipped_step_changes_nothing(netaug: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Weights, statistics, their average and the epoch's sums; the log names step and images."""
     subject = _subject(netaug=netaug)
     tally = Tally(subject.task, subject.network)
@@ -70,7 +116,7 @@ def test_a_step_left_out_changes_nothing(netaug: bool, caplog: pytest.LogCapture
     assert torch.equal(tally.state_dict()["sums"], sums["sums"])
     assert tally.state_dict()["counts"] == sums["counts"]
     assert after["updates"]["skipped"] == subject.skipped == 1
-    assert "step 1 is left out, number 1 of 3 allowed" in caplog.text
+    assert "step 1 is skipped, number 1 of 3 allowed" in caplog.text
     assert "number 4, 5" in caplog.text
     subject.step(2, batches[2], tally)
     assert not _same(after["network"], subject.state_dict()["network"])
@@ -90,7 +136,7 @@ def test_one_more_than_allowed_stops_and_the_count_is_that_of_the_whole_run() ->
         list(again.fit())
 
 
-def test_a_run_with_steps_left_out_goes_on_to_the_same_bits() -> None:
+def test_a_run_with_skipped_steps_resumes_to_the_same_bits() -> None:
     whole = _subject()
     fit = whole.fit()
     next(fit)
@@ -132,3 +178,45 @@ def test_a_jump_of_the_loss_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     list(subject.fit(spoil))
     assert caplog.text.count("the loss jumps to") == 1
     assert "at step 110" in caplog.text
+
+
+def spike_steps(losses: list[float]) -> list[int]:
+    watch = SpikeDetector()
+    return [step for step, loss in enumerate(losses) if watch.add(step, loss) is not None]
+
+
+def noisy(count: int) -> list[float]:
+    drawn = random.Random(0)
+    return [2.0 - 0.5 * step / count + drawn.gauss(0, 0.05) for step in range(count)]
+
+
+def test_a_spike_is_said_once_and_then_again_after_the_window() -> None:
+    losses = noisy(500)
+    for step in (150, 151, 160, 400):
+        losses[step] = 9.0
+    assert spike_steps(losses) == [150, 400]
+
+
+def test_noise_and_the_first_steps_are_not_spikes() -> None:
+    assert spike_steps(noisy(2000)) == []
+    assert spike_steps([1.0] * (WINDOW - 1) + [50.0]) == []
+    assert spike_steps([1.0] * WINDOW + [50.0]) == [WINDOW]
+
+
+def test_nearly_constant_losses_may_move_a_little() -> None:
+    """Their deviation is nothing, so a jump has to be half of the mean too."""
+    assert spike_steps([1.0] * WINDOW + [1.4]) == []
+    assert spike_steps([1.0] * WINDOW + [1.6]) == [WINDOW]
+
+
+def test_the_rule_is_six_deviations() -> None:
+    wave = [1.0 + 0.1 * (-1) ** step for step in range(WINDOW)]  # mean 1, deviation 0.1
+    assert spike_steps([*wave, 1.59]) == []
+    assert spike_steps([*wave, 1.61]) == [WINDOW]
+
+
+def test_the_sentence_says_where_and_how_much() -> None:
+    watch = SpikeDetector()
+    sentences = [watch.add(step, 1.0 if step < 120 else 7.0) for step in range(121)]
+    assert sentences[-1] is not None
+    assert "jumps to 7 at step 120" in sentences[-1]
