@@ -132,10 +132,10 @@ def test_a_stopped_run_with_all_of_it_goes_on_to_the_same_bits(teacher: Path, tm
     assert (broken / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
 
 
-def test_a_run_does_not_go_on_with_a_teacher_that_changed() -> None:
-    with pytest.raises(RunFolderError, match="the teacher is not that of the run"):
+def test_a_run_does_not_resume_with_a_teacher_that_changed() -> None:
+    with pytest.raises(RunFolderError, match="the teacher is not the one that the run was started with"):
         Preparation(teacher="now").check_teacher("then")
-    with pytest.raises(RunFolderError, match="the teacher is not that of the run"):
+    with pytest.raises(RunFolderError, match="the teacher is not the one that the run was started with"):
         Preparation().check_teacher("then")
     Preparation(teacher="now").check_teacher("now")
 

@@ -139,7 +139,7 @@ def test_rank_0_alone_prints(runs: Runs) -> None:
 def test_a_number_of_processes_that_does_not_divide_is_refused(runs: Runs) -> None:
     assert runs.codes["three"] == [2, 2, 2]
     first, *others = runs.said("three")
-    assert "3 processes cannot share" in first
+    assert "cannot be divided among 3 processes" in first
     assert "1, 2, 4, 8, 16 processes" in first
     assert others == ["", ""]
     assert not (runs.folder / "three").exists()

@@ -103,7 +103,7 @@ def test_a_meeting_that_does_not_happen_is_a_sentence(runs: Runs, name: str) -> 
 def test_a_lost_process_is_a_sentence(runs: Runs) -> None:
     assert runs.codes["lost"] == [2, -9]
     said, _ = runs.said("lost")
-    assert "another process of the training is gone" in said
+    assert "another process of the training has exited" in said
     assert "Traceback" not in said
 
 
