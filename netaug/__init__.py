@@ -19,6 +19,10 @@ from netaug.core.errors import NetaugError
 from netaug.elastic.settings import AugmentConfig
 
 if TYPE_CHECKING:
+    from netaug.api.evaluation import evaluate
+    from netaug.api.inspection import inspect
+    from netaug.api.networks import load, predict
+    from netaug.api.training import train
     from netaug.core import errors
     from netaug.distill.losses import dist_loss, dkd_loss, kd_loss
     from netaug.elastic import Pass, Supernet, augment
@@ -29,49 +33,36 @@ if TYPE_CHECKING:
     from netaug.weights import load_weights
 
 __version__ = "0.1.0"
-__all__ = [
-    "AugmentConfig",
-    "NetaugError",
-    "Pass",
-    "Supernet",
-    "__version__",
-    "augment",
-    "create_model",
-    "dist_loss",
-    "dkd_loss",
-    "elastic_rule",
-    "errors",
-    "family",
-    "kd_loss",
-    "list_models",
-    "load_weights",
-    "recalibrate",
-    "widths_at_macs",
-]
-_PLACES = {
-    "augment": "netaug.elastic",
-    "Supernet": "netaug.elastic",
-    "Pass": "netaug.elastic",
-    "recalibrate": "netaug.elastic.recalibrate",
-    "elastic_rule": "netaug.elastic.rules",
-    "family": "netaug.elastic.family",
-    "widths_at_macs": "netaug.elastic.family",
-    "create_model": "netaug.models",
-    "kd_loss": "netaug.distill.losses",
-    "dkd_loss": "netaug.distill.losses",
-    "dist_loss": "netaug.distill.losses",
-    "list_models": "netaug.models",
-    "load_weights": "netaug.weights",
+_NAMES = {
+    "netaug.api.evaluation": ("evaluate",),
+    "netaug.api.inspection": ("inspect",),
+    "netaug.api.networks": ("load", "predict"),
+    "netaug.api.training": ("train",),
+    "netaug.distill.losses": ("dist_loss", "dkd_loss", "kd_loss"),
+    "netaug.elastic": ("Pass", "Supernet", "augment"),
+    "netaug.elastic.family": ("family", "widths_at_macs"),
+    "netaug.elastic.recalibrate": ("recalibrate",),
+    "netaug.elastic.rules": ("elastic_rule",),
+    "netaug.models": ("create_model", "list_models"),
+    "netaug.weights": ("load_weights",),
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+# fmt: off
+__all__ = [
+    "AugmentConfig", "NetaugError", "Pass", "Supernet", "__version__", "augment", "create_model", "dist_loss",
+    "dkd_loss", "elastic_rule", "errors", "evaluate", "family", "inspect", "kd_loss", "list_models", "load",
+    "load_weights", "predict", "recalibrate", "train", "widths_at_macs",
+]
+# fmt: on
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch at its first use, so that `netaug --help` answers at once."""
     if name == "errors":
         return import_module("netaug.core.errors")
-    if name not in _PLACES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'netaug' has no attribute '{name}'")
-    return getattr(import_module(_PLACES[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

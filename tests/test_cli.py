@@ -18,8 +18,8 @@ from PIL import Image
 from torch import nn
 
 import netaug
+from netaug.api.evaluation import check_classes, evaluation_data
 from netaug.cli import COMMANDS, main
-from netaug.commands.evaluation import check_classes, evaluation_data
 from netaug.config import DataConfig, ModelConfig
 from netaug.core.errors import DataError
 from netaug.data import DataInfo, build_data

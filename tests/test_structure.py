@@ -23,6 +23,7 @@ LEVELS = (
     ("distill", "report"),
     ("train",),
     ("datacheck",),
+    ("api",),
     ("commands",),
 )
 """Packages by level: a package imports packages of lower levels and itself, never one beside or above it."""

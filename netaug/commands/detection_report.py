@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netaug.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from netaug.commands.measuring import Measurement
+    from netaug.api.evaluation import Measurement
     from netaug.weights.metadata import ModelCard
 
 PAGE, RESULTS = "detection.html", "detections.json"

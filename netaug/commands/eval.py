@@ -22,15 +22,13 @@ from netaug.commands.widths import (
     print_table,
     split_words,
 )
-from netaug.config import RunConfig
-from netaug.config.loading import default_config
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
-    from netaug.commands.measuring import TrainedNetwork
+    from netaug.api.evaluation import TrainedNetwork
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
@@ -140,9 +138,9 @@ def _eval_widths(
 
 def _opened(place: Path, given: list[str], trusted: Collection[str]) -> TrainedNetwork:
     """The network of a run folder or weights file, ready to be measured."""
-    from netaug.commands.measuring import open_network
+    from netaug.api.evaluation import evaluation_settings, open_network
 
-    network = open_network(place, _config(place, given), trusted)
+    network = open_network(place, evaluation_settings(place, given), trusted)
     check_confirmed(network.card, given)
     return network
 
@@ -172,25 +170,3 @@ def _eval_sides(network: TrainedNetwork, sides: list[int]) -> None:
     say(f"{'side':>5}  {'MACs':>13}  {score_name(score) + ' %':>8}  {'loss':>8}")
     for row in rows:
         say(f"{row.side:>5}  {row.macs:>13,}  {row.metrics[score]:>8.2f}  {row.metrics['loss']:>8.4f}")
-
-
-def _config(place: Path, given: list[str]) -> RunConfig:
-    from netaug.runs.folder import find_weights
-
-    weights = find_weights(place)  # says so if there are none
-    if place.is_dir():
-        from netaug.runs.folder import read_config
-
-        return read_config(place, tuple(given))
-    if not any(word.startswith("--data.name=") for word in given):
-        raise ConfigError(
-            f"'{place}' is a weights file, which does not say what to evaluate on.",
-            got="no --data.name",
-            fix="add --data.name and --data.root, or give the run folder",
-        )
-    from netaug.weights.metadata import read_card
-
-    card = read_card(weights)
-    if card is not None and card.detects:  # the default is for images with one label each
-        given = ["--train.label_smoothing=0", *given]
-    return default_config(given)

@@ -79,7 +79,7 @@ def measure_runs(
     Raises:
         RunFolderError: There is none.
     """
-    from netaug.commands.measuring import open_network
+    from netaug.api.evaluation import open_network
     from netaug.compare.equal_accuracy import Point
     from netaug.runs.folder import read_config
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netaug.config import DataConfig
 from netaug.config.loading import pairs
-from netaug.core.errors import ConfigError, DataError
+from netaug.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from netaug.data import DataInfo
     from netaug.weights.metadata import ModelCard
 
 SETTINGS = (
@@ -23,23 +20,6 @@ SETTINGS = (
 )
 ALLOWED_SETTINGS = ("model.name", *SETTINGS)
 """The same with the network's name, which confirms a factory of the user's and changes nothing."""
-
-
-def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
-    """The data settings that read evaluation images as the network was trained to see them.
-
-    One training image is enough here; how images are cropped is the card's business.
-    """
-    cropped = card.crop_ratio < 1
-    return replace(
-        config,
-        image_size=config.image_size or card.image_size,
-        augment="imagenet" if cropped else "none",
-        cache="none" if cropped else config.cache,
-        batch_size=1,
-        limit=1,
-        shots=None,
-    )
 
 
 def check_confirmed(card: ModelCard, given: Sequence[str]) -> None:
@@ -61,28 +41,3 @@ def check_confirmed(card: ModelCard, given: Sequence[str]) -> None:
 def shown_mean(mean_per_class: float | None) -> str:
     """The mean per-class accuracy for people, behind top-1; nothing where it was not measured."""
     return "" if mean_per_class is None else f"  mean per class {mean_per_class:.2f} %"
-
-
-def check_classes(card: ModelCard, info: DataInfo) -> None:
-    """Refuse data whose classes or channels are not those the network was trained on.
-
-    Raises:
-        DataError: They differ; names the first differing class.
-    """
-    if card.in_chans != info.in_chans:
-        raise DataError(
-            "the images have other channels than the network.",
-            got=f"{info.in_chans} in {info.name!r}",
-            allowed=card.in_chans,
-        )
-    if card.class_names == info.class_names:
-        return
-    pairs = zip(info.class_names, card.class_names, strict=False)
-    first = next((f"{ours!r}, the network says {theirs!r}" for ours, theirs in pairs if ours != theirs), "")
-    raise DataError(
-        "the classes of the data are not those the network was trained on.",
-        got=f"{info.num_classes} classes in {info.name!r}"
-        + (f", first that differs: {first}" if first else ""),
-        allowed=f"the network's {card.num_classes} classes, in the same order",
-        fix="give the data of the training with --data.name and --data.root",
-    )

@@ -6,7 +6,6 @@ import io
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +14,12 @@ from netaug.core.escaping import line, say
 from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
-    from netaug.config.detect import DetectConfig
     from netaug.tasks.detect_images import Found
     from netaug.weights.metadata import ModelCard
 
 JSON_NAME = "detections.json"
 _KEPT = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}  # other kinds of files become PNG
 _QUALITY = 92
-
-
-def settings_of(place: Path, score: float) -> DetectConfig:
-    """What counts as found: as in the run, if it is one, from this score on."""
-    from netaug.config.detect import DetectConfig
-    from netaug.runs.folder import RunFolder, read_config
-
-    if not 0 <= score < 1:
-        raise ConfigError("--score is out of range.", got=score, allowed="a number in [0, 1)")
-    own = read_config(place).detect if RunFolder(place).config.is_file() else DetectConfig()
-    return replace(own, score_threshold=score)
 
 
 def targets(images: Sequence[str], out: Path) -> list[Path]:
@@ -163,12 +150,13 @@ def predict_boxes(
     trusted: Collection[str] = (),
 ) -> None:
     """Print what is found in images, and write pictures and COCO's JSON into a folder."""
+    from netaug.api.networks import detection_settings
     from netaug.core.device import choose_device
     from netaug.core.io import cannot_write
     from netaug.tasks.detect_images import find_objects
     from netaug.weights.metadata import load_weights
 
-    config = settings_of(place, score)
+    config = detection_settings(place, score)
     paths = targets(images, save) if save else []
     model, card = load_weights(weights, trusted)
     collected = Collected(card)

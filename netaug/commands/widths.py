@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.commands.evaluation import check_classes, check_confirmed
+from netaug.api.evaluation import check_classes
+from netaug.commands.evaluation import check_confirmed
 from netaug.core.errors import ConfigError
 from netaug.core.scores import score_name
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from netaug.api.evaluation import check_classes
 from netaug.cli import main
-from netaug.commands.evaluation import check_classes
 from netaug.data import DataInfo
 from netaug.models import create_model
 from netaug.weights.metadata import load_weights

@@ -1,0 +1,1 @@
+"""The commands as functions: train, evaluate, predict, load, inspect; `netaug` offers them, loaded at first use."""

@@ -1,0 +1,206 @@
+"""A trained network with the data it is measured on, at any size of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netaug.api.settings import words_of
+from netaug.config import DataConfig, RunConfig
+from netaug.config.detect import check_side
+from netaug.config.loading import default_config
+from netaug.core.device import choose_device, set_up
+from netaug.core.errors import ConfigError, DataError
+from netaug.data import Data, DataInfo, Normalizer, build_data
+from netaug.data.detection.objects import check_judged
+from netaug.models.trial import check_fits
+from netaug.profile import profile
+from netaug.runs.folder import find_weights, read_config
+from netaug.tasks.evaluate import added, collected, measure
+from netaug.tasks.registry import choose_task
+from netaug.weights.metadata import ModelCard, load_weights, read_card
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How good a network is on inputs of one size.
+
+    Args:
+        side: Height = width of the input in pixels.
+        macs: Multiply-accumulates for one image.
+        score: Name of the metric that results are reported in.
+        metrics: By name; accuracies and precisions in percent.
+        data: What was measured on.
+        rows: What a detector found in it, float64 ``[K, 7]``; None of a classifier.
+    """
+
+    side: int
+    macs: int
+    score: str
+    metrics: dict[str, float]
+    data: Data
+    rows: Tensor | None = None
+
+    @property
+    def info(self) -> DataInfo:
+        """The facts of the data."""
+        return self.data.info
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network of a run folder or weights file, ready to be measured.
+
+    Args:
+        model: On the device.
+        card: Says how it is fed.
+        config: Of the run, or what the user says of the data.
+        device: Where it runs.
+    """
+
+    model: nn.Module
+    card: ModelCard
+    config: RunConfig
+    device: torch.device
+
+    def measure(self, side: int | None = None) -> Measurement:
+        """Measure it on the evaluation images.
+
+        Args:
+            side: Height = width of the input in pixels; None is what it was trained for.
+
+        Raises:
+            ConfigError: A detector cannot have this side.
+            ModelError: The network does not run on images of this size.
+            DataError: The data cannot be read, or has other classes than the network.
+        """
+        card, config = self.card, self.config
+        size = side or config.data.image_size or card.image_size
+        if card.detects:
+            check_side("--resolution" if side else "data.image_size", size)
+        settings = replace(evaluation_data(config.data, card), image_size=size)
+        detect = replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
+        data = build_data(settings, seed=config.train.seed, detect=detect)
+        check_classes(card, data.info)
+        check_judged(data)
+        example = torch.zeros(2, card.in_chans, size, size, device=self.device)
+        check_fits(self.model, card.name, example, card.num_classes)
+        normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
+        task = choose_task(config, data)
+        found = list(measure(self.model, data.val, normalizer, task))
+        rows = collected(found)
+        metrics = task.judged(added([one.sums for one in found]), rows)
+        return Measurement(size, profile(self.model, example).macs, task.score, metrics, data, rows)
+
+
+def evaluate(
+    source: str | Path, *, resolution: int | None = None, trusted: Collection[str] = (), **settings: Any
+) -> Measurement:
+    """Measure the network of a run folder or weights file on its evaluation images.
+
+    Args:
+        source: A run folder, whose own data is taken, or a weights file; then name the data in ``settings``.
+        resolution: Height = width of the input in pixels; None is what the network was trained for.
+        trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
+        **settings: As ``data={"name": "folder", "root": "DIR"}`` or ``**{"data.root": "DIR"}``; over those of the run.
+
+    Returns:
+        Top-1, or average precision of a detector, and the loss, by name in ``metrics`` (percent, nats per image).
+
+    Raises:
+        NetaugError: There is no network, the data cannot be read, or it has other classes than the network.
+    """
+    place = Path(source)
+    given = words_of(settings)
+    config = evaluation_settings(place, given)
+    return open_network(place, config, trusted).measure(resolution)
+
+
+def evaluation_settings(place: Path, given: Sequence[str]) -> RunConfig:
+    """Return the settings that a network is measured with: those of its run, or the ones given for a weights file.
+
+    Args:
+        place: A run folder or a weights file.
+        given: Words ``--group.key=value``, which win.
+
+    Raises:
+        RunFolderError: There is no network.
+        ConfigError: A weights file needs the data to be named.
+    """
+    weights = find_weights(place)  # raises if there are none
+    if place.is_dir():
+        return read_config(place, tuple(given))
+    if not any(word.startswith("--data.name=") for word in given):
+        raise ConfigError(
+            f"'{place}' is a weights file, which does not say what to evaluate on.",
+            got="no --data.name",
+            fix="add --data.name and --data.root, or give the run folder",
+        )
+    card = read_card(weights)
+    if card is not None and card.detects:  # the default is for images with one label each
+        given = ["--train.label_smoothing=0", *given]
+    return default_config(given)
+
+
+def open_network(place: Path, config: RunConfig, trusted: Collection[str] = ()) -> TrainedNetwork:
+    """Load the network of a run folder or weights file.
+
+    Args:
+        place: Where it is.
+        config: Which data, device and threads.
+        trusted: Factories ``package.module:function`` that the weights may name.
+
+    Raises:
+        NetaugError: There is none, or it cannot be read.
+    """
+    model, card = load_weights(find_weights(place), trusted)
+    device = choose_device(config.train.device)
+    set_up(device, config.train.threads)
+    return TrainedNetwork(model.to(device), card, config, device)
+
+
+def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
+    """The data settings that read evaluation images as the network was trained to see them.
+
+    One training image is enough here; how images are cropped is the card's business.
+    """
+    cropped = card.crop_ratio < 1
+    return replace(
+        config,
+        image_size=config.image_size or card.image_size,
+        augment="imagenet" if cropped else "none",
+        cache="none" if cropped else config.cache,
+        batch_size=1,
+        limit=1,
+        shots=None,
+    )
+
+
+def check_classes(card: ModelCard, info: DataInfo) -> None:
+    """Refuse data whose classes or channels are not those the network was trained on.
+
+    Raises:
+        DataError: They differ; names the first differing class.
+    """
+    if card.in_chans != info.in_chans:
+        raise DataError(
+            "the images have other channels than the network.",
+            got=f"{info.in_chans} in {info.name!r}",
+            allowed=card.in_chans,
+        )
+    if card.class_names == info.class_names:
+        return
+    pairs = zip(info.class_names, card.class_names, strict=False)
+    first = next((f"{ours!r}, the network says {theirs!r}" for ours, theirs in pairs if ours != theirs), "")
+    raise DataError(
+        "the classes of the data are not those the network was trained on.",
+        got=f"{info.num_classes} classes in {info.name!r}"
+        + (f", first that differs: {first}" if first else ""),
+        allowed=f"the network's {card.num_classes} classes, in the same order",
+        fix="give the data of the training with --data.name and --data.root",
+    )
