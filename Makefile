@@ -48,7 +48,7 @@ property-test: $(STAMP)
 # with NETAUG_KILLS=all in place of 60 each command is killed at every change that it makes (half an hour)
 kill-test: $(STAMP)
 	NETAUG_KILLS=60 $(BIN)/python -m pytest -q tests/test_kills.py
-	NETAUG_RANDOM_KILLS=30 $(BIN)/python -m pytest -q tests/train/test_resume.py tests/compare/test_killing.py -k killed
+	NETAUG_RANDOM_KILLS=30 $(BIN)/python -m pytest -q tests/runs/test_resume.py tests/compare/test_killing.py -k killed
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py
