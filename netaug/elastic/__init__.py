@@ -1,4 +1,4 @@
-"""Elastic width for any network: the method, usable alone in anybody's training loop."""
+"""Elastic width for any network: the method of the paper, which works in any training loop."""
 
 from __future__ import annotations
 

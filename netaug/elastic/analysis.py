@@ -1,7 +1,11 @@
 """What one walk over a network's graph finds out: which channels must have the same width.
 
-Every parameter and every result has a layout: which of its dimensions are elastic, and the groups along them (see
-:mod:`netaug.elastic.groups`). The rules in :mod:`netaug.elastic.rules` fill it in, operation by operation.
+Every parameter and every result has a layout: which of its dimensions are elastic, and the groups along them
+(see :mod:`netaug.elastic.groups`). The rules in :mod:`netaug.elastic.rules` fill it in, operation by
+operation.
+
+Only groups that a convolution or linear layer makes widen; learned tokens and positions stay. An operation
+without a rule freezes what it touches, and the reason stays with the group. The network's outputs are frozen.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from netaug.elastic.axes import Piece, join
+from netaug.elastic.axes import Segment, join
 
 MOST_BLOCKS = 64
-"""Beyond this many blocks a tensor is read by index: a grouped convolution may have one piece per group."""
+"""Beyond this many blocks a tensor is read by index: a grouped convolution may have one segment per group."""
 
-Pieces = Mapping[int, tuple[Piece, ...]]
+Segments = Mapping[int, tuple[Segment, ...]]
 
 
 class Block(NamedTuple):
@@ -41,42 +41,42 @@ class Block(NamedTuple):
         return _narrowed(tensor, self.target, self.size)
 
 
-def assemble(base: Tensor, added: Mapping[int, Tensor], pieces: Pieces) -> Tensor:
+def assemble(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> Tensor:
     """Put the tensor of one width together from its base and the added parts; differentiable in both.
 
     Args:
         base: The base tensor.
         added: Per elastic dimension, the tensor of shape :func:`netaug.elastic.axes.added_shape`.
-        pieces: Per elastic dimension with something added, :meth:`netaug.elastic.axes.Axis.pieces` of the widths.
+        segments: Per elastic dimension with something added, :meth:`netaug.elastic.axes.Axis.segments` of the widths.
     """
-    dims = tuple(sorted(pieces))
+    dims = tuple(sorted(segments))
     count = 1
     for dim in dims:
-        count *= len(pieces[dim])
+        count *= len(segments[dim])
     if count > MOST_BLOCKS:
-        return _by_index(base, added, pieces)
-    shape, blocks = _blocks(tuple(base.shape), dims, pieces)
+        return _by_index(base, added, segments)
+    shape, blocks = _blocks(tuple(base.shape), dims, segments)
     result: Tensor = _Assemble.apply(shape, blocks, base, *(added[dim] for dim in dims))
     return result
 
 
 def _blocks(
-    base_shape: tuple[int, ...], dims: tuple[int, ...], pieces: Pieces
+    base_shape: tuple[int, ...], dims: tuple[int, ...], segments: Segments
 ) -> tuple[tuple[int, ...], list[Block]]:
     """The result's shape and its blocks; what has added positions along several dimensions is in the first's tensor."""
     shape, placed = list(base_shape), []
     for dim in dims:
-        lengths = [piece.stop - piece.start for piece in pieces[dim]]
+        lengths = [segment.stop - segment.start for segment in segments[dim]]
         starts = [0, *itertools.accumulate(lengths)]
         shape[dim] = starts[-1]
-        placed.append([one for one in zip(pieces[dim], starts, lengths, strict=False) if one[2]])
+        placed.append([one for one in zip(segments[dim], starts, lengths, strict=False) if one[2]])
     blocks = []
     for chosen in itertools.product(*placed):
         start, target, size = [0] * len(base_shape), [0] * len(base_shape), list(base_shape)
-        source = next((n + 1 for n, (piece, _, _) in enumerate(chosen) if piece.added), 0)
-        for number, (dim, (piece, begin, length)) in enumerate(zip(dims, chosen, strict=True), start=1):
-            behind_base = piece.added and source != number
-            start[dim] = piece.start + (base_shape[dim] if behind_base else 0)
+        source = next((n + 1 for n, (segment, _, _) in enumerate(chosen) if segment.added), 0)
+        for number, (dim, (segment, begin, length)) in enumerate(zip(dims, chosen, strict=True), start=1):
+            behind_base = segment.added and source != number
+            start[dim] = segment.start + (base_shape[dim] if behind_base else 0)
             target[dim], size[dim] = begin, length
         blocks.append(Block(source, tuple(start), tuple(target), tuple(size)))
     return tuple(shape), blocks
@@ -113,11 +113,11 @@ class _Assemble(torch.autograd.Function):
         return tuple(found)
 
 
-def _by_index(base: Tensor, added: Mapping[int, Tensor], pieces: Pieces) -> Tensor:
-    result = join(base, {dim: added[dim] for dim in pieces})
-    for dim, found in pieces.items():
+def _by_index(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> Tensor:
+    result = join(base, {dim: added[dim] for dim in segments})
+    for dim, found in segments.items():
         behind = base.shape[dim]
-        index = [n + behind * piece.added for piece in found for n in range(piece.start, piece.stop)]
+        index = [n + behind * segment.added for segment in found for n in range(segment.start, segment.stop)]
         result = result.index_select(dim, torch.tensor(index, device=base.device))
     return result
 

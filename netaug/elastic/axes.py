@@ -3,6 +3,12 @@
 The base tensor keeps its own shape and name; the channels that NetAug adds live in further tensors, one per
 elastic dimension. Along an elastic dimension the stored order is "all base channels, then all added ones";
 a network of some width reads, per group, the base channels and then the first of the added ones.
+
+A supernet stores one added tensor per elastic dimension: "full in later dimensions, base in earlier". Added
+weights start uniform with mean and standard deviation of the base tensor's own values: the same rule serves
+fresh and loaded weights, and norms start at their constants. Every added parameter takes part in every
+augmented pass, with an empty segment if need be: it gets a zero gradient, not none, so optimizers treat all
+added weights alike whatever was drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ import torch
 from torch import Tensor
 
 
-class Piece(NamedTuple):
+class Segment(NamedTuple):
     """A run of elements along one dimension: of the added tensor if ``added``, else of the base tensor."""
 
     added: bool
@@ -60,26 +66,26 @@ class Axis:
         """Elements in the network of these widths; a group that is not named is at base."""
         return sum(widths.get(span.group, span.base) * span.repeat for span in self.spans)
 
-    def pieces(self, widths: Mapping[str, int]) -> tuple[Piece, ...]:
-        """What a network of these widths reads, in order; neighbouring base pieces are merged.
+    def segments(self, widths: Mapping[str, int]) -> tuple[Segment, ...]:
+        """What a network of these widths reads, in order; neighboring base segments are merged.
 
-        Pieces of added elements are kept even if empty, so that every added tensor takes part in every
+        Segments of added elements are kept even if empty, so that every added tensor takes part in every
         augmented pass (with a zero gradient).
         """
-        pieces: list[Piece] = []
+        segments: list[Segment] = []
         base_start = added_start = 0
         for span in self.spans:
             base_stop = base_start + span.base * span.repeat
-            if pieces and not pieces[-1].added:
-                pieces[-1] = Piece(False, pieces[-1].start, base_stop)
+            if segments and not segments[-1].added:
+                segments[-1] = Segment(False, segments[-1].start, base_stop)
             else:
-                pieces.append(Piece(False, base_start, base_stop))
+                segments.append(Segment(False, base_start, base_stop))
             if span.most > span.base:
                 added = (widths[span.group] - span.base) * span.repeat
-                pieces.append(Piece(True, added_start, added_start + added))
+                segments.append(Segment(True, added_start, added_start + added))
             base_start = base_stop
             added_start += (span.most - span.base) * span.repeat
-        return tuple(pieces)
+        return tuple(segments)
 
     def positions(self, group: str) -> Tensor:
         """Stored positions of a group's channels, base first, shape ``[most, spans of the group x repeat]``."""

@@ -1,4 +1,9 @@
-"""From a model to its supernet: trace, plan, prove the plan by running it."""
+"""From a model to its supernet: trace, plan, prove the plan by running it.
+
+With ``resolution`` below 1 a dry run of base and widest network at that size, and a check that no convolution
+strides over a single pixel, come before training. The graph is recorded a second time at that size, so that
+its MACs are counted as they are: padded odd maps make them differ from those at full size times a factor.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from netaug.elastic.neutral import kept_generators
 from netaug.elastic.passes import smaller
 from netaug.elastic.plan import Plan
 from netaug.elastic.planner import Follower, Planner
-from netaug.elastic.preconditions import check_usable
+from netaug.elastic.preconditions import check_preconditions
 from netaug.elastic.proof import Proof
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
@@ -59,7 +64,7 @@ def plan_supernet(
     """The same as :func:`augment`, also if nothing widens: its groups then say why."""
     config = config or AugmentConfig()
     example = example_input if isinstance(example_input, tuple) else (example_input,)
-    check_usable(model, example)
+    check_preconditions(model, example)
     with kept_generators():
         proof = Proof(model, example, config)  # first, as it knows better why a network cannot be recorded
         plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config), proof)
@@ -184,7 +189,7 @@ def with_small_layers(
 
     Args:
         plan: Proven at full size.
-        model: Recorded anew: where it pools or pads, its cost is not that at full size times a factor.
+        model: Recorded again: where it pools or pads, its cost is not that at full size times a factor.
         example: At full size.
         config: Holds the resolution.
 

@@ -1,4 +1,12 @@
-"""What users set for single groups: which a glob pattern means, their own multipliers, the limit on MACs."""
+"""What users set for single groups: which a glob pattern means, their own multipliers, the limit on MACs.
+
+The last pattern that matches a group counts, and one without effect is an error. A draw beyond
+``max_macs_ratio`` times the base network's MACs is repeated, each try with its own key; then ratios fall
+notch by notch, in a drawn order, until it fits. A multiplier that is beyond the limit even alone takes no
+room. The widest network may still be beyond the limit, as the wide weights of two groups are stored though
+never drawn together. There is no limit on parameters beside it: what is stored is the widest network,
+whatever is drawn.
+"""
 
 from __future__ import annotations
 

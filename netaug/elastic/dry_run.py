@@ -1,4 +1,10 @@
-"""Trial runs of a planned supernet, without data: does every module take the shapes that the plan says?"""
+"""Trial runs of a planned supernet, without data: does every module take the shapes that the plan says?
+
+A module may keep numbers that count channels: ``groups``, ``normalized_shape``, ``head_dim``, the sizes of a
+split. The graph shows the number but not where it comes from (``x.shape`` or an attribute). So the widest
+network runs on the meta device. Where it fails, attributes of that value follow the widths, class by class,
+as long as the network gets further; what still fails is frozen, group by group (:mod:`netaug.elastic.build`).
+"""
 
 from __future__ import annotations
 
@@ -55,7 +61,7 @@ class Rehearsal:
             self._inputs = tuple(tensor.to("meta") for tensor in inputs)
             with torch.no_grad():
                 self._expected = _shapes(self._model(*self._inputs))
-        except Exception:  # values are needed after all, as for tensors that are no buffers
+        except Exception:  # values are needed after all, as for tensors that are not buffers
             self._model, self._inputs = copied(model).train(), inputs
             self._expected = self._true_shapes()
 

@@ -51,8 +51,10 @@ def _wide_value(supernet: Supernet, name: str) -> Tensor:
     buffer = supernet.base.get_buffer(name)
     fill = 1.0 if name.endswith("running_var") else 0.0
     added = buffer.new_full((axes[0].added_size,), fill)
-    pieces = axes[0].pieces(supernet.widths)
-    return torch.cat([(added if piece.added else buffer)[piece.start : piece.stop] for piece in pieces])
+    segments = axes[0].segments(supernet.widths)
+    return torch.cat(
+        [(added if segment.added else buffer)[segment.start : segment.stop] for segment in segments]
+    )
 
 
 def _adapt_sizes(module: nn.Module) -> None:

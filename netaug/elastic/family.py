@@ -1,4 +1,10 @@
-"""Networks between the base and the widest: the widths that come nearest to a number of multiply-accumulates."""
+"""Networks between the base and the widest: the widths that come nearest to a number of multiply-accumulates.
+
+The networks lie on a chain that adds one channel to one group at a time, all groups at about the same
+fraction of their way. Their weights files record widths for people, and for loading the size attributes of
+modules that differ (:mod:`netaug.weights.resized`): shapes are in the file and no graph is recorded again, so
+the file does not depend on how groups are named.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ from netaug.elastic.supernet import Supernet
 class Chain:
     """Every network on a way from base to widest that adds one channel to one group at a time.
 
-    Each group is, at any point of the way, about the same share of the way from its base to its most channels, so
+    Each group is, at any point of the way, about the same fraction of the way from its base to its most channels, so
     no layer is narrow while the others are wide. MACs only grow along the way.
 
     Args:

@@ -1,8 +1,12 @@
-"""Width groups while they are being found: numbers in a forest, merged where channels meet, divided where they part.
+"""Width groups during the analysis: numbers in a forest, merged where channels meet, divided where they split.
 
-A dimension of a tensor is a sequence of *parts*, each the channels of one group. A group that turns out to be the
-same as another, or to consist of several, is replaced by those for good; whoever holds the old number reads the
-new parts through :meth:`Groups.resolve`.
+A dimension of a tensor is a sequence of *parts*, each the channels of one group. A group that turns out to be
+the same as another, or to consist of several, is replaced by those for good; whoever holds the old number
+reads the new parts through :meth:`Groups.resolve`.
+
+The demands on groups are few: *unify* what meets, *cut* where channels are split, *tile* into equal
+stretches, *divide* into runs. A group may occur several times along a dimension (the groups of a grouped
+convolution, the heads of an attention), with ``repeat`` consecutive elements per channel.
 """
 
 from __future__ import annotations

@@ -161,9 +161,9 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
 
 
 def _cost(supernet: Supernet, draws: int) -> float:
-    """Mean MACs of a step beside those of a base pass, from ``draws`` networks of each phase of the schedule."""
+    """Mean MACs per step beside those of a base pass, from ``draws`` networks of each phase of the schedule."""
     config, base = supernet.config, supernet.macs({})
-    share = config.draws * config.batch_share / config.augment_every
+    fraction = config.draws * config.batch_share / config.augment_every
     cuts = sorted({0.0, config.start, config.width_until, config.expand_until, 1.0})
     cost = 1.0
     for begin, end in itertools.pairwise(cuts):
@@ -171,7 +171,7 @@ def _cost(supernet: Supernet, draws: int) -> float:
         if base and supernet.widens(0, progress):
             drawn = [supernet.sample(step, progress) for step in range(draws)]
             macs = sum(supernet.macs(widths, resolution=config.resolution) for widths in drawn) / draws
-            cost += (end - begin) * share * macs / base
+            cost += (end - begin) * fraction * macs / base
     return cost
 
 

@@ -1,7 +1,13 @@
 """Let modules see other tensors and sizes than their own for the length of one forward.
 
-An instance attribute hides a parameter or buffer of the same name, so a module's own ``forward``, whatever its
-class, reads the wide weight where it names its own. Nothing is registered, and nothing stays behind.
+An instance attribute hides a parameter or buffer of the same name, so a module's own ``forward``, whatever
+its class, reads the wide weight where it names its own. Nothing is registered, and nothing stays behind.
+
+So there are no elastic twins of layers: any module class works, also one that reads its weight in its own
+way, and a parameter owned by a custom module widens like any other. Numbers that count channels are set the
+same way, and batch norms see no running statistics, which makes them use those of the batch. All other
+buffers, and tensors that a module updates in place, are copies for the length of a wide pass: counters,
+codebooks, queues and spectral norm's vectors are those of base passes, to the bit.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from netaug.elastic.assembly import assemble
-from netaug.elastic.axes import Axes, Piece
+from netaug.elastic.axes import Axes, Segment
 from netaug.elastic.plan import Plan
 
 _ABSENT = object()
@@ -46,15 +52,15 @@ class WideTensor:
     def __init__(self, places: tuple[Place, ...], axes: Axes, added: dict[int, Place]) -> None:
         self.places, self.axes, self._added = places, axes, added
 
-    def pieces(self, widths: dict[str, int]) -> dict[int, tuple[Piece, ...]]:
+    def segments(self, widths: dict[str, int]) -> dict[int, tuple[Segment, ...]]:
         """What a network of these widths reads, per dimension."""
-        return {dim: self.axes[dim].pieces(widths) for dim in self._added}
+        return {dim: self.axes[dim].segments(widths) for dim in self._added}
 
-    def value(self, pieces: dict[int, tuple[Piece, ...]]) -> Tensor:
+    def value(self, segments: dict[int, tuple[Segment, ...]]) -> Tensor:
         """The tensor of some width, differentiable in the base parameter and all that is added."""
         base: Tensor = getattr(*self.places[0])
         added: dict[int, Tensor] = {dim: getattr(*place) for dim, place in self._added.items()}
-        return assemble(base, added, pieces)
+        return assemble(base, added, segments)
 
 
 def wide_tensors(

@@ -1,4 +1,22 @@
-"""One of a training step's passes: which network runs, on which images, with which weight."""
+"""One of a training step's passes: which network runs, on which images, with which weight.
+
+**Cheaper steps.** With ``augment_every`` k only steps whose number is a multiple of k have an augmented pass.
+In the others, as before ``start`` and after the last phase that widens, added weights have no gradient (not
+one of zeros), so optimizers leave them and their states alone. Decaying them meanwhile would shrink them k
+times as fast per gradient.
+
+**Several draws.** Each of ``draws`` networks has a pass of weight alpha, not alpha / draws: the sum of
+gradients grows and the base network's fraction of it falls, which is what the paper says hurts. The first
+draw of a step is the same for any number of draws.
+
+**Augmented alone.** With ``base_pass`` false the base pass beside an augmented one has weight 0. Its forward
+is kept: running statistics stay the base network's own, and training metrics stay comparable.
+
+**The stem is computed twice.** Base channels are alike in both passes until a dense layer mixes them with
+added ones: 1-2 % of a step's forward MACs while the stem widens, 4-10 % afterwards (``python -m
+benchmarks.stem``). Reusing them would keep the first graph in memory through the second pass and needs a cut
+through the caller's ``forward``. It is not done.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +47,7 @@ class Pass:
         name: ``base`` or ``augmented``.
         weight: Factor on this pass's loss; 0 if its forward is for running statistics alone and needs no gradient.
         widths: Channels per group.
-        share: Part of the batch that the pass sees, in (0, 1].
+        share: Fraction of the batch that the pass sees, in (0, 1].
         last: Whether it is the step's last pass, after whose backward the gradients are complete.
         resolution: Factor in (0, 1] on the sides of the images that the pass sees.
         number: Among the step's augmented passes, from 0.
@@ -57,7 +75,7 @@ class Pass:
             All, or the first ``share`` of them but at least two; the images at the pass's resolution.
 
         Raises:
-            ShapeError: There is a resolution and these are no images.
+            ShapeError: There is a resolution and the inputs are not images.
         """
         count = min(len(images), max(2, round(self.share * len(images))))
         if count < len(images):
@@ -69,7 +87,7 @@ def smaller(images_NCHW: Tensor, factor: float) -> Tensor:
     """Scale images down, each pixel a triangle-weighted mean of those it covers (bilinear with antialias).
 
     Args:
-        images_NCHW: Floating-point, normalised or not: the mean of normalised pixels is the normalised mean.
+        images_NCHW: Floating-point, normalized or not: the mean of normalized pixels is the normalized mean.
         factor: In (0, 1], on height and width; see :func:`smaller_side`.
 
     Raises:
@@ -77,7 +95,7 @@ def smaller(images_NCHW: Tensor, factor: float) -> Tensor:
     """
     if images_NCHW.ndim != 4 or not images_NCHW.is_floating_point():
         raise ShapeError(
-            "the augmented pass has a resolution below 1, but its inputs are no images that can be scaled.",
+            "the augmented pass has a resolution below 1, but its inputs are not images that can be scaled.",
             got=f"{images_NCHW.dtype} of shape {tuple(images_NCHW.shape)}",
             allowed="a floating-point tensor [N, C, H, W]",
             fix="leave resolution at 1, or scale the inputs of augmented passes yourself",

@@ -11,7 +11,7 @@ from netaug.elastic import Pass, Supernet
 
 
 class BaseOnly(nn.Module):
-    """A plain network with the supernet's interface and a single base pass a step: the baseline.
+    """A plain network with the supernet's interface and a single base pass per step: the baseline.
 
     Args:
         base: The network.

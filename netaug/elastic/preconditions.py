@@ -16,11 +16,11 @@ _TORCH = str(Path(torch.__file__).parent)
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
 
 
-def check_usable(model: object, example: tuple[Tensor, ...]) -> None:
+def check_preconditions(model: object, example: tuple[Tensor, ...]) -> None:
     """Refuse models and examples that nothing can be done with, naming the module.
 
     Raises:
-        ModelError: The model is no plain, built, finite network of this process, or the example does not fit it.
+        ModelError: The model is not a plain, built, finite network of this process, or the example does not fit it.
     """
     if isinstance(model, type):
         raise ModelError(
@@ -113,7 +113,7 @@ def _check_module(what: str, module: nn.Module) -> None:
 
 
 def _check_computed(name: str, module: nn.Module) -> None:
-    """Weights that torch's hooks compute before each forward are no parameters: nothing could be added to them."""
+    """Weights that torch's hooks compute before each forward are not parameters: nothing could be added to them."""
     for attribute, value in vars(module).items():
         sources = [own for own in module._parameters if own.startswith(f"{attribute}_")]
         if isinstance(value, Tensor) and not value.is_leaf and sources:

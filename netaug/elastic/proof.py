@@ -1,8 +1,15 @@
-"""The proof of a plan by values: with all added weights at zero, wider networks compute what the base network does.
+"""Prove a plan by values: with all added weights at zero, wider networks compute what the base network does.
 
-Shapes cannot show that a slice at a written or computed border reads other channels in a wider network. So a copy with
-drawn weights is run in training mode, at base widths and at several wider ones, and the outputs are compared. What may
-rightly differ with the number of channels is replaced in all of these runs (:mod:`netaug.elastic.neutral`).
+Shapes cannot show that a slice at a written or computed border reads other channels in a wider network. So a
+copy with drawn weights is run in training mode, at base widths and at several wider ones, and the outputs are
+compared. What may rightly differ with the number of channels is replaced in all of these runs
+(:mod:`netaug.elastic.neutral`).
+
+The runs are at base width, at the widest, and at some widths in which every two groups widen differently. On
+a difference, the first call that differs names the module; then attributes follow or groups freeze, as in the
+dry run. Weights and input are drawn, so a plan does not depend on training. Images are scaled to 64 pixels
+where the network runs on them. Single precision comes first; what differs is checked again in double
+precision.
 """
 
 from __future__ import annotations
@@ -21,8 +28,8 @@ from torch.utils._pytree import tree_leaves
 from netaug.core.errors import ModelError, first_line
 from netaug.core.modules import remove_training_hooks
 from netaug.core.seeding import generator
+from netaug.elastic.captured_tensors import Reads
 from netaug.elastic.dry_run import Outcome, module_stack, of_two_or_more
-from netaug.elastic.foreign import Reads
 from netaug.elastic.neutral import MovedError, Neutral, same, same_draws
 from netaug.elastic.overlay import kept_state
 from netaug.elastic.passes import smaller

@@ -1,9 +1,10 @@
 """Batch-norm statistics for a network of any width, so that it can be evaluated.
 
-A supernet keeps running statistics for its base network only; its wider networks normalise with those of the batch.
-Here the network is taken out and gets statistics of its own from training images; the supernet is not touched.
-``torch.optim.swa_utils.update_bn`` agrees on large equal batches; but it weighs a small last batch like a full one,
-leaves out how much means differ between batches, lets dropout change what is measured, and reads tuples only.
+A supernet keeps running statistics for its base network only; its wider networks normalize with those of the
+batch. Here the network is taken out and gets statistics of its own from training images; the supernet is not
+touched. ``torch.optim.swa_utils.update_bn`` agrees on large equal batches; but it weighs a small last batch
+like a full one, leaves out how much means differ between batches, lets dropout change what is measured, and
+reads tuples only.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def recalibrate(
 ) -> nn.Module:
     """Extract the network of some widths with batch-norm statistics of its own, ready to be evaluated.
 
-    Each batch runs as in training, normalised by its own statistics; all else (dropout) is as in evaluation.
+    Each batch runs as in training, normalized by its own statistics; all else (dropout) is as in evaluation.
 
     Args:
         supernet: Stays as it is, its base network's statistics included.
@@ -94,7 +95,7 @@ def batch_inputs(batch: Any) -> Any:
     if isinstance(batch, Mapping):
         got += f" with the keys {', '.join(map(str, batch))}"
     if isinstance(found, Tensor):
-        got += f" with images of {found.dtype}, not normalised"
+        got += f" with images of {found.dtype}, not normalized"
     raise DataError(
         "a batch does not show the network's input.",
         got=got,
@@ -123,7 +124,7 @@ def _limited(loader: Iterable[Any], images: int | None, inputs: Inputs) -> Itera
         raise DataError(
             "there is nothing to recalibrate on.",
             got="a loader without batches",
-            fix="give training images; a loader that is used up must be made anew",
+            fix="give training images; a loader that is used up must be created again",
         )
 
 

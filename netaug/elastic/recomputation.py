@@ -1,7 +1,7 @@
 """Activation checkpointing: a network that runs parts of its forward again during backward.
 
-A wide pass lays its weights over the modules for the length of one forward, so what is run again later would read the
-base weights. Such networks are refused, never trained wrongly.
+A wide pass lays its weights over the modules for the length of one forward, so what is run again later would
+read the base weights. Such networks are refused, never trained wrongly.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def modules_run(network: nn.Module) -> Iterator[list[str]]:
 
 
 def refusal(network: nn.Module, error: RecomputationError | None = None, place: str = "") -> ModelError:
-    """What is said about a network that recomputes activations."""
+    """Return the error for a network that recomputes activations."""
     return ModelError(
         f"'{type(network).__name__}' runs parts of its forward again during backward (activation checkpointing), where "
         "a wider network's weights are gone.",

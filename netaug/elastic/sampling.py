@@ -1,4 +1,8 @@
-"""From drawn ratios to channels: the paper's two kinds of width, and which of them a step augments."""
+"""From drawn ratios to channels: the paper's two kinds of width, and which of them a step augments.
+
+Every draw comes from a generator keyed by (seed, what, step), so nothing is stored or replayed when a run
+resumes, and the number of processes does not matter.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from netaug.elastic.plan import Group
 from netaug.elastic.settings import AugmentConfig
 
 TRIES = 10
-"""Networks drawn for a step before one beyond the limit is made smaller instead."""
+"""Networks drawn per step before one beyond the limit is made smaller instead."""
 
 
 def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, int]:
@@ -57,9 +61,9 @@ def draw(
         groups: Sources before the groups that follow them.
         config: Holds the seed and the schedule.
         step: Number of the training step, from 0.
-        progress: Share of the training that is done, in [0, 1].
+        progress: Fraction of the training that is done, in [0, 1].
         fits: Whether a network of these widths is within the limit; base is. A network that is not is drawn
-            anew, up to :data:`TRIES` times; then ratios fall one notch at a time, in a drawn order, until it is.
+            again, up to :data:`TRIES` times; then ratios fall one notch at a time, in a drawn order, until it is.
         number: Of the network among those of the step, from 0; the first is the same however many there are.
 
     Returns:

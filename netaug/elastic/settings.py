@@ -17,7 +17,7 @@ class RatiosByGlob(Mapping[str, tuple[float, ...]]):
         lists: A list of one or more multipliers, each at least 1.0, per pattern.
 
     Raises:
-        ConfigError: A pattern is no text, or its list is no list of such numbers.
+        ConfigError: A pattern is not a string, or its list is not a list of such numbers.
     """
 
     def __init__(self, lists: Mapping[str, Sequence[float]]) -> None:
@@ -25,7 +25,9 @@ class RatiosByGlob(Mapping[str, tuple[float, ...]]):
             raise ConfigError("groups is not a mapping.", got=lists, allowed=_GROUPS_SHAPE)
         for pattern, factors in lists.items():
             if not isinstance(pattern, str) or not pattern:
-                raise ConfigError("groups has a key that is no pattern.", got=pattern, allowed=_GROUPS_SHAPE)
+                raise ConfigError(
+                    "groups has a key that is not a pattern.", got=pattern, allowed=_GROUPS_SHAPE
+                )
             check_multipliers(f"groups[{pattern!r}]", factors)
         self._lists = {pattern: tuple(map(float, factors)) for pattern, factors in lists.items()}
 
@@ -59,11 +61,11 @@ class AugmentConfig:
             of the modules that hold them; of several patterns that match a group the last one counts.
         max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's; None sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
-        draws: Networks drawn a step, each with an augmented pass of weight ``alpha``, so that the base network's share
-            of the gradient falls with their number. The paper draws one.
+        draws: Networks drawn per step, each with an augmented pass of weight ``alpha``, so that the base network's
+            fraction of the gradient falls with their number. The paper draws one.
         base_pass: Whether the base network's own loss trains in steps with an augmented pass. If not, it has weight 0
             there: its forward only moves its running statistics. Steps without an augmented pass train it in any case.
-        batch_share: Share of each batch that the augmented pass sees, in (0, 1].
+        batch_share: Fraction of each batch that the augmented pass sees, in (0, 1].
         resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels:
             0.5 quarters its cost. The network has to run on images of that size.
         augment_every: Steps from one with an augmented pass to the next, the first of the training among them. In
@@ -72,8 +74,8 @@ class AugmentConfig:
         width_until: Progress in [0, 1] up to which ``width`` groups are augmented.
         expand_until: Progress in [0, 1] up to which ``expand`` groups are augmented.
         batch_norm: ``separate`` keeps wide passes off the base network's running statistics. ``shared`` lets them move
-            those of its channels, as in the paper's code, which estimates statistics anew before it evaluates. It
-            changes evaluations only: training normalises with the statistics of the batch.
+            those of its channels, as in the paper's code, which estimates statistics again before it evaluates. It
+            changes evaluations only: training normalizes with the statistics of the batch.
         seed: Keys every draw of widths and the initial values of the added weights.
         keep: Glob patterns of group names, module names or parameter names that stay at base width.
     """
@@ -124,10 +126,10 @@ def _counts(value: object) -> bool:
 
 
 def check_multipliers(name: str, factors: Any) -> None:
-    """Refuse what is no list of multipliers.
+    """Refuse what is not a list of multipliers.
 
     Raises:
-        ConfigError: Empty, or an entry is no number of at least 1.0.
+        ConfigError: Empty, or an entry is not a number of at least 1.0.
     """
     is_list = isinstance(factors, Sequence) and not isinstance(factors, str) and len(factors) > 0
     if is_list and all(

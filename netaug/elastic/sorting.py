@@ -2,6 +2,12 @@
 
 The widest network computes the same before and after, and so does its next update: every optimizer state and
 every averaged copy is permuted along.
+
+Optimizers whose states are not one number per element (Adafactor's factors) are refused. Those that act on
+elements one by one do the same next update; Lamb, Lars and others scale the update of a tensor by its norm:
+base and added weights of a layer are two tensors, whose norms change as channels move between them. Adam's
+means move along but its step count does not. Running statistics exist for base channels only: a channel that
+moves in gets their mean until they are re-learned.
 """
 
 from __future__ import annotations

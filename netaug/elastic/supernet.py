@@ -1,8 +1,8 @@
-"""A network that also works as the first channels of wider networks which share its weights.
+"""A network that also works as the first channels of wider networks that share its weights.
 
 The caller's model is kept whole inside (``supernet.base``): a base pass *is* that model. For a wider pass the
-supernet puts the wide weights together and lays them over the modules' own for the length of one forward, so the
-model's ``forward`` runs unchanged, whatever it does with its parameters.
+supernet puts the wide weights together and lays them over the modules' own for the length of one forward, so
+the model's ``forward`` runs unchanged, whatever it does with its parameters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from netaug.core.errors import ConfigError
 from netaug.core.seeding import key
-from netaug.elastic.axes import Piece, added_dims, added_key, added_values
+from netaug.elastic.axes import Segment, added_dims, added_key, added_values
 from netaug.elastic.copying import copied_module
 from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
@@ -44,7 +44,7 @@ class Supernet(nn.Module):
     """A model with room to widen; made by :func:`netaug.augment`.
 
     Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for bit. Wider
-    networks normalise with batch statistics, in training and evaluation mode alike, and work on copies of buffers:
+    networks normalize with batch statistics, in training and evaluation mode alike, and work on copies of buffers:
     running statistics (unless ``config.batch_norm`` is ``shared``) and what a module counts are those of base passes.
 
     Attributes:
@@ -71,7 +71,7 @@ class Supernet(nn.Module):
                 self.added[added_key(name, dim)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
         self._wide = wide_tensors(base, plan, self.added, names)
         self._widths = dict(plan.base_widths)
-        self._pieces: dict[str, dict[int, tuple[Piece, ...]]] | None = None
+        self._segments: dict[str, dict[int, tuple[Segment, ...]]] | None = None
         self._switches: list[Setting] = []
         self._shared: SharedStatistics | None = None
 
@@ -90,7 +90,7 @@ class Supernet(nn.Module):
     def use_base(self) -> None:
         """Be the base network: the caller's model."""
         self._widths = dict(self.plan.base_widths)
-        self._pieces = None
+        self._segments = None
 
     def use_widest(self) -> None:
         """Be the widest network."""
@@ -119,7 +119,7 @@ class Supernet(nn.Module):
             shares: Whether they move the running statistics all the same.
         """
         self._widths = widths
-        self._pieces = {name: tensor.pieces(widths) for name, tensor in self._wide.items()}
+        self._segments = {name: tensor.segments(widths) for name, tensor in self._wide.items()}
         self._switches = following_settings(self.base, self.plan, widths)
         self._shared = SharedStatistics(self.base, self.plan, widths) if shares else None
         if not shares:
@@ -127,13 +127,13 @@ class Supernet(nn.Module):
             self._switches += [setting for norm in norms for setting in without_statistics(norm)]
 
     def sample(self, step: int, progress: float = 0.0, number: int = 0) -> dict[str, int]:
-        """Draw widths for a step, a function of ``config.seed``, ``step``, the phase and ``number`` alone.
+        """Draw the widths of a step, a function of ``config.seed``, ``step``, the phase and ``number`` alone.
 
         With ``config.max_macs_ratio`` no drawn network has more MACs than that many times the base network's.
 
         Args:
             step: Number of the training step, from 0.
-            progress: Share of the training that is done, in [0, 1].
+            progress: Fraction of the training that is done, in [0, 1].
             number: Which of the networks of the step, from 0.
         """
         groups, limit = self.plan.groups.values(), self.config.max_macs_ratio
@@ -149,7 +149,7 @@ class Supernet(nn.Module):
 
         Args:
             step: Number of the training step, from 0.
-            progress: Share of the training that is done, in [0, 1].
+            progress: Fraction of the training that is done, in [0, 1].
         """
         if step % self.config.augment_every:
             return False
@@ -166,7 +166,7 @@ class Supernet(nn.Module):
 
         Args:
             step: Number of the training step, from 0.
-            progress: Share of the training that is done, in [0, 1].
+            progress: Fraction of the training that is done, in [0, 1].
             wide_first: Yield the wider networks before the base network, so that their outputs can teach it. Gradients
                 add, so the sum is the same up to rounding.
 
@@ -175,7 +175,7 @@ class Supernet(nn.Module):
         """
         if not 0.0 <= progress <= 1.0:
             raise ConfigError(
-                "progress is the share of the training that is done.",
+                "progress is the fraction of the training that is done.",
                 got=progress,
                 allowed="a number in [0, 1]",
                 fix="step / total_steps",
@@ -213,16 +213,16 @@ class Supernet(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network of the present widths on the inputs of the caller's model."""
-        if self._pieces is None:
+        if self._segments is None:
             return self.base(*inputs)
-        if torch.compiler.is_compiling():  # else it would be compiled anew for every widths drawn
+        if torch.compiler.is_compiling():  # else it would be recompiled for all drawn widths
             return torch.compiler.disable(self._run_wide)(*inputs)  # type: ignore[no-untyped-call]
         return self._run_wide(*inputs)
 
     def _run_wide(self, *inputs: Tensor) -> Any:
-        assert self._pieces is not None
+        assert self._segments is not None
         state = kept_state(self.base, self.plan.statistics)
-        with refused_recomputation(self.base), state, overlaid(self._settings(self._pieces)):
+        with refused_recomputation(self.base), state, overlaid(self._settings(self._segments)):
             outputs = self._run_base(*inputs)
         if self._shared is not None:
             self._shared.write_back()
@@ -233,11 +233,11 @@ class Supernet(nn.Module):
 
     def wide_tensor(self, name: str) -> Tensor:
         """The value of a parameter at the present widths."""
-        if self._pieces is None or name not in self._pieces:
+        if self._segments is None or name not in self._segments:
             return self.base.get_parameter(name)
-        return self._wide[name].value(self._pieces[name])
+        return self._wide[name].value(self._segments[name])
 
-    def _settings(self, pieces: Mapping[str, dict[int, tuple[Piece, ...]]]) -> Iterator[Setting]:
+    def _settings(self, segments: Mapping[str, dict[int, tuple[Segment, ...]]]) -> Iterator[Setting]:
         yield from self._switches
         if self._shared is not None:
             yield from self._shared.settings()
@@ -245,7 +245,7 @@ class Supernet(nn.Module):
             if module._compiled_call_impl is not None:  # compiled for its own weights
                 yield Setting(Place(module, "_compiled_call_impl"), None)
         for name, tensor in self._wide.items():
-            value = tensor.value(pieces[name])
+            value = tensor.value(segments[name])
             for place in tensor.places:
                 yield Setting(place, value)
 
@@ -292,9 +292,9 @@ class Supernet(nn.Module):
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
         """Be the network of these widths inside a ``with`` block, then what it was before."""
-        before = self._widths, self._pieces, self._switches, self._shared
+        before = self._widths, self._segments, self._switches, self._shared
         self.use(widths)
         try:
             yield
         finally:
-            self._widths, self._pieces, self._switches, self._shared = before
+            self._widths, self._segments, self._switches, self._shared = before

@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netaug.core.errors import ModelError, UnsupportedModelError
 from netaug.elastic.copying import copied
-from netaug.elastic.preconditions import account_of, check_usable, describe, types_of
+from netaug.elastic.preconditions import account_of, check_preconditions, describe, types_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
         ModelError: The model or the example cannot be used at all.
         UnsupportedModelError: The model's control flow cannot be recorded.
     """
-    check_usable(model, example)
+    check_preconditions(model, example)
     frozen_copy = copied(model).eval()
     try:
         with warnings.catch_warnings(), torch.no_grad():

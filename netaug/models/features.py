@@ -1,4 +1,8 @@
-"""The maps inside a network, for what is built on top of them."""
+"""The maps inside a network, for what is built on top of them.
+
+Networks are cut by stride, not by name: ours behind the last stage of each stride, timm's where
+``features_only`` cuts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initial weights: what our own networks start from, and the two initialisations the paper compares.
+"""Initial weights: what our own networks start from, and the two initializations the paper compares.
 
 Every number is drawn from torch's global CPU generator, whatever the model's device, so one seed repeats it.
 """
@@ -50,13 +50,13 @@ def initialize(model: nn.Module, how: str) -> None:
     if how not in INITS:
         near = get_close_matches(str(how), INITS, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]!r}?" if near else None
-        raise ModelError("unknown initialisation.", got=repr(how), allowed=", ".join(INITS), fix=fix)
+        raise ModelError("unknown initialization.", got=repr(how), allowed=", ".join(INITS), fix=fix)
     if how == "model":
         return
     layers = [module for module in model.modules() if isinstance(module, (*_CONVS, nn.Linear))]
     if not layers:
         raise ModelError(
-            f"initialisation {how!r} has no conv or linear layer to draw in {type(model).__name__}.",
+            f"initialization {how!r} has no conv or linear layer to draw in {type(model).__name__}.",
             fix="use init 'model', which keeps the model's own weights",
         )
     for layer in layers:

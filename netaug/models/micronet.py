@@ -28,7 +28,7 @@ def micronet(
 ) -> StagedNet:
     """Stem conv, stages of inverted residual blocks, global average pool, linear.
 
-    The defaults have about 5,000 parameters for 10 classes of colour images.
+    The defaults have about 5,000 parameters for 10 classes of color images.
 
     Args:
         num_classes: Number of logits.

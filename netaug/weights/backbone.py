@@ -1,4 +1,8 @@
-"""A detector starts from the weights of a classifier: its backbone gets them, neck and heads stay as drawn."""
+"""A detector starts from the weights of a classifier: its backbone gets them, neck and heads stay as drawn.
+
+The classifier is built and matched strictly, in whatever layout its file has; then its tensors move to the
+backbone by name, and what is left out is counted.
+"""
 
 from __future__ import annotations
 

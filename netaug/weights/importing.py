@@ -27,7 +27,7 @@ from netaug.weights.matching import match
 from netaug.weights.metadata import ModelCard, save_weights
 
 _IMAGENET_CLASSES = 1000
-_COLOUR = 3
+_COLOR_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def import_weights(
             f"'{path}' needs no import: it is a weights file of netaug.",
             fix=f"`netaug predict {path} IMAGE`, or train with --model.weights {path}",
         )
-    in_chans = config.in_chans or _COLOUR
+    in_chans = config.in_chans or _COLOR_CHANNELS
     num_classes, head = _classes(file, config, in_chans)
     with seeded(0, "import"):  # building draws weights that are replaced below
         model = create_model(
@@ -105,7 +105,9 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         names = split_lines(read_text(path, "file of class names").rstrip())
     except FileNotFoundError as error:
         raise ConfigError(
-            f"the class names '{path}' cannot be read.", got=error, allowed="a UTF-8 text, a name a line"
+            f"the class names '{path}' cannot be read.",
+            got=error,
+            allowed="a UTF-8 text file, one name per line",
         ) from error
     names = [name.strip() for name in names]
     first: dict[str, int] = {}
@@ -188,8 +190,8 @@ def _card(config: ModelConfig, feed: Feed, in_chans: int, names: tuple[str, ...]
 
 
 def _usual(name: str, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """Mean, deviation and crop of the images; none for other than colour, which has no usual ones."""
-    if in_chans != _COLOUR:
+    """Mean, deviation and crop of the images; None for images that are not RGB, which have no customary ones."""
+    if in_chans != _COLOR_CHANNELS:
         return (), (), IMAGENET_CROP_RATIO
     if name.startswith("timm:"):
         import timm

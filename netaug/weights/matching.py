@@ -223,7 +223,7 @@ def _mismatch(
             f"the classifier in '{file.path}'{part} is for other classes than {name} has here.",
             got=f"{classes[1]} classes",
             allowed=classes[0],
-            fix="--model.new_head true starts with a classifier that is drawn anew",
+            fix="--model.new_head true starts with a newly initialized classifier",
         )
     if found.missing and not found.unexpected and (fix := _about_missing(found, head)) is not None:
         return CheckpointError(
@@ -244,7 +244,7 @@ def _mismatch(
 
 def _about_missing(found: _Comparison, head: Mapping[str, ClassAxis]) -> str | None:
     """What to do about tensors that are not in the file, if they are those of the classifier, or of one layer."""
-    new_head = "--model.new_head true starts with a classifier that is drawn anew"
+    new_head = "--model.new_head true starts with a newly initialized classifier"
     if head:
         absent = {*found.missing, *found.reshaped} <= set(head)
         return f"the file has no classifier; `netaug train` and `finetune`: {new_head}" if absent else None

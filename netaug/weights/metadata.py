@@ -42,9 +42,9 @@ class ModelCard:
         in_chans: Image channels.
         class_names: In label order.
         image_size: Height = width of the input in pixels.
-        mean: Per-channel mean of pixels scaled to [0, 1] that the input is normalised with.
+        mean: Per-channel mean of pixels scaled to [0, 1] that the input is normalized with.
         std: Per-channel standard deviation, same scale.
-        crop_ratio: Evaluation resizes to ``ceil(image_size / crop_ratio)`` and crops the centre.
+        crop_ratio: Evaluation resizes to ``ceil(image_size / crop_ratio)`` and crops the center.
         top1: Validation top-1 in percent when saved; None if not evaluated.
         val_split: What ``top1`` was measured on: ``val``, ``test`` or ``holdout``.
         netaug_version: The version that wrote the file.
@@ -186,7 +186,8 @@ def load_weights(path: Path, trusted: Collection[str] = ()) -> tuple[nn.Module, 
         The network on the CPU in evaluation mode, and its card.
 
     Raises:
-        CheckpointError: The file is missing, truncated, foreign, or does not fit the network it names.
+        CheckpointError: The file is missing, truncated, not a weights file of netaug, or does not fit the network
+            that it names.
         ModelError: The network cannot be built, e.g. a user's factory cannot be imported.
         UntrustedNetworkError: The card names a factory that is not among ``trusted``.
     """
@@ -219,7 +220,7 @@ def _check_size(
         with seeded(0, "size"), torch.device("meta"):
             model = create_model(card.name, num_classes=card.num_classes, in_chans=card.in_chans, **options)
     except ModelError:
-        return  # said in better words below; and some of timm's networks cannot be built without memory
+        return  # a clearer error follows below; and some of timm's networks cannot be built without memory
     wanted = sum(tensor.numel() for tensor in model.state_dict().values())
     given = sum(tensor.numel() for tensor in tensors.values())
     if wanted > given:

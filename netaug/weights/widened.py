@@ -1,4 +1,4 @@
-"""Training checkpoints of the paper's released code: they hold the widest network, whose first channels are ours."""
+"""Training checkpoints of the paper's released code: the widest network, whose first channels are ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def first_channels(own: Mapping[str, Tensor], widest: Mapping[str, Tensor]) -> d
     """The tiny network inside a widened one, if that is what the tensors are.
 
     All widths must follow from one width multiplier and all hidden channels from one expand multiplier, each rounded
-    to whole channels; else a larger network of the same family would be cut to pieces that never worked together.
+    to whole channels; else a larger network of the same family would be cut into networks that never worked together.
 
     Args:
         own: Tensors of our network, for their shapes; names as in :class:`netaug.models.blocks.StagedNet`.

@@ -1,4 +1,4 @@
-"""`netaug import-weights`: a foreign file becomes one that the other commands take, or a message."""
+"""`netaug import-weights`: a file from elsewhere becomes one that the other commands take, or a message."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def widths_of(axes: dict[int, Axis], fraction: float) -> dict[str, int]:
 def assembled(
     base: Tensor, added: dict[int, Tensor], axes: dict[int, Axis], widths: dict[str, int]
 ) -> Tensor:
-    return assemble(base, added, {dim: axes[dim].pieces(widths) for dim in added_dims(axes)})
+    return assemble(base, added, {dim: axes[dim].segments(widths) for dim in added_dims(axes)})
 
 
 def by_hand(base: Tensor, added: dict[int, Tensor], axes: dict[int, Axis], widths: dict[str, int]) -> Tensor:

@@ -50,9 +50,11 @@ def test_pieces_read_every_width_in_the_order_of_the_network(axis: Axis) -> None
     base, added = elements[: axis.base_size], elements[axis.base_size :]
     assert len(all_widths(axis)) > 1
     for widths in all_widths(axis):
-        pieces = axis.pieces(widths)
+        segments = axis.segments(widths)
         found = [
-            one for piece in pieces for one in (added if piece.added else base)[piece.start : piece.stop]
+            one
+            for segment in segments
+            for one in (added if segment.added else base)[segment.start : segment.stop]
         ]
         assert found == read(axis, widths)
 
@@ -70,7 +72,7 @@ def test_sizes_are_the_number_of_elements(axis: Axis) -> None:
 def test_every_group_that_widens_has_an_added_piece_at_every_width(axis: Axis) -> None:
     """Empty ones too: an added tensor takes part in every augmented pass and gets a gradient."""
     widening = sum(span.most > span.base for span in axis.spans)
-    counts = {sum(piece.added for piece in axis.pieces(widths)) for widths in all_widths(axis)}
+    counts = {sum(segment.added for segment in axis.segments(widths)) for widths in all_widths(axis)}
     assert counts == {widening}
 
 

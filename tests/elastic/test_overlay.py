@@ -112,7 +112,7 @@ def test_a_wide_tensor_is_bound_to_every_place_and_has_the_shape_of_the_widths()
     assert {"stem.0.weight", "again.weight", "again.bias", "classifier.weight"} <= found.keys()
     tensor = found["again.weight"]
     assert all(getattr(*place) is base.again.weight for place in tensor.places)
-    value = tensor.value(tensor.pieces({"stem.0": 11}))
+    value = tensor.value(tensor.segments({"stem.0": 11}))
     rows, columns = supernet.added["again/weight[0]"], supernet.added["again/weight[1]"]
     assert torch.equal(value[:8, :8], base.again.weight)
     assert torch.equal(value[:8, 8:], columns[:, :3])

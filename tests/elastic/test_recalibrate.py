@@ -132,7 +132,7 @@ def test_batches_of_every_kind_are_read(supernet: Supernet) -> None:
             ClassificationBatch(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), tiny.labels(), tiny.labels()),
             "a Classif",
         ),
-        (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), r"torch\.uint8, not normalised"),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), r"torch\.uint8, not normalized"),
         ({"picture": tiny.images(), "y": tiny.labels()}, "with the keys picture, y"),
         ("text", "a str"),
         ((), "a tuple"),

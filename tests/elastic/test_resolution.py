@@ -33,7 +33,7 @@ def test_sides_are_rounded_to_whole_pixels_and_memory_format_is_kept() -> None:
     assert found.shape == (2, 3, 5, 4)
     assert found.is_contiguous(memory_format=torch.channels_last)
     for wrong in (torch.zeros(2, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)):
-        with pytest.raises(ShapeError, match="no images that can be scaled"):
+        with pytest.raises(ShapeError, match="not images that can be scaled"):
             smaller(wrong, 0.5)
 
 

@@ -314,9 +314,9 @@ def test_macs_and_parameters_are_those_of_the_extracted_network(
 
 
 @pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan")])
-def test_progress_is_a_share(progress: float) -> None:
+def test_progress_is_a_fraction(progress: float) -> None:
     supernet = augment(tiny.build("plain"), tiny.images())
-    with pytest.raises(ConfigError, match="share of the training"):
+    with pytest.raises(ConfigError, match="fraction of the training"):
         next(iter(supernet.passes(0, progress)))
 
 

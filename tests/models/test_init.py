@@ -96,7 +96,7 @@ def test_biases_of_own_networks_start_at_zero():
 
 
 def test_an_unknown_way_is_refused_with_the_nearest():
-    with pytest.raises(ModelError, match="unknown initialisation") as caught:
+    with pytest.raises(ModelError, match="unknown initialization") as caught:
         initialize(layers(), "unifrom")
     assert "'uniform'" in caught.value.fix
 

@@ -1,11 +1,10 @@
 """How each tensor operation passes channel groups on: one small function per kind of operation.
 
-Legend: a *layout* maps elastic dimensions to the groups along them (see :mod:`netaug.elastic.groups`). Importing
-this package registers the rules.
+Legend: a *layout* maps elastic dimensions to the groups along them (see :mod:`netaug.elastic.groups`).
+Importing this package registers the rules.
 """
 
-from netaug.elastic.rules import dense, norms, pointwise, products, reductions, shapes
-from netaug.elastic.rules import split_concat as parting
+from netaug.elastic.rules import dense, norms, pointwise, products, reductions, shapes, split_concat
 from netaug.elastic.rules.registry import apply_rules, elastic_rule
 
 __all__ = [
@@ -13,9 +12,9 @@ __all__ = [
     "dense",
     "elastic_rule",
     "norms",
-    "parting",
     "pointwise",
     "products",
     "reductions",
     "shapes",
+    "split_concat",
 ]

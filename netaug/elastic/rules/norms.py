@@ -1,4 +1,4 @@
-"""Normalisations: channels pass through; affine parameters and statistics have the same ones."""
+"""Normalization layers: channels pass through; affine parameters and statistics have the same ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tensors that a copy of a network reads though they are not its own: a closure, lambda or hook holds the original.
+"""Tensors that a copy of a network reads from the original: a closure, lambda or hook holds the original.
 
-A copy of a module copies its attributes, but a function keeps what it was made with. So a copy would compute with the
-original's parameters, and train its own in vain.
+A copy of a module copies its attributes, but a function keeps what it was made with. So a copy would compute
+with the original's parameters, and train its own in vain.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Reads(TorchDispatchMode):
         memo: dict[int, Any] = {}
         self.copy = copied(model, memo)
         self.stack: Sequence[str] = ()
-        self._owned = {id(one) for one in memo.values() if isinstance(one, Tensor)}
+        self._owned = {id(value) for value in memo.values() if isinstance(value, Tensor)}
         self._of_original = {
             _storage(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())
         }
