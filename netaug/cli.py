@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import netaug
-from netaug.config.recipes import nearest
 from netaug.core.errors import ConfigError, NetaugError, UntrustedNetworkError
 from netaug.core.escaping import EscapingFormatter, say
 from netaug.core.limits import explain_limit
+from netaug.core.suggest import did_you_mean, nearest
 from netaug.distributed.launch import SAFE_PATH, place
 from netaug.distributed.launcher_watch import ends_with_launcher
 
@@ -149,7 +149,7 @@ def _dispatch(words: list[str]) -> int:
             f"there is no command {words[0]!r}.",
             got=words[0],
             allowed=", ".join(COMMANDS),
-            fix=f"did you mean `netaug {close[0]}`?" if close else "see `netaug --help`",
+            fix=did_you_mean(f"`netaug {name}`" for name in close) or "see `netaug --help`",
         )
     if words[0] not in _SHARED and place().size > 1:
         raise ConfigError(

@@ -11,9 +11,9 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from netaug.config.loading import given_settings, pairs
 from netaug.config.provenance import names_given
-from netaug.config.recipes import nearest
 from netaug.config.settings import nearest_settings, open_setting, settings, unknown_key
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import did_you_mean, nearest
 
 _log = logging.getLogger("netaug")
 
@@ -162,7 +162,7 @@ def _unknown_option(name: str, options: list[str], command: str) -> ConfigError:
         f"{name!r} is not an option of `{command}`.",
         got=name,
         allowed=", ".join([*options, "--group.key VALUE"]),
-        fix=f"did you mean {' or '.join(close)}?" if close else f"see `{command} --help`",
+        fix=did_you_mean(close) or f"see `{command} --help`",
     )
 
 

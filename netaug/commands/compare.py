@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse
 from netaug.config.loading import load_config
-from netaug.config.recipes import nearest
 from netaug.config.settings import GROUPS
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from netaug.compare import CompareRequest
@@ -105,7 +105,7 @@ def _list(name: str | None, given: list[str]) -> None:
         raise ConfigError(
             f"there is no packaged plan {name!r}.",
             allowed=", ".join(plan_names()),
-            fix=f"did you mean {close[0]}?" if close else None,
+            fix=did_you_mean(close),
         )
     say(path.read_text(encoding="utf-8"), end="")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from netaug.config.recipes import nearest
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.suggest import did_you_mean, nearest
 
 _SUBCOMMANDS = {
     "check": "count and decode everything, find what is broken or doubled, measure speed",
@@ -41,6 +41,6 @@ def run(words: list[str]) -> None:
             f"there is no `netaug data {words[0]}`." if words else "`netaug data` needs a subcommand.",
             got=words[0] if words else None,
             allowed=", ".join(_SUBCOMMANDS),
-            fix=f"did you mean `netaug data {close[0]}`?" if close else "see `netaug data --help`",
+            fix=did_you_mean(f"`netaug data {name}`" for name in close) or "see `netaug data --help`",
         )
     importlib.import_module(f"netaug.commands.data_{words[0]}").run(words[1:])

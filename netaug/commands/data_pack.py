@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
 from netaug.config.settings import add_settings
-from netaug.core.durations import duration
+from netaug.core.display import duration
 from netaug.core.escaping import say
 
 if TYPE_CHECKING:

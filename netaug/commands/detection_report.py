@@ -48,8 +48,8 @@ def write_detection_report(found: Measurement, place: Path, command: str, folder
         The files.
     """
     from netaug.compare.numbers import si
+    from netaug.core.display import score_name
     from netaug.core.io import cannot_write
-    from netaug.core.scores import score_name
     from netaug.data.decode.image import decode_file
     from netaug.data.detection.loaders import BoxEvalLoader
     from netaug.detect.coco import coco_entries, write_entries

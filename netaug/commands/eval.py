@@ -23,9 +23,9 @@ from netaug.commands.widths import (
     split_words,
 )
 from netaug.config.settings import add_settings
+from netaug.core.display import score_name
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
-from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
     from netaug.api.evaluation import TrainedNetwork

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netaug.core.display import score_name
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import csv_text, say
 from netaug.core.io import write_atomic
-from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
     from netaug.compare.equal_accuracy import EqualAccuracy, Point

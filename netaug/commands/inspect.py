@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.config import RunConfig
 from netaug.config.loading import default_config, load_config
-from netaug.config.recipes import find_recipe, nearest, recipe_names
+from netaug.config.recipes import find_recipe, recipe_names
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.config.recipes import nearest, recipe_names, recipe_summaries, recipe_text
+from netaug.config.recipes import recipe_names, recipe_summaries, recipe_text
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.suggest import nearest
 
 _EXAMPLE = """
 netaug recipes

@@ -13,8 +13,8 @@ from netaug.config import RunConfig
 from netaug.config.loading import load_config
 from netaug.config.recipes import find_recipe
 from netaug.config.settings import GROUPS, add_settings
+from netaug.core.display import score_name
 from netaug.core.escaping import say
-from netaug.core.scores import score_name
 from netaug.distributed.announce import failures_announced
 from netaug.distributed.launch import place
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from netaug.api.evaluation import check_classes
 from netaug.commands.evaluation import check_confirmed
+from netaug.core.display import score_name
 from netaug.core.errors import ConfigError
-from netaug.core.scores import score_name
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netaug.compare.statistics import Difference, Spread
-from netaug.core.durations import duration
+from netaug.core.display import duration
 
 NONE = "\u2013"  # en dash
 MINUS = "\u2212"

@@ -9,10 +9,9 @@ from netaug.compare.arms import Arm, Plan, Settings
 from netaug.compare.budgets import longer_names
 from netaug.compare.packaged import SMALL, plan_names, plan_path
 from netaug.compare.planfile import Part, PlanFile, looks_like_a_plan, read_plan
-from netaug.config.recipes import find_recipe, nearest, recipe_names
+from netaug.config.recipes import find_recipe, recipe_names
 from netaug.core.errors import ConfigError
-
-_SHOWN = 4
+from netaug.core.suggest import did_you_mean, nearest
 
 
 def find_plan(name: str, small: bool = False) -> Plan | None:
@@ -36,7 +35,7 @@ def find_plan(name: str, small: bool = False) -> Plan | None:
         find_recipe(name)
     except ConfigError as error:
         close = nearest(name, [*plan_names(), *recipe_names()])
-        hint = f"did you mean {' or '.join(close[:_SHOWN])}? " if close else ""
+        hint = f"{did_you_mean(close)} " if close else ""
         raise ConfigError(
             f"there is no plan or recipe {name!r}.",
             got=name,
@@ -193,5 +192,5 @@ def _unknown(kind: str, name: str, allowed: Sequence[str], place: str) -> Config
         f"there is no {kind} {name!r} ({place}).",
         got=name,
         allowed=", ".join(allowed) or f"none: the plan has no {kind}s",
-        fix=f"did you mean {close[0]!r}?" if close else None,
+        fix=did_you_mean(map(repr, close)),
     )

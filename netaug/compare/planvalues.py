@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from netaug.compare.arms import Settings
-from netaug.config.recipes import nearest
 from netaug.config.settings import GROUPS, open_setting, settings, typed, unknown_key
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import did_you_mean, nearest
 
 _NOT_HERE = {
     "train.seed": "leave it out: every arm is trained with the seeds 0 .. N-1",
@@ -36,7 +36,7 @@ def mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str,
                 f"{key!r} is no key of a plan ({place}).",
                 got=key,
                 allowed=", ".join(allowed),
-                fix=f"did you mean {close[0]!r}?" if close else "see docs/compare.md",
+                fix=did_you_mean(map(repr, close)) or "see docs/compare.md",
             )
     return value
 

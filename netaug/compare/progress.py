@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from netaug.compare.numbers import rate, seconds
 from netaug.compare.plan import RunSpec, text
 from netaug.compare.records import RunRecord
-from netaug.core.scores import score_name
+from netaug.core.display import score_name
 
 _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
 

@@ -31,7 +31,7 @@ class RunSummary:
         macs: Of the final network for one image.
         val_split: What it was evaluated on.
         val_mean_per_class: Mean per-class accuracy; None where it is not customary.
-        score: Which metric the scores are; see :func:`netaug.core.scores.score_name`.
+        score: Which metric the scores are; see :func:`netaug.core.display.score_name`.
     """
 
     epochs: int

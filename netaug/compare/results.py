@@ -11,7 +11,7 @@ from netaug.compare.arms import Budget, Plan, two_arms
 from netaug.compare.records import RunRecord, read_config, read_environment
 from netaug.compare.request import CompareRequest
 from netaug.compare.statistics import Difference, Spread, paired_difference, spread
-from netaug.core.scores import score_name
+from netaug.core.display import score_name
 
 Comparators = Mapping[tuple[str, Budget], str]
 """Per arm and budget the arm that had the same budget."""
@@ -41,7 +41,7 @@ class ArmRow:
         long: The arm of ``vs_long``.
         macs_arm: The arm of ``vs_macs``.
         stage: Whether it was only trained for others.
-        score: Which metric the scores are; see :func:`netaug.core.scores.score_name`.
+        score: Which metric the scores are; see :func:`netaug.core.display.score_name`.
     """
 
     arm: str

@@ -11,7 +11,7 @@ from netaug.compare.request import CompareRequest
 from netaug.compare.results import ArmRow, Verdict
 from netaug.compare.statistics import Difference
 from netaug.compare.verdict_of_arms import judge_arms
-from netaug.core.scores import score_name
+from netaug.core.display import score_name
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1
 NEAR_PERFECT = 97.0  # percent of training images right: little capacity is missing

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import did_you_mean, nearest
 from netaug.core.yaml_files import read_text
 
 _SHOWN = 4
 _FOLDER = Path(__file__).parent.parent / "recipes"
-
-
-def nearest(name: str, allowed: Iterable[str], count: int = 2) -> list[str]:
-    """The names among ``allowed`` that ``name`` was most likely meant to be, best first."""
-    return difflib.get_close_matches(name, list(allowed), n=count, cutoff=0.6)
 
 
 def recipe_names() -> list[str]:
@@ -57,7 +51,7 @@ def find_recipe(recipe: str) -> tuple[str, Path]:
     if path.is_file():
         return path.stem, path
     close = nearest(recipe, names) or [name for name in names if path.stem == name.rpartition("/")[2]]
-    hint = f"did you mean {' or '.join(close[:_SHOWN])}? " if close else ""
+    hint = f"{did_you_mean(close[:_SHOWN])} " if close else ""
     raise ConfigError(
         f"there is no recipe {recipe!r}.",
         got=recipe,

@@ -20,8 +20,8 @@ from netaug.config import (
     RunConfig,
     TrainConfig,
 )
-from netaug.config.recipes import nearest
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import did_you_mean, nearest
 from netaug.core.yaml_files import parse_value
 
 _SHOWN = 200  # characters of a wrong value in a message
@@ -121,7 +121,7 @@ def unknown_key(key: str, where: str) -> ConfigError:
         f"{key!r} is not a setting ({where}).",
         got=key,
         allowed=f"in '{group}': {', '.join(inside)}" if inside else f"groups {', '.join(GROUPS)}",
-        fix=f"did you mean {' or '.join(map(repr, close))}?" if close else "see `netaug train --help`",
+        fix=did_you_mean(map(repr, close)) or "see `netaug train --help`",
     )
 
 

@@ -1,1 +1,1 @@
-"""Package core."""
+"""What every other package may use: errors, keyed randomness, files, signals, devices, text for terminals."""

@@ -1,4 +1,7 @@
-"""Consoles of rich for tables, bars and colors, on which text from files cannot act."""
+"""Consoles of rich for tables, bars and colors, on which text from files cannot act.
+
+Apart from `core.escaping` because rich takes long to import, and `netaug --help` needs the other one alone.
+"""
 
 from __future__ import annotations
 

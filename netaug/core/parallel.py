@@ -14,7 +14,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from netaug.core.consoles import SafeConsole
-from netaug.core.durations import duration
+from netaug.core.display import duration
 from netaug.core.escaping import say
 
 _CHUNK, _CHUNKS_AHEAD = 32, 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
+from netaug.core.suggest import nearest
 from netaug.data.detection.sources import READERS, SUMMARIES
 from netaug.data.roots import unreadable
 from netaug.data.store import Images
@@ -172,8 +172,8 @@ def load_source(config: DataConfig) -> Source:
             allowed=", ".join(sorted(_LOADERS)),
         )
     if config.name not in _LOADERS:
-        nearest = difflib.get_close_matches(config.name, [*_LOADERS, *READERS], n=1, cutoff=0.4)
-        hint = f"--data.name {nearest[0]}" if nearest else "--data.name folder reads any image folder"
+        close = nearest(config.name, [*_LOADERS, *READERS], count=1, cutoff=0.4)
+        hint = f"--data.name {close[0]}" if close else "--data.name folder reads any image folder"
         raise DataError(
             "there is no dataset of this name.",
             got=config.name,

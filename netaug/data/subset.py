@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from netaug.core.errors import DataError
 from netaug.core.seeding import key, uniforms
+from netaug.core.suggest import did_you_mean, nearest
 from netaug.data.registry import Source, Split
 
 _SHOWN = 12
@@ -101,13 +101,13 @@ def _relabelled(split: Split, relabel_C: npt.NDArray[np.int64]) -> Split:
 
 
 def _unknown(name: str, known: Sequence[str]) -> DataError:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = nearest(name, known, count=1)
     more = f", and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     return DataError(
         "data.classes names a class that the dataset does not have.",
         got=repr(name),
         allowed=", ".join(known[:_SHOWN]) + more,
-        fix=f"did you mean {close[0]!r}?" if close else None,
+        fix=did_you_mean(map(repr, close)),
     )
 
 

@@ -1,1 +1,1 @@
-"""Package distributed."""
+"""Several processes train one network: launch, rendezvous, process groups, all-reduced sums and statistics."""

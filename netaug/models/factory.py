@@ -8,25 +8,18 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from types import ModuleType
 
 from torch import nn
 
 from netaug.core.errors import ModelError, NetaugError
+from netaug.core.suggest import did_you_mean, nearest
 
 Factory = Callable[..., object]
 
 EXPECTED = "def build(*, num_classes: int, in_chans: int, **options) -> torch.nn.Module"
-
-
-def nearest(name: str, known: Iterable[str], *, prefix: str = "") -> str | None:
-    """A line for an error's ``fix``: up to three known names like ``name``, or None when nothing is near."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower)]
-    return f"did you mean {' or '.join(repr(prefix + match) for match in near)}?" if near else None
 
 
 def call(
@@ -89,7 +82,7 @@ def load(path: str) -> Factory:
             f"module {module_name!r} has no function {attribute!r}.",
             got=repr(path),
             allowed=f"package.module:function with {EXPECTED}",
-            fix=nearest(attribute, names, prefix=f"{module_name}:"),
+            fix=did_you_mean(repr(f"{module_name}:{near}") for near in nearest(attribute, names, 3)),
         )
     factory: Factory = found
     return factory
@@ -142,7 +135,7 @@ def _nearest_module(missing: str) -> str | None:
     parent, _, leaf = missing.rpartition(".")
     folders = getattr(sys.modules.get(parent), "__path__", ()) if parent else None
     siblings = [info.name for info in pkgutil.iter_modules(folders)]
-    return nearest(leaf, siblings, prefix=f"{parent}." if parent else "")
+    return did_you_mean(repr(f"{parent}.{near}" if parent else near) for near in nearest(leaf, siblings, 3))
 
 
 def _check_arguments(
@@ -177,7 +170,7 @@ def _check_arguments(
                 f"model {name!r} has no option {key!r}.",
                 got=f"{key}={options[key]!r}",
                 allowed=", ".join(allowed) or "no options",
-                fix=nearest(key, allowed)
+                fix=did_you_mean(map(repr, nearest(key, allowed, 3)))
                 or "leave it out; --model.options '{}' drops all options of a recipe",
             )
 

@@ -6,12 +6,12 @@ Every number is drawn from torch's global CPU generator, whatever the model's de
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 
 import torch
 from torch import nn
 
 from netaug.core.errors import ModelError
+from netaug.core.suggest import did_you_mean, nearest
 
 INITS = ("model", "uniform", "he")
 
@@ -48,8 +48,7 @@ def initialize(model: nn.Module, how: str) -> None:
         Cai et al. 2022, arXiv:2110.08890, released code: uniform with NetAug, he for the baseline.
     """
     if how not in INITS:
-        near = get_close_matches(str(how), INITS, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else None
+        fix = did_you_mean(map(repr, nearest(str(how), INITS, count=1, cutoff=0.5)))
         raise ModelError("unknown initialization.", got=repr(how), allowed=", ".join(INITS), fix=fix)
     if how == "model":
         return

@@ -11,7 +11,8 @@ from torch import nn
 
 from netaug.config.trust import DETECTORS, backbone_of
 from netaug.core.errors import ModelError
-from netaug.models.factory import Factory, call, load, nearest, working_directory_importable
+from netaug.core.suggest import did_you_mean, nearest
+from netaug.models.factory import Factory, call, load, working_directory_importable
 from netaug.models.zoo import FALLBACK_IMAGE_SIZE, create_timm_model, is_timm_model, timm_image_size
 
 F = TypeVar("F", bound=Factory)
@@ -171,7 +172,7 @@ def _find(name: str) -> tuple[_Entry, dict[str, object]]:
 
 
 def _unknown(name: str) -> ModelError:
-    fix = nearest(name, _ENTRIES)
+    fix = did_you_mean(map(repr, nearest(name, _ENTRIES, 3)))
     if is_timm_model(name):
         fix = f"it is a model of timm: write 'timm:{name}'"
     names = [f"{known} (any width)" if entry.any_width else known for known, entry in _ENTRIES.items()]

@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from netaug.core.errors import ModelError
-from netaug.models.factory import call, describe, nearest
+from netaug.core.suggest import did_you_mean, nearest
+from netaug.models.factory import call, describe
 
 FALLBACK_IMAGE_SIZE = 224
 
@@ -83,7 +84,7 @@ def list_timm_models(pattern: str = "*") -> list[str]:
             "no model of timm fits the pattern.",
             got=repr(pattern),
             allowed="a part of a name, or a pattern such as 'mobilenet*'",
-            fix=nearest(pattern.strip("*"), names),
+            fix=did_you_mean(map(repr, nearest(pattern.strip("*"), names, 3))),
         )
     return found
 
@@ -113,6 +114,6 @@ def _timm_with(name: str) -> Any:
             f"timm has no model named {name!r}.",
             got=f"timm:{name}",
             allowed=f"a name of timm.list_models(), {len(timm.list_models())} in timm {timm.__version__}",
-            fix=nearest(name, timm.list_models(), prefix="timm:"),
+            fix=did_you_mean(repr(f"timm:{near}") for near in nearest(name, timm.list_models(), 3)),
         )
     return timm

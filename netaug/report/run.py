@@ -12,10 +12,10 @@ from markupsafe import Markup
 from netaug.compare.numbers import seconds, si
 from netaug.compare.plan import RunSpec
 from netaug.compare.records import RunRecord, read_config, read_environment, read_record
+from netaug.core.display import score_name
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import html
 from netaug.core.io import write_atomic
-from netaug.core.scores import score_name
 from netaug.report.lines import Axis, Point, Quantity, frame, points
 from netaug.report.pictures import PictureRow
 from netaug.report.plots import curves

@@ -1,1 +1,1 @@
-"""Package runs."""
+"""Run folders: their files, checkpoints, records of epochs, resuming, and the list of runs."""

@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from netaug.core.consoles import SafeConsole
-from netaug.core.durations import duration
+from netaug.core.display import duration, score_name
 from netaug.core.escaping import line
-from netaug.core.scores import score_name
 from netaug.runs.records import EpochRecord
 from netaug.train.metrics import Tally
 

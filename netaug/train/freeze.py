@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import did_you_mean, nearest
 from netaug.elastic import Supernet
 
 BACKBONE = "backbone"
@@ -87,11 +87,11 @@ def _no_match(model: nn.Module, pattern: str) -> ConfigError:
             allowed="glob patterns of its modules or parameters",
         )
     names = [name for name, _ in model.named_modules() if name] + [n for n, _ in model.named_parameters()]
-    close = difflib.get_close_matches(pattern, names, n=1)
+    close = nearest(pattern, names, count=1)
     tops = list(dict(model.named_children())) or names
     return ConfigError(
         "train.freeze matches nothing.",
         got=repr(pattern),
         allowed=f"{BACKBONE}, or glob patterns of modules or parameters: {', '.join(tops[:_SHOWN])}, ...",
-        fix=f"did you mean {close[0]!r}?" if close else "`netaug inspect` lists modules",
+        fix=did_you_mean(map(repr, close)) or "`netaug inspect` lists modules",
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from netaug.config.recipes import nearest
 from netaug.core.errors import ConfigError
+from netaug.core.suggest import did_you_mean, nearest
 
 COMMON = ("sgd", "momentum", "adamw", "adam", "nadamw", "lamb", "lars", "lion", "rmsprop", "rmsproptf")
 """Named in messages; timm has some eighty more."""
@@ -38,12 +38,12 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
 
     names = list(list_optimizers())
     if name not in names:
-        close = nearest(name.lower(), names, count=3)
+        close = nearest(name, names, count=3)
         raise ConfigError(
             f"there is no optimizer {name!r}.",
             got=f"train.optimizer {name}",
             allowed=f"{', '.join(COMMON)}, or another name of timm.optim.list_optimizers()",
-            fix=f"did you mean {' or '.join(close)}?" if close else None,
+            fix=did_you_mean(close),
         )
     reason = next((why for start, why in _UNUSABLE.items() if name.startswith(start)), None)
     if reason is not None:
@@ -94,7 +94,7 @@ def used_options(name: str, kind: type[torch.optim.Optimizer], options: Mapping[
                 f"the optimizer {name!r} has no option {option!r}.",
                 got=f"train.optimizer_options.{option}",
                 allowed=", ".join(known),
-                fix=f"did you mean {close[0]!r}?" if close else None,
+                fix=did_you_mean(map(repr, close)),
             )
     return {option: _value(value) for option, value in options.items()}
 

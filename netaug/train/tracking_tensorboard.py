@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netaug.core.optional_tracker import import_extra
+from netaug.core.errors import ConfigError
+from netaug.core.optional import import_extra
 
 _FLUSH_SECONDS = 30
 
@@ -17,7 +18,10 @@ def import_tensorboard() -> Any:
     Raises:
         ConfigError: The package tensorboard is missing.
     """
-    return import_extra("torch.utils.tensorboard", "tensorboard", "--train.tensorboard false")
+    without = "--train.tensorboard false; metrics.jsonl is always written"
+    return import_extra(
+        "torch.utils.tensorboard", "tensorboard", "train.tensorboard", without, error=ConfigError
+    )
 
 
 class TensorBoardTracker:

@@ -9,7 +9,7 @@ from typing import Any
 
 from netaug.core.errors import ConfigError, first_line
 from netaug.core.io import write_atomic
-from netaug.core.optional_tracker import import_extra
+from netaug.core.optional import import_extra
 
 _ID = "wandb-id.txt"
 
@@ -20,7 +20,8 @@ def import_wandb() -> Any:
     Raises:
         ConfigError: It is missing.
     """
-    return import_extra("wandb", "wandb", "leave train.wandb out")
+    without = "leave train.wandb out; metrics.jsonl is always written"
+    return import_extra("wandb", "wandb", "train.wandb", without, error=ConfigError)
 
 
 class WandbTracker:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from netaug.config import TrainConfig
-from netaug.core.durations import duration
+from netaug.core.display import duration
 from netaug.elastic.plain_network import BaseOnly
 from netaug.train.console import TrainingConsole
 from tests import tiny

@@ -1,0 +1,20 @@
+"""Numbers and metrics as people read them. Free of torch, so that `netaug --help` and listings answer at once."""
+
+from __future__ import annotations
+
+_SCORE_NAMES = {"top1": "top-1", "ap50": "AP50", "ap": "AP", "mean_per_class": "mean per class"}
+
+
+def duration(seconds: float) -> str:
+    """Write seconds in words: ``45 s``, ``3 min 05 s``, ``2 h 14 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def score_name(score: str) -> str:
+    """Return the name of a metric for people; all of them are percentages, and higher is better."""
+    return _SCORE_NAMES.get(score, score)
