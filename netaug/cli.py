@@ -1,4 +1,4 @@
-"""The command line: finds the command, runs it, turns a user's mistake into a message and an exit code."""
+"""The command line: find the command, run it, turn a user's mistake into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ COMMANDS = {
     "finetune": "train a pre-trained network on other classes",
     "eval": "measure the top-1 of a run's network, or of a weights file",
     "extract": "write wider networks of one training as weights files",
-    "predict": "name what is on pictures",
-    "import-weights": "take over weights of another program, or of the paper's released code",
-    "distill-cache": "write what a teacher says of each training image, for trainings without it",
+    "predict": "classify images, or find the objects in them",
+    "import-weights": "convert weights of another program, or of the paper's released code",
+    "distill-cache": "cache the teacher's logits of each training image, for trainings without it",
     "compare": "train with and without NetAug, several seeds, and compare",
-    "report": "write the pages of a comparison or a run anew, without training",
-    "runs": "list the runs in a folder: how far they are and how good",
-    "inspect": "show what of a network widens, and what does not and why",
+    "report": "rebuild the pages of a comparison or a run, without training",
+    "runs": "list the runs in a folder with their progress and accuracy",
+    "inspect": "show which channels of a network widen, which do not and why",
     "data": "check a dataset, or pack it into one file for fast repeated training",
     "recipes": "list the recipes, or show one",
     "models": "list the networks",
 }
 
 _SHARED = ("train", "finetune")
-"""Commands whose work several processes share."""
+"""Commands that run in several processes of one training."""
 
 _HELP = """\
 usage: netaug COMMAND [ARGUMENTS]
@@ -73,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.update(SAFE_PATH)  # of processes that torch and multiprocessing start
     first = _is_first_here()
-    level = logging.WARNING if first else logging.ERROR  # all of several processes would warn of the same
+    level = (
+        logging.WARNING if first else logging.ERROR
+    )  # else each of several processes would print the same warning
     handler = logging.StreamHandler()
     handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
@@ -102,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flushed(code: int) -> int:
-    """The exit code, once all output is written: at the end of Python it would be too late for a message."""
+    """Return the exit code once all output is written: at Python's exit it would be too late for a message."""
     if sys.stdout is not None:  # closed by the shell's >&-
         sys.stdout.flush()
     try:
@@ -132,7 +134,7 @@ def _is_first_here() -> bool:
     try:
         return place().local_rank == 0
     except ConfigError:
-        return True  # whoever needs the variables says what is wrong with them
+        return True  # the code that needs the variables raises a message about them
 
 
 def _dispatch(words: list[str]) -> int:
@@ -153,7 +155,7 @@ def _dispatch(words: list[str]) -> int:
         )
     if words[0] not in _SHARED and place().size > 1:
         raise ConfigError(
-            f"`netaug {words[0]}` is the work of one process.",
+            f"`netaug {words[0]}` runs in a single process.",
             got=f"process {place().rank + 1} of {place().size} that torchrun or srun started",
             allowed=f"several processes for: {', '.join(_SHARED)}",
             fix="start it without torchrun or srun",

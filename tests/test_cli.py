@@ -427,4 +427,4 @@ def test_what_is_work_of_one_process_is_refused_to_several_with_one_message(
     for name, value in (("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", 2)):
         monkeypatch.setenv(name, str(value))
     assert main(["distill-cache", "demo/digits", "--out", "cache"]) == 2
-    assert ("`netaug distill-cache` is the work of one process" in capsys.readouterr().err) == printed
+    assert ("`netaug distill-cache` runs in a single process" in capsys.readouterr().err) == printed

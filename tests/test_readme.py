@@ -25,7 +25,8 @@ COMMAND_LINES = [
 
 
 @pytest.mark.slow
-def test_python_examples_run() -> None:
+def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # one of them writes a run folder
     examples = [block for language, block in BLOCKS if language == "python"]
     assert examples
     names: dict[str, object] = {}  # one after the other, as a reader would

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import netaug
 
 ROOT = Path(netaug.__file__).parent
+README = (ROOT.parent / "README.md").read_text(encoding="utf-8")
 LEVELS = (
     ("core",),
     ("elastic", "profile"),
@@ -117,3 +119,10 @@ def test_every_module_imports() -> None:
     for name in MODULES:
         if name != "netaug.__main__":
             import_module(name)
+
+
+def test_the_file_tree_of_the_readme_names_every_package() -> None:
+    tree = re.search(r"^netaug/\n((?:  \w+/ .*\n)+)", README, flags=re.MULTILINE)
+    assert tree is not None
+    shown = re.findall(r"^  (\w+)/ ", tree[1], flags=re.MULTILINE)
+    assert shown == sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "_")

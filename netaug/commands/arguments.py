@@ -29,7 +29,7 @@ def new_parser(command: str, usage: str, about: str, example: str) -> ArgumentPa
         command: Its name.
         usage: What follows the name in the usage line.
         about: What the command does.
-        example: Command lines that work, one a line.
+        example: Command lines that work, one per line.
     """
     shown = "\n".join(f"  {line}" for line in example.strip().splitlines())
     return ArgumentParser(

@@ -116,7 +116,7 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
         "PLAN|RECIPE [--small] --seeds N [--jobs K] [--out DIR] [--overwrite] [--lr LR ...] [--threads T]\n"
         "                      [--nproc P] [--group.key VALUE ...] | --list [PLAN]",
         "Trains the arms of a plan, or a recipe with and without NetAug, at equal epochs and again with the reference\n"
-        "at each arm's training time or MACs, and says honestly which helped. The same command goes on with a\n"
+        "at each arm's training time or MACs, and reports honestly which helped. The same command resumes a\n"
         "comparison that was stopped. Takes the settings of `netaug train --help`.",
         _EXAMPLE,
     )

@@ -9,7 +9,7 @@ from netaug.core.escaping import say
 from netaug.core.suggest import did_you_mean, nearest
 
 _SUBCOMMANDS = {
-    "check": "count and decode everything, find what is broken or doubled, measure speed",
+    "check": "count and decode all images, find corrupt and duplicate ones, measure the speed",
     "anchors": "find the sizes of boxes that a detector starts from",
     "pack": "write a scaled copy in one file, for fast repeated training",
 }

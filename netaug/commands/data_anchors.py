@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netaug.config import DataConfig
 
 _ABOUT = """\
-Finds the nine sizes of boxes that a detector's predictions are told relative to: k-means on the training boxes, as they
+Finds the nine sizes of boxes that a detector's predictions are relative to: k-means on the training boxes, as they
 are once images are fitted into the network's input. Training does the same by itself (`detect.anchors data`); to fix
 them, paste the last line. How well they fit is the mean overlap (IoU of sizes) of a box with its nearest anchor."""
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _ABOUT = """\
 Looks at every image of a dataset before time is spent on training. It
   - counts images by split and class, beside the published counts where the dataset has them;
-  - reads and decodes every file: broken, cut off, oversized (known from the header, before memory is taken) and
-    those that are no images; and, for your information, CMYK, more than 8 bits, greyscale and EXIF-rotated ones;
+  - reads and decodes every file: corrupt, truncated, oversized (known from the header, before memory is taken) and
+    those that are not images; and, for your information, CMYK, more than 8 bits, grayscale and EXIF-rotated ones;
   - finds images that are equal pixel by pixel: in both splits, or under two labels. Similar ones are not found;
   - times the train pipeline on one core and, with --model, training steps of that network with and without NetAug
     on this machine, and says which of the two limits and how many --data.workers are needed.

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _ABOUT = """\
 Writes a copy of a dataset into one folder, with all images in one file, scaled down as small networks need them.
 Training then reads it with `--data.name packed --data.root FOLDER`: same classes, labels, order and
-normalisation as the original, so the batches are the same apart from the scaling.
+normalization as the original, so the batches are the same apart from the scaling.
 
-  jpeg      images scaled to a shorter side of --size, encoded anew; 10 to 20 kB each at 256 pixels
+  jpeg      images scaled to a shorter side of --size, encoded again; 10 to 20 kB each at 256 pixels
   pixels    the same without compression: nothing to decode, but some 200 kB each at 256 pixels
   original  the files byte for byte, in one file: the same batches to the bit
 
 Datasets that are pixels already (CIFAR, Fashion-MNIST, digits) stay pixels and lose nothing. A random crop of a
 packed image has fewer pixels to choose from: keep --size at 1.3 times data.image_size or more.
-The folder appears when it is whole: after Ctrl-C or a crash there is none, and the same command starts anew."""
+The folder appears when it is whole: after Ctrl-C or a crash there is none, and the same command starts again."""
 
 _EXAMPLE = """
 netaug data pack folder --data.root DIR --out PACKED

@@ -24,7 +24,7 @@ def run(words: list[str]) -> None:
         "RECIPE --out DIR [--top K] --distill.teacher NAME [--group.key VALUE ...]",
         "Asks a teacher once about every training image as it is augmented in each epoch, and writes what it says:\n"
         "data.distinct_epochs augmentations of each, or train.epochs. `netaug train` with the same settings of the\n"
-        "images and --distill.cache DIR then learns from it without the teacher. Stopped, the same command goes on.",
+        "images and --distill.cache DIR then learns from it without the teacher. The same command resumes if stopped.",
         _EXAMPLE,
     )
     parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")

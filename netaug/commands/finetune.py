@@ -25,7 +25,7 @@ def run(words: list[str]) -> None:
         "finetune",
         "[RECIPE] --from RUN|WEIGHTS --data.name NAME --data.root DIR [--out DIR] [--group.key VALUE ...]",
         "Trains a network that has been trained before on other images: with a new classifier, at the resolution and\n"
-        "with the normalisation it was trained with, and without NetAug unless --netaug.enabled true is given. The\n"
+        "with the normalization it was trained with, and without NetAug unless --netaug.enabled true is given. The\n"
         "settings are those of RECIPE; without one, of transfer/DATASET/MODEL if there is one, else the paper's\n"
         "recipe with a learning rate in the middle of its range. The weights may be of a run, a file of netaug, a\n"
         "PyTorch checkpoint or the paper's released code (the last two need --model.name or a RECIPE).",

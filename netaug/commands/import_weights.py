@@ -36,7 +36,8 @@ def run(words: list[str]) -> None:
         "--classes",
         type=str | None,
         default=None,
-        help="Text file with a class name a line, in label order; null is ImageNet's for 1000 classes, else numbers.",
+        help="Text file with one class name per line, in label order; null is ImageNet's "
+        "for 1000 classes, else numbers.",
     )
     parser.add_argument(
         "--part",

@@ -75,9 +75,7 @@ def _list_own(most: float | None) -> None:
 
     about, left = describe_models(), 0
     width = max(map(len, [*about, _OWN_FACTORY]))
-    say(
-        f"{'name':<{width}}  side  params     MACs   (millions, for 1000 classes, colour images of this side)"
-    )
+    say(f"{'name':<{width}}  side  params     MACs   (millions, for 1000 classes, color images of this side)")
     for name, side, params, macs in _own_rows():
         if most is not None and params > most:
             left += 1

@@ -114,7 +114,7 @@ def _predict_classes(
 
 
 def as_json(predictions: Sequence[Prediction]) -> str:
-    """The predictions for programs."""
+    """Format the predictions as JSON."""
     entries = [
         {"image": item.image, "classes": [{"name": name, "probability": p} for name, p in item.classes]}
         for item in predictions
@@ -123,7 +123,7 @@ def as_json(predictions: Sequence[Prediction]) -> str:
 
 
 def as_table(predictions: Sequence[Prediction]) -> str:
-    """The predictions for people: a line per image and class."""
+    """Format the predictions for people: one line per image and class."""
     width = max(len(line(name)) for item in predictions for name, _ in item.classes)
     lines = []
     for item in predictions:

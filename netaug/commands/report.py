@@ -9,7 +9,7 @@ from netaug.core.errors import RunFolderError
 from netaug.core.escaping import say
 
 _ABOUT = """\
-Writes the pages of a comparison's folder anew, without training: report.html, report.md, compare.csv, arms.csv,
+Rebuilds the pages of a comparison's folder, without training: report.html, report.md, compare.csv, arms.csv,
 differences.csv and table.txt. The comparison may still be running, or have been stopped: what has ended is shown.
 Of the folder of a single run it writes report.html with its curves and facts."""
 

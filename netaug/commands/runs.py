@@ -17,7 +17,7 @@ Lists the runs in a folder and below it, also those of comparisons, last written
 
   finished    has its last epoch; `netaug eval` and `netaug predict` take its folder
   running     a process holds it
-  stopped     the `netaug train` that started it goes on with it
+  stopped     the `netaug train` that started it resumes it
   failed      ended before anything was saved
   unreadable  a file of it is damaged or missing; the line says which
 
@@ -53,7 +53,7 @@ def run(words: list[str]) -> None:
 
 
 def table(runs: Sequence[RunStatus], folder: Path, now: float) -> str:
-    """One line a run under a line of titles.
+    """Format one line per run under a line of titles.
 
     Args:
         runs: In the order to show.

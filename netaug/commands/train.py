@@ -26,7 +26,7 @@ netaug train demo/digits --model.options.channels '[4, 6, 8]' --netaug.width 1,2
 
 
 def run(words: list[str]) -> None:
-    """Train one network and say where it is."""
+    """Train one network, and print its score and folder."""
     parser = new_parser(
         "train",
         "RECIPE [--out DIR] [--group.key VALUE ...]",
@@ -49,7 +49,7 @@ def run(words: list[str]) -> None:
 
 
 def add_run_folder(parser: ArgumentParser, default: str) -> None:
-    """Add where a run goes, and whether it goes on there.
+    """Add the options of the run folder, and of resuming in it.
 
     Args:
         parser: Of a command that trains.
@@ -59,12 +59,12 @@ def add_run_folder(parser: ArgumentParser, default: str) -> None:
         "--out",
         type=str | None,
         default=None,
-        help=f"The run folder. null is {default}. An unfinished run of the same settings goes on there.",
+        help=f"The run folder. null is {default}. An unfinished run of the same settings resumes there.",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="Go on with the run in the folder, also if it is finished but gets more epochs; starts if there is none.",
+        help="Resume the run in the folder, also if it is finished but gets more epochs; starts one if there is none.",
     )
 
 

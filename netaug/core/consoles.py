@@ -17,6 +17,6 @@ class SafeConsole(Console):
     """A console that shows control characters in texts; those that rich makes itself, for colors and bars, act."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The pieces of what is printed, each of plain text and a style."""
+        """Yield the segments of what is printed, each of plain text and a style."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(terminal(segment.text), segment.style)

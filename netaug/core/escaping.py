@@ -30,7 +30,7 @@ def terminal(text: object) -> str:
 
 
 def line(text: object) -> str:
-    """The same for a name inside of a line, which can end none."""
+    """Escape a name inside a line, line breaks included."""
     return _OF_A_LINE.sub(_written, str(text))
 
 
@@ -53,7 +53,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """The content of a CSV file: a line of titles, and a line per row; what a row does not have stays empty."""
+    """Format a CSV file: a line of titles, and one line per row; missing values stay empty."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
     writer.writeheader()

@@ -2,7 +2,7 @@
 
 Everything netaug writes at once goes through :func:`write_atomic`. Its one rule for leftovers: a part of a file has a
 name of its own kind (:func:`is_leftover`) and is locked as long as its writer lives; whoever writes into the folder
-next, or goes on with what is in it, removes those that nobody holds.
+next, or resumes with what is in it, removes those that nobody holds.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def cannot_write(path: Path, error: OSError, needed: str = "space") -> RunFolder
     return RunFolderError(
         f"'{path}' cannot be written.",
         got=error,
-        fix=f"free {needed} on this disk; what was saved before is whole, and the same command goes on from there"
+        fix=f"free {needed} on this disk; what was saved before is whole, and the same command resumes from there"
         if full
         else "choose another place, or see to its rights",
     )

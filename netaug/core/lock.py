@@ -89,7 +89,7 @@ def was_killed(folder: Path) -> bool:
 
 
 def _taken(descriptor: int) -> bool:
-    """Take the lock; tries again for a moment, as one that only looks holds it for an instant."""
+    """Take the lock; retry for a moment, because a process that only tests it holds it for an instant."""
     for _ in range(_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

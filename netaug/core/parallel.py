@@ -68,7 +68,7 @@ def in_threads(
 
 
 class _Shown:
-    """How far a piece of work is, on stderr; a context manager."""
+    """Show the progress of work on stderr; a context manager."""
 
     def __init__(self, title: str, count: int) -> None:
         self._title, self._count, self._done = title, count, 0

@@ -42,7 +42,7 @@ def find_objects(
 
     Args:
         model: A detector.
-        card: Says how large its input is, how it is normalised, and its anchors.
+        card: Says how large its input is, how it is normalized, and its anchors.
         images: Paths; each is one forward.
         config: Least score, overlap of non-maximum suppression, most detections of an image.
         device: Where to compute.
@@ -61,7 +61,7 @@ def find_objects(
 
 
 def fitted(pixels_CHW: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """An image in the middle of a grey square of ``side`` pixels, and its row of ``DetectionBatch.frames_N6``."""
+    """An image in the middle of a gray square of ``side`` pixels, and its row of ``DetectionBatch.frames_N6``."""
     height, width = pixels_CHW.shape[-2:]
     placement = letterbox(width, height, side)
     target = placement.target

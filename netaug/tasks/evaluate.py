@@ -36,7 +36,7 @@ def evaluate(
     Args:
         model: On the normalizer's device. Runs in evaluation mode; each module's mode is restored after.
         loader: Each image once.
-        normalizer: Moves and normalises the images.
+        normalizer: Moves and normalizes the images.
         task: Says what is measured.
 
     Returns:

@@ -22,7 +22,7 @@ def validate(
     Args:
         network: Plain, on the normalizer's device.
         loader: This process's batches.
-        normalizer: Moves and normalises images.
+        normalizer: Moves and normalizes images.
         task: Says what is measured.
         world: Who takes part.
     """

@@ -82,10 +82,6 @@ def test_files_are_regular_and_short(tmp_path: Path) -> None:
         ["--train.threads", "100000"],
         ["--data.image_size", "30000"],
         ["--data.workers", "100000"],
-        ["--train.lr", "0.1", "--train.lr", "0.2"],
-        ["--train.lr=0.1", "--train.lr", "0.1"],
-        ["--out", "a", "--out", "b"],
-        ["--resume", "--resume"],
     ],
 )
 def test_a_mistake_on_the_command_line_is_a_message(

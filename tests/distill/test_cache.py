@@ -135,7 +135,7 @@ def test_stopped_writing_goes_on_to_the_same_bits(written: Path, tmp_path: Path,
         if done >= stop_at:
             signal.raise_signal(signal.SIGTERM)
 
-    with pytest.raises(Stopped, match=r"of 300 rows are in .* goes on from there") as caught:
+    with pytest.raises(Stopped, match=r"of 300 rows are in .* resumes from there") as caught:
         write(tmp_path, config(), on_rows=stop)
     assert caught.value.exit_code == 143
     with pytest.raises(CheckpointError, match="not finished"):
@@ -292,7 +292,7 @@ def test_a_cache_goes_on_after_a_full_disk_which_is_a_message(
         without_checksums(tmp_path)
         os.truncate(tmp_path / "values.bin", 6000)
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(RunFolderError, match=r"values.bin' cannot be written(?s:.*)goes on from there"):
+    with pytest.raises(RunFolderError, match=r"values.bin' cannot be written(?s:.*)resumes from there"):
         write(tmp_path, config())
     monkeypatch.setattr(os, "pwrite", pwrite)
     write(tmp_path, config())

@@ -198,4 +198,4 @@ def test_several_processes_do_not_write_one_cache(
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
     assert run("distill-cache", "demo/digits", "--distill.teacher", "t", "--out", "x") == 2
-    assert "is the work of one process" in capsys.readouterr().err
+    assert "runs in a single process" in capsys.readouterr().err
