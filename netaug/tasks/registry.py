@@ -1,7 +1,8 @@
-"""Which task a run's data asks for, and what of the settings does not go with it."""
+"""The tasks by name: how each is built from settings and data, and which settings it refuses."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from netaug.config import RunConfig
@@ -15,19 +16,35 @@ if TYPE_CHECKING:
 
 
 def choose_task(config: RunConfig, data: Data) -> Task[Any, Any]:
-    """The task of a dataset, with what results on it are customarily reported in.
+    """Return the task of a dataset, with the metric that results on it are customarily reported in.
+
+    Args:
+        config: Settings of the loss and of the metrics.
+        data: Its ``info.task`` is a name in :data:`TASKS`.
 
     Raises:
         ConfigError: A setting is for images with one label each, and the data is of another kind.
     """
-    info = data.info
-    if info.task == "classify":
-        return ClassificationTask.of(config.train.label_smoothing, info)
-    from netaug.tasks.detect import DetectionTask
+    return TASKS[data.info.task](config, data)
+
+
+def _classification(config: RunConfig, data: Data) -> Task[Any, Any]:
+    return ClassificationTask.of(config.train.label_smoothing, data.info)
+
+
+def _detection(config: RunConfig, data: Data) -> Task[Any, Any]:
+    from netaug.tasks.detect import DetectionTask  # classification does without it
 
     _check_detection(config)
-    metric = config.detect.metric or ("coco" if info.metric == "coco" else "voc")
-    return DetectionTask(info.anchors, config.detect, data.truth, metric)
+    metric = config.detect.metric or ("coco" if data.info.metric == "coco" else "voc")
+    return DetectionTask(data.info.anchors, config.detect, data.truth, metric)
+
+
+TASKS: dict[str, Callable[[RunConfig, Data], Task[Any, Any]]] = {
+    "classify": _classification,
+    "detect": _detection,
+}
+"""How the task of a dataset is built, by its name in ``DataInfo.task``; a new task adds its entry here."""
 
 
 def _check_detection(config: RunConfig) -> None:
@@ -45,5 +62,5 @@ def _check_detection(config: RunConfig) -> None:
     for name, (is_set, fix) in wrong.items():
         if is_set:
             raise ConfigError(
-                f"{name} is for images with one label each; the data is to find objects in.", fix=fix
+                f"{name} is for images with one label each; this is a detection dataset.", fix=fix
             )
