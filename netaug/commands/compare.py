@@ -153,7 +153,10 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
         help="Peak learning rates; of several, each arm that does not set its own gets the best on held-out images.",
     )
     parser.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads a run; null shares the cores out."
+        "--threads",
+        type=int | None,
+        default=None,
+        help="CPU threads per run; null divides the cores among the runs.",
     )
     parser.add_argument(
         "--nproc", type=int, default=1, help="Processes that train one run together, started by torchrun."

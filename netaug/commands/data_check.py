@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from netaug.datacheck.report import Report
 
 _ABOUT = """\
-Looks at every image of a dataset before time is spent on training. It
+Examines every image of a dataset before time is spent on training. It
   - counts images by split and class, beside the published counts where the dataset has them;
   - reads and decodes every file: corrupt, truncated, oversized (known from the header, before memory is taken) and
     those that are not images; and, for your information, CMYK, more than 8 bits, grayscale and EXIF-rotated ones;

@@ -107,5 +107,5 @@ def _report(meta: Meta, out: str, seconds: float) -> None:
     )
     if meta.left_out:
         say(f"left out {len(meta.left_out)} that do not decode, first: '{meta.left_out[0]}'")
-    holdout = "" if meta.val is not None else " --data.holdout SHARE"
+    holdout = "" if meta.val is not None else " --data.holdout FRACTION"
     say(f"train on it with: --data.name packed --data.root {out}{holdout}")

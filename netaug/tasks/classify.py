@@ -38,14 +38,14 @@ class ClassificationTask(Task[Tensor, ClassificationBatch]):
         return Losses(self.loss(outputs, labels_N))
 
     def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
-        """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N; labels ``[N]``, or shares ``[N, C]``."""
+        """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N; labels ``[N]``, or fractions ``[N, C]``."""
         return F.cross_entropy(outputs, labels_N, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
     def sums(self, outputs: Tensor, labels_N: Tensor, losses: Losses) -> Tensor:
         """Sum of losses, number of right answers, number of images: float64 ``[3]``, on the device.
 
-        Of mixed labels, shares ``[N, C]``, the likeliest class is the right answer. With ``per_class`` the right
+        Of mixed labels, fractions ``[N, C]``, the likeliest class is the right answer. With ``per_class`` the right
         answers and the images of each class follow: ``[3 + 2 C]``.
         """
         count = len(labels_N)
@@ -70,8 +70,8 @@ class ClassificationTask(Task[Tensor, ClassificationBatch]):
         if self.per_class is None:
             return found
         pairs = zip(classes[: self.per_class], classes[self.per_class :], strict=True)
-        shares = [right / count for right, count in pairs if count]
-        return {**found, "mean_per_class": 100 * math.fsum(shares) / len(shares)}
+        fractions = [right / count for right, count in pairs if count]
+        return {**found, "mean_per_class": 100 * math.fsum(fractions) / len(fractions)}
 
     @torch.no_grad()
     def predictions(self, logits_NC: Tensor, top: int) -> tuple[Tensor, Tensor]:
