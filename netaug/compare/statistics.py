@@ -12,6 +12,14 @@ from scipy.special import stdtr, stdtrit
 
 Effect = Literal["higher", "lower", "unclear", "unknown"]
 
+EFFECT_WORDS: dict[Effect, str] = {
+    "higher": "better",
+    "lower": "worse",
+    "unclear": "no difference shown",
+    "unknown": "no conclusion possible",
+}
+"""How headlines, sentences and tables call an effect; scores are percentages of which more is better."""
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from netaug.compare.numbers import NONE, interval, plus_minus, rate, seconds, si
+from netaug.compare.cells import Cell, make_table, of_difference, of_number, of_spread
+from netaug.compare.numbers import NONE, rate, seconds, si
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
 from netaug.core.consoles import SafeConsole
@@ -37,41 +38,59 @@ CSV_COLUMNS = (
 )
 """Columns of ``compare.csv``; ``{score}`` is the metric's name, such as ``top1``."""
 _WIDE = 160
-_FEW = 5  # lines that still are readable as columns beside each other
+_FEW = 5  # lines that are still readable as columns beside each other
+_FEW_ARMS = 3  # among these a longer reference can only be that of one arm
+
+
+def arm_columns(rows: Sequence[ArmRow], score: str = "top-1") -> dict[str, Callable[[ArmRow], Cell]]:
+    """Return the columns of the table of arms, by their headings; the console and the page show the same.
+
+    Args:
+        rows: All arms of the table: they decide which arm a heading can name.
+        score: Name of the metric that the arms are judged by.
+    """
+    differ = len({(row.params, row.macs) for row in rows if row.n and not row.stage}) > 1
+    return {
+        "arm": arm_cell,
+        f"{score} %": lambda row: of_spread(row.val_score) if row.n else Cell("failed"),
+        "mean per class %": lambda row: of_spread(row.val_mean_per_class),
+        **_difference_columns(rows),
+        "n": lambda row: Cell(f"{row.n} ({row.failed} failed)" if row.failed else str(row.n), row.n),
+        f"train {score} %": lambda row: of_spread(row.train_score),
+        "epochs": lambda row: of_number(row.epochs, "{:.0f}".format),
+        "lr": lambda row: Cell(rate(row.lr), row.lr),
+        "train time": lambda row: Cell(seconds(row.train_seconds), row.train_seconds),
+        "train MACs": lambda row: Cell(si(row.train_macs), row.train_macs),
+        "parameters": lambda row: Cell(si(row.params) if differ else NONE, row.params),
+        "MACs": lambda row: Cell(si(row.macs) if differ else NONE, row.macs),
+    }
+
+
+def arm_cell(row: ArmRow) -> Cell:
+    """Return the cell of an arm's name."""
+    return Cell(f"{row.arm} (stage)" if row.stage else row.arm, row.arm)
+
+
+def _difference_columns(rows: Sequence[ArmRow]) -> dict[str, Callable[[ArmRow], Cell]]:
+    """Name a column after the other arm where it is the same for all rows."""
+    named: dict[str, tuple[Callable[[ArmRow], str | None], Callable[[ArmRow], Cell]]] = {
+        "vs reference": (lambda row: row.reference, lambda row: of_difference(row.vs_baseline)),
+        "at equal time": (lambda row: row.long, lambda row: of_difference(row.vs_long)),
+        "at equal MACs": (lambda row: row.macs_arm, lambda row: of_difference(row.vs_macs)),
+    }
+    columns: dict[str, Callable[[ArmRow], Cell]] = {}
+    for title, (other, cell) in named.items():
+        others = {other(row) for row in rows} - {None}
+        # among more arms each has a longer reference of its own, even if only one of them was compared
+        one_other = len(others) == 1 and (title == "vs reference" or len(rows) <= _FEW_ARMS)
+        columns[f"vs {others.pop()}" if one_other else title] = cell
+    return columns
 
 
 def lines(rows: Sequence[ArmRow], score: str = "top-1") -> list[tuple[str, ...]]:
-    """The table's heading, then a line per arm; columns that no arm has are left out."""
-    columns: list[tuple[str, list[str]]] = [
-        ("arm", [row.arm for row in rows]),
-        ("epochs", [NONE if row.epochs is None else str(row.epochs) for row in rows]),
-        ("lr", [rate(row.lr) for row in rows]),
-        ("n", [f"{row.n} ({row.failed} failed)" if row.failed else str(row.n) for row in rows]),
-        (f"{score} %", [plus_minus(row.val_score) if row.n else "failed" for row in rows]),
-    ]
-    if any(row.val_mean_per_class for row in rows):
-        columns.append(("mean per class %", [plus_minus(row.val_mean_per_class) for row in rows]))
-    if any(row.train_score for row in rows):
-        columns.append((f"train {score} %", [plus_minus(row.train_score) for row in rows]))
-    for title, names, differences in (
-        ("vs reference", [row.reference for row in rows], [row.vs_baseline for row in rows]),
-        ("at equal time", [row.long for row in rows], [row.vs_long for row in rows]),
-        ("at equal MACs", [row.macs_arm for row in rows], [row.vs_macs for row in rows]),
-    ):
-        found = {name for name in names if name}
-        if found:
-            one = title == "vs reference" or len(rows) <= 3  # of more, each has its own longer reference
-            columns.append(
-                (
-                    f"vs {found.pop()}" if one and len(found) == 1 else title,
-                    [interval(difference) for difference in differences],
-                )
-            )
-    columns += [
-        ("train time", [seconds(row.train_seconds) for row in rows]),
-        ("train MACs", [si(row.train_macs) for row in rows]),
-    ]
-    return [tuple(title for title, _ in columns), *zip(*(cells for _, cells in columns), strict=True)]
+    """Return the table's heading, then a line per arm; columns that no arm has are left out."""
+    table = make_table(arm_columns(rows, score), rows)
+    return [table.headers, *(tuple(cell.text for cell in row) for row in table.rows)]
 
 
 def network(comparison: Comparison) -> str:

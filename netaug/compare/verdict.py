@@ -9,19 +9,13 @@ from netaug.compare.plan import TUNE_HOLDOUT, text
 from netaug.compare.records import RunRecord
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import ArmRow, Verdict
-from netaug.compare.statistics import Difference
+from netaug.compare.statistics import EFFECT_WORDS, Difference
 from netaug.compare.verdict_of_arms import judge_arms
 from netaug.core.display import score_name
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1
 NEAR_PERFECT = 97.0  # percent of training images right: little capacity is missing
 TIME_TOLERANCE = 0.1  # relative; beyond it two training times are not called equal
-_PLAIN = {
-    "higher": "better than the baseline",
-    "lower": "worse than the baseline",
-    "unclear": "no difference shown",
-    "unknown": "no conclusion possible",
-}
 
 
 def judge(
@@ -69,7 +63,7 @@ def _headline(rows: Mapping[str, ArmRow], same_network: bool) -> str:
         return f"NetAug is better, at equal epochs and {longer}."
     if effects == ["lower", "lower"]:
         return f"NetAug is worse, at equal epochs and {longer}."
-    return f"NetAug at equal epochs: {_PLAIN[effects[0]]}; {longer}: {_PLAIN[effects[1]]}."
+    return f"NetAug at equal epochs: {EFFECT_WORDS[effects[0]]}; {longer}: {EFFECT_WORDS[effects[1]]}."
 
 
 def _longer(rows: Mapping[str, ArmRow]) -> str:

@@ -7,14 +7,8 @@ from collections.abc import Mapping, Sequence
 from netaug.compare.arms import Plan
 from netaug.compare.numbers import interval, plus_minus
 from netaug.compare.results import ArmRow, Verdict
-from netaug.compare.statistics import Difference, holm, p_value
+from netaug.compare.statistics import EFFECT_WORDS, Difference, holm, p_value
 
-_WORDS = {
-    "higher": "better",
-    "lower": "worse",
-    "unclear": "no difference shown",
-    "unknown": "too few runs to tell",
-}
 _FAMILY = 0.05
 _NAMED = 6
 """Arms that a headline names of each kind."""
@@ -57,7 +51,7 @@ def _headline(rows: Sequence[ArmRow]) -> str:
 def _effects(differences: Mapping[str, Difference | None]) -> str:
     """``better: kd; no difference shown: netaug``; arms that were not compared are left out."""
     parts = []
-    for effect, words in _WORDS.items():
+    for effect, words in EFFECT_WORDS.items():
         names = [arm for arm, difference in differences.items() if difference and difference.effect == effect]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         if names:
@@ -77,7 +71,7 @@ def _sentence(row: ArmRow) -> str:
 def _said(difference: Difference | None) -> str:
     if difference is None:
         return "no pair of runs"
-    return f"{interval(difference)} points (n = {difference.n}; {_WORDS[difference.effect]})"
+    return f"{interval(difference)} points (n = {difference.n}; {EFFECT_WORDS[difference.effect]})"
 
 
 def _together(rows: Sequence[ArmRow]) -> list[str]:

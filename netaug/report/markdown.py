@@ -11,8 +11,8 @@ from netaug.core.escaping import markdown, terminal
 from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
+    from netaug.compare.cells import Table
     from netaug.compare.results import Comparison
-    from netaug.report.cells import Table
 
 
 def render_markdown(comparison: Comparison) -> str:

@@ -4,62 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from netaug.compare.arms import Arm
+from netaug.compare.cells import Cell, Table, make_table, of_difference, of_number
 from netaug.compare.numbers import NONE, rate, seconds, si
 from netaug.compare.plan import text
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
-from netaug.report.cells import WORDS, Cell, Table, make_table, of_difference, of_number, of_spread
+from netaug.compare.statistics import EFFECT_WORDS
+from netaug.compare.table import arm_cell, arm_columns
 from netaug.report.compared import Compared, differences
 from netaug.report.families import arm_looks, families, firsts
 
 _ERROR = re.compile(r"^\w+Error: ", re.MULTILINE)
 _STAGE = re.compile(r'"?\{run:([^{}]+)\}"?')
-_FEW = 3  # arms among which a longer reference can only be that of one arm
 
 
 def arms_table(comparison: Comparison) -> Table:
     """A row per arm, family by family."""
-    looks, rows, score = arm_looks(comparison), _in_families(comparison), comparison.score
+    looks, rows = arm_looks(comparison), _in_families(comparison)
     begins = firsts(comparison)
-    differ = len({(row.params, row.macs) for row in rows if row.n and not row.stage}) > 1
 
     def name(row: ArmRow) -> Cell:
-        label = f"{row.arm} (stage)" if row.stage else row.arm
-        return Cell(label, row.arm, arm=looks.get(row.arm), begins=row.arm in begins)
+        return replace(arm_cell(row), arm=looks.get(row.arm), begins=row.arm in begins)
 
-    columns: dict[str, Callable[[ArmRow], Cell]] = {
-        "arm": name,
-        f"{score} %": lambda row: of_spread(row.val_score) if row.n else Cell("failed"),
-        "mean per class %": lambda row: of_spread(row.val_mean_per_class),
-        **_difference_columns(rows),
-        "n": lambda row: Cell(f"{row.n} ({row.failed} failed)" if row.failed else str(row.n), row.n),
-        f"train {score} %": lambda row: of_spread(row.train_score),
-        "epochs": lambda row: of_number(row.epochs, "{:.0f}".format),
-        "lr": lambda row: Cell(rate(row.lr), row.lr),
-        "train time": lambda row: Cell(seconds(row.train_seconds), row.train_seconds),
-        "train MACs": lambda row: Cell(si(row.train_macs), row.train_macs),
-        "parameters": lambda row: Cell(si(row.params) if differ else NONE, row.params),
-        "MACs": lambda row: Cell(si(row.macs) if differ else NONE, row.macs),
-    }
-    return make_table(columns, rows)
-
-
-def _difference_columns(rows: Sequence[ArmRow]) -> dict[str, Callable[[ArmRow], Cell]]:
-    """Named after the other arm where it is the same for all rows."""
-    named: dict[str, tuple[Callable[[ArmRow], str | None], Callable[[ArmRow], Cell]]] = {
-        "vs reference": (lambda row: row.reference, lambda row: of_difference(row.vs_baseline)),
-        "at equal time": (lambda row: row.long, lambda row: of_difference(row.vs_long)),
-        "at equal MACs": (lambda row: row.macs_arm, lambda row: of_difference(row.vs_macs)),
-    }
-    columns: dict[str, Callable[[ArmRow], Cell]] = {}
-    for title, (other, cell) in named.items():
-        others = {other(row) for row in rows} - {None}
-        one = len(others) == 1 and (title == "vs reference" or len(rows) <= _FEW)
-        title = f"vs {others.pop()}" if one else title
-        columns[title] = cell
-    return columns
+    return make_table(arm_columns(rows, comparison.score) | {"arm": name}, rows)
 
 
 def differences_table(comparison: Comparison) -> Table:
@@ -69,7 +39,7 @@ def differences_table(comparison: Comparison) -> Table:
         "arm": lambda one: Cell(one.arm, one.arm, arm=looks.get(one.arm)),
         "against": lambda one: Cell(one.against, one.against, arm=looks.get(one.against)),
         f"points of {comparison.score}": lambda one: of_difference(one.difference),
-        "says": lambda one: Cell(WORDS[one.difference.effect], WORDS[one.difference.effect]),
+        "says": lambda one: Cell(EFFECT_WORDS[one.difference.effect], EFFECT_WORDS[one.difference.effect]),
         "pairs": lambda one: Cell(str(one.difference.n), one.difference.n),
         "at": lambda one: Cell(one.when, one.when),
     }

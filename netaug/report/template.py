@@ -12,9 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from netaug.compare.statistics import EFFECT_WORDS
 from netaug.core.escaping import terminal
 from netaug.report import styles as looks
-from netaug.report.cells import WORDS
 
 _TEXTS = ("arm", "against", "at", "says", "sets", "recipe", "chosen")
 """Columns of words, which begin at the left."""
@@ -53,7 +53,7 @@ def page_parts() -> dict[str, Any]:
     """What all pages need: style, script with its hash, and how arms and differences look."""
     script = _file("script.js")
     return {
-        "words": WORDS,
+        "words": EFFECT_WORDS,
         "texts": _TEXTS,
         "key": looks.key,
         "style": Markup(_style()),

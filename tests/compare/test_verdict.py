@@ -27,9 +27,7 @@ def everything(found: Verdict) -> str:
 
 def test_better_at_equal_epochs_only():
     found = verdict([70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [71.1, 71.0, 71.2])
-    assert found.headline == (
-        "NetAug at equal epochs: better than the baseline; at equal training time: no difference shown."
-    )
+    assert found.headline == ("NetAug at equal epochs: better; at equal training time: no difference shown.")
     assert found.sentences[0].startswith(
         "At equal epochs NetAug changes top-1 by +1.0 [+0.8, +1.2] points (n = 3"
     )

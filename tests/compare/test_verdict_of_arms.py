@@ -58,4 +58,4 @@ def test_nothing_is_claimed_without_pairs(tmp_path):
     verdict, _, _, _ = verdict_of(tmp_path, {"baseline": (60.0,), "netaug": (None,)})
     assert verdict.headline == "Nothing could be compared."
     one, _, _, _ = verdict_of(tmp_path, {"baseline": (60.0,), "netaug": (70.0,)})
-    assert one.headline == "Against baseline, too few runs to tell: netaug."
+    assert one.headline == "Against baseline, no conclusion possible: netaug."

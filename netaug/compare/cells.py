@@ -1,4 +1,4 @@
-"""Tables as a page shows them: cells that know what they are sorted by, and how to be coloured."""
+"""Tables as a page shows them: cells that know what they are sorted by, and how to be colored."""
 
 from __future__ import annotations
 
@@ -12,24 +12,18 @@ from netaug.compare.statistics import Difference, Effect, Spread
 Row = TypeVar("Row")
 
 SIGNS: dict[Effect, str] = {"higher": "▲", "lower": "▼", "unclear": "≈", "unknown": ""}
-"""Beside the colour, for those who see none."""
-WORDS: dict[Effect, str] = {
-    "higher": "better",
-    "lower": "worse",
-    "unclear": "no difference shown",
-    "unknown": "no conclusion possible",
-}
+"""Beside the color, for those who see none."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one place of a table shows.
+    """Describe one field of a table.
 
     Args:
         text: As people read it.
         sort: What sorting goes by; None comes last.
-        effect: Of a difference, for its colour; None for anything else.
-        arm: Which arm's looks the cell carries, by number; None for none.
+        effect: Of a difference, for its color; None for anything else.
+        arm: Which arm's style the cell carries, by number; None for none.
         begins: Whether a family of arms begins with this row.
     """
 
@@ -41,7 +35,7 @@ class Cell:
 
     @property
     def plain(self) -> str:
-        """The text behind the sign of its effect."""
+        """Return the text behind the sign of its effect."""
         sign = SIGNS[self.effect] if self.effect else ""
         return f"{sign} {self.text}" if sign else self.text
 
@@ -55,7 +49,7 @@ class Table:
 
 
 def make_table(columns: dict[str, Callable[[Row], Cell]], rows: Sequence[Row]) -> Table:
-    """A table with a column for each heading; a column without any value is left out."""
+    """Return a table with a column for each heading; a column without any value is left out."""
     cells = {header: [make(row) for row in rows] for header, make in columns.items()}
     kept = [header for header, column in cells.items() if any(cell.text != NONE for cell in column)]
     lines = zip(*(cells[header] for header in kept), strict=True)
@@ -63,15 +57,15 @@ def make_table(columns: dict[str, Callable[[Row], Cell]], rows: Sequence[Row]) -
 
 
 def of_number(value: float | None, form: Callable[[float], str]) -> Cell:
-    """A number in words; a dash where there is none."""
+    """Return the cell of a number; a dash where there is none."""
     return Cell(NONE if value is None else form(value), value)
 
 
 def of_spread(value: Spread | None) -> Cell:
-    """Mean and deviation."""
+    """Return the cell of a mean and its deviation."""
     return Cell(plus_minus(value), None if value is None else value.mean)
 
 
 def of_difference(value: Difference | None) -> Cell:
-    """Mean and interval of a difference, with its effect."""
+    """Return the cell of a difference: its mean and interval, colored by its effect."""
     return Cell(NONE) if value is None else Cell(interval(value), value.mean, value.effect)
