@@ -1,4 +1,4 @@
-"""Many runs become an honest answer: does Network Augmentation help for this recipe?"""
+"""Train the arms of a plan and compare them; a recipe alone is compared with and without Network Augmentation."""
 
 from netaug.compare.engine import compare
 from netaug.compare.request import CompareRequest

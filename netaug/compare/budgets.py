@@ -1,4 +1,4 @@
-"""References that are trained for another arm's time or MACs: how long, and which arms share one."""
+"""Decide how long references are trained to match another arm's time or MACs, and which arms share one."""
 
 from __future__ import annotations
 

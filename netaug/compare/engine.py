@@ -1,4 +1,10 @@
-"""`netaug compare`: trains the arms of a plan and says honestly which helped."""
+"""`netaug compare`: train the arms of a plan, and judge which of them helped.
+
+Runs are trained level by level, stages before what needs them. `{run:STAGE}` becomes the stage's run folder only on the
+command line of a run, so the specifications are the same wherever the comparison lies. Tuning is the same plan on
+held-out images, stages included: a teacher has not seen them either. The references that train for another arm's time or
+MACs (`budgets.py`) are known only when the costs are.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""A comparison's memory on disk: what was asked, which run folders are its own, what it decided."""
+"""Keep on disk what a comparison was asked, which run folders it made, and what it decided.
+
+Because decisions are kept, added seeds and a comparison that is resumed have the same arms. Nothing else is kept: which
+runs are finished is read off the run folders, whose settings must fit. A run folder is removed only if the ledger
+claimed it and no process holds it.
+"""
 
 from __future__ import annotations
 

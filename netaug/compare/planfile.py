@@ -1,4 +1,4 @@
-"""Plans as YAML files: read strictly, every mistake named with its file and place."""
+"""Read plans from YAML files, strictly: an error names the file and the key."""
 
 from __future__ import annotations
 

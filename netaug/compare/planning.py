@@ -1,4 +1,4 @@
-"""From a plan as it is written to the arms that are trained: cases multiplied out, names checked."""
+"""Turn a plan as it is written into the arms that are trained: cases are multiplied out, names are checked."""
 
 from __future__ import annotations
 

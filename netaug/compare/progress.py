@@ -1,4 +1,4 @@
-"""Says how far a comparison is: bars on a terminal, plain lines elsewhere."""
+"""Show the progress of a comparison: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A comparison as its folder tells it, without any training: finished, still running, or stopped."""
+"""Read a comparison from its folder, without any training: finished, still running, or stopped.
+
+It goes through the plan as a comparison does, with a reader in place of the trainer, and changes no record.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request to settings that are known to be sound, before anything starts."""
+"""Resolve the settings of every arm before anything starts, so that a mistake in the last arm costs no time."""
 
 from __future__ import annotations
 

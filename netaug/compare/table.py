@@ -1,4 +1,4 @@
-"""A comparison as a table for people and as CSV for programs."""
+"""Print a comparison as a table, and write its runs as CSV."""
 
 from __future__ import annotations
 

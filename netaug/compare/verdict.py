@@ -1,4 +1,4 @@
-"""What a comparison allows to say, in plain words and never more than its intervals show."""
+"""Put the result of a comparison into words, and claim no more than its intervals show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison of several arms allows to say."""
+"""Put the result of a plan's arms into words."""
 
 from __future__ import annotations
 

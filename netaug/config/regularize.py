@@ -1,25 +1,50 @@
-"""Which regularizers act while a network trains; free of torch."""
+"""The settings of the regularizers; free of torch.
+
+A new regularizer has its setting here, with what it acts on, and a file of its own in `netaug/regularize`, which
+`layers.py` or `images.py` there lists. All else follows from the two: checks, messages, and what of a dataset's images
+a cache of teacher logits depends on.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple
 
 from netaug.core.errors import ConfigError
 
-_NEEDS = {
-    "dropblock_size": "dropblock",
-    "cutmix_share": "cutmix",
-    "cutout_probability": "cutout",
-    "auto_policy": "auto_augment",
-    "rand_operations": "auto_augment",
-    "rand_magnitude": "auto_augment",
-}
+ActsOn = Literal["layers", "batches", "images"]
+"""What a regularizer changes: parts of the network, images together with others and their labels, single images."""
 
 
-OF_LAYERS = ("dropout", "spatial_dropout", "dropblock", "stochastic_depth")
-"""Regularizers that drop parts of the network; the others change images, or images and labels."""
+class _Range(NamedTuple):
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+_BELOW_ONE = _Range(lambda value: 0 <= value < 1, "a probability in [0, 1)")
+_POSITIVE = _Range(lambda value: 0 < value <= 1, "a fraction in (0, 1]")
+_UNIT = _Range(lambda value: 0 <= value <= 1, "a number in [0, 1]")
+_ALPHA = _Range(lambda value: 0 <= value < math.inf, "a number, at least 0")
+_INSIDE = _Range(lambda value: 0 < value < 1, "a fraction in (0, 1)")
+_ODD = _Range(lambda value: value >= 1 and value % 2 == 1, "an odd number of pixels, at least 1")
+_COUNT = _Range(lambda value: value >= 1, "a whole number, at least 1")
+_MAGNITUDE = _Range(lambda value: 0 <= value <= 30, "a whole number from 0 to 30")
+
+
+def _setting(
+    default: Any, allowed: _Range | None = None, *, acts_on: ActsOn | None = None, part_of: str = ""
+) -> Any:
+    """Declare a setting.
+
+    Args:
+        default: A regularizer with its default is off.
+        allowed: Which values it may have; None where its type says it.
+        acts_on: What the regularizer of this name changes; None for a setting that is not a regularizer.
+        part_of: The regularizer without which the setting has no effect.
+    """
+    return field(default=default, metadata={"allowed": allowed, "acts_on": acts_on, "part_of": part_of})
 
 
 @dataclass(frozen=True)
@@ -35,55 +60,50 @@ class RegularizeConfig:
         dropblock: Probability in [0, 1) of dropping a number of these maps, in squares.
         dropblock_size: Side of these squares in pixels of the map, odd; at most that of the map.
         stochastic_depth: Probability in [0, 1) of leaving out the last residual branch for an image; those before it
-            have less, in proportion to their number.
+            have less, in proportion to their position.
         places: Glob patterns of modules on whose outputs dropout, spatial dropout and DropBlock act instead.
-        mixup: Alpha of the Beta distribution from which an image's share is drawn, mixed with another; 0 is off.
-        cutmix: Alpha of the Beta distribution of the area's share when a box of another image is put in; 0 is off.
-        cutmix_share: Share in (0, 1) of the batches with CutMix when there is Mixup too.
-        mix_probability: Share in (0, 1] of the batches that are mixed.
-        cutout: Side in (0, 1] of a square set to the mean colour, as a share of the image's; its centre may be
+        mixup: Alpha of the Beta distribution from which the weight of an image in its mixture is drawn; 0 is off.
+        cutmix: Alpha of the Beta distribution of the area's fraction when a box of another image is put in; 0 is off.
+        cutmix_share: Fraction in (0, 1) of the batches with CutMix when there is Mixup too.
+        mix_probability: Fraction in (0, 1] of the batches that are mixed.
+        cutout: Side in (0, 1] of a square set to the mean color, as a fraction of the image's; its center may be
             anywhere, and what is outside is cut off. 0 is off.
-        cutout_probability: Share in (0, 1] of the images with such a square.
-        erasing: Probability in [0, 1] of setting a rectangle of drawn area and shape to the mean colour.
+        cutout_probability: Fraction in (0, 1] of the images with such a square.
+        erasing: Probability in [0, 1] of setting a rectangle of drawn area and shape to the mean color.
         auto_augment: Automatic augmentation of each image after crop and mirror.
         auto_policy: Data that AutoAugment's policy was found on.
         rand_operations: Operations that RandAugment applies to an image, one after the other.
         rand_magnitude: Their strength, 0 to 30.
     """
 
-    dropout: float = 0.0
-    spatial_dropout: float = 0.0
-    dropblock: float = 0.0
-    dropblock_size: int = 7
-    stochastic_depth: float = 0.0
+    dropout: float = _setting(0.0, _BELOW_ONE, acts_on="layers")
+    spatial_dropout: float = _setting(0.0, _BELOW_ONE, acts_on="layers")
+    dropblock: float = _setting(0.0, _BELOW_ONE, acts_on="layers")
+    dropblock_size: int = _setting(7, _ODD, part_of="dropblock")
+    stochastic_depth: float = _setting(0.0, _BELOW_ONE, acts_on="layers")
     places: tuple[str, ...] = ()
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    cutmix_share: float = 0.5
-    mix_probability: float = 1.0
-    cutout: float = 0.0
-    cutout_probability: float = 1.0
-    erasing: float = 0.0
-    auto_augment: Literal["none", "autoaugment", "randaugment", "trivialaugment"] = "none"
-    auto_policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
-    rand_operations: int = 2
-    rand_magnitude: int = 9
+    mixup: float = _setting(0.0, _ALPHA, acts_on="batches")
+    cutmix: float = _setting(0.0, _ALPHA, acts_on="batches")
+    cutmix_share: float = _setting(0.5, _INSIDE, part_of="cutmix")
+    mix_probability: float = _setting(1.0, _POSITIVE)
+    cutout: float = _setting(0.0, _UNIT, acts_on="images")
+    cutout_probability: float = _setting(1.0, _POSITIVE, part_of="cutout")
+    erasing: float = _setting(0.0, _UNIT, acts_on="images")
+    auto_augment: Literal["none", "autoaugment", "randaugment", "trivialaugment"] = _setting(
+        "none", acts_on="images"
+    )
+    auto_policy: Literal["imagenet", "cifar10", "svhn"] = _setting("imagenet", part_of="auto_augment")
+    rand_operations: int = _setting(2, _COUNT, part_of="auto_augment")
+    rand_magnitude: int = _setting(9, _MAGNITUDE, part_of="auto_augment")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", tuple(self.places))
-        for name in ("dropout", "spatial_dropout", "dropblock", "stochastic_depth"):
-            self._require(name, 0 <= getattr(self, name) < 1, "a probability in [0, 1)")
-        for name in ("mixup", "cutmix"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "a number, at least 0")
-        for name in ("mix_probability", "cutout_probability"):
-            self._require(name, 0 < getattr(self, name) <= 1, "a share in (0, 1]")
-        for name in ("cutout", "erasing"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "a number in [0, 1]")
-        size = self.dropblock_size
-        self._require("dropblock_size", size >= 1 and size % 2 == 1, "an odd number of pixels, at least 1")
-        self._require("cutmix_share", 0 < self.cutmix_share < 1, "a share in (0, 1)")
-        self._require("rand_operations", self.rand_operations >= 1, "a whole number, at least 1")
-        self._require("rand_magnitude", 0 <= self.rand_magnitude <= 30, "a whole number from 0 to 30")
+        for item in fields(self):
+            allowed, value = item.metadata.get("allowed"), getattr(self, item.name)
+            if allowed is not None and not allowed.holds(value):
+                raise ConfigError(
+                    f"regularize.{item.name} is out of range.", got=value, allowed=allowed.allowed
+                )
         self._refuse_what_has_no_effect()
         if self.cutout and self.erasing:
             raise ConfigError(
@@ -92,53 +112,46 @@ class RegularizeConfig:
                 fix="set one of them to 0",
             )
 
+    def settings_on(self, *kinds: ActsOn) -> tuple[str, ...]:
+        """Return the names of the settings whose regularizers act on one of these, in the order of the settings."""
+        return tuple(
+            item.name
+            for item in fields(self)
+            if item.metadata.get("acts_on") in kinds and getattr(self, item.name) != item.default
+        )
+
+    def acting_on(self, *kinds: ActsOn) -> tuple[str, ...]:
+        """Return what people call these regularizers: an automatic augmentation by its own name."""
+        return tuple(
+            self.auto_augment if name == "auto_augment" else name for name in self.settings_on(*kinds)
+        )
+
     @property
     def mixes(self) -> bool:
         """Whether images are mixed with others of their batch."""
-        return self.mixup > 0 or self.cutmix > 0
-
-    @property
-    def drops(self) -> bool:
-        """Whether parts of the network are dropped."""
-        return max(self.dropout, self.spatial_dropout, self.dropblock, self.stochastic_depth) > 0
-
-    @property
-    def changes_images(self) -> bool:
-        """Whether single images are changed beyond `data.augment`."""
-        return self.auto_augment != "none" or self.cutout > 0 or self.erasing > 0
-
-    def strength(self, name: str) -> str:
-        """The number of one of :attr:`on` in words; empty for an automatic augmentation, which has none."""
-        return "" if name == self.auto_augment else f"{getattr(self, name):g}"
+        return bool(self.settings_on("batches"))
 
     @property
     def on(self) -> tuple[str, ...]:
         """Names of the regularizers that act, in the order of the settings."""
-        numbers = (
-            "dropout",
-            "spatial_dropout",
-            "dropblock",
-            "stochastic_depth",
-            "mixup",
-            "cutmix",
-            "cutout",
-            "erasing",
-        )
-        auto = () if self.auto_augment == "none" else (self.auto_augment,)
-        return tuple(name for name in numbers if getattr(self, name) > 0) + auto
+        return self.acting_on("layers", "batches", "images")
+
+    def strength(self, name: str) -> str:
+        """Return the number of one of :attr:`on` as text; empty for an automatic augmentation, which has none."""
+        return "" if name == self.auto_augment else f"{getattr(self, name):g}"
 
     @property
     def about_images(self) -> str:
-        """The regularizers of images with their strengths, in words; empty if there are none."""
+        """The regularizers of images with their strengths, as text; empty if there are none."""
         return ", ".join(
-            f"{name} {self.strength(name)}".rstrip() for name in self.on if name not in OF_LAYERS
+            f"{name} {self.strength(name)}".rstrip() for name in self.acting_on("batches", "images")
         )
 
     def _refuse_what_has_no_effect(self) -> None:
         changed = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
         defaults: dict[str, Any] = {item.name: item.default for item in fields(self)}
-        for name, other in _NEEDS.items():
-            if name in changed and getattr(self, other) == defaults[other]:
+        for name, other in ((item.name, item.metadata.get("part_of")) for item in fields(self)):
+            if other and name in changed and getattr(self, other) == defaults[other]:
                 _no_effect(name, f"with regularize.{other} {defaults[other]}", f"set regularize.{other} too")
         if "cutmix_share" in changed and not self.mixup:
             _no_effect("cutmix_share", "without regularize.mixup", "set it too, or use mix_probability")
@@ -152,10 +165,14 @@ class RegularizeConfig:
             if name in changed and self.auto_augment != "randaugment":
                 _no_effect(name, f"with {self.auto_augment}", "--regularize.auto_augment randaugment")
 
-    def _require(self, name: str, holds: bool, allowed: str) -> None:
-        if not holds:
-            raise ConfigError(f"regularize.{name} is out of range.", got=getattr(self, name), allowed=allowed)
-
 
 def _no_effect(name: str, when: str, fix: str) -> None:
     raise ConfigError(f"regularize.{name} has no effect {when}.", fix=fix)
+
+
+def settings_of(kind: ActsOn) -> frozenset[str]:
+    """Return the names of all settings of the regularizers that act on this, whether they are on or off."""
+    items = {item.name: item.metadata for item in fields(RegularizeConfig)}
+    regularizers = {name for name, metadata in items.items() if metadata.get("acts_on") == kind}
+    parts = {name for name, metadata in items.items() if metadata.get("part_of") in regularizers}
+    return frozenset(regularizers | parts)

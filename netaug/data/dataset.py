@@ -20,7 +20,7 @@ from netaug.data.store import Indices, MemoryImages
 from netaug.data.transforms.augment import ImagenetAugment
 from netaug.data.transforms.jitter import scratch_for
 from netaug.data.transforms.small import Fit, SmallAugment
-from netaug.regularize.images import ImageRegularizer
+from netaug.regularize.images import RegularizeImages
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Steps:
     fit: Fit | None
     single: ImagenetAugment | None = None
     whole: SmallAugment | None = None
-    regularize: ImageRegularizer | None = None
+    regularize: RegularizeImages | None = None
     distinct: int | None = None
 
     def draw(self, epoch: int) -> int:

@@ -12,6 +12,7 @@ import torch
 
 from netaug.config import RunConfig
 from netaug.config.loading import to_mapping
+from netaug.config.regularize import settings_of
 from netaug.core.errors import ConfigError
 from netaug.data import Data, Normalizer
 from netaug.data.listing_digest import VERSION, fingerprint
@@ -21,10 +22,6 @@ from netaug.distill.teacher import Teachers
 _NOT_OF_THE_IMAGES = {
     *("root", "download", "workers", "batch_size", "eval_batch_size", "distinct_epochs", "augment_seed"),
     *("cache", "on_error", "mean", "std", "class_names"),
-}
-_IMAGE_REGULARIZERS = {
-    *("cutout", "cutout_probability", "erasing", "auto_augment"),
-    *("auto_policy", "rand_operations", "rand_magnitude"),
 }
 _LISTING = "files"
 _MOST_LEVELS = (
@@ -39,7 +36,7 @@ def image_settings(config: RunConfig) -> dict[str, Any]:
     seed = config.train.seed if config.data.augment_seed is None else config.data.augment_seed
     return {
         **{f"data.{name}": value for name, value in groups["data"].items() if name not in _NOT_OF_THE_IMAGES},
-        **{f"regularize.{name}": groups["regularize"][name] for name in sorted(_IMAGE_REGULARIZERS)},
+        **{f"regularize.{name}": groups["regularize"][name] for name in sorted(settings_of("images"))},
         "data.augment_seed": seed,
     }
 

@@ -1,1 +1,1 @@
-"""What keeps large networks from learning by heart: layers that drop, mixed images, automatic augmentation."""
+"""Regularizers against over-fitting: layers that drop values, mixed images, automatic augmentation."""

@@ -1,6 +1,6 @@
-"""What a network does with an example: its calls of torch, which module made them, and what they took.
+"""Record what a network does with an example: its calls of torch, which module made them, and their inputs.
 
-Unlike ``torch.export`` this needs no recordable control flow and takes one forward.
+Unlike ``torch.export`` this needs no recordable control flow and takes one forward: tensors are told apart by identity.
 """
 
 from __future__ import annotations

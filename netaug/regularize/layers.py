@@ -1,7 +1,9 @@
-"""Dropout, spatial dropout, DropBlock and stochastic depth for any network, as hooks that act in training only.
+"""Regularizers of layers for any network, as forward hooks on its modules that act in training mode only.
 
-The modules stay as they are, and so do the names in ``state_dict``. Draws come from torch's generator of the device,
-which the training loop keys by step.
+The modules stay as they are, and so do the names in ``state_dict``: checkpoints, the exported graph and evaluation do
+not depend on the regularizers, base and wide passes both run them, and ``extract()`` takes them off. Draws come from
+torch's generator of the device, which the training loop keys by step. Where a regularizer goes is read off one eager
+forward (`graph_recorder.py`), which also works for networks that ``torch.export`` cannot record.
 """
 
 from __future__ import annotations
@@ -11,25 +13,30 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.ops import drop_block2d, stochastic_depth
 
 from netaug.config.regularize import RegularizeConfig
 from netaug.core.errors import ConfigError
 from netaug.core.modules import TrainingHook
-from netaug.regularize.graph_recorder import watch
-from netaug.regularize.places import Found, classifier, late_maps, residual_branches
+from netaug.regularize.base import LayerRegularizer, TensorFunction
+from netaug.regularize.dropblock import DROPBLOCK
+from netaug.regularize.dropout import DROPOUT
+from netaug.regularize.graph_recorder import Watched, watch
+from netaug.regularize.places import Found
+from netaug.regularize.spatial_dropout import SPATIAL_DROPOUT
+from netaug.regularize.stochastic_depth import STOCHASTIC_DEPTH
 
+LAYER_REGULARIZERS: tuple[LayerRegularizer, ...] = (DROPOUT, SPATIAL_DROPOUT, DROPBLOCK, STOCHASTIC_DEPTH)
+"""In the order in which their hooks are added to a module."""
 _SHOWN = 2
 
 
 @dataclass(frozen=True)
 class Placed:
-    """What was put where.
+    """List the modules that a regularizer was put at.
 
     Args:
-        kind: ``dropout``, ``spatial_dropout``, ``dropblock`` or ``stochastic_depth``.
-        rates: Module to its rate, in the order they run.
+        kind: The regularizer's name.
+        rates: Module to its probability, in the order they run.
         left_out: Places without it, with the reason.
     """
 
@@ -38,7 +45,7 @@ class Placed:
     left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         named = [f"'{name}' ({rate:.3g})" for name, rate in self.rates.items()]
         shown = ", ".join(named) if len(named) <= _SHOWN else f"{named[0]} to {named[-1]}"
         more = f"; left out: {'; '.join(self.left_out)}" if self.left_out else ""
@@ -46,37 +53,22 @@ class Placed:
 
 
 class Dropping(TrainingHook):
-    """Drops parts of what a module gives, or with ``before`` of what it takes, while it trains.
+    """Drop parts of what a module returns, or of what it takes as a pre-hook, while it trains.
 
     Args:
-        kind: As in :class:`Placed`.
-        rate: Probability in [0, 1).
-        size: Side of DropBlock's squares in pixels.
+        drop: Drops parts of a tensor.
     """
 
-    def __init__(self, kind: str, rate: float, size: int = 1) -> None:
-        self.kind, self.rate, self.size = kind, rate, size
+    def __init__(self, drop: TensorFunction) -> None:
+        self.drop = drop
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], *output: Any) -> Any:
-        """As a forward hook: the output with parts dropped. As a pre-hook: the inputs."""
-        if not module.training or self.rate == 0:
+        """As a forward hook: return the output with parts dropped. As a pre-hook: the inputs."""
+        if not module.training:
             return None
         if output:
             return self.drop(output[0])
         return (self.drop(inputs[0]), *inputs[1:])
-
-    def drop(self, x: Tensor) -> Tensor:
-        """Drop parts of a tensor ``[N, ...]``; what stays is scaled up."""
-        if self.kind == "dropout":
-            return F.dropout(x, self.rate)
-        if self.kind == "spatial_dropout":
-            return F.dropout2d(x, self.rate)
-        if self.kind == "dropblock":
-            side = min(self.size, *x.shape[-2:])
-            dropped: Tensor = drop_block2d(x, self.rate, side - (side + 1) % 2)
-            return dropped
-        kept: Tensor = stochastic_depth(x, self.rate, "row")
-        return kept
 
 
 def put_regularizers(model: nn.Module, example: Tensor, config: RegularizeConfig) -> tuple[Placed, ...]:
@@ -86,7 +78,7 @@ def put_regularizers(model: nn.Module, example: Tensor, config: RegularizeConfig
         model: Gets hooks; its modules and names stay. `Supernet.extract` gives networks without them, and
             `netaug.core.modules.remove_training_hooks` takes them off.
         example: A batch of its input.
-        config: Which, and how strong.
+        config: Which regularizers act, and how strongly.
 
     Returns:
         What was put where.
@@ -94,76 +86,58 @@ def put_regularizers(model: nn.Module, example: Tensor, config: RegularizeConfig
     Raises:
         ConfigError: A regularizer finds no place in this network, or a pattern of ``places`` fits no module.
     """
-    if not config.drops:
+    names = config.settings_on("layers")
+    if not names:
         return ()
     watched = watch(model, example)
-    placed = []
-    if config.dropout:
-        head = classifier(watched)
-        own = Found((head,) if head else ())
-        placed.append(_even("dropout", config.dropout, _chosen(model, config, own)))
-    if config.spatial_dropout:
-        found = _chosen(model, config, late_maps(watched))
-        placed.append(_even("spatial_dropout", config.spatial_dropout, found))
-    if config.dropblock:
-        placed.append(_even("dropblock", config.dropblock, _chosen(model, config, late_maps(watched))))
-    if config.stochastic_depth:
-        placed.append(_rising("stochastic_depth", config.stochastic_depth, residual_branches(watched)))
-    for one in placed:
-        if not one.rates:
-            raise _nowhere(model, one)
-    for one in placed:
-        before = one.kind == "dropout" and not config.places
-        for name, rate in one.rates.items():
-            hook, module = Dropping(one.kind, rate, config.dropblock_size), model.get_submodule(name)
+    chosen = [one for one in LAYER_REGULARIZERS if one.name in names]
+    placed = tuple(_place(one, model, watched, config) for one in chosen)
+    for regularizer, places in zip(chosen, placed, strict=True):
+        before = regularizer.before_module and not config.places
+        for name, rate in places.rates.items():
+            hook, module = Dropping(regularizer.make_drop(config, rate)), model.get_submodule(name)
             module.register_forward_pre_hook(hook) if before else module.register_forward_hook(hook)
-    return tuple(placed)
+    return placed
 
 
-def _chosen(model: nn.Module, config: RegularizeConfig, own: Found) -> Found:
-    """The modules that ``places`` names, or the regularizer's own."""
-    if not config.places:
-        return own
+def _place(
+    regularizer: LayerRegularizer, model: nn.Module, watched: Watched, config: RegularizeConfig
+) -> Placed:
+    """Return the modules of one regularizer with their probabilities."""
+    if config.places and regularizer.follows_places:
+        places = _named(model, config.places)
+    else:
+        places = regularizer.default_places(watched)
+    if not places.modules:
+        raise _nowhere(model, regularizer, places)
+    rate, count = getattr(config, regularizer.name), len(places.modules)
+    rates = {
+        name: rate * number / count if regularizer.rising else rate
+        for number, name in enumerate(places.modules, 1)
+    }
+    return Placed(regularizer.name, rates, places.left_out)
+
+
+def _named(model: nn.Module, patterns: tuple[str, ...]) -> Found:
+    """Return the modules that `regularize.places` names."""
     names = [name for name, _ in model.named_modules() if name]
-    for pattern in config.places:
+    for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ConfigError(
-                f"regularize.places {pattern!r} is the name of no module of {type(model).__name__}.",
+                f"regularize.places {pattern!r} matches no module of {type(model).__name__}.",
                 allowed=f"glob patterns of its modules, such as {names[-1]!r}"
                 if names
                 else "a network with modules",
             )
-    return Found(
-        tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in config.places))
-    )
+    return Found(tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)))
 
 
-def _even(kind: str, rate: float, found: Found) -> Placed:
-    return Placed(kind, dict.fromkeys(found.modules, rate), found.left_out)
-
-
-def _rising(kind: str, rate: float, found: Found) -> Placed:
-    """The rate of the l-th of L branches is ``rate * l / L`` (Huang et al. 2016, arXiv:1603.09382, equation 4)."""
-    count = len(found.modules)
-    rates = {name: rate * (number + 1) / count for number, name in enumerate(found.modules)}
-    return Placed(kind, rates, found.left_out)
-
-
-def _nowhere(model: nn.Module, placed: Placed) -> ConfigError:
-    wanted = {
-        "dropout": "a last linear layer that gives the logits",
-        "spatial_dropout": "a convolution on maps of more than one pixel",
-        "dropblock": "a convolution on maps of more than one pixel",
-        "stochastic_depth": "a residual branch: something computed and then added to what it was computed from",
-    }
-    hint = (
-        "leave it out"
-        if placed.kind == "stochastic_depth"
-        else "name modules with regularize.places, or leave it out"
-    )
+def _nowhere(model: nn.Module, regularizer: LayerRegularizer, places: Found) -> ConfigError:
     return ConfigError(
-        f"regularize.{placed.kind} finds no place in {type(model).__name__}.",
-        got="; ".join(placed.left_out) or "nothing of this kind",
-        allowed=f"a network with {wanted[placed.kind]}",
-        fix=hint,
+        f"regularize.{regularizer.name} finds no place in {type(model).__name__}.",
+        got="; ".join(places.left_out) or "nothing of this kind",
+        allowed=f"a network with {regularizer.needs}",
+        fix="name modules with regularize.places, or leave it out"
+        if regularizer.follows_places
+        else "leave it out",
     )

@@ -1,4 +1,8 @@
-"""Mixup and CutMix: images of a batch mixed with others of it, and their labels in the same shares."""
+"""Mixup and CutMix: images of a batch are mixed with others of it, and their labels in the same proportion.
+
+Both are in one file because a batch gets one of them by a draw. An image's partner is of the same microbatch, so that
+neither the number of processes nor the loader's workers changes what is mixed.
+"""
 
 from __future__ import annotations
 

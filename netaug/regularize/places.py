@@ -1,4 +1,8 @@
-"""Where in a network a regularizer belongs: its residual branches, its late feature maps, its classifier."""
+"""Find where in a network a regularizer belongs: its residual branches, its late feature maps, its classifier.
+
+A residual branch is the side of an addition that is computed from its other side, or whose other side has only one 1x1
+convolution. DropBlock and spatial dropout go behind the convolutions of the two smallest map sizes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a comparison holds against what, and what both sides have the same of."""
+"""List which arms are compared, and which cost both sides have in common.
+
+Costs are called equal only if they were measured so.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which arms of a comparison belong together: a reference, what is compared with it, and its longer versions."""
+"""Group the arms of a comparison: a reference, what is compared with it, and its longer versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The page of a comparison: one self-contained HTML file that asks for nothing from outside."""
+"""Render the page of a comparison: one self-contained HTML file.
+
+The page runs one script, named by its hash, and may fetch nothing, so what a run folder holds cannot act in it. Without
+scripts everything is shown, only not sorted. Tables and pictures hold data and know nothing of HTML; the templates only
+lay them out.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's plots: learning curves over epochs, time and arithmetic, gradients, paired differences."""
+"""Draw the page's plots: learning curves over epochs, time and arithmetic, gradients, paired differences."""
 
 from __future__ import annotations
 

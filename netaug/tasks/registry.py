@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from netaug.config import RunConfig
-from netaug.config.regularize import OF_LAYERS
 from netaug.core.errors import ConfigError
 from netaug.tasks.base import Task
 from netaug.tasks.classify import ClassificationTask
@@ -49,7 +48,7 @@ TASKS: dict[str, Callable[[RunConfig, Data], Task[Any, Any]]] = {
 
 def _check_detection(config: RunConfig) -> None:
     distill, regularize = config.distill, config.regularize
-    whole_image = [name for name in regularize.on if name not in OF_LAYERS]
+    whole_image = regularize.acting_on("batches", "images")
     wrong = {
         "train.label_smoothing": (config.train.label_smoothing > 0, "--train.label_smoothing 0"),
         "distill": (distill.taught or distill.in_place > 0, "leave distill.* out"),

@@ -161,7 +161,7 @@ def test_a_teacher_that_is_worse_is_said_with_both_numbers(caplog: pytest.LogCap
         (("--distill.cache", "nowhere"), "'nowhere' holds no teacher outputs"),
         (("--distill.temperature", "2"), "distill.temperature has no effect without a teacher"),
         (("--regularize.stochastic_depth", "0.1"), "regularize.stochastic_depth finds no place in StagedNet"),
-        (("--regularize.places", "x", "--regularize.dropout", "0.1"), "'x' is the name of no module"),
+        (("--regularize.places", "x", "--regularize.dropout", "0.1"), "'x' matches no module"),
         (("--regularize.mixup", "much"), "regularize.mixup has a value of the wrong type"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from netaug import AugmentConfig, augment, create_model
 from netaug.config.regularize import RegularizeConfig
 from netaug.core.errors import ConfigError
 from netaug.core.modules import remove_training_hooks
-from netaug.regularize.layers import Dropping, put_regularizers
+from netaug.regularize.dropblock import DROPBLOCK
+from netaug.regularize.images import IMAGE_REGULARIZERS
+from netaug.regularize.layers import LAYER_REGULARIZERS, put_regularizers
 from tests import tiny
 
 
@@ -32,13 +35,24 @@ REFERENCES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def test_each_regularizer_has_a_setting_of_its_name_and_each_setting_a_regularizer() -> None:
+    on = {"layers": set[str](), "images": set[str]()}
+    for item in fields(RegularizeConfig):
+        if item.metadata.get("acts_on") in on:
+            on[item.metadata["acts_on"]].add(item.name)
+    assert on["layers"] == {one.name for one in LAYER_REGULARIZERS} == set(REFERENCES)
+    assert on["images"] == {one.name for one in IMAGE_REGULARIZERS}
+
+
 @pytest.mark.parametrize("kind", REFERENCES)
 def test_what_is_dropped_is_what_torch_drops_on_the_same_draws(kind: str) -> None:
     x = torch.rand(8, 6, 9, 9) + 1
     torch.manual_seed(3)
     expected = REFERENCES[kind](x)
     torch.manual_seed(3)
-    found = Dropping(kind, 0.3, 3).drop(x)
+    config = RegularizeConfig(dropblock=0.3, dropblock_size=3)
+    (regularizer,) = (one for one in LAYER_REGULARIZERS if one.name == kind)
+    found = regularizer.make_drop(config, 0.3)(x)
     assert torch.equal(found, expected)
     assert bool((found == 0).any())
 
@@ -49,7 +63,7 @@ def test_squares_larger_than_a_map_or_of_even_side_are_made_to_fit() -> None:
     torch.manual_seed(0)
     expected = drop_block2d(x, 0.4, 3)
     torch.manual_seed(0)
-    assert torch.equal(Dropping("dropblock", 0.4, 7).drop(x), expected)
+    assert torch.equal(DROPBLOCK.make_drop(RegularizeConfig(), 0.4)(x), expected)
 
 
 def test_stochastic_depth_is_at_the_end_of_each_residual_branch_with_rising_rates() -> None:
@@ -94,7 +108,7 @@ def test_places_can_be_chosen_and_patterns_must_fit() -> None:
     assert put(model, size=8, spatial_dropout=0.2, places=("first.*",)) == {
         "spatial_dropout": dict.fromkeys(["first.0", "first.1", "first.2"], 0.2)
     }
-    with pytest.raises(ConfigError, match="places 'nothing' is the name of no module"):
+    with pytest.raises(ConfigError, match="places 'nothing' matches no module"):
         put(tiny.build("plain"), size=8, spatial_dropout=0.2, places=("nothing",))
 
 

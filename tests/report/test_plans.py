@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from netaug.compare.arms import Arm
+from netaug.compare.cells import Table
 from netaug.compare.numbers import NONE
 from netaug.compare.results import Comparison, arm_rows
 from netaug.compare.verdict import judge
 from netaug.report import render_markdown, render_page
-from netaug.compare.cells import Table
 from netaug.report.compared import differences
 from netaug.report.families import MOST_LINES, arm_looks, families, longer_notes
 from netaug.report.pictures import CURVES, GRADIENTS, curve_rows, outcome_rows
