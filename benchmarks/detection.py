@@ -125,7 +125,7 @@ def make_targets(setting: Setting) -> BoxTargets:
 
 
 def make_truth(setting: Setting) -> Annotations:
-    """The objects of 1,000 images: those of :func:`make_targets` over and over."""
+    """Return the objects of 1,000 images: those of :func:`make_targets` over and over."""
     targets, count = make_targets(setting), IMAGES * OBJECTS
     taken = np.arange(count) % len(targets.labels_M)
     boxes = targets.boxes_M4.numpy()[taken]
@@ -144,7 +144,7 @@ def make_truth(setting: Setting) -> Annotations:
 
 
 def _repeated(rows: Rows, batch: int) -> Rows:
-    """The detections of a batch as those of 1,000 images."""
+    """Return the detections of a batch as those of 1,000 images."""
     copies = [rows + np.array([batch * copy, 0, 0, 0, 0, 0, 0]) for copy in range(-(-IMAGES // batch))]
     many: Rows = np.concatenate(copies)
     return many[many[:, 0] < IMAGES]

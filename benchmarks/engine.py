@@ -1,4 +1,4 @@
-"""What the training engine costs: going on with a run, checkpoints, and a step of two processes.
+"""What the training engine costs: resuming a run, checkpoints, and a step of two processes.
 
 Run alone on an idle machine of two cores or more: `python -m benchmarks.engine`. What is compared takes turns within
 one run, and ratios of medians are quoted.
@@ -83,7 +83,7 @@ def resume(run: Path, rounds: int) -> None:
                     path.unlink()
             found.append(_until_step(copy, step + 1))
     early, late = (statistics.median(found) for found in times.values())
-    print(f"going on until the first new step is saved: after step {min(times)} {early:.2f} s, after step "
+    print(f"resuming until the first new step is saved: after step {min(times)} {early:.2f} s, after step "
           f"{max(times)} {late:.2f} s, ratio {late / early:.2f} (start of Python and torch included)")  # fmt: skip
 
 

@@ -6,8 +6,8 @@ one thread. The ways take turns in every round, so that a drift of the machine's
 medians over rounds, and ratios of these medians. Seconds are CPU seconds of this process: other programs on the machine
 matter little. The first round warms up and is left out.
 
-The paper's pipeline and timm's end with normalised float images, decoding with pixels, ours with uint8 batches;
-`ours, normalised` adds what the training process then does on a CPU. The packed ways read images scaled to 256 from the
+The paper's pipeline and timm's end with normalized float images, decoding with pixels, ours with uint8 batches;
+`ours, normalized` adds what the training process then does on a CPU. The packed ways read images scaled to 256 from the
 memory-mapped file of `netaug data pack`, as uint8 pixels or as JPEGs; it is written to a temporary folder beforehand.
 """
 
@@ -51,27 +51,27 @@ Ways = dict[str, Callable[[int], Iterable[Any]]]
 
 
 def image_names(folder: Path) -> list[str]:
-    """Every image file below a folder, relative to it, sorted."""
+    """Return every image file below a folder, relative to it, sorted."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def our_batches(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
-    """The batches of one epoch of our training pipeline, in this process."""
+    """Return the batches of one epoch of our training pipeline, in this process."""
     steps = Steps(None, single=ImagenetAugment(0, size, True))
     loader = TrainLoader(split, steps, batch_size=min(BATCH, len(split)), seed=0, loading=Loading())
     return loader.epoch
 
 
-def ours_normalised(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
-    """The same, each batch also normalised as the training process does it."""
+def ours_normalized(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
+    """Return the same, each batch also normalized as the training process does it."""
     batches = our_batches(split, size)
     normalizer = Normalizer(IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"), channels_last=True)
     return lambda epoch: (normalizer(batch.images_NCHW) for batch in batches(epoch))
 
 
 def packed_copy(split: Split, out: Path, how: Packing) -> Split:
-    """The same images read from a packed copy, as `netaug data pack` writes it."""
+    """Return the same images read from a packed copy, as `netaug data pack` writes it."""
     source = Source(("one",), 3, IMAGENET_MEAN, IMAGENET_STD, split, None, "val")
     pack(Origin("folder", "top1", source), out, how, skip_errors=False, jobs=1, say=lambda text: None)
     return load_source(DataConfig(name="packed", root=str(out), holdout=0.1)).train
@@ -102,7 +102,7 @@ def papers_batches(files: list[str], size: int) -> Callable[[int], Iterable[Any]
 
 
 def timms_batches(folder: Path, size: int) -> Callable[[int], Iterable[Any]]:
-    """The loader of timm's training script, in this process."""
+    """Return the loader of timm's training script, in this process."""
     loader = create_loader(
         create_dataset("", root=str(folder), split="train", is_training=True),
         input_size=(3, size, size),
@@ -121,7 +121,7 @@ def timms_batches(folder: Path, size: int) -> Callable[[int], Iterable[Any]]:
 
 
 def decoded(files: list[str]) -> Callable[[int], Iterable[Any]]:
-    """Every file read and decoded in full, by our decoder, and nothing else."""
+    """Return every file read and decoded in full, by our decoder, and nothing else."""
     return lambda epoch: (decode_file(file, 3) for file in files)
 
 
@@ -162,13 +162,13 @@ def main() -> None:
 
 
 def all_ways(folder: Path, files: list[str], split: Split, packed: dict[str, Split], size: int) -> Ways:
-    """Every way of preparing the images, by name."""
+    """Return every way of preparing the images, by name."""
     return {
         PAPERS: papers_batches(files, size),
         "timm's": timms_batches(folder, size),
         DECODING: decoded(files),
         "ours": our_batches(split, size),
-        "ours, normalised": ours_normalised(split, size),
+        "ours, normalized": ours_normalized(split, size),
         **{name: our_batches(copy, size) for name, copy in packed.items()},
     }
 

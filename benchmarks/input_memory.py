@@ -2,7 +2,7 @@
 
 `python -m benchmarks.input_memory`: 1.2 million paths and labels, two workers, one epoch, every image decoded (8 x 8
 JPEGs, so that an epoch takes minutes; the paths, as long as ImageNet's, lead to a few hundred files). Printed is the
-proportional set size of each worker (PSS: its own pages, and its part of shared ones) as the epoch goes on.
+proportional set size of each worker (PSS: its own pages, and its part of shared ones) as the epoch proceeds.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 held out: it is where the rates of :data:`ARMS` come from, and forms that fall behind there are left at that. `train`
 trains the arms for the same epochs, and the baseline also for more, so that every arm has a baseline of about its cost
 beside it: the cheap arms of all seeds first, then the costly ones. `report` writes tables and pictures of the runs that
-are finished. A run that is finished is not trained again, so what was stopped goes on with the same command.
+are finished. A run that is finished is not trained again, so the same command resumes what was stopped.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def finals(out: Path, data: str, seeds: int) -> None:
 
 
 def finished(out: Path) -> list[dict[str, Any]]:
-    """A row per finished run, those of screening aside, by arms, then seeds."""
+    """Return a row per finished run, those of screening aside, by arms, then seeds."""
     rows = []
     for arm, how in ARMS.items():
         for file in sorted(out.glob(f"{_plain(arm)}-seed*/summary.json")):
@@ -117,7 +117,7 @@ def finished(out: Path) -> list[dict[str, Any]]:
 
 
 def screened(out: Path) -> list[dict[str, Any]]:
-    """A row per run of screening; ``val_top1`` is None where it failed."""
+    """Return a row per run of screening; ``val_top1`` is None where it failed."""
     rows = []
     for arm in ARMS:
         for lr in SCREENED_RATES:

@@ -89,7 +89,7 @@ def equal_cost(
 
 
 def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The arms than which no other costs at most as much and gains more, by cost.
+    """Return the arms than which no other costs at most as much and gains more, by cost.
 
     Args:
         points: Cost and gain per arm.

@@ -28,7 +28,7 @@ DRAWS = 200
 
 
 def shared_layers(layers: Iterable[Layer], widening: set[str]) -> list[Layer]:
-    """The first layers whose base channels are the same in both passes.
+    """Return the first layers whose base channels are the same in both passes.
 
     Args:
         layers: In order.

@@ -39,7 +39,7 @@ BATCH, TUNED_EPOCHS, HELD = 50, 100, 0.2
 
 
 def pretrain(out: Path, data: str, arm: str, seed: int) -> Path:
-    """The run folder of a pre-training; the baseline's with the same initialisation and order of images."""
+    """Return the run folder of a pre-training; the baseline's with the same initialization and order of images."""
     epochs, augmented = ARMS[arm] or (0, False)
     folder = out / "pretrain" / f"{arm}-seed{seed}"
     words = ["train", "demo/cifar10", f"--data.classes={SOURCE}", f"--train.epochs={epochs}"]
@@ -93,7 +93,7 @@ def _run(words: list[str], folder: Path, data: str, seed: int) -> bool:
 
 
 def best_rate(out: Path, data: str, arm: str, shots: int) -> tuple[float, dict[float, float]]:
-    """The rate with the highest mean top-1 on held-out images, and the mean of each; the grid goes on at its edge."""
+    """Return the rate with the highest mean top-1 on held-out images, and all means; extends the grid at its edge."""
     means: dict[float, float] = {}
 
     def best() -> float:
@@ -112,7 +112,7 @@ def best_rate(out: Path, data: str, arm: str, shots: int) -> tuple[float, dict[f
 def results(
     out: Path, data: str, arms: list[str], all_shots: list[int], seeds: int, draws: int
 ) -> Iterator[dict[str, object]]:
-    """A row per final run."""
+    """Yield a row per final run."""
     for shots, arm in itertools.product(all_shots, arms):
         lr, means = best_rate(out, data, arm, shots)
         print(f"{arm}, {shots} images a class: rate {lr:g} of held-out top-1 {means}", flush=True)

@@ -22,7 +22,7 @@ import netaug
 
 
 def main(epochs: int = 5, images: int = 1500) -> nn.Module:
-    """The trained network."""
+    """Return the trained network."""
     accelerator = Accelerator()
     torch.manual_seed(0)  # the same on all devices
     pixels, labels = load_digits(return_X_y=True)

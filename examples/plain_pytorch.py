@@ -26,7 +26,7 @@ def percent_right(model: nn.Module, loader: DataLoader) -> float:
 
 
 def main(epochs: int = 5, images: int = 1500) -> nn.Module:
-    """The trained network."""
+    """Return the trained network."""
     torch.manual_seed(0)
     train, val = digits(images)
     total = epochs * len(train)

@@ -18,7 +18,7 @@ import netaug
 
 
 def main(epochs: int = 4, images: int = 1500, mixup: float = 0.0) -> torch.nn.Module:
-    """The average of the trained network."""
+    """Return the average of the trained network."""
     random_seed(0)
     pixels, labels = (torch.tensor(array[:images]) for array in load_digits(return_X_y=True))
     pixels = torch.nn.functional.interpolate((pixels / 16).float().view(-1, 1, 8, 8), size=32)

@@ -1,6 +1,6 @@
 """Write docs/coverage.md: what NetAug does with every classifier of timm and torchvision of up to 10 M parameters.
 
-One line per model is kept in the cache, so that a run that was stopped goes on, and a later one only does
+One line per model is kept in the cache, so that a run that was stopped resumes, and a later one only does
 again what it is asked for: `--redo-failed` or `--only PATTERN`.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def catalogue(cache: Path, limits: dict[str, Any]) -> list[Entry]:
-    """Every model of the two libraries, looked at once."""
+    """Return every model of the two libraries, looked at once."""
     from benchmarks.coverage.catalogue import Entry, all_names, look_at
 
     names = all_names()
@@ -57,7 +57,7 @@ def catalogue(cache: Path, limits: dict[str, Any]) -> list[Entry]:
 def checked(
     entries: list[Entry], cache: Path, arguments: argparse.Namespace, limits: dict[str, Any]
 ) -> dict[str, Record]:
-    """What was found about each model, in this run or one before."""
+    """Return what was found about each model, in this run or one before."""
     from benchmarks.coverage.probe import Record, probe
 
     records = {name: Record(**line) for name, line in read(cache).items()}
@@ -78,7 +78,7 @@ def checked(
 
 
 def commit() -> str:
-    """The commit that is checked out, in short; empty outside a clone."""
+    """Return the commit that is checked out, in short; empty outside a clone."""
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
@@ -86,7 +86,7 @@ def commit() -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The last line about each name in a cache file."""
+    """Return the last line about each name in a cache file."""
     if not path.exists():
         return {}
     lines = [json.loads(line) for line in path.read_text().splitlines()]

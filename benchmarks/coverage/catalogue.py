@@ -56,7 +56,7 @@ class Entry:
 
 
 def all_names() -> list[str]:
-    """Every classification model of timm and of torchvision."""
+    """Return every classification model of timm and of torchvision."""
     of_torchvision = torchvision.models.list_models(module=torchvision.models)
     return [f"timm:{name}" for name in timm.list_models()] + [
         f"torchvision:{name}" for name in of_torchvision
@@ -64,7 +64,7 @@ def all_names() -> list[str]:
 
 
 def build(name: str, *, drop: float = 0.0) -> nn.Module:
-    """A model with fresh weights, with its library's default options.
+    """Return a model with fresh weights, with its library's default options.
 
     Args:
         name: ``timm:NAME`` or ``torchvision:NAME``.
@@ -117,7 +117,7 @@ def image_shape(model: nn.Module) -> tuple[int, int]:
 
 
 def convolutional_macs(model: nn.Module, images_NCHW: Tensor) -> tuple[int, int]:
-    """All MACs of a forward, and those in convolutions.
+    """Return all MACs of a forward, and those in convolutions.
 
     A convolution is every call of one but a patch embedding, and every linear layer on a channels-last map
     ``[N, H, W, C]``: that is what a 1 x 1 convolution computes.

@@ -16,7 +16,7 @@ NO_LAYER = "matrix products and weights that are computed"
 
 
 def cause(reason: str) -> str:
-    """A reason without the place it was found at: equal for all models that it holds back."""
+    """Return a reason without the place it was found at: equal for all models that it holds back."""
     operator = re.search(r"uses '([^']*)', which has no rule", reason)
     if operator:
         return f"no rule for '{operator[1]}'"
@@ -27,7 +27,7 @@ def cause(reason: str) -> str:
 
 
 def frozen_causes(supernet: Supernet) -> dict[str, int]:
-    """How many frozen groups each cause holds, most frequent first; the output always is one."""
+    """Return how many frozen groups each cause holds, most frequent first; the output always is one."""
     groups = supernet.groups.values()
     counted = Counter(cause(group.reason) for group in groups if group.role == "frozen")
     return dict(counted.most_common())

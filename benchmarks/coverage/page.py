@@ -48,7 +48,7 @@ What the columns say:
 
 
 def page(entries: Iterable[Entry], records: Mapping[str, Record], *, jobs: int) -> str:
-    """The whole page as Markdown.
+    """Return the whole page as Markdown.
 
     Args:
         entries: All models that were looked at.
@@ -131,7 +131,7 @@ def _how(pairs: Sequence[Pair], jobs: int) -> str:
     code = ", ".join(f"{name} ({count} models)" for name, count in commits)
     minutes = sum(record.total for _, record in pairs) / 60 / jobs
     return (
-        f"Command: `python -m benchmarks.coverage --jobs {jobs}`, which goes on where it was stopped "
+        f"Command: `python -m benchmarks.coverage --jobs {jobs}`, which resumes where it was stopped "
         f"({minutes:.0f} minutes of processor time per job for the checks). "
         f"Commit: {code}. Versions: {versions}, Python {platform.python_version()}. "
         f"Machine: {os.cpu_count()} cores, {platform.machine()}, no GPU. "

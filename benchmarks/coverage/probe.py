@@ -139,13 +139,13 @@ def revive(model: nn.Module) -> None:
 
 
 def images_of(channels: int, size: int) -> Tensor:
-    """A batch of noise, always the same."""
+    """Return a batch of noise, always the same."""
     batch = BATCH if size < LARGE else FEWER
     return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def smallest_size(model: nn.Module, channels: int, own_size: int) -> int:
-    """The least of the usual sizes that the model runs on, forward and in both modes, else its own."""
+    """Return the least of the usual sizes that the model runs on, forward and in both modes, else its own."""
     for size in sorted({size for size in SIZES if size < own_size}):
         network = copy.deepcopy(model)
         try:
@@ -234,7 +234,7 @@ def extracted_is_the_supernet(model: nn.Module, supernet: Supernet, images: Tens
 
 
 def _how_far(plain: nn.Module, network: nn.Module, images: Tensor) -> str:
-    """How large a difference is, and whether it is there too while gradients are recorded.
+    """Return how large a difference is, and whether it is there too while gradients are recorded.
 
     To torch a matrix product is another one if its weight needs no gradient (`should_fold` in LinearAlgebra.cpp),
     and the supernet's wide weights, which are computed, need none while none are recorded.

@@ -1,4 +1,4 @@
-"""What a comparison is made of: arms that differ in settings, and the plan that holds them."""
+"""Define what a comparison is made of: arms that differ in settings, and the plan that holds them."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ class Plan:
         return tuple(float(value) for value in dict(self.grid).get("train.lr", ()))
 
     def arm(self, name: str) -> Arm:
-        """The arm of that name."""
+        """Return the arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     def against(self, reference: str) -> tuple[Arm, ...]:
-        """The arms that are compared with that one, also at equal cost.
+        """Return the arms that are compared with that one, also at equal cost.
 
         The reference with other epochs is not among them: at equal cost it is itself.
         """
@@ -122,14 +122,14 @@ class Plan:
 
 
 def two_arms(recipe: str) -> Plan:
-    """The plan of a recipe alone: with and without NetAug, at equal epochs and at equal time."""
+    """Return the plan of a recipe alone: with and without NetAug, at equal epochs and at equal time."""
     baseline = Arm("baseline", recipe, (("netaug.enabled", False),))
     netaug = Arm("netaug", recipe, (("netaug.enabled", True),), reference="baseline")
     return Plan(recipe, (baseline, netaug))
 
 
 def mentioned(value: object) -> list[str]:
-    """The stages whose run folders a setting names."""
+    """Return the stages whose run folders a setting names."""
     if isinstance(value, list | tuple):
         return [name for item in value for name in mentioned(item)]
     return _RUN.findall(value) if isinstance(value, str) else []

@@ -42,7 +42,7 @@ def longer_names(plan: Plan) -> dict[str, str]:
 
 
 def sure_names(plan: Plan) -> list[str]:
-    """Those that will surely be trained: of a reference that one arm alone is compared with, in one budget."""
+    """Return those that will surely be trained: of a reference that one arm alone is compared with, in one budget."""
     names = longer_names(plan)
     return [
         name
@@ -52,7 +52,7 @@ def sure_names(plan: Plan) -> list[str]:
 
 
 def find_longer(plan: Plan, runs: Sequence[RunRecord], ledger: Ledger, phase: Phase) -> list[Longer]:
-    """The longer references that the finished runs of a phase ask for; the ledger remembers who shares which.
+    """Return the longer references that the finished runs of a phase ask for; the ledger remembers who shares which.
 
     An arm whose cost is within 5 % of its reference's is compared with the reference itself, unless it is the only
     one; lengths within 5 % of each other are trained once.
@@ -83,7 +83,7 @@ def _decide(
     measured: int,
     found: Mapping[str, Longer],
 ) -> str:
-    """The arm that has this arm's budget: its reference, a longer one that is there, or another."""
+    """Return the arm that has this arm's budget: its reference, a longer one that is there, or another."""
     assert arm.reference
     alone = len(plan.against(arm.reference)) == 1
     ratio = statistics.median(cost / other if other > 0 else 1.0 for cost, other, _ in costs)
@@ -117,5 +117,5 @@ def _costs(runs: Sequence[RunRecord], arm: Arm, budget: Budget) -> list[tuple[fl
 
 
 def _place(run: RunRecord) -> object:
-    """What besides the seed pairs two runs: when tuning, the choice."""
+    """Return what besides the seed pairs two runs: when tuning, the choice."""
     return run.spec.choice if run.spec.phase == "tune" else None

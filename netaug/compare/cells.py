@@ -1,4 +1,4 @@
-"""Tables as a page shows them: cells that know what they are sorted by, and how to be colored."""
+"""Hold tables as data: cells with their text, what they are sorted by, and how they are colored."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Runs are trained level by level, stages before what needs them. `{run:STAGE}` becomes the stage's run folder only on the
 command line of a run, so the specifications are the same wherever the comparison lies. Tuning is the same plan on
-held-out images, stages included: a teacher has not seen them either. The references that train for another arm's time or
+held-out images, stages included: a teacher has not seen them either. References that train for another arm's time or
 MACs (`budgets.py`) are known only when the costs are.
 """
 
@@ -47,10 +47,10 @@ def compare(request: CompareRequest) -> Comparison:
         The outcome; :func:`netaug.compare.show` prints it.
 
     Raises:
-        ConfigError: The recipe or a setting is wrong, or whatever else `netaug train` says at once.
+        ConfigError: The recipe or a setting is wrong, or anything else that `netaug train` refuses at once.
         RunFolderError: ``request.out`` holds something else.
         TrainingError: Every run failed.
-        KeyboardInterrupt: Ctrl-C; says what is kept.
+        KeyboardInterrupt: Ctrl-C; the message names what is kept.
     """
     plan = settled(request)
     if request.plan is not None:  # a recipe alone stays the plan of two that is spoken of as such
@@ -68,7 +68,7 @@ def run_comparison(
     console: Console,
     poll_seconds: float = 0.2,
 ) -> Comparison:
-    """The same with settings resolved, and free choice of what stands for `netaug train`, console and pace."""
+    """Return the same with settings resolved, and free choice of what stands for `netaug train`, console and pace."""
     ledger = Ledger(request, settings)
     with Board(_planned(request), request.jobs, console) as board:
         runner = Runner(request, ledger, board, train_command, poll_seconds)
@@ -79,7 +79,7 @@ def run_comparison(
 
 
 def outcome(request: CompareRequest, ledger: Ledger, train: Train) -> Comparison:
-    """All runs of a comparison and what they mean.
+    """Return all runs of a comparison and what they mean.
 
     Args:
         request: What was asked, its plan settled.
@@ -95,7 +95,7 @@ def outcome(request: CompareRequest, ledger: Ledger, train: Train) -> Comparison
     runs = [*tuning, *final]
     if not any(run.summary for run in final):
         raise TrainingError(
-            f"all {len(runs)} runs failed or none could start; the last one said:\n" + _last(runs)
+            f"all {len(runs)} runs failed or none could start; the last one ended with:\n" + _last(runs)
         )
     rows = arm_rows(runs, request.whole_plan, _comparators(request, ledger))
     resolved, environment = settings_and_environment(runs)
@@ -116,14 +116,14 @@ def best_choices(tuning: Sequence[RunRecord]) -> dict[str, Choice]:
 
 
 def best_rates(tuning: Sequence[RunRecord]) -> dict[str, float | None]:
-    """The learning rates of :func:`best_choices`."""
+    """Return the learning rates of :func:`best_choices`."""
     return {arm: choice.lr for arm, choice in best_choices(tuning).items()}
 
 
 def _phase(
     request: CompareRequest, ledger: Ledger, train: Train, phase: Phase, chosen: Mapping[str, Choice]
 ) -> list[RunRecord]:
-    """The runs of the arms, stages first, then those of the longer references that their costs ask for."""
+    """Return the runs of the arms, stages first, then those of the longer references that their costs ask for."""
     runs: list[RunRecord] = []
     known = {**chosen, **{arm.name: Choice() for arm in request.arms if arm.stage}}
     for level in request.whole_plan.levels():

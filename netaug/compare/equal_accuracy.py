@@ -1,4 +1,4 @@
-"""How many MACs fewer one arm needs to be as accurate as the other, from their scores at several resolutions."""
+"""Estimate how many MACs fewer an arm needs to be as accurate as another, from scores at several resolutions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def equal_accuracy(
 ) -> EqualAccuracy | None:
     """Interpolate the MACs at which an arm matches the baseline.
 
-    Between neighbouring resolutions the score is taken as linear in MACs; what counts is the first place where it is
+    Between neighboring resolutions the score is taken as linear in MACs; what counts is the first place where it is
     reached. Each seed is compared with the baseline of the same seed, and the interval is Student's, of these savings.
 
     Args:
@@ -119,21 +119,21 @@ def mean_points(lines: Sequence[Sequence[Point]]) -> list[Point]:
 
 
 def crossing(points: Sequence[Point], score: float) -> float | None:
-    """The fewest MACs at which a line through points reaches a score; None if it does not."""
+    """Return the fewest MACs at which a line through points reaches a score; None if it does not."""
     line = _ascending(points)
     if line and line[0].score >= score:
         return line[0].macs
     for before, after in pairwise(line):
         if before.score < score <= after.score:
-            share = (score - before.score) / (after.score - before.score)
-            return before.macs + share * (after.macs - before.macs)
+            fraction = (score - before.score) / (after.score - before.score)
+            return before.macs + fraction * (after.macs - before.macs)
     return None
 
 
 def sentence(
     found: EqualAccuracy, *, arm: str = "NetAug", against: str = "the baseline", score: str = "AP50"
 ) -> str:
-    """The finding for people, with its uncertainty."""
+    """Return the finding for people, with its uncertainty."""
     target = f"{against} at {found.target.resolution} px ({score} {found.target.score:.1f})"
     n = len(found.by_seed)
     if found.saving is None:
@@ -146,7 +146,7 @@ def sentence(
 
 
 def _step(found: EqualAccuracy, arm: str, score: str) -> str:
-    """The nearest resolution that was really measured."""
+    """Return the nearest resolution that was really measured."""
     if found.measured is None:
         return ""
     saving = _saving(found.measured.macs, found.target) or 0.0
@@ -179,7 +179,7 @@ def _saving(macs: float | None, target: Point) -> float | None:
 
 
 def _resolution(points: Sequence[Point], macs: float) -> float:
-    """The side at which a network has these MACs, which go with its square."""
+    """Return the side at which a network has these MACs, which go with its square."""
     line = _ascending(points)
     after = next((point for point in line if point.macs >= macs), line[-1])
     return after.resolution * math.sqrt(macs / after.macs)

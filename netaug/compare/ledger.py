@@ -68,26 +68,26 @@ class Ledger:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"the folder '{self.out}' cannot be made.", got=error, fix="give another --out"
+                f"the folder '{self.out}' cannot be created.", got=error, fix="give another --out"
             ) from error
         self._write()
 
     def folder(self, name: str) -> Path:
-        """The run folder of that name; it need not exist."""
+        """Return the run folder of that name; it need not exist."""
         return self.out / name
 
     def log(self, name: str) -> Path:
-        """The file beside the run folder that takes what the run prints."""
+        """Return the file beside the run folder that takes what the run prints."""
         return self.out / f"{name}.log"
 
     def long_epochs(self, which: str, measured: int) -> int:
-        """The epochs of a longer reference in a phase, as first decided: added seeds must fit the earlier."""
+        """Return the epochs of a longer reference in a phase, as first decided: added seeds must fit the earlier."""
         decided = self._long_epochs.setdefault(which, measured)
         self._write()
         return decided
 
     def longer(self, arm: str, budget: str, name: str | None = None) -> str | None:
-        """Which arm has an arm's budget, as first decided; None as long as nothing was decided.
+        """Return which arm has an arm's budget, as first decided; None as long as nothing was decided.
 
         Args:
             arm: The arm whose time or MACs are to be matched.
@@ -100,7 +100,7 @@ class Ledger:
         return self._longer.get(f"{arm} {budget}")
 
     def unfinished(self, name: str) -> bool:
-        """Whether the run was begun by this comparison, and has a checkpoint to go on from."""
+        """Return whether the run was begun by this comparison, and has a checkpoint to go on from."""
         folder = self.folder(name)
         return name in self._runs and not folder.is_symlink() and any(folder.glob("checkpoints/*"))
 
@@ -125,10 +125,10 @@ class Ledger:
         return folder
 
     def saved_so_far(self) -> str:
-        """What a stopped comparison leaves behind, in words."""
+        """Return what a stopped comparison leaves behind, in words."""
         finished = sum((self.folder(name) / "summary.json").exists() for name in self._runs)
         runs = "1 finished run is" if finished == 1 else f"{finished} finished runs are"
-        return f"stopped; {runs} kept in {self.out}, the same command goes on from there"
+        return f"stopped; {runs} kept in {self.out}, the same command resumes it"
 
     def discard(self) -> None:
         """Undo the folder of a comparison that could not start; does nothing if any run has finished."""
@@ -140,7 +140,7 @@ class Ledger:
             self.out.rmdir()
 
     def _removed(self, name: str) -> Path:
-        """What a run folder is called while it is removed: a part of one would not be known as ours."""
+        """Return what a run folder is called while it is removed: a part of one would not be known as ours."""
         return self.out / f".{name}.removed"
 
     def _remove(self, name: str) -> None:
@@ -199,7 +199,7 @@ class Ledger:
 
 
 def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """What two requests must share to be one comparison; seeds, arms and values to tune may be added."""
+    """Return what two requests must share to be one comparison; seeds, arms and values to tune may be added."""
     flat = {f"{group}.{key}": value for group, values in resolved.items() for key, value in values.items()}
     flat |= {"recipe": request.recipe, "--jobs": request.jobs, "--threads": request.threads_per_run}
     flat |= {"--nproc": request.nproc}
@@ -211,7 +211,7 @@ def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str,
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What keeps two requests from being one, in words; empty if nothing does. An arm may come or go."""
+    """Return what keeps two requests from being one, in words; empty if nothing does. An arm may come or go."""
     before, now = old.get("arms", {}), new["arms"]
     keys = [key for key in {**new, **old} if key != "arms" and old.get(key) != new.get(key)]
     keys = [key for key in keys if key in old or not _as_ever(key, new[key])]
@@ -225,7 +225,7 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _as_ever(key: str, value: object) -> bool:
-    """Whether a setting that an earlier version did not have has its default, and so changes nothing."""
+    """Return whether a setting that an earlier version did not have has its default, and so changes nothing."""
     if key == "--nproc":
         return value == 1
     known = settings().get(key.rpartition(": ")[2])  # of several recipes each key has its recipe before it

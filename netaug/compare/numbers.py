@@ -1,4 +1,4 @@
-"""Numbers as people read them; one spelling for console, file and page."""
+"""Format numbers for people, alike on the console, in files and on the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MINUS = "\u2212"
 
 
 def signed(value: float) -> str:
-    """``+0.9``, with a true minus sign if negative; what rounds to nothing is ``0.0``, without a sign."""
+    """Format as ``+0.9``, with a true minus sign if negative; what rounds to nothing is ``0.0``, without a sign."""
     text = f"{abs(value):.1f}"
     if float(text) == 0.0:
         return text
@@ -18,7 +18,7 @@ def signed(value: float) -> str:
 
 
 def interval(difference: Difference | None) -> str:
-    """``+0.9 [+0.3, +1.5]``; without the brackets where there is no interval."""
+    """Format as ``+0.9 [+0.3, +1.5]``; without the brackets where there is no interval."""
     if difference is None:
         return NONE
     if difference.low is None or difference.high is None:
@@ -32,14 +32,14 @@ def interval(difference: Difference | None) -> str:
 
 
 def plus_minus(value: Spread | None) -> str:
-    """``85.2 ± 1.3``; the mean alone for a single value."""
+    """Format as ``85.2 ± 1.3``; the mean alone for a single value."""
     if value is None:
         return NONE
     return f"{value.mean:.1f}" if value.sd is None else f"{value.mean:.1f} ± {value.sd:.1f}"
 
 
 def seconds(value: float | None) -> str:
-    """``9.5 s``, ``41 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Format as ``9.5 s``, ``41 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if value is None:
         return NONE
     if value < 9.95:
@@ -48,7 +48,7 @@ def seconds(value: float | None) -> str:
 
 
 def si(value: float | None) -> str:
-    """Three digits and a prefix: ``412``, ``23.1 k``, ``1.02 T``."""
+    """Format with three digits and a prefix: ``412``, ``23.1 k``, ``1.02 T``."""
     if value is None:
         return NONE
     for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -60,5 +60,5 @@ def si(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A learning rate, without needless zeros."""
+    """Return a learning rate, without needless zeros."""
     return NONE if value is None else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Packaged plans: one YAML file is one comparison of several arms; NAME-small is its version for a CPU."""
+"""Find the packaged plans: one YAML file is one comparison of several arms; NAME-small is its version for a CPU."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def plan_names() -> list[str]:
 
 
 def plan_path(name: str) -> Path | None:
-    """The file of a packaged plan; None if there is none of that name."""
+    """Return the file of a packaged plan; None if there is none of that name."""
     return _FOLDER / f"{name}.yaml" if name in plan_names() else None

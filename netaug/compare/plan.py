@@ -1,4 +1,4 @@
-"""Which runs a comparison consists of, and how long a reference trains at another arm's cost."""
+"""List the runs that a comparison consists of, and compute how long a reference trains at another arm's cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunSpec:
     Args:
         arm: Name of the arm; ``REFERENCE-long`` is the reference with as many epochs as fit in another's training time.
         phase: ``tune`` runs choose settings on held-out training images; ``final`` runs are judged.
-        seed: Same seed, same initialisation and data order in every arm.
+        seed: Same seed, same initialization and data order in every arm.
         lr: Peak learning rate; None takes the recipe's.
         epochs: None takes the recipe's.
         threads: CPU threads.
@@ -60,7 +60,7 @@ class RunSpec:
         return Choice(self.lr, self.tuned)
 
     def settings(self) -> dict[str, Any]:
-        """The settings this run fixes, by dotted key; all others are those of recipe and overrides."""
+        """Return the settings this run fixes, by dotted key; all others are those of recipe and overrides."""
         fixed: dict[str, Any] = {"train.seed": self.seed, "train.threads": self.threads}
         fixed |= dict(self.own) | dict(self.tuned)
         if self.lr is not None:
@@ -72,12 +72,12 @@ class RunSpec:
         return fixed
 
     def arguments(self, folders: Mapping[str, str]) -> list[str]:
-        """The settings as arguments of `netaug train`, with the run folders of the stages it needs."""
+        """Return the settings as arguments of `netaug train`, with the run folders of the stages it needs."""
         given = {key: filled(value, folders) for key, value in self.settings().items()}
         return [f"--{key}={text(value)}" for key, value in given.items()]
 
     def needs(self, arms: Sequence[Arm]) -> dict[str, str]:
-        """The stages this run needs, each with the name of its run folder."""
+        """Return the stages this run needs, each with the name of its run folder."""
         names = {name for _, value in self.own for name in mentioned(value)}
         once = {arm.name: arm.once for arm in arms}
         return {
@@ -86,7 +86,7 @@ class RunSpec:
         }
 
     def fits(self, config: Mapping[str, Any]) -> bool:
-        """Whether a run's resolved configuration (nested mapping) has the settings this run fixes."""
+        """Return whether a run's resolved configuration (nested mapping) has the settings this run fixes."""
         return all(
             mentioned(value) or text(_found(config, key)) == text(value)
             for key, value in self.settings().items()
@@ -102,7 +102,7 @@ def specs_of(
     epochs: int | None = None,
     name: str | None = None,
 ) -> list[RunSpec]:
-    """The runs of one arm: each choice with each seed of the phase.
+    """Return the runs of one arm: each choice with each seed of the phase.
 
     Args:
         request: Seeds and threads.
@@ -131,7 +131,7 @@ def specs_of(
 
 
 def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
-    """The arguments of `netaug train` that make a run, its recipe first."""
+    """Return the arguments of `netaug train` that make a run, its recipe first."""
     folders = {stage: str(request.out / run) for stage, run in spec.needs(request.arms).items()}
     settings = [
         *(f"--{key}={text(value)}" for key, value in request.whole_plan.settings),
@@ -146,7 +146,7 @@ def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
 
 
 def tune_runs(request: CompareRequest, arms: Sequence[str], epochs: int | None = None) -> list[RunSpec]:
-    """The runs that choose settings: each arm with each choice, one seed."""
+    """Return the runs that choose settings: each arm with each choice, one seed."""
     found: list[RunSpec] = []
     for arm in map(request.arm, arms):
         found += specs_of(request, arm, "tune", request.choices(arm), epochs=epochs)
@@ -157,7 +157,7 @@ def tune_runs(request: CompareRequest, arms: Sequence[str], epochs: int | None =
 def final_runs(
     request: CompareRequest, chosen: Mapping[str, Choice], epochs: int | None = None
 ) -> list[RunSpec]:
-    """The runs that are judged: each arm with what was chosen for it, all seeds, a seed's arms side by side.
+    """Return the runs that are judged: each arm with what was chosen for it, all seeds, a seed's arms side by side.
 
     Side by side, so that whatever else the machine does slows the arms alike.
     """
@@ -185,7 +185,7 @@ def long_epochs(epochs: int, arm_costs: Sequence[float], reference_costs: Sequen
 
 
 def text(value: object) -> str:
-    """A setting's value as on the command line; equal values give equal texts."""
+    """Return a setting's value as on the command line; equal values give equal texts."""
     if value is None:
         return "null"
     if isinstance(value, bool):

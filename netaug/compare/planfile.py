@@ -74,7 +74,7 @@ class PlanFile:
 
 
 def looks_like_a_plan(path: Path) -> bool:
-    """Whether a YAML file has keys at its top that plans have and recipes have not."""
+    """Return whether a YAML file has keys at its top that plans have and recipes have not."""
     try:
         return _OF_PLANS.search(read_text(path)) is not None
     except ConfigError:
@@ -127,7 +127,7 @@ def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[P
         part = mapping(values, here, keys)
         once = part.get("once", False)
         if not isinstance(once, bool):
-            raise ConfigError(f"'once' is true or false ({here}).", got=repr(once))
+            raise ConfigError(f"'once' must be true or false ({here}).", got=repr(once))
         found.append(
             Part(
                 name,
@@ -142,11 +142,11 @@ def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[P
 
 
 def _recipe(name: object, place: str, path: Path) -> str | None:
-    """A recipe's packaged name, or its path, which may be relative to the plan."""
+    """Return a recipe's packaged name, or its path, which may be relative to the plan."""
     if name is None:
         return None
     if not isinstance(name, str):
-        raise ConfigError(f"a recipe is a name or a path ({place}).", got=repr(name))
+        raise ConfigError(f"a recipe must be a name or a path ({place}).", got=repr(name))
     beside = path.parent / name
     try:
         find_recipe(found := str(beside) if beside.is_file() else name)
@@ -158,13 +158,13 @@ def _recipe(name: object, place: str, path: Path) -> str | None:
 
 def _optional_name(value: object, place: str) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"this is no name of an arm ({place}).", got=repr(value))
+        raise ConfigError(f"this is not the name of an arm ({place}).", got=repr(value))
     return value
 
 
 def _line(value: object, place: str) -> str:
     if not isinstance(value, str) or "\n" in value.strip():
-        raise ConfigError(f"this is to be one line of text ({place}).", got=repr(value))
+        raise ConfigError(f"this must be one line of text ({place}).", got=repr(value))
     return value.strip()
 
 
@@ -176,7 +176,7 @@ def _budgets(value: object, place: str) -> tuple[Budget, ...]:
         or len(set(value)) < len(value)
     ):
         raise ConfigError(
-            f"'budgets' is a list of what is made equal ({place}).",
+            f"'budgets' must be a list of what is made equal ({place}).",
             got=repr(value),
             allowed=f"[{', '.join(known)}], one of them, or [] for equal epochs alone",
         )

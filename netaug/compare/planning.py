@@ -15,7 +15,7 @@ from netaug.core.suggest import did_you_mean, nearest
 
 
 def find_plan(name: str, small: bool = False) -> Plan | None:
-    """The plan of that name or in that file; None if it is a recipe.
+    """Return the plan of that name or in that file; None if it is a recipe.
 
     Args:
         name: A packaged plan or recipe, or the path of a YAML file of either.
@@ -46,7 +46,7 @@ def find_plan(name: str, small: bool = False) -> Plan | None:
 
 
 def plan_lines() -> dict[str, str]:
-    """The packaged plans, each with its one line."""
+    """Return the packaged plans, each with its one line."""
     return {name: read_plan(path).about for name in plan_names() if (path := plan_path(name))}
 
 
@@ -93,7 +93,7 @@ def _stage(written: PlanFile, stage: Part) -> Arm:
 
 
 def _arm(written: PlanFile, case: Part | None, arm: Part) -> Arm:
-    """An arm in a case: its own settings and recipe count before those of the case."""
+    """Return an arm in a case: its own settings and recipe count before those of the case."""
     before = f"{case.name}." if case else ""
     reference = arm.reference or written.reference
     of_case: Settings = case.own if case else ()
@@ -117,7 +117,7 @@ def _recipe(written: PlanFile, own: str | None, place: str) -> str:
     recipe = own or written.recipe
     if recipe is None:
         raise ConfigError(
-            f"nothing says what is trained ({written.where}: {place}).",
+            f"the plan does not name what is trained ({written.where}: {place}).",
             fix="give the plan, the case or the arm a 'recipe'",
         )
     return recipe
@@ -132,7 +132,7 @@ def _check_references(written: PlanFile) -> None:
             raise _unknown("arm", name, names, f"{written.where}: {place}")
     if written.reference is None and not any(arm.reference for arm in written.arms):
         raise ConfigError(
-            f"nothing says which arm the others are compared with ({written.where}).",
+            f"the plan does not name the arm that the others are compared with ({written.where}).",
             allowed=f"reference: one of {', '.join(names)}",
         )
     above = {arm.name: arm.reference or written.reference for arm in written.arms}

@@ -1,4 +1,4 @@
-"""Parts of a plan's file that many of its keys share: mappings, settings in their types, factors, grids."""
+"""Read the parts of a plan's file that many of its keys share: mappings, settings in their types, factors, grids."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _NOT_HERE = {
 
 
 def mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
-    """A mapping with text for keys, all of them among ``allowed`` if that is not empty."""
+    """Return a mapping with text for keys, all of them among ``allowed`` if that is not empty."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise ConfigError(
-            f"a mapping is missing ({place}).", got=repr(value), allowed="KEY: VALUE, one a line"
+            f"a mapping is missing ({place}).", got=repr(value), allowed="KEY: VALUE, one per line"
         )
     for key in value:
         if not isinstance(key, str):
             raise ConfigError(
-                f"a key is no text ({place}).", got=repr(key), fix=f"write it in quotes: '{key}'"
+                f"a key is not a string ({place}).", got=repr(key), fix=f"write it in quotes: '{key}'"
             )
         if allowed and key not in allowed:
             close = nearest(key, allowed, count=1)
             raise ConfigError(
-                f"{key!r} is no key of a plan ({place}).",
+                f"{key!r} is not a key of a plan ({place}).",
                 got=key,
                 allowed=", ".join(allowed),
                 fix=did_you_mean(map(repr, close)) or "see docs/compare.md",
@@ -73,7 +73,7 @@ def factors_of(tree: object, place: str) -> Settings:
         if key not in settings():
             raise unknown_key(key, place)
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
-            raise ConfigError(f"a factor is no number above 0 ({place}.{key}).", got=repr(factor))
+            raise ConfigError(f"a factor is not a number above 0 ({place}.{key}).", got=repr(factor))
         found.append((key, factor))
     return tuple(found)
 
@@ -84,12 +84,12 @@ def grid_of(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]
     for key, values in mapping(tree, place).items():
         if not isinstance(values, list) or not values:
             raise ConfigError(
-                f"the values to choose from are a list ({place}.{key}).",
+                f"the values to choose from must be a list ({place}.{key}).",
                 got=repr(values),
                 allowed="[0.1, 0.2]",
             )
         choices = [_typed(key, value, f"{place}.{key}") for value in values]
         if any(choices.count(choice) > 1 for choice in choices):
-            raise ConfigError(f"a value is there twice ({place}.{key}).", got=repr(values))
+            raise ConfigError(f"a value is listed twice ({place}.{key}).", got=repr(values))
         found.append((key, tuple(choices)))
     return tuple(found)

@@ -19,7 +19,7 @@ _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
 
 
 def label(spec: RunSpec) -> str:
-    """How a run is called in progress and messages."""
+    """Return how a run is called in progress and messages."""
     words = ["tuning" if spec.phase == "tune" else "", spec.arm]
     words += ["" if spec.lr is None else f"lr {rate(spec.lr)}"]
     words += [f"{key.split('.')[-1]} {text(value)}" for key, value in spec.tuned]
@@ -60,7 +60,7 @@ def seconds_left(
 
 
 class Board:
-    """What the user sees while the runs go on.
+    """Show the progress while the runs are training.
 
     Args:
         planned: Number of runs per arm, over all phases.
@@ -107,13 +107,13 @@ class Board:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def planned(self, specs: Sequence[RunSpec]) -> None:
-        """These runs are to be made; those of an arm that was not counted before are counted now."""
+        """Count runs of arms that were not counted before."""
         new = [spec.arm for spec in specs if spec.arm not in self._counted]
         for arm in new:
             self._planned[arm] = self._planned.get(arm, 0) + 1
 
     def started(self, spec: RunSpec) -> None:
-        """A run begins."""
+        """Show that a run has started."""
         self._started[spec] = self._clock()
         self._fractions[spec] = 0.0
         if self._bars:
@@ -123,7 +123,7 @@ class Board:
             self.say(f"{self._count()} {label(spec)}: started")
 
     def advanced(self, spec: RunSpec, fraction: float) -> None:
-        """A run has done that much, in [0, 1]."""
+        """Show how much of a run is done, in [0, 1]."""
         if fraction == self._fractions[spec]:
             return
         self._fractions[spec] = min(1.0, fraction)
@@ -133,7 +133,7 @@ class Board:
             self._refresh()
 
     def reused(self, record: RunRecord) -> None:
-        """A run was finished by an earlier start of the same comparison."""
+        """Show that a run was finished by an earlier start of the same comparison."""
         self._ended += 1
         self._fractions[record.spec] = 1.0
         if record.summary:
@@ -142,7 +142,7 @@ class Board:
         self._refresh()
 
     def finished(self, record: RunRecord, log: Path) -> None:
-        """A run ended, well or not."""
+        """Show that a run has finished or failed."""
         spec = record.spec
         self._ended += 1
         self._fractions[spec] = 1.0
@@ -171,6 +171,6 @@ class Board:
         if self._bars:
             left = self._left()
             note = "" if left is None else f"about {seconds(left)} left"
-            share = sum(self._fractions.values()) / max(1, sum(self._planned.values()))
+            fraction = sum(self._fractions.values()) / max(1, sum(self._planned.values()))
             text = f"all runs {self._count()}"
-            self._bars.update(self._total, completed=share, description=text, note=note)
+            self._bars.update(self._total, completed=fraction, description=text, note=note)

@@ -1,4 +1,4 @@
-"""Run folders as typed records: the one place that knows their files."""
+"""Read run folders as typed records; the only module of `compare` that knows their files."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def read_record(spec: RunSpec, folder: Path, message: str = "") -> RunRecord:
 
 
 def is_finished(spec: RunSpec, folder: Path) -> bool:
-    """Whether the folder holds a finished run with the settings that ``spec`` fixes."""
+    """Return whether the folder holds a finished run with the settings that ``spec`` fixes."""
     return (folder / "summary.json").exists() and spec.fits(read_config(folder))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The run's resolved settings as a nested mapping; empty if there are none yet."""
+    """Return the run's resolved settings as a nested mapping; empty if there are none yet."""
     try:
         content = read_yaml(folder / "config.yaml")
     except ConfigError:
@@ -168,7 +168,7 @@ def _read_curve(folder: Path) -> tuple[Epoch, ...]:
 
 
 def _typed(kind: type[Record], content: Mapping[str, Any]) -> Record:
-    """The fields of a record from those of a file, in which scores go by the metric's name.
+    """Return the fields of a record from those of a file, in which scores go by the metric's name.
 
     Raises:
         KeyError: One without a default is missing, by name.

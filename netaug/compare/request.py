@@ -1,4 +1,4 @@
-"""What the user asks of a comparison, checked before anything starts."""
+"""Check what the user asks of a comparison before anything starts."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class CompareRequest:
         return self.plan or two_arms(self.recipe)
 
     def arm(self, name: str) -> Arm:
-        """The arm of that name."""
+        """Return the arm of that name."""
         return self.whole_plan.arm(name)
 
     @property
@@ -135,12 +135,12 @@ class CompareRequest:
         return tuple(row for row in self.whole_plan.grid if row[0] != "train.lr")
 
     def grid(self) -> list[Choice]:
-        """All choices, in the order of the grid; one that leaves all to the recipe if there is no grid."""
+        """Return all choices, in the order of the grid; one that leaves all to the recipe if there is no grid."""
         rows = [[(key, value) for value in values] for key, values in self.further_grid]
         return [Choice(lr, others) for lr in self.lrs or (None,) for others in itertools.product(*rows)]
 
     def choices(self, arm: Arm) -> list[Choice]:
-        """The choices for an arm: what it sets itself is not tuned, and stages are not."""
+        """Return the choices for an arm: what it sets itself is not tuned, and stages are not."""
         if arm.stage:
             return [Choice()]
         fixed = {*arm.fixed, *dict(arm.times)}
@@ -165,7 +165,7 @@ class CompareRequest:
         return len(self.grid()) > 1
 
     def command(self) -> str:
-        """The command line that asks for this comparison, ready for a shell."""
+        """Return the command line that asks for this comparison, ready for a shell."""
         words = ["netaug", "compare", self.recipe, "--seeds", str(self.seeds), "--jobs", str(self.jobs)]
         words += ["--threads", str(self.threads_per_run), "--out", str(self.out)]
         if self.nproc > 1:
@@ -175,12 +175,12 @@ class CompareRequest:
         return shlex.join([*words, *self.overrides, *self.trust_words()])
 
     def trust_words(self) -> list[str]:
-        """The option that names the trusted factories, last on a command line."""
+        """Return the option that names the trusted factories, last on a command line."""
         return ["--trust", *self.trusted] if self.trusted else []
 
 
 def override_keys(overrides: tuple[str, ...]) -> list[str]:
-    """The dotted keys that raw ``--key.sub=value`` (or ``--key.sub value``) arguments set."""
+    """Return the dotted keys that raw ``--key.sub=value`` (or ``--key.sub value``) arguments set."""
     return [word[2:].split("=", 1)[0] for word in overrides if word.startswith("--")]
 
 

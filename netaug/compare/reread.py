@@ -38,7 +38,7 @@ class Reread:
 
 
 def command_of(folder: Path) -> list[str]:
-    """The words behind ``netaug compare`` that a comparison's folder was made with.
+    """Return the words behind ``netaug compare`` that a comparison's folder was made with.
 
     Raises:
         RunFolderError: Its record cannot be read.
@@ -66,7 +66,7 @@ def reread(request: CompareRequest) -> Reread:
     if not any(request.out.glob("*/summary.json")):
         raise RunFolderError(
             f"no run of the comparison in '{request.out}' has finished yet.",
-            fix="wait for the first, or go on with it: " + request.command(),
+            fix="wait for the first, or resume the comparison: " + request.command(),
         )
     comparison = outcome(request, reader.ledger, reader.run)
     missing = tuple(dict.fromkeys(reader.missing))
@@ -78,7 +78,7 @@ def reread(request: CompareRequest) -> Reread:
 
 
 class _Reader:
-    """Stands where a comparison trains; says what is there."""
+    """Return the records of existing runs, in place of the runner that trains them."""
 
     def __init__(self, request: CompareRequest, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -87,7 +87,7 @@ class _Reader:
         self._failed: set[str] = set()
 
     def run(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
-        """The records of the runs that have ended, well or not."""
+        """Return the records of the runs that have ended, well or not."""
         records = []
         for spec in specs:
             record = self._record(spec)
@@ -107,5 +107,5 @@ class _Reader:
             if run in self._failed:
                 message = f"not started: it needs '{stage}', whose run {run} has no result"
                 return RunRecord(spec, folder, None, spec.lr, message=message)
-        said = last_lines(log) if log.is_file() else ""
-        return RunRecord(spec, folder, None, spec.lr, message=said) if _FAILURE.search(said) else None
+        message = last_lines(log) if log.is_file() else ""
+        return RunRecord(spec, folder, None, spec.lr, message=message) if _FAILURE.search(message) else None

@@ -15,7 +15,7 @@ from netaug.core.errors import ConfigError
 
 
 def settled(request: CompareRequest, *, builds: bool = True) -> Plan:
-    """The plan with factors worked out, after a look at the settings of every arm.
+    """Return the plan with factors worked out, after a look at the settings of every arm.
 
     Args:
         request: What was asked.
@@ -41,14 +41,14 @@ def settled(request: CompareRequest, *, builds: bool = True) -> Plan:
         same = arm.name if arm.stage else seen.setdefault(text(to_mapping(config)), arm.name)
         if same != arm.name:
             raise ConfigError(
-                f"the arms '{same}' and '{arm.name}' have the same settings, so they would say the same.",
+                f"the arms '{same}' and '{arm.name}' have the same settings, so they would give the same results.",
                 fix=f"leave one of them out of the plan '{plan.name}', or let it set something else",
             )
     return plan
 
 
 def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = True) -> RunConfig:
-    """The settings of an arm's runs; seed, threads and what is tuned are those of the recipe.
+    """Return the settings of an arm's runs; seed, threads and what is tuned are those of the recipe.
 
     Raises:
         ConfigError: One of them is wrong; names the arm.
@@ -87,7 +87,7 @@ def _check_grid(request: CompareRequest, plan: Plan, arm: Arm) -> None:
 
 
 def common_settings(request: CompareRequest) -> dict[str, dict[str, Any]]:
-    """The settings all arms share, nested; of several recipes each group is named with its recipe."""
+    """Return the settings all arms share, nested; of several recipes each group is named with its recipe."""
     words = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
     recipes = dict.fromkeys(arm.recipe for arm in request.arms)
     found: dict[str, dict[str, Any]] = {}
@@ -100,7 +100,7 @@ def common_settings(request: CompareRequest) -> dict[str, dict[str, Any]]:
 
 
 def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
-    """The arm with its factors turned into settings."""
+    """Return the arm with its factors turned into settings."""
     if not arm.times:
         return arm
     mapping = to_mapping(arm_config(request, request.whole_plan, arm, builds=builds))
@@ -110,7 +110,7 @@ def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
         value = mapping[group][name]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(
-                f"'times' of the arm '{arm.name}' multiplies '{key}', which is no number.", got=value
+                f"'times' of the arm '{arm.name}' multiplies '{key}', which is not a number.", got=value
             )
         own[key] = max(1, round(value * factor)) if isinstance(value, int) else value * factor
     return replace(arm, own=tuple(own.items()))

@@ -1,4 +1,4 @@
-"""The outcome of a comparison: rows per arm, differences, verdict."""
+"""Collect the outcome of a comparison: rows per arm, differences, verdict."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Comparison:
         return names.pop() if len(names) == 1 else "score"
 
     def row(self, arm: str) -> ArmRow | None:
-        """The row of an arm, if it was run."""
+        """Return the row of an arm, if it was run."""
         return next((row for row in self.rows if row.arm == arm), None)
 
 
@@ -122,7 +122,7 @@ def arm_rows(
     plan: Plan = _TWO_ARMS,
     comparators: Mapping[tuple[str, Any], str] = _ONE_LONGER,
 ) -> tuple[ArmRow, ...]:
-    """Summarise the final runs by arm.
+    """Summarize the final runs by arm.
 
     Args:
         runs: All runs.

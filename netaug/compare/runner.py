@@ -1,4 +1,4 @@
-"""Runs the planned trainings as child processes, a few at a time, reusing what is finished."""
+"""Run the planned trainings as child processes, a few at a time, reusing what is finished."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAST_LINES = 12
 _PATIENCE_SECONDS = 15.0
 _FORMER_SECONDS = 60.0
 _TORCHRUN = re.compile(r"^[WE]\d{4} .*torch/distributed/elastic/", re.MULTILINE)
-"""Where torchrun's own report of a failed training begins, behind what the training said."""
+"""Where torchrun's own report of a failed training begins, after the output of the training."""
 _REFUSED = 2  # exit code of a user's mistake
 
 
@@ -69,8 +69,8 @@ class Runner:
     def run(self, specs: Sequence[RunSpec]) -> list[RunRecord]:
         """Train whatever of ``specs`` is not finished yet.
 
-        The first run goes alone until it has found data and network good, so that a broken recipe says so once.
-        On any exception, Ctrl-C included, the children are ended before it goes on; finished runs stay.
+        The first run goes alone until it has found data and network good, so that a broken recipe is reported once.
+        On any exception, Ctrl-C included, the children are ended before it is raised further; finished runs stay.
 
         Returns:
             One record per specification, in their order; failed runs have no summary.
@@ -105,7 +105,7 @@ class Runner:
                         else:
                             children.remove(child)
                             if child.resumed and self._refused(child):
-                                children.append(self._start(child.spec, anew=True))
+                                children.append(self._start(child.spec, from_scratch=True))
                                 continue
                             records[child.spec] = self._finish(child)
             finally:
@@ -113,7 +113,7 @@ class Runner:
         return [records[spec] for spec in specs]
 
     def _lacking(self, spec: RunSpec) -> RunRecord | None:
-        """The record of a run that cannot start because a stage before it has no result."""
+        """Return the record of a run that cannot start because a stage before it has no result."""
         for stage, run in spec.needs(self._request.arms).items():
             folder = self._ledger.folder(run)
             if not (folder / "summary.json").exists():
@@ -124,10 +124,10 @@ class Runner:
                 return record
         return None
 
-    def _start(self, spec: RunSpec, *, anew: bool = False) -> _Child:
-        """Start a run, or go on with it where a killed comparison left it, unless ``anew``."""
+    def _start(self, spec: RunSpec, *, from_scratch: bool = False) -> _Child:
+        """Start a run, or resume it where a killed comparison left it, unless ``from_scratch``."""
         _wait_for_the_former(self._ledger.folder(spec.name))
-        resumed = not anew and self._ledger.unfinished(spec.name)
+        resumed = not from_scratch and self._ledger.unfinished(spec.name)
         resumed = resumed and spec.fits(read_config(self._ledger.folder(spec.name)))
         folder = self._ledger.folder(spec.name) if resumed else self._ledger.claim(spec.name)
         log, command = self._ledger.log(spec.name), [*self._train_command, *train_words(self._request, spec)]
@@ -154,7 +154,7 @@ class Runner:
                 self._board.advanced(child.spec, done / child.planned_epochs)
 
     def _refused(self, child: _Child) -> bool:
-        """Whether a run ended with a mistake of the user's; torchrun keeps the exit code to itself."""
+        """Return whether a run ended with a mistake of the user's; torchrun keeps the exit code to itself."""
         if self._request.nproc > 1 and child.process.returncode > 0:
             return known_error(child.log) is not None
         return child.process.returncode == _REFUSED
@@ -203,18 +203,18 @@ def _wait_for_the_former(folder: Path) -> None:
 
 
 def last_lines(log: Path) -> str:
-    """The last lines of what a run printed."""
+    """Return the last lines of what a run printed."""
     lines = _clean(log).rstrip().splitlines()
     return "\n".join(lines[-_LAST_LINES:])
 
 
 def child_error(log: Path) -> NetaugError:
-    """The error that ended a run, read back from what it printed, same kind, same words."""
+    """Return the error that ended a run, read back from what it printed, same kind, same words."""
     return known_error(log) or ConfigError("`netaug train` refused these arguments:\n" + last_lines(log))
 
 
 def known_error(log: Path) -> NetaugError | None:
-    """The error of ours that a run printed last, if any."""
+    """Return the error of ours that a run printed last, if any."""
     text = _clean(log).rstrip()
     for match in reversed(list(re.finditer(r"^(\w+): (?=\S)", text, re.MULTILINE))):
         kind = getattr(errors, match[1], None)

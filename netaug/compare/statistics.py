@@ -1,4 +1,4 @@
-"""Means, spreads and paired differences with their uncertainty."""
+"""Compute means, spreads and paired differences with their uncertainty."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def paired_difference(
 
 
 def p_value(difference: Difference) -> float | None:
-    """How likely pairs without any true difference differ at least as much: the two-sided paired t-test.
+    """Return how likely pairs without any true difference differ at least as much: the two-sided paired t-test.
 
     Returns:
         A probability; None where there is no interval.

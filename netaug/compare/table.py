@@ -148,7 +148,7 @@ def _grid(shown: Sequence[tuple[str, ...]]) -> Table:
 
 
 def as_text(comparison: Comparison) -> str:
-    """What :func:`show` prints, as plain text."""
+    """Return what :func:`show` prints, as plain text."""
     buffer = io.StringIO()
     show(comparison, SafeConsole(file=buffer, width=_WIDE, force_terminal=False, color_system=None))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"

@@ -67,7 +67,7 @@ def _headline(rows: Mapping[str, ArmRow], same_network: bool) -> str:
 
 
 def _longer(rows: Mapping[str, ArmRow]) -> str:
-    """How the longer baseline is spoken of: equal time only if the measured times bear it out."""
+    """Return how the longer baseline is spoken of: equal time only if the measured times bear it out."""
     ratio = _time_ratio(rows)
     if ratio is not None and abs(ratio - 1) > TIME_TOLERANCE:
         return "against the longer baseline"
@@ -75,7 +75,7 @@ def _longer(rows: Mapping[str, ArmRow]) -> str:
 
 
 def _time_ratio(rows: Mapping[str, ArmRow]) -> float | None:
-    """The longer baseline's training seconds over NetAug's; None if one is missing."""
+    """Return the longer baseline's training seconds over NetAug's; None if one is missing."""
     netaug, long = rows.get("netaug"), rows.get("baseline-long")
     if netaug is None or long is None or not netaug.train_seconds or long.train_seconds is None:
         return None
@@ -190,7 +190,7 @@ def _run_caveats(request: CompareRequest, runs: Sequence[RunRecord]) -> list[str
     splits = sorted({run.summary.val_split for run in final if run.summary})
     caveats = [f"The score is that of the last epoch, on the split '{split}'." for split in splits]
     caveats.append(
-        "Intervals cover the choice of seed (initialisation, data order, drawn widths), not of the images."
+        "Intervals cover the choice of seed (initialization, data order, drawn widths), not of the images."
     )
     if stages := [arm.name for arm in request.arms if arm.stage]:
         caveats.append(f"Times and MACs of the arms leave out the training of {', '.join(stages)}.")

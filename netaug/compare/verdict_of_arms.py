@@ -75,7 +75,7 @@ def _said(difference: Difference | None) -> str:
 
 
 def _together(rows: Sequence[ArmRow]) -> list[str]:
-    """How many comparisons were made, and which differences stand when that is taken into account."""
+    """Return how many comparisons were made, and which differences stand when that is taken into account."""
     all_of = {
         f"{row.arm}{when}": difference
         for row in rows

@@ -19,7 +19,7 @@ from netaug.core.modules import evaluating
 
 @dataclass
 class Call:
-    """A call of torch that gave a tensor.
+    """Describe a call of torch that returned a tensor.
 
     Args:
         name: Of the function without underscores, such as ``conv2d`` or ``add``.
@@ -42,12 +42,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Watched:
-    """All calls of one forward in order; the first stands for the input.
+    """Hold all calls of one forward in order; the first stands for the input.
 
     Args:
         calls: In the order they were made.
         times: How often each module ran.
-        output: Position of the call that gave the network's output; None if that is no tensor.
+        output: Position of the call that gave the network's output; None if that is not a tensor.
     """
 
     calls: list[Call]
@@ -56,20 +56,20 @@ class Watched:
 
     def ancestors(self, position: int) -> set[int]:
         """Positions of all calls that a result depends on, its own included."""
-        found, waiting = set[int](), [position]
+        ancestors, waiting = set[int](), [position]
         while waiting:
-            one = waiting.pop()
-            if one not in found:
-                found.add(one)
-                waiting += self.calls[one].inputs
-        return found
+            current = waiting.pop()
+            if current not in ancestors:
+                ancestors.add(current)
+                waiting += self.calls[current].inputs
+        return ancestors
 
 
 _WEIGHTED = {"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"}
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes each call, with the tensors it took by identity; keeps them alive, so that no identity comes twice."""
+    """Record each call, with the tensors it took by identity; keeps them alive, so that no identity comes twice."""
 
     def __init__(self, example: Tensor) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Run the call and note it, if it gives one tensor or several of another's parts."""
+        """Run the call and record it if it returns tensors that are computed from known ones."""
         kwargs = kwargs or {}
         given = [value for value in _flat((args, kwargs)) if isinstance(value, Tensor)]
         taken = tuple(
@@ -150,7 +150,7 @@ def _flat(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         value = tuple(value.values())
     if isinstance(value, (tuple, list)):
-        for one in value:
-            yield from _flat(one)
+        for item in value:
+            yield from _flat(item)
     else:
         yield value

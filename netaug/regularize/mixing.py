@@ -15,9 +15,9 @@ from netaug.core.seeding import seeded
 
 
 class Mixer:
-    """Mixes each image with its neighbour in the part of the batch that a forward sees, by torchvision's transforms.
+    """Mix each image with its neighbor in the microbatch that a forward sees, by torchvision's transforms.
 
-    What is drawn is a function of (seed, step, part) alone. Both passes of a step see the same mixed images.
+    What is drawn is a function of (seed, step, microbatch) alone. Both passes of a step see the same mixed images.
 
     Args:
         config: Which of the two, and how strong.
@@ -36,13 +36,13 @@ class Mixer:
     def __call__(
         self, images_NCHW: Tensor, labels_N: Tensor, step: int, part: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Mix a part of a batch.
+        """Mix a microbatch.
 
         Args:
-            images_NCHW: Normalised images, float ``[N, C, H, W]``, on any device.
+            images_NCHW: Normalized images, float ``[N, C, H, W]``, on any device.
             labels_N: Class indices ``[N]``.
             step: Number of the training step, from 0.
-            part: Which part of the whole batch this is.
+            part: Number of the microbatch in the whole batch.
 
         Returns:
             Images of the same shape, and shares of the classes ``[N, C]``; in a batch that is not mixed, both as given.
@@ -60,5 +60,5 @@ class Mixer:
 
 
 def make_mixer(config: RegularizeConfig, num_classes: int, seed: int) -> Mixer | None:
-    """The mixer of these settings; None if they mix nothing."""
+    """Return the mixer of these settings; None if they mix nothing."""
     return Mixer(config, num_classes, seed) if config.mixes else None

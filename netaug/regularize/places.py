@@ -72,7 +72,7 @@ def late_maps(watched: Watched) -> Found:
 
 
 def classifier(watched: Watched) -> str | None:
-    """The module of the last linear layer, or of the last convolution where that gives the logits."""
+    """Return the module of the last linear layer, or of the last convolution where that gives the logits."""
     position = watched.output
     while position is not None:
         call = watched.calls[position]
@@ -85,7 +85,7 @@ def classifier(watched: Watched) -> str | None:
 
 
 def _branch(watched: Watched, call: Call) -> int | None:
-    """Which of an addition's two inputs is a residual branch; None if neither is."""
+    """Return which of an addition's two inputs is a residual branch; None if neither is."""
     first, second = call.inputs
     before_first, before_second = watched.ancestors(first), watched.ancestors(second)
     for short, long, ours, theirs in (
@@ -101,7 +101,7 @@ def _branch(watched: Watched, call: Call) -> int | None:
 
 
 def _end_of(watched: Watched, position: int) -> str | None:
-    """A module that gives the branch and nothing else, behind which only factors and views follow."""
+    """Return a module that gives the branch and nothing else, behind which only factors and views follow."""
     while True:
         call = watched.calls[position]
         if call.uses != 1:
@@ -119,7 +119,7 @@ def _is_map(call: Call) -> bool:
 
 
 def _behind(watched: Watched, position: int) -> Call:
-    """The norm that follows a convolution and alone takes its output, or the convolution."""
+    """Return the norm that follows a convolution and alone takes its output, or the convolution."""
     call = watched.calls[position]
     takers = [one for one in watched.calls[position + 1 :] if position in one.inputs]
     return takers[0] if len(takers) == 1 and takers[0].name in _NORMS else call

@@ -1,4 +1,4 @@
-"""Pages that a person is glad to read, in one file each, needing no network; and the same as Markdown and CSV."""
+"""Write a comparison as one self-contained HTML page, as Markdown and as CSV."""
 
 from __future__ import annotations
 

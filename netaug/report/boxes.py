@@ -1,4 +1,4 @@
-"""Pictures with boxes drawn on them."""
+"""Draw boxes on pictures."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 Color = tuple[int, int, int]
-_TURN = 0.381966  # of the colour circle between one class and the next: the golden angle, so that no two are close
+_TURN = (
+    0.381966  # of the color circle between one class and the next: the golden angle, so that no two are close
+)
 
 
 def class_color(label: int) -> Color:
-    """The colour of a class, the same in every picture."""
+    """Return the color of a class, the same in every picture."""
     red, green, blue = colorsys.hsv_to_rgb((0.58 + label * _TURN) % 1, 0.75, (0.95, 0.75)[label // 8 % 2])
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def text_color(background: Color) -> Color:
-    """Black or white, whichever can be read on a colour."""
+    """Black or white, whichever can be read on a color."""
     red, green, blue = background
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
@@ -34,7 +36,7 @@ def draw_boxes(
     Args:
         pixels_CHW: uint8, 1 or 3 channels.
         boxes_K4: Corners in pixels; the last is drawn first, so that the first lies on top.
-        labels: Class of each box, for its colour.
+        labels: Class of each box, for its color.
         texts: What is written at each box.
     """
     pixels_HWC = pixels_CHW.permute(1, 2, 0).contiguous().cpu().numpy()
@@ -54,7 +56,7 @@ def draw_boxes(
 
 
 def _whole(box: Sequence[float]) -> tuple[int, int, int, int]:
-    """The pixels that a box ends on; edges that are the same pixel stay a line."""
+    """Return the pixels that a box ends on; edges that are the same pixel stay a line."""
     left, top = int(box[0]), int(box[1])
     return left, top, max(left, round(box[2]) - 1), max(top, round(box[3]) - 1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from netaug.compare.results import ArmRow, Comparison
 from netaug.compare.statistics import Difference
-from netaug.report.families import arm_looks, families
+from netaug.report.families import arm_styles, families
 
 TOLERANCE = 0.1
 """Relative; costs further apart are not called equal."""
@@ -33,7 +33,7 @@ class Compared:
 
 
 def differences(comparison: Comparison) -> list[Compared]:
-    """What was compared with what, family by family; each pair of arms once."""
+    """Return what was compared with what, family by family; each pair of arms once."""
     rows = {row.arm: row for row in comparison.rows}
     found: dict[tuple[str, str], Compared] = {}
     for row in comparison.rows:
@@ -51,7 +51,7 @@ def differences(comparison: Comparison) -> list[Compared]:
                 if before
                 else Compared(row.arm, other, words, difference)
             )
-    place = arm_looks(comparison)
+    place = arm_styles(comparison)
     family = {arm: number for number, one in enumerate(families(comparison)) for arm in one.arms}
     return sorted(found.values(), key=lambda one: (family.get(one.arm, -1), place.get(one.arm, -1)))
 

@@ -1,4 +1,4 @@
-"""A comparison's tables for programs: a line per arm, a line per compared pair of arms."""
+"""Write the tables of a comparison for programs: a line per arm, a line per compared pair of arms."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MOST_LINES = 7
 
 @dataclass(frozen=True)
 class Family:
-    """Arms that are shown together; the place of an arm is the number of its looks.
+    """Arms that are shown together; the position of an arm is the number of its style.
 
     Args:
         name: The case they share, or their reference where there are several families; empty for the only one.
@@ -29,13 +29,13 @@ class Family:
     arms: tuple[str, ...]
     panels: tuple[tuple[str, ...], ...]
 
-    def looks(self, arms: Sequence[str]) -> list[tuple[int, str]]:
-        """Some of its arms, each with the number of its looks."""
+    def styles(self, arms: Sequence[str]) -> list[tuple[int, str]]:
+        """Return some of its arms, each with the number of its style."""
         return [(self.arms.index(arm), arm) for arm in arms]
 
 
 def families(comparison: Comparison) -> list[Family]:
-    """The families in the order of the plan; stages are in none."""
+    """Return the families in the order of the plan; stages are in none."""
     rows = {row.arm: row for row in comparison.rows if not row.stage}
     groups: dict[str, list[ArmRow]] = {}
     for row in rows.values():
@@ -49,18 +49,18 @@ def families(comparison: Comparison) -> list[Family]:
     return found
 
 
-def arm_looks(comparison: Comparison) -> dict[str, int]:
-    """The number of each arm's looks; stages have none."""
+def arm_styles(comparison: Comparison) -> dict[str, int]:
+    """Return the number of each arm's style; stages have none."""
     return {arm: number for one in families(comparison) for number, arm in enumerate(one.arms)}
 
 
 def firsts(comparison: Comparison) -> set[str]:
-    """The arms that begin a family, but for the first family."""
+    """Return the arms that begin a family, but for the first family."""
     return {one.arms[0] for one in families(comparison)[1:]}
 
 
 def longer_notes(comparison: Comparison) -> list[str]:
-    """What each longer reference is and for which arms it was trained, a sentence each."""
+    """Return what each longer reference is and for which arms it was trained, a sentence each."""
     planned = {arm.name for arm in comparison.request.arms}
     notes = []
     for row in comparison.rows:
@@ -83,7 +83,7 @@ def _listed(rows: Sequence[ArmRow], cost: str) -> str:
 
 
 def _root(rows: dict[str, ArmRow], arm: str) -> str:
-    """The arm that is reached by going from reference to reference; it need not have been run."""
+    """Return the arm that is reached by going from reference to reference; it need not have been run."""
     seen = [arm]
     while (row := rows.get(seen[-1])) is not None and row.reference and row.reference not in seen:
         seen.append(row.reference)
@@ -91,7 +91,7 @@ def _root(rows: dict[str, ArmRow], arm: str) -> str:
 
 
 def _units(members: Sequence[ArmRow], root: str) -> list[list[str]]:
-    """The reference alone, then arms each with what was trained longer for them."""
+    """Return the reference alone, then arms each with what was trained longer for them."""
     names = {row.arm for row in members}
     longer = {name for row in members for name in (row.long, row.macs_arm) if name in names and name != root}
     units, placed = [], set[str]()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def render_page(comparison: Comparison) -> str:
-    """The report of a comparison as HTML text.
+    """Return the report of a comparison as HTML text.
 
     What comes from run folders and the command line is escaped; beside that, the page's policy lets a browser run no
     script but the page's own, by its hash, and fetch nothing. Without scripts all is shown, only not sorted.

@@ -1,4 +1,4 @@
-"""What curves are drawn from: the runs' epochs as points, and their mean over seeds."""
+"""Prepare what curves are drawn from: the runs' epochs as points, and their mean over seeds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Curves = Mapping[str, Sequence[Point]]
 def mean_lines(
     runs: Sequence[RunRecord], arms: Sequence[str], quantity: Quantity, axis: Axis
 ) -> dict[str, list[Point]]:
-    """A quantity of the final runs' epochs, mean over each arm's seeds; arms without any are left out.
+    """Return a quantity of the final runs' epochs, mean over each arm's seeds; arms without any are left out.
 
     Args:
         runs: Runs with their curves; failed and tuning ones are left out.
@@ -83,7 +83,7 @@ def mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[Point]:
 
 
 def points(run: RunRecord, quantity: Quantity, axis: Axis) -> list[tuple[float, float]]:
-    """A run's values where it has any, each at the end of its epoch."""
+    """Return a run's values where it has any, each at the end of its epoch."""
     steps = {
         "epoch": [1.0] * len(run.curve),
         "seconds": [epoch.seconds for epoch in run.curve],

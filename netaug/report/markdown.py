@@ -1,4 +1,4 @@
-"""The page's twin in Markdown, for a repository or an issue."""
+"""Render the page as Markdown, for a repository or an issue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's pictures in rows: those of one quantity or question side by side, under one legend."""
+"""Arrange the page's pictures in rows: those of one quantity or question side by side, under one legend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from netaug.report.compared import differences
 from netaug.report.families import Family, families
 from netaug.report.lines import Axis, Quantity, frame, mean_lines
-from netaug.report.plots import Looks, curves, outcomes, paired_differences
+from netaug.report.plots import Styles, curves, outcomes, paired_differences
 
 if TYPE_CHECKING:
     from netaug.compare.results import Comparison
@@ -39,12 +39,12 @@ class PictureRow:
 
     Args:
         family: Name of the family of arms, where there are several; else empty.
-        looks: The arms in the pictures, with the numbers of their looks.
+        styles: The arms in the pictures, with the numbers of their styles.
         pictures: Each with its title.
     """
 
     family: str
-    looks: Looks
+    styles: Styles
     pictures: tuple[tuple[str, Markup], ...]
 
 
@@ -66,52 +66,52 @@ def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[Picture
             drawn = [arm for arm in arms if any(arm in found for found in lines.values())]
             if not drawn:
                 continue
-            looks = family.looks(drawn)
+            styles = family.styles(drawn)
             pictures = []
             for (quantity, axis, title), found in lines.items():
                 if not any(arm in found for arm in drawn):
                     continue
                 name = f"{quantity}-{axis}-{place}-{panel}"
-                svg = curves(found, looks, quantity, axis, frame(found, quantity), name, comparison.score)
+                svg = curves(found, styles, quantity, axis, frame(found, quantity), name, comparison.score)
                 pictures.append((title, svg))
-            rows.append(PictureRow(family.name, looks, tuple(pictures)))
+            rows.append(PictureRow(family.name, styles, tuple(pictures)))
     return rows
 
 
 def outcome_rows(comparison: Comparison) -> list[PictureRow]:
-    """What the arms came to against what they cost: of families whose curves do not fit one picture."""
+    """Return what the arms came to against what they cost: of families whose curves do not fit one picture."""
     rows = []
     for place, family in enumerate(families(comparison)):
         if len(family.panels) == 1:
             continue
-        looks = family.looks(family.arms)
-        drawn = _outcomes(comparison, family, looks, place)
+        styles = family.styles(family.arms)
+        drawn = _outcomes(comparison, family, styles, place)
         if drawn:
-            rows.append(PictureRow(family.name, looks, drawn))
+            rows.append(PictureRow(family.name, styles, drawn))
     return rows
 
 
 def _outcomes(
-    comparison: Comparison, family: Family, looks: Looks, place: int
+    comparison: Comparison, family: Family, styles: Styles, place: int
 ) -> tuple[tuple[str, Markup], ...]:
     wanted: tuple[tuple[str, Axis], ...] = (
         ("Against training time", "seconds"),
         ("Against arithmetic", "macs"),
     )
     found = [
-        (title, outcomes(comparison.rows, looks, axis, f"outcomes-{axis}-{place}", comparison.score))
+        (title, outcomes(comparison.rows, styles, axis, f"outcomes-{axis}-{place}", comparison.score))
         for title, axis in wanted
     ]
     return tuple((title, svg) for title, svg in found if svg)
 
 
 def pair_row(comparison: Comparison) -> PictureRow | None:
-    """The differences seed by seed, a picture for each family; None if there is none."""
+    """Return the differences seed by seed, a picture for each family; None if there is none."""
     compared, pictures = differences(comparison), []
     for place, family in enumerate(families(comparison)):
-        looks = {arm: number for number, arm in enumerate(family.arms)}
-        mine = [one for one in compared if one.arm in looks]
-        svg = paired_differences(mine, looks, f"pairs-{place}", comparison.score)
+        styles = {arm: number for number, arm in enumerate(family.arms)}
+        mine = [one for one in compared if one.arm in styles]
+        svg = paired_differences(mine, styles, f"pairs-{place}", comparison.score)
         if svg:
             pictures.append((family.name, svg))
     return PictureRow("", (), tuple(pictures)) if pictures else None

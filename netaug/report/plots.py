@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from netaug.report.lines import Axis, Curves, Frame, Point, Quantity, thinned
-from netaug.report.styles import line_style, look
+from netaug.report.styles import line_style, style_of
 from netaug.report.svg import CARD, GRID, INK, arm_color, as_svg, plot
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from netaug.compare.statistics import Difference
     from netaug.report.compared import Compared
 
-Looks = Sequence[tuple[int, str]]
-"""Arms, each with the number of its looks."""
+Styles = Sequence[tuple[int, str]]
+"""Arms, each with the number of its style."""
 _LINE_INCHES = 0.66
 _UNITS: dict[Quantity, str] = {
     "val": "{score}, %",
@@ -47,7 +47,7 @@ _AXES: dict[Axis, str] = {
 
 def curves(
     lines: Curves,
-    looks: Looks,
+    styles: Styles,
     quantity: Quantity,
     axis: Axis,
     within: Frame,
@@ -57,8 +57,8 @@ def curves(
     """Draw arms' mean lines, each in a band of one deviation.
 
     Args:
-        lines: From :func:`mean_lines`; of arms that are not in ``looks`` none is drawn.
-        looks: Which arms, with their looks.
+        lines: From :func:`mean_lines`; of arms that are not in ``styles`` none is drawn.
+        styles: Which arms, with their styles.
         quantity: What the lines show.
         axis: Over what.
         within: The limits.
@@ -66,12 +66,12 @@ def curves(
         score: The score's name.
     """
     with plot() as (figure, axes):
-        for number, arm in looks:
+        for number, arm in styles:
             if arm in lines:
                 _draw_curve(axes, number, thinned(lines[arm]))
         if quantity in _LEVELS:
             axes.axhline(_LEVELS[quantity], color=INK, linewidth=1.0, linestyle=(0, (1, 2)))
-        axes.set_xlim(0.0, 1.02 * max(lines[arm][-1].x for _, arm in looks if arm in lines))
+        axes.set_xlim(0.0, 1.02 * max(lines[arm][-1].x for _, arm in styles if arm in lines))
         if within.bottom is not None:
             axes.set_ylim(within.bottom, within.top)
         axes.set_xlabel(_AXES[axis])
@@ -84,18 +84,18 @@ def curves(
 
 
 def outcomes(
-    rows: Sequence[ArmRow], looks: Looks, axis: Axis, name: str, score: str = "top-1"
+    rows: Sequence[ArmRow], styles: Styles, axis: Axis, name: str, score: str = "top-1"
 ) -> Markup | None:
-    """The arms' final scores against what their trainings cost: a marker each, with its deviation."""
+    """Return the arms' final scores against what their trainings cost: a marker each, with its deviation."""
     costs = {row.arm: row.train_seconds if axis == "seconds" else row.train_macs for row in rows}
     spreads = {row.arm: row.val_score for row in rows}
     with plot() as (figure, axes):
         drawn = []
-        for number, arm in looks:
+        for number, arm in styles:
             cost, spread = costs.get(arm), spreads.get(arm)
             if cost and spread:
                 drawn.append(cost)
-                style = {"color": arm_color(number), "marker": look(number).marker, "markersize": 7}
+                style = {"color": arm_color(number), "marker": style_of(number).marker, "markersize": 7}
                 axes.errorbar([cost], [spread.mean], [spread.sd or 0.0], capsize=2.5, **style)
         if not drawn:
             return None
@@ -109,15 +109,15 @@ def outcomes(
 
 
 def paired_differences(
-    compared: Sequence[Compared], looks: Mapping[str, int], name: str = "pairs", score: str = "top-1"
+    compared: Sequence[Compared], styles: Mapping[str, int], name: str = "pairs", score: str = "top-1"
 ) -> Markup | None:
-    """A line per comparison: a dot per seed, the mean with its interval; None if there is none."""
+    """Return a line per comparison: a dot per seed, the mean with its interval; None if there is none."""
     if not compared:
         return None
     with plot(5.0, 0.7 + _LINE_INCHES * len(compared)) as (figure, axes):
         axes.axvline(0.0, color=INK, linewidth=1.2)
         for place, one in enumerate(compared):
-            _draw_difference(axes, -place, one.difference, looks.get(one.arm, 0))
+            _draw_difference(axes, -place, one.difference, styles.get(one.arm, 0))
             words = f"{one.arm} vs {one.against}"
             box = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
             axes.text(0.0, 0.29 - place, words, transform=axes.get_yaxis_transform(), fontsize=10.5, bbox=box)
@@ -141,7 +141,7 @@ def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
         ys[-1:],
         [line[-1].sd or 0.0],
         color=color,
-        marker=look(number).marker,
+        marker=style_of(number).marker,
         markersize=6,
         capsize=2.5,
     )
@@ -152,4 +152,4 @@ def _draw_difference(axes: Any, place: float, difference: Difference, number: in
     axes.scatter(values, [place + 0.08] * len(values), s=24, color=color, alpha=0.55, linewidths=0)
     if difference.low is not None and difference.high is not None:
         axes.plot([difference.low, difference.high], [place - 0.17] * 2, color=color, linewidth=2.5)
-    axes.plot([difference.mean], [place - 0.17], look(number).marker, color=color, markersize=7)
+    axes.plot([difference.mean], [place - 0.17], style_of(number).marker, color=color, markersize=7)

@@ -1,4 +1,4 @@
-"""The page of a single run: its curves and facts."""
+"""Render the page of a single run: its curves and facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""matplotlib's figures as inline SVG whose colours are CSS variables: one drawing suits a light and a dark page."""
+"""Turn matplotlib's figures into inline SVG with CSS variables as colors: one drawing suits light and dark pages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from netaug.core.escaping import terminal
-from netaug.report.styles import LOOKS, color_name, variables
+from netaug.report.styles import STYLES, color_name, variables
 
-# matplotlib wants colours it can parse: these stand for CSS variables until the SVG is written
+# matplotlib wants colors it can parse: these stand for CSS variables until the SVG is written
 INK, GRID, CARD = "#010203", "#040506", "#0a0b0c"
-_ARMS = [f"#0{number}0{number}0{number}" for number in range(1, len(LOOKS) + 1)]
+_ARMS = [f"#0{number}0{number}0{number}" for number in range(1, len(STYLES) + 1)]
 _CSS = {INK: "var(--muted)", GRID: "var(--line)", CARD: "var(--card)"}
 _CSS |= {color: f"var({color_name(number)})" for number, color in enumerate(_ARMS)}
 _SETTINGS = {
@@ -52,7 +52,7 @@ _SETTINGS = {
 
 
 def arm_color(number: int) -> str:
-    """What stands for the colour of the arm at that place."""
+    """Return what stands for the color of the arm at that place."""
     return _ARMS[int(color_name(number).removeprefix("--arm-"))]
 
 
@@ -87,7 +87,7 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
 
 
 def standalone(svg: Markup) -> str:
-    """An ``<svg>`` element of a page as a file of its own: with the colours it names, on white."""
+    """Return an ``<svg>`` element of a page as a file of its own: with the colors it names, on white."""
     light, _ = variables()
     names = "--muted: #59616c; --line: #e1e4e8; --card: #fff;"
     style = f"<style>:root {{ {names} {light} background: #fff; font-family: sans-serif }}</style>"

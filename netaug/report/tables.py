@@ -1,4 +1,4 @@
-"""A comparison's tables: of its arms, of what was held against what, of its runs."""
+"""Build the tables of a comparison: its arms, which arms were compared, its runs."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from netaug.compare.results import ArmRow, Comparison
 from netaug.compare.statistics import EFFECT_WORDS
 from netaug.compare.table import arm_cell, arm_columns
 from netaug.report.compared import Compared, differences
-from netaug.report.families import arm_looks, families, firsts
+from netaug.report.families import arm_styles, families, firsts
 
 _ERROR = re.compile(r"^\w+Error: ", re.MULTILINE)
 _STAGE = re.compile(r'"?\{run:([^{}]+)\}"?')
 
 
 def arms_table(comparison: Comparison) -> Table:
-    """A row per arm, family by family."""
-    looks, rows = arm_looks(comparison), _in_families(comparison)
+    """Return a row per arm, family by family."""
+    styles, rows = arm_styles(comparison), _in_families(comparison)
     begins = firsts(comparison)
 
     def name(row: ArmRow) -> Cell:
-        return replace(arm_cell(row), arm=looks.get(row.arm), begins=row.arm in begins)
+        return replace(arm_cell(row), arm=styles.get(row.arm), begins=row.arm in begins)
 
     return make_table(arm_columns(rows, comparison.score) | {"arm": name}, rows)
 
 
 def differences_table(comparison: Comparison) -> Table:
-    """A row per comparison of two arms."""
-    looks = arm_looks(comparison)
+    """Return a row per comparison of two arms."""
+    styles = arm_styles(comparison)
     columns: dict[str, Callable[[Compared], Cell]] = {
-        "arm": lambda one: Cell(one.arm, one.arm, arm=looks.get(one.arm)),
-        "against": lambda one: Cell(one.against, one.against, arm=looks.get(one.against)),
+        "arm": lambda one: Cell(one.arm, one.arm, arm=styles.get(one.arm)),
+        "against": lambda one: Cell(one.against, one.against, arm=styles.get(one.against)),
         f"points of {comparison.score}": lambda one: of_difference(one.difference),
-        "says": lambda one: Cell(EFFECT_WORDS[one.difference.effect], EFFECT_WORDS[one.difference.effect]),
+        "result": lambda one: Cell(EFFECT_WORDS[one.difference.effect], EFFECT_WORDS[one.difference.effect]),
         "pairs": lambda one: Cell(str(one.difference.n), one.difference.n),
         "at": lambda one: Cell(one.when, one.when),
     }
@@ -47,8 +47,8 @@ def differences_table(comparison: Comparison) -> Table:
 
 
 def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
-    """A row per run, failed ones too."""
-    looks, score = arm_looks(comparison), comparison.score
+    """Return a row per run, failed ones too."""
+    styles, score = arm_styles(comparison), comparison.score
 
     def number(name: str, form: Callable[[float], str]) -> Callable[[RunRecord], Cell]:
         return lambda run: of_number(None if run.summary is None else getattr(run.summary, name), form)
@@ -57,7 +57,7 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
         return Cell(", ".join(f"{key} {text(value)}" for key, value in run.spec.tuned) or NONE, None)
 
     columns: dict[str, Callable[[RunRecord], Cell]] = {
-        "arm": lambda run: Cell(run.spec.arm, run.spec.arm, arm=looks.get(run.spec.arm)),
+        "arm": lambda run: Cell(run.spec.arm, run.spec.arm, arm=styles.get(run.spec.arm)),
         "seed": lambda run: Cell(str(run.spec.seed), run.spec.seed),
         "lr": lambda run: Cell(rate(run.lr), run.lr),
         "chosen": tuned,
@@ -75,12 +75,12 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
 
 
 def settings_table(comparison: Comparison) -> Table:
-    """A row per arm and stage of the plan: what it sets on top of its recipe."""
-    looks, arms = arm_looks(comparison), comparison.request.arms
+    """Return a row per arm and stage of the plan: what it sets on top of its recipe."""
+    styles, arms = arm_styles(comparison), comparison.request.arms
     recipes = {arm.recipe for arm in arms}
     columns: dict[str, Callable[[Arm], Cell]] = {
         "arm": lambda arm: Cell(
-            f"{arm.name} (stage)" if arm.stage else arm.name, arm.name, arm=looks.get(arm.name)
+            f"{arm.name} (stage)" if arm.stage else arm.name, arm.name, arm=styles.get(arm.name)
         ),
         "recipe": lambda arm: Cell(arm.recipe if len(recipes) > 1 else NONE, arm.recipe),
         "sets": lambda arm: Cell(_settings(arm) or "nothing", None),
@@ -94,7 +94,7 @@ def _settings(arm: Arm) -> str:
 
 
 def failures(comparison: Comparison) -> dict[str, list[str]]:
-    """What failed runs said last, from the error on, each with the names of those that said it."""
+    """Return what failed runs said last, from the error on, each with the names of those that said it."""
     found: dict[str, list[str]] = {}
     for run in comparison.runs:
         if run.summary is None:

@@ -1,4 +1,4 @@
-"""What the pages share: template, style, script, and nested settings as rows."""
+"""Provide what the pages share: template, style, script, and nested settings as rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from markupsafe import Markup
 
 from netaug.compare.statistics import EFFECT_WORDS
 from netaug.core.escaping import terminal
-from netaug.report import styles as looks
+from netaug.report import styles
 
-_TEXTS = ("arm", "against", "at", "says", "sets", "recipe", "chosen")
+_TEXTS = ("arm", "against", "at", "result", "sets", "recipe", "chosen")
 """Columns of words, which begin at the left."""
 _DARK = """
   color-scheme: dark;
@@ -50,12 +50,12 @@ def template(name: str) -> Any:
 
 
 def page_parts() -> dict[str, Any]:
-    """What all pages need: style, script with its hash, and how arms and differences look."""
+    """Return what all pages need: style, script with its hash, and how arms and differences look."""
     script = _file("script.js")
     return {
         "words": EFFECT_WORDS,
         "texts": _TEXTS,
-        "key": looks.key,
+        "key": styles.key,
         "style": Markup(_style()),
         "script": Markup(script),
         "script_hash": _hash(script),
@@ -64,7 +64,7 @@ def page_parts() -> dict[str, Any]:
 
 def _style() -> str:
     """Light everywhere, dark where the reader's system or the switch asks for it, never on paper."""
-    light, dark = looks.variables()
+    light, dark = styles.variables()
     dark = f"{_DARK}  {dark}\n"
     rules = (
         f"@media screen and (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{{dark}}} }}\n"

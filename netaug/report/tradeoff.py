@@ -1,4 +1,4 @@
-"""Accuracy against MACs at several resolutions, all arms in one plot."""
+"""Plot accuracy against MACs at several resolutions, all arms in one plot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.ticker import EngFormatter
 
 from netaug.compare.equal_accuracy import mean_points
-from netaug.report.styles import line_style, look
+from netaug.report.styles import line_style, style_of
 from netaug.report.svg import INK, arm_color, as_svg, plot
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def tradeoff(arms: Mapping[str, Arm], score: str, found: EqualAccuracy | None = None) -> Markup:
-    """A line per arm through the means over its seeds, a bar of one standard deviation at each resolution.
+    """Return a line per arm through the means over its seeds, a bar of one standard deviation at each resolution.
 
     Args:
-        arms: Points by seed, by arm; the place of an arm decides its looks.
+        arms: Points by seed, by arm; the position of an arm decides its style.
         score: What the scores are, e.g. ``AP50``.
         found: Draws how far it is, at equal accuracy, to the second arm from the first; None draws nothing.
     """
@@ -53,7 +53,7 @@ def _draw(axes: Any, number: int, name: str, arm: Arm) -> None:
         color=arm_color(number),
         linestyle=line_style(number),
         linewidth=1.9,
-        marker=look(number).marker,
+        marker=style_of(number).marker,
         markersize=6,
         capsize=2.5,
     )

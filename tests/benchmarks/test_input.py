@@ -27,5 +27,5 @@ def test_every_way_is_measured_and_compared(
     papers = next(line for line in lines if line.startswith("paper's"))
     assert "1.00 x the paper's" in papers
     assert "6 files, 16 px" in lines[0]
-    for way in ("timm's", "decoding", "ours", "ours, normalised", "ours, packed pixels", "ours, packed jpeg"):
+    for way in ("timm's", "decoding", "ours", "ours, normalized", "ours, packed pixels", "ours, packed jpeg"):
         assert any(line.startswith(way) and "images/s per core" in line for line in lines)

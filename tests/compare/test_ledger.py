@@ -95,7 +95,7 @@ def test_the_first_decision_on_epochs_stays(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_a_message(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(RunFolderError, match="cannot be made"):
+    with pytest.raises(RunFolderError, match="cannot be created"):
         Ledger(request(tmp_path / "file" / "out"), {})
 
 

@@ -45,7 +45,7 @@ def test_every_arm_is_trained_in_every_case(tmp_path):
         ("reference: a\n", "", "arms are each other's"),
         ("{run:before}", "{run:befor}", "no stage 'befor'(.|\n)*did you mean 'before'"),
         ("{run:before}", "x", "no arm needs the stage 'before'"),
-        ("recipe: demo/digits\n", "", r"nothing says what is trained .*stages\.before"),
+        ("recipe: demo/digits\n", "", r"the plan does not name what is trained .*stages\.before"),
         ("before: {set", "small: {set", "no stage 'before'"),
         ("  b: {set: {train.lr: 0.8}}", "  b: {set: {train.lr: 0.8}, times: {train.lr: 2}}", "both set and"),
     ],

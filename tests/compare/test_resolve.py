@@ -52,8 +52,8 @@ def test_what_an_arm_sets_cannot_be_overridden(tmp_path):
             r"the arm 'both' of the plan 'mine' cannot be trained(.|\n)*both take a part of the image away",
         ),
         ("  odd: {set: {regularize.dropblock_size: 3}}", r"the arm 'odd'(.|\n)*no effect"),
-        ("  odd: {times: {train.optimizer: 2}}", r"multiplies 'train\.optimizer', which is no number"),
-        ("  odd: {times: {train.compile: 2}}", "which is no number"),
+        ("  odd: {times: {train.optimizer: 2}}", r"multiplies 'train\.optimizer', which is not a number"),
+        ("  odd: {times: {train.compile: 2}}", "which is not a number"),
     ],
 )
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is(tmp_path, arm, message):

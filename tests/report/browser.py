@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Browser:
-    """One tab. Keeps what the page says and asks for.
+    """One tab. Keeps what the page logs and requests.
 
     Attributes:
         events: Everything the browser told without being asked, with ``method`` and ``params``.

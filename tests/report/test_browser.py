@@ -118,23 +118,23 @@ def test_a_phone_needs_no_sideways_scrolling(
 
 
 def test_the_switch_overrides_the_system(tab: Browser, page: Path) -> None:
-    def colour() -> str:
+    def color() -> str:
         return str(tab.run("getComputedStyle(document.body).backgroundColor"))
 
     tab.open(page, 1200, dark=True)
     tab.run("localStorage.clear()")
     tab.open(page, 1200, dark=True)
-    dark = colour()
+    dark = color()
     tab.run("document.getElementById('theme').click()")
-    light = colour()
+    light = color()
     assert light != dark
     tab.open(page, 1200, dark=True)
-    assert colour() == light  # remembered
+    assert color() == light  # remembered
     tab.run("localStorage.clear()")
     tab.open(page, 1200)
-    assert colour() == light
+    assert color() == light
     tab.run("document.getElementById('theme').click(), document.getElementById('theme').click()")
-    assert colour() == dark
+    assert color() == dark
     tab.ask("Emulation.setEmulatedMedia", media="print")
-    assert colour() not in (dark, light)  # paper has no background of ours
+    assert color() not in (dark, light)  # paper has no background of ours
     assert tab.run("getComputedStyle(document.documentElement).getPropertyValue('--ink')") == "#1b1f24"

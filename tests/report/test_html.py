@@ -97,7 +97,7 @@ def test_page_without_pairs_or_curves_still_renders():
     assert "nan" not in re.sub(r"<script>.*</script>", "", page, flags=re.DOTALL).lower()
 
 
-def test_better_and_worse_are_told_by_sign_and_colour():
+def test_better_and_worse_are_told_by_sign_and_color():
     runs = [record("baseline", seed, 70.0 + seed) for seed in (0, 1)]
     runs += [record("netaug", seed, 68.0 + 1.01 * seed) for seed in (0, 1)]
     runs += [record("baseline-long", seed, 72.0 + 1.01 * seed) for seed in (0, 1)]

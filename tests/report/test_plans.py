@@ -13,7 +13,7 @@ from netaug.compare.results import Comparison, arm_rows
 from netaug.compare.verdict import judge
 from netaug.report import render_markdown, render_page
 from netaug.report.compared import differences
-from netaug.report.families import MOST_LINES, arm_looks, families, longer_notes
+from netaug.report.families import MOST_LINES, arm_styles, families, longer_notes
 from netaug.report.pictures import CURVES, GRADIENTS, curve_rows, outcome_rows
 from netaug.report.tables import arms_table, failures, settings_table
 from tests.report.helpers import comparison, plan_comparison
@@ -33,8 +33,8 @@ def test_arms_are_shown_with_their_reference_and_what_was_trained_for_them(whole
     assert (tiny.name, large.name) == ("tiny", "large")
     assert tiny.arms[:3] == ("tiny.none", "tiny.mixup", "tiny.none-long-mixup")
     assert {arm.partition(".")[0] for arm in tiny.arms} == {"tiny"}
-    assert "teacher" not in arm_looks(whole)
-    assert arm_looks(whole)["large.none"] == 0
+    assert "teacher" not in arm_styles(whole)
+    assert arm_styles(whole)["large.none"] == 0
 
 
 def test_a_picture_holds_few_lines_and_the_reference(whole: Comparison) -> None:
@@ -42,8 +42,8 @@ def test_a_picture_holds_few_lines_and_the_reference(whole: Comparison) -> None:
         assert len(family.panels) > 1
         assert all(len(panel) <= MOST_LINES and panel[0] == family.arms[0] for panel in family.panels)
         assert {arm for panel in family.panels for arm in panel} == set(family.arms)
-        colours = [{number % 7 for number, _ in family.looks(panel)[1:]} for panel in family.panels]
-        assert [len(found) for found in colours] == [len(panel) - 1 for panel in family.panels]
+        colors = [{number % 7 for number, _ in family.styles(panel)[1:]} for panel in family.panels]
+        assert [len(found) for found in colors] == [len(panel) - 1 for panel in family.panels]
 
 
 def test_two_arms_are_one_family_without_a_name() -> None:
@@ -117,9 +117,9 @@ def test_what_the_arms_set_is_listed(whole: Comparison) -> None:
 def test_curves_of_all_arms_that_have_any_are_drawn(whole: Comparison) -> None:
     rows = curve_rows(whole, CURVES)
     assert [len(row.pictures) for row in rows] == [2] * len(rows)  # the loss only where training has no score
-    names = {arm for row in rows for _, arm in row.looks}
-    assert names == set(arm_looks(whole)) - {"large.dropblock"}
-    assert [[arm for _, arm in row.looks] for row in curve_rows(whole, GRADIENTS)] == [
+    names = {arm for row in rows for _, arm in row.styles}
+    assert names == set(arm_styles(whole)) - {"large.dropblock"}
+    assert [[arm for _, arm in row.styles] for row in curve_rows(whole, GRADIENTS)] == [
         ["tiny.netaug"],
         ["large.netaug"],
     ]

@@ -10,7 +10,7 @@ import pytest
 from netaug.report.compared import differences
 from netaug.report.lines import Point, frame, mean_line, mean_lines, points, thinned
 from netaug.report.plots import curves, outcomes, paired_differences
-from netaug.report.styles import LOOKS, key, look
+from netaug.report.styles import STYLES, key, style_of
 from tests.compare.helpers import record
 from tests.report.helpers import comparison, plan_comparison
 
@@ -23,7 +23,7 @@ def drawn(quantity="val", axis="epoch"):
     return curves(lines, LOOKED, quantity, axis, frame(lines, quantity), "name")
 
 
-def test_colours_come_from_the_page():
+def test_colors_come_from_the_page():
     whole = plan_comparison()
     pairs = paired_differences(differences(comparison()), {"netaug": 1})
     points = outcomes(whole.rows, [(0, "tiny.none"), (1, "tiny.netaug")], "seconds", "name")
@@ -31,7 +31,7 @@ def test_colours_come_from_the_page():
         assert plot is not None
         assert "var(--arm-1)" in plot
         assert "var(--muted)" in plot
-        assert not re.findall(r"#0[0-9a-f]0[0-9a-f]0[0-9a-f]\b", plot)  # no stand-in colour is left
+        assert not re.findall(r"#0[0-9a-f]0[0-9a-f]0[0-9a-f]\b", plot)  # no stand-in color is left
         assert "#000000" not in plot
 
 
@@ -90,17 +90,15 @@ def test_nothing_to_draw_is_none():
     assert outcomes([], LOOKED, "macs", "name") is None
 
 
-def test_arms_are_told_apart_without_colour():
-    first = [look(number) for number in range(len(LOOKS))]
-    assert len({one.dashes for one in first}) == len({one.marker for one in first}) - 1 == len(LOOKS) - 1
-    many = [look(number) for number in range(40)]
-    assert (
-        len({(one.light, one.marker) for one in many}) == 40
-    )  # those that share a colour have other markers
-    assert all(one.light != LOOKS[0].light for one in many[1:])  # the reference's colour is its own
+def test_arms_are_told_apart_without_color():
+    first = [style_of(number) for number in range(len(STYLES))]
+    assert len({one.dashes for one in first}) == len({one.marker for one in first}) - 1 == len(STYLES) - 1
+    many = [style_of(number) for number in range(40)]
+    assert len({(one.light, one.marker) for one in many}) == 40  # those that share a color have other markers
+    assert all(one.light != STYLES[0].light for one in many[1:])  # the reference's color is its own
     assert key(None) == ""
     assert key(2) != key(3)
-    assert "--arm-1" in key(len(LOOKS))
+    assert "--arm-1" in key(len(STYLES))
 
 
 def _luminance(color):
@@ -112,6 +110,6 @@ def _luminance(color):
 @pytest.mark.parametrize(("page", "shade"), [("#ffffff", "light"), ("#1b1f23", "dark")])
 def test_lines_stand_out_from_the_page(page, shade):
     """At least 4:1 by WCAG 2's formula; 3:1 is what it asks of graphics."""
-    for one in LOOKS:
+    for one in STYLES:
         low, high = sorted(_luminance(color) for color in (page, getattr(one, shade)))
         assert (high + 0.05) / (low + 0.05) > 4, one

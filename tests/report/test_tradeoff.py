@@ -33,7 +33,7 @@ def test_one_arm_of_one_seed_is_drawn_too():
     assert "var(--arm-0)" in tradeoff({"baseline": {0: arm(1, 2, 3)}}, "mAP")
 
 
-def test_a_file_of_its_own_has_every_colour_it_names():
+def test_a_file_of_its_own_has_every_color_it_names():
     text = standalone(tradeoff({"baseline": {0: arm(1, 2, 3)}, "netaug": {0: arm(2, 3, 4)}}, "AP50"))
     assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     named = set(re.findall(r"var\((--[\w-]+)\)", text))

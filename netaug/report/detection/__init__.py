@@ -1,4 +1,4 @@
-"""The page of a detector: what it finds, what it misses, what it takes for something else."""
+"""Write the page of a detector: what it finds, misses and confuses."""
 
 from netaug.report.detection.page import render_page, write_page
 from netaug.report.detection.results import Results

@@ -1,4 +1,4 @@
-"""Which images are shown, and what is drawn on each."""
+"""Choose which images are shown, and what is drawn on each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Counts:
 
     @property
     def f1(self) -> npt.NDArray[np.float64]:
-        """F1 of each image; NaN where there is nothing, nor anything said."""
+        """F1 of each image; NaN where there is nothing, and nothing is predicted."""
         twice = 2 * self.right_N
         total = twice + self.wrong_N + self.missed_N
         return np.asarray(np.divide(twice, total, out=np.full(len(twice), np.nan), where=total > 0))
@@ -48,7 +48,7 @@ class Mark:
     Args:
         kind: A right prediction; one on an object of another class; one on nothing; an object that is not found.
         box: Corners in pixels of the file.
-        text: What it says.
+        text: What is written beside it.
     """
 
     kind: Kind
@@ -80,7 +80,7 @@ def count(pairing: Pairing, truth: Annotations) -> Counts:
 
 
 def choose(counts: Counts) -> Chosen:
-    """The images with the best F1, the worst, and of the rest those with most objects that nothing was said of."""
+    """The images with the best F1, the worst, and of the rest those with most objects without a prediction."""
     f1_N = counts.f1
     errors_N = counts.wrong_N + counts.missed_N
     known = ~np.isnan(f1_N)
@@ -91,7 +91,7 @@ def choose(counts: Counts) -> Chosen:
 
 
 def marks(image: int, pairing: Pairing, truth: Annotations, class_names: tuple[str, ...]) -> list[Mark]:
-    """What is drawn on an image: missed objects first, so that predictions lie on top of them."""
+    """Return what is drawn on an image: missed objects first, so that predictions lie on top of them."""
     own = truth.of(image)
     found = [
         Mark("missed", tuple(truth.boxes_M4[m].tolist()), f"{class_names[truth.labels_M[m]]} missed")

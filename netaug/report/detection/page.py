@@ -1,4 +1,4 @@
-"""The page of a detector: one self-contained HTML file that asks for nothing from outside."""
+"""Render the page of a detector: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from netaug.detect.operating import precision_at
 from netaug.report.detection import examples, tables
 from netaug.report.detection.examples import Mark
 from netaug.report.detection.results import Results
-from netaug.report.styles import LOOKS, line_style
+from netaug.report.styles import STYLES, line_style
 from netaug.report.svg import INK, arm_color, as_svg, plot
 from netaug.report.template import page_parts, template
 
@@ -39,7 +39,7 @@ _NOTES = {
 
 
 def render_page(results: Results) -> str:
-    """The page as HTML text; what comes from files is escaped, and its policy lets a browser fetch nothing."""
+    """Return the page as HTML text; what comes from files is escaped, and its policy lets a browser fetch nothing."""
     classes = len(results.class_names)
     labels = with_objects(results.voc)
     page: str = template("detection.html.jinja").render(
@@ -68,7 +68,7 @@ def write_page(results: Results, path: Path) -> None:
 
 
 def sentences(results: Results) -> list[str]:
-    """What the numbers say, in words."""
+    """Return what the numbers say, in words."""
     said = []
     best = results.best
     if best is None:
@@ -111,18 +111,18 @@ def _drawn(results: Results, image: int) -> Markup:
     return picture(results.read(image), marks, f"{results.name(image)} with its boxes")
 
 
-FEW = len(LOOKS)
-"""Classes up to which each has a look of its own."""
+FEW = len(STYLES)
+"""Classes up to which each has a style of its own."""
 _RECALLS = np.linspace(0.0, 1.0, 201)
 
 
 def with_objects(result: VocAP) -> list[int]:
-    """The classes that have a curve."""
+    """Return the classes that have a curve."""
     return [label for label, curve in enumerate(result.curves) if curve.objects]
 
 
 def precision_recall(result: VocAP) -> Markup | None:
-    """A line per class that has objects; of many classes they are thin, and their mean is drawn.
+    """Return a line per class that has objects; of many classes they are thin, and their mean is drawn.
 
     Returns:
         The SVG; None if no class has objects.
@@ -134,10 +134,10 @@ def precision_recall(result: VocAP) -> Markup | None:
     with plot(6.4, 4.0) as (figure, axes):
         for number, line in enumerate(lines):
             if len(labels) <= FEW:
-                look = {"color": arm_color(number), "linewidth": 1.9, "linestyle": line_style(number)}
+                style = {"color": arm_color(number), "linewidth": 1.9, "linestyle": line_style(number)}
             else:
-                look = {"color": INK, "linewidth": 0.6, "alpha": 0.4}
-            axes.plot(100 * _RECALLS, 100 * line, **look)
+                style = {"color": INK, "linewidth": 0.6, "alpha": 0.4}
+            axes.plot(100 * _RECALLS, 100 * line, **style)
         if len(labels) > FEW:
             axes.plot(100 * _RECALLS, 100 * np.mean(lines, axis=0), color=arm_color(1), linewidth=2.4)
         axes.set_xlim(0, 100)
@@ -153,7 +153,7 @@ _FEW = 6  # boxes of a kind up to which each has its name written beside it
 
 
 def picture(pixels_CHW: Tensor, marks: Sequence[Mark], description: str) -> Markup:
-    """The image, scaled down, with its boxes.
+    """Return the image, scaled down, with its boxes.
 
     Args:
         pixels_CHW: uint8, as large as the file that the boxes are in pixels of.

@@ -1,4 +1,4 @@
-"""What the page of a detector is made from, and what is worked out of it."""
+"""Hold the predictions that the page of a detector is made from, and compute its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a detector's page."""
+"""Build the tables of a detector's page."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Shade:
 
 
 def percent(share: float, digits: int = 1) -> Cell:
-    """A share in [0, 1] in percent; a dash where there is none."""
+    """Return a share in [0, 1] in percent; a dash where there is none."""
     return Cell(NONE) if math.isnan(share) else Cell(f"{100 * share:.{digits}f}", share)
 
 
 def classes_table(results: Results) -> Table:
-    """A row per class: objects, average precisions, and the score from which it is best believed."""
+    """Return a row per class: objects, average precisions, and the score from which it is best believed."""
     headers = ("class", "objects", "AP50 %", "AP %", "best F1 %", "from score", "precision %", "recall %")
     rows = []
     for label, name in enumerate(results.class_names):
