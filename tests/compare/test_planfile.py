@@ -48,7 +48,7 @@ def test_a_recipe_may_lie_beside_the_plan(tmp_path):
         (PAIR + "  b: {set: {train.lr: fast}}", r"train\.lr has a value of the wrong type .*arms\.b\.set"),
         (PAIR + "  b: {set: {train.lr: 1, train: {lr: 2}}}", r"'train\.lr' is set twice"),
         (PAIR + "  b: {set: {train.seed: 3}}", r"'train\.seed' cannot be set in a plan"),
-        (PAIR + "  b: {times: {train.lr: 0}}", r"no number above 0 .*times\.train\.lr"),
+        (PAIR + "  b: {times: {train.lr: 0}}", r"not a number above 0 .*times\.train\.lr"),
         (PAIR + "  b: {times: {train.nope: 2}}", r"'train\.nope' is not a setting"),
         (PAIR + "  b: {}\n  b: {}", r"'b' is there twice .*line 5 and line 6"),
         (PAIR + "  b.c: {}", "name cannot be used"),
@@ -63,7 +63,7 @@ def test_a_recipe_may_lie_beside_the_plan(tmp_path):
         (PAIR + "  b: {}\ngrid: {train.lr: [0.1, 1e-1]}", "a value is listed twice"),
         (PAIR + "  b: {}\nabout: [x]", "one line of text"),
         (PAIR + "  b: {}\nseed: 3", "'seed' is not a key of a plan(.|\n)*'seeds'"),
-        (PAIR + "  b: {}\nstages: {t: {once: 1}}", "'once' is true or false"),
+        (PAIR + "  b: {}\nstages: {t: {once: 1}}", "'once' must be true or false"),
     ],
 )
 def test_a_wrong_plan_is_one_message_with_its_place(tmp_path, text, message):
