@@ -57,7 +57,7 @@ def find_longer(plan: Plan, runs: Sequence[RunRecord], ledger: Ledger, phase: Ph
     An arm whose cost is within 5 % of its reference's is compared with the reference itself, unless it is the only
     one; lengths within 5 % of each other are trained once.
     """
-    found: dict[str, Longer] = {}
+    longer_references: dict[str, Longer] = {}
     for arm in (arm for reference in plan.references for arm in plan.against(reference)):
         for budget in plan.budgets:
             costs = _costs(runs, arm, budget)
@@ -67,12 +67,12 @@ def find_longer(plan: Plan, runs: Sequence[RunRecord], ledger: Ledger, phase: Ph
             measured = long_epochs(epochs, [cost for cost, _, _ in costs], [other for _, other, _ in costs])
             name = ledger.longer(arm.name, budget)
             if name is None:
-                name = _decide(plan, arm, budget, costs, measured, found)
+                name = _decide(plan, arm, budget, costs, measured, longer_references)
                 ledger.longer(arm.name, budget, name)
-            if name != arm.reference and name not in found:
+            if name != arm.reference and name not in longer_references:
                 decided = ledger.long_epochs(f"{phase} {name}", measured)
-                found[name] = Longer(name, plan.arm(arm.reference), decided)
-    return list(found.values())
+                longer_references[name] = Longer(name, plan.arm(arm.reference), decided)
+    return list(longer_references.values())
 
 
 def _decide(
@@ -81,7 +81,7 @@ def _decide(
     budget: Budget,
     costs: Sequence[tuple[float, float, int]],
     measured: int,
-    found: Mapping[str, Longer],
+    longer_references: Mapping[str, Longer],
 ) -> str:
     """Return the arm that has this arm's budget: its reference, a longer one that is there, or another."""
     assert arm.reference
@@ -89,7 +89,7 @@ def _decide(
     ratio = statistics.median(cost / other if other > 0 else 1.0 for cost, other, _ in costs)
     if not alone and ratio <= 1 + NEAR:
         return arm.reference
-    for longer in found.values():
+    for longer in longer_references.values():
         if longer.reference.name == arm.reference and abs(measured / longer.epochs - 1) <= NEAR:
             return longer.name
     return _name(plan, arm, budget)
@@ -107,13 +107,13 @@ def _name(plan: Plan, arm: Arm, budget: Budget) -> str:
 def _costs(runs: Sequence[RunRecord], arm: Arm, budget: Budget) -> list[tuple[float, float, int]]:
     """Cost of the arm, of its reference and epochs of the reference, for each pair of finished runs."""
     done = {(run.spec.arm, run.spec.seed, _place(run)): run.summary for run in runs if run.summary}
-    found: list[tuple[float, float, int]] = []
+    costs: list[tuple[float, float, int]] = []
     for (name, seed, place), summary in done.items():
         reference: RunSummary | None = done.get((str(arm.reference), seed, place))
         if name == arm.name and reference is not None:
             mine, other = (float(getattr(run, _COST[budget])) for run in (summary, reference))
-            found.append((mine, other, reference.epochs))
-    return found
+            costs.append((mine, other, reference.epochs))
+    return costs
 
 
 def _place(run: RunRecord) -> object:

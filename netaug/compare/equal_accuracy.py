@@ -145,23 +145,24 @@ def sentence(
     return f"{words}, by interpolation ({_uncertainty(found)})." + _step(found, arm, score)
 
 
-def _step(found: EqualAccuracy, arm: str, score: str) -> str:
+def _step(result: EqualAccuracy, arm: str, score: str) -> str:
     """Return the nearest resolution that was really measured."""
-    if found.measured is None:
+    if result.measured is None:
         return ""
-    saving = _saving(found.measured.macs, found.target) or 0.0
+    saving = _saving(result.measured.macs, result.target) or 0.0
     amount = f"{abs(saving):.0f} % {'fewer' if saving >= 0 else 'more'}"
-    return f" Measured: {arm} at {found.measured.resolution} px has {score} {found.measured.score:.1f}, {amount} MACs."
+    measured = f"{arm} at {result.measured.resolution} px has {score} {result.measured.score:.1f}"
+    return f" Measured: {measured}, {amount} MACs."
 
 
-def _uncertainty(found: EqualAccuracy) -> str:
-    n = len(found.by_seed)
-    missing = sum(value is None for value in found.by_seed.values())
+def _uncertainty(result: EqualAccuracy) -> str:
+    n = len(result.by_seed)
+    missing = sum(value is None for value in result.by_seed.values())
     if missing:
         return f"of the means of {_seeds(n)}; {missing} of them do not reach it, so there is no interval"
-    if found.low is None or found.high is None:
+    if result.low is None or result.high is None:
         return f"{_seeds(n)}, no interval" if n > 1 else "one seed: nothing is known of its spread"
-    return f"95 % interval {found.low:.0f} to {found.high:.0f} %, {n} paired seeds"
+    return f"95 % interval {result.low:.0f} to {result.high:.0f} %, {n} paired seeds"
 
 
 def _seeds(n: int) -> str:

@@ -147,11 +147,11 @@ def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
 
 def tune_runs(request: CompareRequest, arms: Sequence[str], epochs: int | None = None) -> list[RunSpec]:
     """Return the runs that choose settings: each arm with each choice, one seed."""
-    found: list[RunSpec] = []
+    runs: list[RunSpec] = []
     for arm in map(request.arm, arms):
-        found += specs_of(request, arm, "tune", request.choices(arm), epochs=epochs)
+        runs += specs_of(request, arm, "tune", request.choices(arm), epochs=epochs)
     order = {choice: number for number, choice in enumerate(request.grid())}
-    return sorted(found, key=lambda spec: order.get(spec.choice, -1))
+    return sorted(runs, key=lambda spec: order.get(spec.choice, -1))
 
 
 def final_runs(
@@ -161,12 +161,12 @@ def final_runs(
 
     Side by side, so that whatever else the machine does slows the arms alike.
     """
-    found = [
+    runs = [
         spec
         for name, choice in chosen.items()
         for spec in specs_of(request, request.arm(name), "final", [choice], epochs=epochs)
     ]
-    return sorted(found, key=lambda spec: spec.seed)
+    return sorted(runs, key=lambda spec: spec.seed)
 
 
 def long_epochs(epochs: int, arm_costs: Sequence[float], reference_costs: Sequence[float]) -> int:

@@ -116,7 +116,7 @@ def read_plan(path: Path) -> PlanFile:
 
 
 def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:
-    found = []
+    parts = []
     for name, values in mapping(tree, place).items():
         here = f"{place}.{name}"
         if not _NAME.fullmatch(name) or name.startswith("tune-"):
@@ -128,7 +128,7 @@ def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[P
         once = part.get("once", False)
         if not isinstance(once, bool):
             raise ConfigError(f"'once' must be true or false ({here}).", got=repr(once))
-        found.append(
+        parts.append(
             Part(
                 name,
                 _recipe(part.get("recipe"), f"{here}.recipe", path),
@@ -138,7 +138,7 @@ def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[P
                 once,
             )
         )
-    return tuple(found)
+    return tuple(parts)
 
 
 def _recipe(name: object, place: str, path: Path) -> str | None:
@@ -149,11 +149,11 @@ def _recipe(name: object, place: str, path: Path) -> str | None:
         raise ConfigError(f"a recipe must be a name or a path ({place}).", got=repr(name))
     beside = path.parent / name
     try:
-        find_recipe(found := str(beside) if beside.is_file() else name)
+        find_recipe(recipe := str(beside) if beside.is_file() else name)
     except ConfigError as error:
         where = f"{error.where.rstrip('.')} ({place})."
         raise ConfigError(where, got=error.got, allowed=error.allowed, fix=error.fix) from error
-    return found
+    return recipe
 
 
 def _optional_name(value: object, place: str) -> str | None:

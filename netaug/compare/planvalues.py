@@ -43,17 +43,17 @@ def mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str,
 
 def settings_of(tree: object, place: str) -> Settings:
     """Settings by dotted key, written so or nested in their groups, each in its type."""
-    found: dict[str, Any] = {}
+    settings_by_key: dict[str, Any] = {}
     for key, value in mapping(tree, place).items():
         members = {key: value}
         if key in GROUPS:
             nested = mapping(value, f"{place}.{key}")
             members = {f"{key}.{name}": member for name, member in nested.items()}
         for full, member in members.items():
-            if full in found:
+            if full in settings_by_key:
                 raise ConfigError(f"{full!r} is set twice ({place}).", fix="leave one of them out")
-            found[full] = _typed(full, member, place)
-    return tuple(found.items())
+            settings_by_key[full] = _typed(full, member, place)
+    return tuple(settings_by_key.items())
 
 
 def _typed(key: str, value: object, place: str) -> Any:
@@ -68,19 +68,19 @@ def _typed(key: str, value: object, place: str) -> Any:
 
 def factors_of(tree: object, place: str) -> Settings:
     """Factors above 0 by setting."""
-    found = []
+    factors = []
     for key, factor in mapping(tree, place).items():
         if key not in settings():
             raise unknown_key(key, place)
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
             raise ConfigError(f"a factor is not a number above 0 ({place}.{key}).", got=repr(factor))
-        found.append((key, factor))
-    return tuple(found)
+        factors.append((key, factor))
+    return tuple(factors)
 
 
 def grid_of(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     """Values to choose from by setting, each in its type, all different."""
-    found = []
+    grid = []
     for key, values in mapping(tree, place).items():
         if not isinstance(values, list) or not values:
             raise ConfigError(
@@ -91,5 +91,5 @@ def grid_of(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]
         choices = [_typed(key, value, f"{place}.{key}") for value in values]
         if any(choices.count(choice) > 1 for choice in choices):
             raise ConfigError(f"a value is listed twice ({place}.{key}).", got=repr(values))
-        found.append((key, tuple(choices)))
-    return tuple(found)
+        grid.append((key, tuple(choices)))
+    return tuple(grid)

@@ -191,7 +191,7 @@ def _typed(kind: type[Record], content: Mapping[str, Any]) -> Record:
 def _scored(content: Mapping[str, Any], split: str, score: str) -> float | None:
     """``val_top1``, or what ``val_metrics`` has under another metric's name, if anything."""
     if score != "top1" and f"{split}_metrics" in content:
-        found: float | None = content[f"{split}_metrics"].get(score)
-        return found
+        value_of_metric: float | None = content[f"{split}_metrics"].get(score)
+        return value_of_metric
     name = f"{split}_{score}"
     return content.get(name) if split == "train" and score != "top1" else content[name]

@@ -90,13 +90,13 @@ def common_settings(request: CompareRequest) -> dict[str, dict[str, Any]]:
     """Return the settings all arms share, nested; of several recipes each group is named with its recipe."""
     words = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
     recipes = dict.fromkeys(arm.recipe for arm in request.arms)
-    found: dict[str, dict[str, Any]] = {}
+    common: dict[str, dict[str, Any]] = {}
     for recipe in recipes:
         for group, values in to_mapping(
             load_config(recipe, [*words, *request.overrides], builds=False)
         ).items():
-            found[group if len(recipes) == 1 else f"{recipe}: {group}"] = values
-    return found
+            common[group if len(recipes) == 1 else f"{recipe}: {group}"] = values
+    return common
 
 
 def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:

@@ -86,11 +86,11 @@ def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
     netaug, long = rows.get("netaug"), rows.get("baseline-long")
     if netaug is None or netaug.n == 0:
         return []
-    found = [_sentence("At equal epochs", netaug.vs_baseline, netaug.score)]
+    sentences = [_sentence("At equal epochs", netaug.vs_baseline, netaug.score)]
     ratio = _time_ratio(rows)
     if long is None or ratio is None:
         return [
-            *found,
+            *sentences,
             "At equal training time nothing was compared: no run of the longer baseline finished.",
         ]
     longer = _longer(rows)
@@ -98,7 +98,7 @@ def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
     if abs(ratio - 1) > TIME_TOLERANCE:
         more = "more" if ratio > 1 else "less"
         times += f": the baseline took {100 * abs(ratio - 1):.0f} % {more}"
-    return [*found, _sentence(f"{longer[0].upper()}{longer[1:]} ({times})", netaug.vs_long, netaug.score)]
+    return [*sentences, _sentence(f"{longer[0].upper()}{longer[1:]} ({times})", netaug.vs_long, netaug.score)]
 
 
 def _sentence(when: str, difference: Difference | None, score: str) -> str:
@@ -147,15 +147,15 @@ def _same_network(rows: Sequence[ArmRow]) -> bool:
 
 
 def _network_caveats(rows: Sequence[ArmRow]) -> list[str]:
-    found = []
+    caveats = []
     for reference in dict.fromkeys(row.reference for row in rows if row.reference):
         group = [row for row in rows if reference in (row.arm, row.reference)]
         if not _same_network(group):
             sizes = ", ".join(
                 f"{row.arm} {row.params} parameters and {row.macs} MACs" for row in group if row.n
             )
-            found.append(f"The final networks differ, which must not be: {sizes}.")
-    return found
+            caveats.append(f"The final networks differ, which must not be: {sizes}.")
+    return caveats
 
 
 def _rate_caveats(request: CompareRequest, rates: Mapping[str, float | None]) -> list[str]:

@@ -38,14 +38,14 @@ def _headline(rows: Sequence[ArmRow]) -> str:
         return "Nothing could be compared."
     references = list(dict.fromkeys(row.reference for row in rows))
     other = str(references[0]) if len(references) == 1 else "its reference"
-    found = [f"Against {other}, {_effects({row.arm: row.vs_baseline for row in rows})}."]
+    sentences = [f"Against {other}, {_effects({row.arm: row.vs_baseline for row in rows})}."]
     for when, differences in (
         ("At equal training time", {row.arm: row.vs_long for row in rows}),
         ("At equal MACs", {row.arm: row.vs_macs for row in rows}),
     ):
         if any(differences.values()):
-            found.append(f"{when}, {_effects(differences)}.")
-    return " ".join(found)
+            sentences.append(f"{when}, {_effects(differences)}.")
+    return " ".join(sentences)
 
 
 def _effects(differences: Mapping[str, Difference | None]) -> str:
@@ -60,15 +60,15 @@ def _effects(differences: Mapping[str, Difference | None]) -> str:
 
 
 def _sentence(row: ArmRow) -> str:
-    found = [f"{row.arm} {plus_minus(row.val_score)} %: {_said(row.vs_baseline)} against {row.reference}"]
+    parts = [f"{row.arm} {plus_minus(row.val_score)} %: {_describe(row.vs_baseline)} against {row.reference}"]
     if row.long:
-        found.append(f"{_said(row.vs_long)} at equal training time ({row.long})")
+        parts.append(f"{_describe(row.vs_long)} at equal training time ({row.long})")
     if row.macs_arm:
-        found.append(f"{_said(row.vs_macs)} at equal MACs ({row.macs_arm})")
-    return "; ".join(found) + "."
+        parts.append(f"{_describe(row.vs_macs)} at equal MACs ({row.macs_arm})")
+    return "; ".join(parts) + "."
 
 
-def _said(difference: Difference | None) -> str:
+def _describe(difference: Difference | None) -> str:
     if difference is None:
         return "no pair of runs"
     return f"{interval(difference)} points (n = {difference.n}; {EFFECT_WORDS[difference.effect]})"

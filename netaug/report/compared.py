@@ -35,7 +35,7 @@ class Compared:
 def differences(comparison: Comparison) -> list[Compared]:
     """Return what was compared with what, family by family; each pair of arms once."""
     rows = {row.arm: row for row in comparison.rows}
-    found: dict[tuple[str, str], Compared] = {}
+    by_pair: dict[tuple[str, str], Compared] = {}
     for row in comparison.rows:
         for other, difference, when in (
             (row.reference, row.vs_baseline, _epochs),
@@ -45,15 +45,15 @@ def differences(comparison: Comparison) -> list[Compared]:
             if other not in rows or difference is None:
                 continue
             words = when(row, rows[other])
-            before = found.get((row.arm, other))
-            found[row.arm, other] = (
+            before = by_pair.get((row.arm, other))
+            by_pair[row.arm, other] = (
                 replace(before, when=f"{before.when}, {words}")
                 if before
                 else Compared(row.arm, other, words, difference)
             )
-    place = arm_styles(comparison)
+    position = arm_styles(comparison)
     family = {arm: number for number, one in enumerate(families(comparison)) for arm in one.arms}
-    return sorted(found.values(), key=lambda one: (family.get(one.arm, -1), place.get(one.arm, -1)))
+    return sorted(by_pair.values(), key=lambda one: (family.get(one.arm, -1), position.get(one.arm, -1)))
 
 
 def _epochs(row: ArmRow, other: ArmRow) -> str:

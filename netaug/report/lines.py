@@ -56,8 +56,8 @@ def mean_lines(
             in the gradient, or the cosine between the gradients of both passes.
         axis: Epochs; or seconds of training, or forward MACs, since the start.
     """
-    found = {arm: mean_line(_lines(runs, arm, quantity, axis)) for arm in arms}
-    return {arm: line for arm, line in found.items() if line}
+    line_by_arm = {arm: mean_line(_lines(runs, arm, quantity, axis)) for arm in arms}
+    return {arm: line for arm, line in line_by_arm.items() if line}
 
 
 def frame(lines: Curves, quantity: Quantity) -> Frame:

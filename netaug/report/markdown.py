@@ -43,10 +43,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield "their 95 % interval. ▲ better, ▼ worse, ≈ no difference shown."
     yield from map(markdown, longer_notes(comparison))
     yield f"The final network of every arm: {table.network(comparison)}.\n"
-    found = tables.differences_table(comparison)
-    if found.rows:
+    compared_arms = tables.differences_table(comparison)
+    if compared_arms.rows:
         yield "## Differences\n"
-        yield from _grid(found)
+        yield from _grid(compared_arms)
     failed = tables.failures(comparison)
     if failed:
         yield "## What failed\n"

@@ -55,7 +55,7 @@ def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[Picture
     """
     scored = any(run.summary.train_score is not None for run in comparison.runs if run.summary)
     rows = []
-    for place, family in enumerate(families(comparison)):
+    for index, family in enumerate(families(comparison)):
         lines = {
             one: mean_lines(comparison.runs, family.arms, one[0], one[1])
             for one in wanted
@@ -71,7 +71,7 @@ def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[Picture
             for (quantity, axis, title), found in lines.items():
                 if not any(arm in found for arm in drawn):
                     continue
-                name = f"{quantity}-{axis}-{place}-{panel}"
+                name = f"{quantity}-{axis}-{index}-{panel}"
                 svg = curves(found, styles, quantity, axis, frame(found, quantity), name, comparison.score)
                 pictures.append((title, svg))
             rows.append(PictureRow(family.name, styles, tuple(pictures)))
@@ -81,25 +81,25 @@ def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[Picture
 def outcome_rows(comparison: Comparison) -> list[PictureRow]:
     """Return what the arms came to against what they cost: of families whose curves do not fit one picture."""
     rows = []
-    for place, family in enumerate(families(comparison)):
+    for index, family in enumerate(families(comparison)):
         if len(family.panels) == 1:
             continue
         styles = family.styles(family.arms)
-        drawn = _outcomes(comparison, family, styles, place)
+        drawn = _outcomes(comparison, family, styles, index)
         if drawn:
             rows.append(PictureRow(family.name, styles, drawn))
     return rows
 
 
 def _outcomes(
-    comparison: Comparison, family: Family, styles: Styles, place: int
+    comparison: Comparison, family: Family, styles: Styles, index: int
 ) -> tuple[tuple[str, Markup], ...]:
     wanted: tuple[tuple[str, Axis], ...] = (
         ("Against training time", "seconds"),
         ("Against arithmetic", "macs"),
     )
     found = [
-        (title, outcomes(comparison.rows, styles, axis, f"outcomes-{axis}-{place}", comparison.score))
+        (title, outcomes(comparison.rows, styles, axis, f"outcomes-{axis}-{index}", comparison.score))
         for title, axis in wanted
     ]
     return tuple((title, svg) for title, svg in found if svg)
@@ -108,10 +108,10 @@ def _outcomes(
 def pair_row(comparison: Comparison) -> PictureRow | None:
     """Return the differences seed by seed, a picture for each family; None if there is none."""
     compared, pictures = differences(comparison), []
-    for place, family in enumerate(families(comparison)):
+    for index, family in enumerate(families(comparison)):
         styles = {arm: number for number, arm in enumerate(family.arms)}
         mine = [one for one in compared if one.arm in styles]
-        svg = paired_differences(mine, styles, f"pairs-{place}", comparison.score)
+        svg = paired_differences(mine, styles, f"pairs-{index}", comparison.score)
         if svg:
             pictures.append((family.name, svg))
     return PictureRow("", (), tuple(pictures)) if pictures else None

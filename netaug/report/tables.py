@@ -107,5 +107,5 @@ def failures(comparison: Comparison) -> dict[str, list[str]]:
 def _in_families(comparison: Comparison) -> list[ArmRow]:
     """Family by family, longer references behind the arms they were trained for; stages last."""
     order = [arm for one in families(comparison) for arm in one.arms]
-    place = {arm: number for number, arm in enumerate(order)}
-    return sorted(comparison.rows, key=lambda row: place.get(row.arm, len(place)))
+    position = {arm: number for number, arm in enumerate(order)}
+    return sorted(comparison.rows, key=lambda row: position.get(row.arm, len(position)))

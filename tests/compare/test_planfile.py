@@ -57,7 +57,7 @@ def test_a_recipe_may_lie_beside_the_plan(tmp_path):
         (PAIR + "  b: {recipe: demo/digts}", r"no recipe 'demo/digts' .*arms\.b\.recipe(.|\n)*demo/digits"),
         (PAIR + "  b: {}\nseeds: 0", "'seeds' is out of range"),
         (PAIR + "  b: {}\nseeds: true", "'seeds' is out of range"),
-        (PAIR + "  b: {}\nbudgets: time", "'budgets' is a list"),
+        (PAIR + "  b: {}\nbudgets: time", "'budgets' must be a list"),
         (PAIR + "  b: {}\nbudgets: [energy]", "energy(.|\n)*time, macs"),
         (PAIR + "  b: {}\ngrid: {train.lr: 0.1}", r"a list .*grid\.train\.lr"),
         (PAIR + "  b: {}\ngrid: {train.lr: [0.1, 1e-1]}", "a value is listed twice"),

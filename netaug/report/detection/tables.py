@@ -106,15 +106,15 @@ def confusions_table(results: Results) -> Table:
     totals = results.matrix[:classes].sum(axis=1)
     order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
     rows = []
-    for place in order.tolist():
-        is_, said = divmod(place, classes)
-        count = int(wrong[is_, said])
+    for flat_index in order.tolist():
+        is_, predicted = divmod(flat_index, classes)
+        count = int(wrong[is_, predicted])
         if count:
             names = results.class_names
             rows.append(
                 (
                     Cell(names[is_], names[is_]),
-                    Cell(names[said], names[said]),
+                    Cell(names[predicted], names[predicted]),
                     Cell(f"{count:,}", count),
                     percent(count / totals[is_]),
                 )
