@@ -154,7 +154,7 @@ def _network_caveats(rows: Sequence[ArmRow]) -> list[str]:
             sizes = ", ".join(
                 f"{row.arm} {row.params} parameters and {row.macs} MACs" for row in group if row.n
             )
-            caveats.append(f"The final networks differ, which must not be: {sizes}.")
+            caveats.append(f"The final networks differ, so these arms cannot be compared: {sizes}.")
     return caveats
 
 
