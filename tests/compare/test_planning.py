@@ -60,7 +60,7 @@ def test_names_that_do_not_fit_are_said(tmp_path, old, new, message):
 
 
 def test_something_must_be_compared(tmp_path):
-    with pytest.raises(ConfigError, match=r"which arm the others are compared with(.|\n)*baseline, twice"):
+    with pytest.raises(ConfigError, match=r"the arm that the others are compared with(.|\n)*baseline, twice"):
         plan_from(tmp_path, FOUR_ARMS.replace("reference: baseline\n", ""))
 
 
