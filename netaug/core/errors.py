@@ -86,7 +86,7 @@ class RunFolderError(NetaugError):
 
 
 class TrainingError(NetaugError):
-    """Training cannot go on, for example because the loss is not finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class ResourceError(NetaugError):

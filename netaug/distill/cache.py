@@ -232,7 +232,7 @@ class Cache:
             raise CheckpointError(
                 f"the teacher outputs in '{folder}' are not finished.",
                 got=f"{card.rows:,} of {card.total:,} rows",
-                fix="run the same `netaug distill-cache` again: it goes on from there",
+                fix="run the same `netaug distill-cache` again: it resumes from there",
             )
         self._values: Halves = self._map(self.files.values, np.float16, card.packing.values)
         self._classes: Classes = (

@@ -80,7 +80,7 @@ def write_cache(
     batch_size: int,
     on_rows: OnRows,
 ) -> CacheCard:
-    """Ask the teachers about every training image under every draw; go on where an earlier writing was stopped.
+    """Run the teachers on every training image under every draw, and resume where an earlier writing was stopped.
 
     Args:
         folder: New or empty, or one that holds a part of this very cache.
@@ -120,7 +120,7 @@ def write_cache(
             if stopping:
                 assert stop.signal is not None
                 share = f"{card.rows:,} of {card.total:,} rows are in {folder}"
-                raise Stopped(f"stopped; {share}. The same command goes on from there", stop.signal)
+                raise Stopped(f"stopped; {share}. The same command resumes from there", stop.signal)
         return _save(files, card, saved, rows)
 
 

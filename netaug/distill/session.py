@@ -1,4 +1,4 @@
-"""Asking teachers: how good they are, and everything that goes into a cache, with progress on the terminal."""
+"""Measures teachers and writes their cache, with progress on the terminal."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _CHANCES = 2.0
 def teacher_top1(
     teachers: Teachers, data: Data, normalizer: Normalizer, world: World = SINGLE_PROCESS
 ) -> float:
-    """Percent right of the teachers on the evaluation images; says so if they only guess."""
+    """Return the top-1 of the teachers on the evaluation images in percent; warns if it is near chance."""
     top1 = validate(teachers, data.val, normalizer, ClassificationTask(), world)["top1"]
     if world.first and top1 <= _CHANCES * 100 / data.info.num_classes:
         _log.warning(
-            "the teacher %s has %.2f %% on %s, about as many as guessing: see that it knows these classes in this "
-            "order, and takes images of this kind",
+            "the top-1 of the teacher %s is %.2f %% on %s, near chance: check that it has these classes in this order, "
+            "and takes images of this kind",
             ", ".join(teachers.names),
             top1,
             data.info.val_split,
@@ -43,7 +43,7 @@ def teacher_top1(
 
 
 def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ()) -> CacheCard:
-    """Write the cache of these settings, or what is missing of it.
+    """Write the cache of these settings, or complete it.
 
     Args:
         config: Names the teachers and the images.
@@ -53,7 +53,7 @@ def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ())
 
     Raises:
         NetaugError: The teacher, the data or the folder cannot be used.
-        Stopped: A signal; the same call goes on.
+        Stopped: A signal; the same call resumes.
     """
     device = choose_device(config.train.device)
     set_up(device, config.train.threads)
@@ -73,20 +73,20 @@ def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ())
     console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {data.info.val_split}", markup=False)
     card = cache_card(config, data, teachers, top, top1)
     batch_size = config.data.eval_batch_size
-    with _Shown(console) as shown:
+    with _CacheProgress(console) as shown:
         return write_cache(out, card, data, teachers, normalizer, batch_size=batch_size, on_rows=shown.rows)
 
 
-class _Shown:
-    """A bar on a terminal, a few lines elsewhere."""
+class _CacheProgress:
+    """Shows a bar on a terminal, a few lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("asking the teacher"), BarColumn(bar_width=24), TaskProgressColumn())
+        columns = (TextColumn("running the teacher"), BarColumn(bar_width=24), TaskProgressColumn())
         self._console, self._lines = console, 0
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
         self._task = self._bar.add_task("", total=None)
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> _CacheProgress:
         if self._console.is_terminal:
             self._bar.start()
         return self

@@ -1,4 +1,10 @@
-"""Checkpoints of a training: whole or not there, checked when read, and untrusted input."""
+"""Checkpoints of a training: written atomically, verified when read, and untrusted input.
+
+A file is a header, a SHA-256 and torch's format, written to a temporary file, synced and renamed; the last two are
+kept, and a damaged newest one falls back to the previous one. It holds the steps done, the states of network and
+optimizer and the sums of the epoch in progress. Randomness is keyed by step, so there is nothing to replay, and the
+sampler starts at the step.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +47,7 @@ class Checkpoints:
         """Write a checkpoint, whole or not at all, then remove the oldest beyond ``keep``.
 
         Args:
-            content: Nested plain values and tensors; what has to be in it is in :func:`read_checkpoint`.
+            content: Nested plain values and tensors, with the keys that :func:`read_checkpoint` returns.
 
         Raises:
             RunFolderError: The disk is too full; what was written before stays.
@@ -59,11 +65,11 @@ class Checkpoints:
         return path
 
     def paths(self) -> list[Path]:
-        """The files there are, newest first."""
+        """Return the checkpoint files, newest first."""
         return sorted(self.folder.glob("[0-9]*.ckpt"), reverse=True)
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest checkpoint that can be read, with a warning for each newer one that cannot; None if there is none.
+        """Return the newest readable checkpoint, with a warning for each damaged newer one; None if there is none.
 
         Raises:
             CheckpointError: There are checkpoints, but all of them are damaged.
@@ -77,7 +83,7 @@ class Checkpoints:
                 damaged = error
                 continue
             if damaged is not None:
-                _log.warning("going back to the checkpoint before: %s", path)
+                _log.warning("falls back to the previous checkpoint: %s", path)
             return found
         if damaged is not None:
             raise damaged
@@ -85,7 +91,7 @@ class Checkpoints:
 
 
 def pack(content: dict[str, Any]) -> bytes:
-    """The bytes of a checkpoint file: a header with the version, a SHA-256, and torch's format."""
+    """Return the bytes of a checkpoint file: a header with the version, a SHA-256, and torch's format."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind, and where to find it again."""
+"""The files of a run folder: settings, environment, metrics, checkpoints, weights and summary."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class RunFolder:
         """Make the folder of a new run, with its settings and its environment.
 
         Raises:
-            RunFolderError: It exists and is not empty, or cannot be made.
+            RunFolderError: It exists and is not empty, or cannot be created.
         """
         refuse_existing(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"the run folder '{path}' cannot be made.", got=error) from None
+            raise RunFolderError(f"the run folder '{path}' cannot be created.", got=error) from None
         run = cls(path)
         run.describe(config, device)
         return run
@@ -82,17 +82,17 @@ class RunFolder:
         Args:
             state: Of the trainer.
             config: The run's settings.
-            info: What tells the run's data from other data.
+            info: Fingerprint of the data.
         """
         content = {**state, "config": to_mapping(config), "data": dict(info)}
         Checkpoints(self.checkpoints, config.train.keep_checkpoints).save(content)
         self._saved = state["step"]
 
     def reopen(self) -> tuple[list[EpochRecord], dict[str, Any] | None]:
-        """Where a stopped run goes on: the newest checkpoint, and the epochs logged until then; None without one.
+        """Return the epochs logged until the newest checkpoint, and its content; None without a checkpoint.
 
-        Epochs that were logged later are taken out of ``metrics.jsonl``: they will be logged again. What a killed
-        process had begun to write is removed.
+        Epochs that were logged later are removed from ``metrics.jsonl``: they will be logged again. Partial files of a
+        killed process are removed.
 
         Raises:
             CheckpointError: All checkpoints are damaged.
@@ -106,7 +106,7 @@ class RunFolder:
         return records, found[1] if found else None
 
     def records(self) -> list[EpochRecord]:
-        """The epochs logged so far; a line that was cut off at the end is left out."""
+        """Return the epochs logged so far, without a line that was cut off at the end."""
         found = []
         for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else ():
             try:
@@ -124,16 +124,16 @@ class RunFolder:
         write_atomic(self.summary, json.dumps(dict(summary), indent=2) + "\n")
 
     def saved_so_far(self) -> str:
-        """What a stopped run leaves behind, in words."""
+        """Return a sentence about what a stopped run has saved."""
         if not self._saved:
             return f"stopped before the first checkpoint; see {self.path}"
         return (
             f"stopped; saved after step {self._saved} in {self.checkpoints}. "
-            "The same command goes on from there to the same result"
+            "The same command resumes from there to the same result"
         )
 
     def with_last_checkpoint(self, error: TrainingError) -> TrainingError:
-        """The same error, which also says what the training can go on from; as it is where that is said already."""
+        """Return the same error with the last checkpoint in its fix; errors of other kinds name it already."""
         if type(error) is not TrainingError:
             return error
         kept = Checkpoints(self.checkpoints).paths()
@@ -161,23 +161,23 @@ def refuse_existing(path: Path) -> None:
             f"the run folder '{path}' exists already.",
             got="a finished run" if (path / "summary.json").exists() else "an unfinished run or other files",
             allowed="a new or an empty folder",
-            fix="choose another with --out, or remove it yourself; --resume with more train.epochs trains on",
+            fix="choose another with --out, or remove it yourself; --resume with more train.epochs continues it",
         )
 
 
-def find_weights(place: str | Path) -> Path:
-    """The weights file of a run folder, or the weights file itself.
+def find_weights(source: str | Path) -> Path:
+    """Return the weights file of a run folder, or the weights file itself.
 
     Raises:
         RunFolderError: There is no such file or folder, or the folder holds no weights.
     """
-    path = Path(place)
+    path = Path(source)
     if path.is_dir():
         weights = RunFolder(path).weights
         if weights.is_file():
             return weights
         raise RunFolderError(
-            f"'{path}' holds no trained network.",
+            f"'{path}' contains no trained network.",
             got=", ".join(sorted(entry.name for entry in path.iterdir())) or "an empty folder",
             allowed="a folder that `netaug train` wrote, with model.safetensors",
         )
@@ -187,7 +187,7 @@ def find_weights(place: str | Path) -> Path:
 
 
 def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """The settings of a run folder, with overrides applied.
+    """Return the settings of a run folder, with overrides applied.
 
     Raises:
         RunFolderError: The folder has no ``config.yaml``.
@@ -200,13 +200,13 @@ def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
 
 
 def default_folder(recipe: str, config: RunConfig) -> Path:
-    """Where a run goes that was not told: ``runs/NAME-ARM-seedN``."""
+    """Return the default run folder: ``runs/NAME-ARM-seedN``."""
     arm = "netaug" if config.netaug.enabled else "baseline"
     return Path("runs") / f"{recipe.replace('/', '-')}-{arm}-seed{config.train.seed}"
 
 
 def environment(device: torch.device, weights: str | None = None) -> dict[str, Any]:
-    """Machine, versions, command line and the content of the first weights' file, for ``environment.json``."""
+    """Return machine, versions, command line and the digest of the initial weights, for ``environment.json``."""
     content = None if weights is None else weights_file(weights).read_bytes()
     return {
         "command": sys.argv,

@@ -1,4 +1,4 @@
-"""What run folders say about their runs, read without torch; a damaged folder is a row like any other."""
+"""Reads the state of runs from their folders, without torch; a damaged folder gives a row like any other."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from netaug.core.yaml_files import read_yaml
 State = Literal["finished", "running", "stopped", "failed", "unreadable"]
 _FILES = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "model.safetensors")
 _ENOUGH_FILES = 2
-"""A folder with this many of a run's files is one, so that a lone config.yaml of another program is not."""
+"""A folder with this many of a run's files is a run folder, so that a lone config.yaml of another program is not."""
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands.
+    """The state of a run.
 
     Args:
         path: The run folder.
-        state: ``failed`` ended before anything was saved; ``stopped`` can go on.
+        state: ``failed`` ended before anything was saved; ``stopped`` can be resumed.
         problem: Why it is unreadable; None for all others.
         recipe: As on the command line; None if unknown.
         model: As in the settings.
@@ -59,7 +59,7 @@ class RunStatus:
 
 
 def find_runs(folder: Path) -> list[RunStatus]:
-    """The runs in a folder and all folders below it, those of comparisons too; last written first.
+    """Find the runs in a folder and all folders below it, those of comparisons too; last written first.
 
     Raises:
         RunFolderError: There is no such folder.
@@ -74,7 +74,7 @@ def find_runs(folder: Path) -> list[RunStatus]:
 
 
 def read_run(path: Path) -> RunStatus:
-    """How the run in this folder stands."""
+    """Read the state of the run in this folder."""
     changed = _changed(path)
     try:
         config = _mapping(_settings(path / "config.yaml"))
@@ -102,10 +102,10 @@ def read_run(path: Path) -> RunStatus:
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    for place, below, files in os.walk(folder):
+    for parent, below, files in os.walk(folder):
         if len({*files}.intersection(_FILES)) >= _ENOUGH_FILES:
             below.clear()  # what is in a run folder is the run's
-            yield Path(place)
+            yield Path(parent)
         below[:] = [name for name in below if not name.startswith(".")]
 
 
@@ -118,7 +118,7 @@ def _state(path: Path, *, finished: bool, epochs: int) -> State:
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; a last line that was cut off is left out."""
+    """Return the lines of ``metrics.jsonl``, without a last one that was cut off."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = []
     for number, line in enumerate(lines, start=1):
@@ -136,12 +136,12 @@ def _settings(path: Path) -> Any:
     try:
         return read_yaml(path)
     except ConfigError as error:
-        said = error.where.replace(f"'{path}'", path.name).replace(str(path), path.name)
-        raise ValueError(said.rstrip(".")) from None
+        message = error.where.replace(f"'{path}'", path.name).replace(str(path), path.name)
+        raise ValueError(message.rstrip(".")) from None
 
 
 def _recipe(path: Path) -> str | None:
-    """The word after `train` on the command line that started the run."""
+    """Return the word after `train` on the command line that started the run."""
     try:
         words = list((_json(path) or {})["command"])
         return str(words[words.index("train") + 1])
@@ -150,7 +150,7 @@ def _recipe(path: Path) -> str | None:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():  # reading a pipe could wait for ever
+    if not path.is_file():  # reading a pipe could wait forever
         return None
     try:
         return _mapping(json.loads(path.read_text(encoding="utf-8")))
@@ -190,7 +190,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no config.yaml"
     if isinstance(error, KeyError):
-        return f"config.yaml does not say {error}"
+        return f"config.yaml lacks {error}"
     if isinstance(error, UnicodeDecodeError):
         return "a file is not text"
     return first_line(error)

@@ -1,4 +1,4 @@
-"""What a run writes down of an epoch."""
+"""The record of an epoch in ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class EpochRecord:
         epoch: 0-based.
         train_loss: Mean loss in nats of the base pass over the epoch, of the labels alone, label smoothing included.
         train_top1: Percent right in the base pass, on augmented images, while the weights change; of mixed images the
-            class with the larger share is right. None of detection.
+            class with the larger fraction is right. None of detection.
         val_loss: Of the base network after the epoch, the same loss; None when not evaluated.
         val_top1: Percent; None when not evaluated.
         lr: Of the epoch's last step.
@@ -54,5 +54,5 @@ class EpochRecord:
 
     @property
     def val_score(self) -> float | None:
-        """What the run is judged by, in percent; None when not evaluated."""
+        """Return the validation score that results are reported in, in percent; None when not evaluated."""
         return self.val_top1 if self.score == "top1" else self.val_metrics.get(self.score)

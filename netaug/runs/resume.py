@@ -1,4 +1,9 @@
-"""Going on with a run that was stopped: what is compared before, and what may have changed."""
+"""Checks before a run is resumed: which settings and data have to be the same, and which may differ.
+
+The images are compared by digests (``data/listing_digest.py``): names, order and labels of all, sizes of up to 16,384
+files and contents of up to 1,024 per split. They do not depend on where the dataset lies; checkpoints of earlier
+versions have none, which a warning says.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +29,12 @@ FREE = (
     *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "train.timeout_minutes"),
     *("train.skip_nonfinite", "train.measure_gradients", "model.weights"),
 )
-"""Settings that a run may go on with other values of: they do not change what is learned, or only where."""
+"""Settings that may differ when a run is resumed: they do not change what is learned, or only where."""
 EXTENDABLE = "train.epochs"
 
 
 def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """Settings that differ and would change what is learned, each with both values."""
+    """Return the settings that differ and would change what is learned, each with both values."""
     first, second = flat_mapping(before), flat_mapping(now)
     return {
         name: (first.get(name), second.get(name))
@@ -39,12 +44,12 @@ def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]
 
 
 def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None:
-    """Refuse to go on with other settings than those of the run.
+    """Refuse to resume with other settings than the run was started with.
 
     Args:
-        folder: With the settings it was started with.
+        folder: Of the run.
         config: The present settings.
-        asked: Whether the user asked to go on; only then may epochs be added.
+        asked: Whether the user gave ``--resume``; only then may epochs be added.
 
     Raises:
         RunFolderError: Settings differ; names each with both values.
@@ -55,12 +60,14 @@ def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None
         if now > before:
             return
     if differing:
-        shown = "; ".join(f"{name} {before!r} then, {now!r} now" for name, (before, now) in differing.items())
+        shown = "; ".join(
+            f"{name} {before!r} at the start, {now!r} now" for name, (before, now) in differing.items()
+        )
         raise RunFolderError(
             f"the run folder '{folder.path}' holds an unfinished run with other settings.",
             got=shown,
             allowed=f"the same settings; these may change: {', '.join(FREE)}, and more {EXTENDABLE} with --resume",
-            fix="go on with the settings of then, or choose another folder with --out",
+            fix="resume with the settings that the run was started with, or choose another folder with --out",
         )
 
 
@@ -69,19 +76,19 @@ def notice_decoder(folder: RunFolder) -> None:
     try:
         before = json.loads(folder.environment.read_text()).get("decoder")
     except (OSError, ValueError):
-        return  # lost, or of an earlier version: there is nothing to compare
+        return  # missing, or of an earlier version: there is nothing to compare
     now = decoder()
     if before is not None and before != now:
         _log.warning(
             "JPEGs were decoded by %s when the run was started and are now by %s: the same pixels if both are built "
-            "with libjpeg-turbo, otherwise the run does not go on to the bit.",
+            "with libjpeg-turbo, otherwise the resumed run may differ in its last bits.",
             before,
             now,
         )
 
 
 def data_record(data: Data) -> dict[str, Any]:
-    """What a checkpoint keeps of a run's data, so that :func:`check_same_data` can compare it."""
+    """Return what a checkpoint records about a run's data, for :func:`check_same_data`."""
     record = fingerprint(data.info)
     if data.listing is not None:
         record["listing"] = {"version": LISTING_VERSION, **data.listing.digests}
@@ -100,13 +107,15 @@ def check_same_data(before: Mapping[str, Any], data: Data) -> None:
     """
     now = fingerprint(data.info)
     differing = [
-        f"{key} {before.get(key)!r} then, {now[key]!r} now" for key in now if before.get(key) != now[key]
+        f"{key} {before.get(key)!r} at the start, {now[key]!r} now"
+        for key in now
+        if before.get(key) != now[key]
     ]
     if differing:
         raise RunFolderError(
-            "the data is not that of the run to go on with.",
+            "the data is not what the run was started with.",
             got="; ".join(differing),
-            fix="give the data of then with --data.root, or start another run with --out",
+            fix="give the original data with --data.root, or start another run with --out",
         )
     if data.listing is not None:
         _check_same_listing(before.get("listing"), data.listing)

@@ -1,4 +1,4 @@
-"""The base pass compiled by torch: wide passes stay as they are, else each step's widths would be compiled anew."""
+"""Compiles the base pass with torch; wide passes run eagerly, else each step's widths would be compiled again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netaug.train.torch_errors import not_compiled
 
 
 def check_compiler(device: torch.device) -> None:
-    """Compile something small, to say what is missing before any time is spent; seconds, or less if done before.
+    """Compile something small, to report what is missing before time is spent; seconds, or less if done before.
 
     Raises:
         TrainingError: It fails; names what the machine lacks.
@@ -29,9 +29,9 @@ def check_compiler(device: torch.device) -> None:
 def compile_base(base: nn.Module, backend: str = "inductor") -> None:
     """Compile a network in place for training; names, weights and copies stay those of the plain one.
 
-    In evaluation mode it runs as it is: what is measured is then the network that is saved, to the bit. Shapes are
+    In evaluation mode it runs as it is: it is then measured as it is saved, to the bit. Shapes are
     compiled as they come, not made variable after the second: what a step computes then does not depend on which
-    batches came before it, and a run that goes on computes the same.
+    batches came before it, and a resumed run computes the same.
 
     Args:
         base: The network.

@@ -1,20 +1,27 @@
-"""What the user sees of a training, on stderr: a bar on a terminal, one plain line an epoch elsewhere."""
+"""What the user sees of a training, on stderr: a bar on a terminal, one plain line per epoch elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from netaug.config import RunConfig
 from netaug.core.consoles import SafeConsole
 from netaug.core.display import duration, score_name
 from netaug.core.escaping import line
+from netaug.elastic.passes import smaller_side
+from netaug.elastic.plain_network import BaseOnly
+from netaug.profile import Profile
+from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
 from netaug.train.metrics import Tally
+from netaug.train.trainer import Trainer
 
 _REFRESH_SECONDS = 0.25
 
@@ -24,7 +31,7 @@ class TrainingConsole:
 
     Args:
         epochs: Epochs of the run.
-        steps: Steps of an epoch.
+        steps: Per epoch.
         console: Where to write; stderr by default.
     """
 
@@ -64,16 +71,16 @@ class TrainingConsole:
             self._bar.stop()
 
     def start_at(self, step: int) -> None:
-        """Steps that were done before, by another process."""
+        """Set how many steps were done before, by an earlier process."""
         self._before = step / self._steps
 
     def say(self, text: str) -> None:
-        """One line of plain text."""
+        """Print one line of plain text."""
         with _lossy():
             self._console.print(line(text), markup=False, soft_wrap=True)
 
     def step(self, epoch: int, done: int, tally: Tally) -> None:
-        """A step is done; redraws the bar a few times a second, because reading metrics waits for the device."""
+        """Redraw the bar after a step, a few times per second, because reading metrics waits for the device."""
         now = time.perf_counter()
         if self._bar is None or now - self._shown < _REFRESH_SECONDS or not tally.images:
             return
@@ -88,7 +95,7 @@ class TrainingConsole:
         self._bar.update(self._task, completed=finished, description=description, facts=facts)
 
     def epoch(self, record: EpochRecord) -> None:
-        """An epoch is done; writes its line."""
+        """Print the line of an epoch."""
         val = _shown(record.val_score, f"val {score_name(record.score)}", "5.2f")
         val += _shown(record.val_mean_per_class, "per class", "5.2f")
         self.say(
@@ -110,7 +117,7 @@ class TrainingConsole:
 
 @contextmanager
 def _lossy() -> Iterator[None]:
-    """Lose what stderr does not take, such as on a full disk; a training goes on, its run folder has all of it."""
+    """Drop what stderr does not take, such as on a full disk; the training continues, its run folder has everything."""
     try:
         yield
     except BrokenPipeError:  # the reader is gone, which ends every tool
@@ -120,5 +127,65 @@ def _lossy() -> Iterator[None]:
 
 
 def _shown(value: float | None, name: str, form: str) -> str:
-    """A percentage with its name and two blanks behind; nothing where there is none."""
+    """Format a percentage with its name and two blanks behind; empty where there is none."""
     return "" if value is None else f"{name} {value:{form}} %  "
+
+
+def print_introduction(
+    console: TrainingConsole,
+    config: RunConfig,
+    trainer: Trainer,
+    cost: Profile,
+    out: Path,
+    about: Sequence[str],
+) -> None:
+    """Print what is trained, on which data, and where the run folder is."""
+    info, network, world = trainer.data.info, trainer.network, trainer.world
+    console.say(
+        f"{config.model.name}: {cost.params:,} parameters, {cost.macs:,} MACs at "
+        f"{info.in_chans}x{info.image_size}x{info.image_size}"
+    )
+    console.say(
+        f"{info.name}: {info.train_size:,} training images, {info.val_size:,} in {info.val_split}, "
+        f"{info.num_classes} classes"
+    )
+    if info.anchors:
+        anchors = ", ".join(f"{width:.0f}x{height:.0f}" for width, height in info.anchors)
+        console.say(f"anchors in pixels of the input: {anchors}")
+    if config.model.weights is not None:
+        but = ", with a new classifier" if config.model.new_head else ""
+        console.say(f"starts from the weights of {config.model.weights}{but}")
+    if isinstance(network, BaseOnly):
+        console.say("NetAug off: the baseline")
+    else:
+        widening = [group for group in network.groups.values() if group.most > group.base]
+        widest = network.macs({group.name: group.most for group in widening})
+        console.say(
+            f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
+            f"{widest / cost.macs:.1f}x the MACs"
+        )
+        if network.config.resolution < 1:
+            side = smaller_side(info.image_size, network.config.resolution)
+            console.say(f"augmented passes get images of {side}x{side} pixels")
+    if config.regularize.about_images:
+        console.say(f"regularizers of images: {config.regularize.about_images}")
+    for text in about:
+        console.say(text)
+    if world.size > 1:
+        images = config.data.batch_size // world.size
+        console.say(
+            f"{world.size} processes with {images} of the {config.data.batch_size} images of each step"
+        )
+    console.say(f"run folder: {out}")
+
+
+def print_resume_step(
+    trainer: Trainer, folder: RunFolder, console: TrainingConsole, *, started: bool
+) -> None:
+    """Print from which step a run resumes, and remove its summary, which is no longer true."""
+    if not started:
+        console.say("the run was stopped before its first checkpoint: it starts again")
+        return
+    folder.summary.unlink(missing_ok=True)
+    console.start_at(trainer.steps_done)
+    console.say(f"resumes after step {trainer.steps_done:,} of {trainer.total_steps:,}")

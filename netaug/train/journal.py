@@ -1,10 +1,10 @@
-"""What a training leaves behind and shows while it runs: rank 0 keeps it, the other processes keep none."""
+"""Writes what a training measures: run folder, console and trackers on rank 0, nothing on other ranks."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,35 +12,37 @@ from torch import nn
 
 from netaug.config import RunConfig
 from netaug.data.batch import DataInfo
+from netaug.profile import Profile
 from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
 from netaug.train.build import make_card
 from netaug.train.console import TrainingConsole
+from netaug.train.diagnostics import advise
 from netaug.train.metrics import Tally
 from netaug.train.trackers import Tracking
 from netaug.train.trainer import Trainer
 
 
 class Journal(Protocol):
-    """Keeps and shows what happens in a run."""
+    """Records what happens in a run."""
 
     def due(self) -> bool:
-        """Whether a checkpoint within the epoch is due."""
+        """Return whether a checkpoint within the epoch is due."""
 
     def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
-        """A step of an epoch is done."""
+        """Take note of a step."""
 
     def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
-        """An epoch is done."""
+        """Take note of an epoch."""
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
-        """Keep the plain network as it is after an epoch."""
+        """Write the plain network as it is after an epoch."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """Keep the trainer's state."""
+        """Write the trainer's state."""
 
     def saved_so_far(self) -> str:
-        """What a stopped run leaves behind, in words."""
+        """Return a sentence about what a stopped run has saved."""
 
 
 @dataclass
@@ -51,9 +53,9 @@ class FolderJournal:
         folder: Where to.
         config: The run's settings.
         info: The run's data.
-        data: What tells it from other data; see :func:`netaug.runs.resume.data_record`.
+        data: Its fingerprint; see :func:`netaug.runs.resume.data_record`.
         console: What the user sees.
-        tracking: Other places that curves go to.
+        tracking: Further services that curves are sent to.
     """
 
     folder: RunFolder
@@ -65,7 +67,7 @@ class FolderJournal:
     _clock: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
-        """Whether the last checkpoint is ``checkpoint_minutes`` ago."""
+        """Return whether the last checkpoint is ``checkpoint_minutes`` ago."""
         minutes = self.config.train.checkpoint_minutes
         return time.monotonic() - self._clock >= 60 * (math.inf if minutes is None else minutes)
 
@@ -86,7 +88,7 @@ class FolderJournal:
         self.folder.save_network(network, card)
 
     def _scores(self, record: EpochRecord) -> dict[str, float]:
-        """What goes with a detector's weights."""
+        """Return the scores that a detector's weights file records."""
         detects = self.info.task == "detect" and record.val_score is not None
         return (
             {name: value for name, value in record.val_metrics.items() if name.startswith("ap")}
@@ -100,29 +102,58 @@ class FolderJournal:
         self._clock = time.monotonic()
 
     def saved_so_far(self) -> str:
-        """In words."""
+        """Return a sentence about what is saved."""
         return self.folder.saved_so_far()
 
 
 class NoJournal:
-    """Keeps nothing and is silent."""
+    """Writes and prints nothing."""
 
     def due(self) -> bool:
-        """Rank 0 says when."""
+        """Return False: rank 0 decides."""
         return False
 
     def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def saved_so_far(self) -> str:
-        """Rank 0 says it."""
+        """Return nothing: rank 0 prints it."""
         return ""
+
+
+def summarize(
+    records: Sequence[EpochRecord], config: RunConfig, trainer: Trainer, cost: Profile
+) -> dict[str, Any]:
+    """Return the content of ``summary.json``: the last epoch's metrics, and totals."""
+    last, info = records[-1], trainer.data.info
+    return {
+        "epochs": len(records),
+        "steps": sum(record.steps for record in records),
+        "val_top1": last.val_top1,
+        "val_loss": last.val_loss,
+        "val_mean_per_class": last.val_mean_per_class,
+        "score": last.score,
+        "val_metrics": last.val_metrics,
+        "train_metrics": last.train_metrics,
+        "train_top1": last.train_top1,
+        "train_loss": last.train_loss,
+        "train_seconds": sum(record.seconds for record in records),
+        "val_seconds": sum(record.val_seconds for record in records),
+        "train_macs": sum(record.train_macs for record in records),
+        "params": cost.params,
+        "macs": cost.macs,
+        "val_split": info.val_split,
+        "seed": config.train.seed,
+        "arm": "netaug" if config.netaug.enabled else "baseline",
+        "skipped_steps": trainer.skipped,
+        "advice": advise(last, config, trainer.network.base, info.val_size),
+    }

@@ -19,11 +19,11 @@ _OWN = ("lr", "weight_decay", "momentum")
 
 _UNUSABLE = {
     "adahessian": "it differentiates twice, which the added gradients of two passes do not allow",
-    "kron": "it draws random numbers that are not saved: a run that goes on would get other weights",
+    "kron": "it draws random numbers that are not saved: a resumed run would get other weights",
 }
 
 _UNSORTABLE = {
-    "adafactor": "it keeps sums over rows and columns of a weight, not a number for each element",
+    "adafactor": "it keeps sums over rows and columns of a weight, not one value per element",
     "muon": "it treats wide and narrow weights by different rules, and channels move between them",
 }
 

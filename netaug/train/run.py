@@ -41,13 +41,11 @@ from netaug.tasks.registry import choose_task
 from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, example_input
 from netaug.train.compile import check_compiler, compile_base
-from netaug.train.console import TrainingConsole
-from netaug.train.introduction import introduce, say_where
-from netaug.train.journal import FolderJournal, Journal, NoJournal
+from netaug.train.console import TrainingConsole, print_introduction, print_resume_step
+from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
 from netaug.train.metrics import Tally
 from netaug.train.microbatches import Preparation
 from netaug.train.optim import check_optimizer
-from netaug.train.summary import summarize
 from netaug.train.torch_errors import explained
 from netaug.train.trackers import check_trackers, open_tracking
 from netaug.train.trainer import Trainer
@@ -67,20 +65,20 @@ class RunResult:
 
 
 def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collection[str] = ()) -> RunResult:
-    """Train one network and write its run folder, or go on with an unfinished run of the same settings there.
+    """Train one network and write its run folder, or resume an unfinished run of the same settings there.
 
     Under torchrun or `srun` each process calls this, and all train the one network together; rank 0 alone writes.
 
     Args:
         config: The run's settings.
         out: The run folder. A new one is filled once data and network are known to be good.
-        resume: Whether going on is what was asked for; a finished run then goes on too if it gets more epochs.
+        resume: Whether the user asked to resume; a finished run is then resumed too if it gets more epochs.
         trusted: Factories ``package.module:function`` that the weights files of teachers may name, beside the
             network's own.
 
     Raises:
-        NetaugError: Settings, data, network or folder cannot be used, or the loss stops being a number; an error of
-            one process is one of all.
+        NetaugError: Settings, data, network or folder cannot be used, or the loss becomes non-finite; an error of one
+            process is raised on all.
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
     report = partial(report_of, config, resume)
@@ -95,7 +93,7 @@ def _train(
     config: RunConfig, folder: RunFolder, resume: bool, world: World, trusted: Collection[str]
 ) -> RunResult:
     with world.raise_on_all_ranks():
-        goes_on = world.first and _goes_on(config, folder, resume)
+        resumed = world.first and _resumes(config, folder, resume)
         check_divides(world, config.data.batch_size, config.train.accumulate)
         check_trackers(config)
         check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
@@ -132,7 +130,7 @@ def _train(
                 lock.enter_context(RunLock(folder.path))
         with ExitStack() as shown:
             about = [*distillation.about, *(f"regularizer: {one}" for one in placed)]
-            journal, records = _begin(shown, folder, config, trainer, cost, goes_on, about)
+            journal, records = _begin(shown, folder, config, trainer, cost, resumed, about)
             try:
                 with explained(config.train, config.data.batch_size):
                     records += _run(trainer, journal, config)
@@ -147,8 +145,8 @@ def _train(
     return RunResult(folder, summary)
 
 
-def _goes_on(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
-    """Whether there is a run to go on with; one that was killed when it had finished ends as it would have."""
+def _resumes(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
+    """Return whether the folder has an unfinished run; one killed after its last write counts as unfinished."""
     finished = folder.summary.exists() and not was_killed(folder.path)
     if folder.config.is_file() and (resume or not finished):
         check_same_run(folder, config, asked=resume)
@@ -164,18 +162,18 @@ def _begin(
     config: RunConfig,
     trainer: Trainer,
     cost: Profile,
-    goes_on: bool,
+    resumed: bool,
     about: Sequence[str],
 ) -> tuple[Journal, list[EpochRecord]]:
-    """Open the run folder and put every process's trainer where rank 0's checkpoint is; the epochs finished then."""
+    """Open the run folder and bring every process's trainer to rank 0's checkpoint; return the epochs before it."""
     world, data = trainer.world, trainer.data
     records: list[EpochRecord] = []
     state: dict[str, Any] | None = None
     with world.raise_on_all_ranks():
         if world.first:
             console = shown.enter_context(TrainingConsole(config.train.epochs, len(trainer.data.train)))
-            introduce(console, config, trainer, cost, folder.path, about)
-            if goes_on:
+            print_introduction(console, config, trainer, cost, folder.path, about)
+            if resumed:
                 records, state = folder.reopen()
             else:
                 RunFolder.create(folder.path, config, trainer.normalizer.device)
@@ -193,8 +191,8 @@ def _begin(
     with world.raise_on_all_ranks():
         if not world.first:
             return NoJournal(), []
-        if goes_on:
-            say_where(trainer, folder, console, started=state is not None)
+        if resumed:
+            print_resume_step(trainer, folder, console, started=state is not None)
             folder.describe(config, trainer.normalizer.device)
         tracking = shown.enter_context(open_tracking(config, folder.path, trainer, records))
         journal = FolderJournal(folder, config, data.info, data_record(data), console, tracking)
@@ -208,7 +206,7 @@ def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
         raise CheckpointError(
             f"the checkpoint in '{folder.checkpoints}' does not fit the network of these settings.",
             got=first_line(error),
-            fix="go on with the versions of netaug and of the model's library that wrote it",
+            fix="resume with the versions of netaug and of the model's library that wrote it",
         ) from error
 
 
@@ -235,7 +233,7 @@ def _trainer(
 
 
 def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRecord]:
-    """Train to the end, or until a process is asked to stop; what is decided here is decided alike by all of them."""
+    """Train to the end, or until a process gets a signal; all processes decide the same, from all-reduced flags."""
     records, world = [], trainer.world
 
     def request() -> StepFlags:
@@ -267,7 +265,7 @@ def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRec
             if last or done % config.train.checkpoint_every == 0 or signal is not None:
                 with world.raise_on_all_ranks():
                     journal.network(trainer.result, record)
-                keep()  # last: what it counts as done is written
+                keep()  # last: everything that it counts as done is on disk
             if signal is not None and not last:
                 raise leave(signal)
     return records

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from netaug.core.errors import TrainingError
+from netaug.distributed.world import World
 from netaug.elastic import Pass
 from netaug.elastic.plain_network import Network
 from netaug.tasks.base import Losses
@@ -133,17 +134,24 @@ class SkippedSteps:
 
         return restore
 
-    def skip(self, error: TrainingError | None, step: int) -> bool:
-        """Count one more skipped step, if that is allowed.
+    def skip(self, error: TrainingError | None, step: int, world: World) -> bool:
+        """Count one more skipped step; where no more are allowed, raise on all processes, each of which calls it.
 
         Args:
             error: What would stop the training; None on a process whose own losses are finite.
             step: Which one.
+            world: The processes that train together.
 
         Returns:
-            Whether the step is to be skipped; if not, the error is to be raised.
+            Whether the step is skipped.
+
+        Raises:
+            TrainingError: The one given, or that of another process.
         """
         if self.count >= self.allowed:
+            with world.raise_on_all_ranks():
+                if error is not None:
+                    raise error
             return False
         self.count += 1
         why = (

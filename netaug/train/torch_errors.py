@@ -1,4 +1,8 @@
-"""Failures of torch that a user can do something about, as messages that say what."""
+"""Turns failures of torch into messages that name the setting that helps.
+
+Memory that runs out, a loader process that dies, an operation without a deterministic form: anything else keeps its
+traceback. ``train.deterministic`` is torch's own switch, with what cuBLAS and cuDNN need.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ _LOADER = re.compile(r"DataLoader worker|insufficient shared memory")
 _KILLED = re.compile(r"killed by signal: Killed")
 _NONDETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-_GOES_ON = "the same command goes on from the last checkpoint"
+_RESUMES = "the same command resumes from the last checkpoint"
 
 
 @contextmanager
@@ -28,7 +32,7 @@ def explained(config: TrainConfig, batch_size: int | None = None) -> Iterator[No
 
     Args:
         config: Names the settings that help.
-        batch_size: Images a step of all processes, named where memory runs out; None if a step has no part in it.
+        batch_size: Images per step of all processes, named where memory runs out; None outside of a step.
 
     Raises:
         TrainingError: Memory ran out, a loader process died, an operation has no deterministic form, or the network
@@ -44,7 +48,7 @@ def explained(config: TrainConfig, batch_size: int | None = None) -> Iterator[No
 
 
 def explain(error: Exception, config: TrainConfig, batch_size: int | None) -> NetaugError | None:
-    """The message for a failure; None if it is not one of the known ones."""
+    """Return the error for a known failure of torch, None for others."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or _NO_MEMORY.search(text):
         return _out_of_memory(text, config, batch_size)
@@ -70,7 +74,7 @@ def explain(error: Exception, config: TrainConfig, batch_size: int | None) -> Ne
 
 
 def not_compiled(error: Exception) -> TrainingError:
-    """The message for a network, or a machine, that `train.compile` does not work with."""
+    """Return the error for a network, or a machine, that `train.compile` does not work with."""
     text = str(error)
     machine = "InvalidCxxCompiler" in text or "triton" in text.lower()
     return TrainingError(
@@ -85,7 +89,7 @@ def _out_of_memory(text: str, config: TrainConfig, batch_size: int | None) -> Tr
     more = 2 * config.accumulate
     fix = "lower data.batch_size, data.image_size or netaug.max_macs_ratio"
     if batch_size is None or 2 * more <= batch_size:
-        fix = f"--train.accumulate {more} takes the same batch in {more} parts; or {fix}"
+        fix = f"--train.accumulate {more} takes the same batch in {more} microbatches; or {fix}"
     return TrainingError(
         "memory ran out.",
         got=f"{'' if batch_size is None else f'data.batch_size {batch_size}, '}train.accumulate {config.accumulate}; "
@@ -95,7 +99,7 @@ def _out_of_memory(text: str, config: TrainConfig, batch_size: int | None) -> Tr
 
 
 def _talks_to_a_process(error: BaseException) -> bool:
-    """Whether it was raised while data came from another process, which died in the middle of it."""
+    """Return whether it was raised while data came from another process, which died in the middle of it."""
     frames = traceback.extract_tb(error.__traceback__)
     return any(Path(frame.filename).parent.name == "multiprocessing" for frame in frames)
 
@@ -105,7 +109,7 @@ def _loader_died(text: str) -> TrainingError:
     return TrainingError(
         "a process that loads images has died.",
         got=next(iter(text.splitlines()), ""),
-        fix=f"{_GOES_ON}; if it happens again, "
+        fix=f"{_RESUMES}; if it happens again, "
         + ("memory is short: fewer data.workers, or data.cache none" if killed else "fewer data.workers")
         + ", and in a container more shared memory (docker run --shm-size)",
     )

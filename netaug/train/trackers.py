@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from netaug.config import RunConfig
 from netaug.config.loading import to_mapping
-from netaug.core.errors import first_line
+from netaug.core.errors import ConfigError, first_line
+from netaug.core.io import write_atomic
+from netaug.core.optional import import_extra
 from netaug.runs.records import EpochRecord
 from netaug.train.metrics import Tally
-from netaug.train.tracking_tensorboard import TensorBoardTracker, import_tensorboard
-from netaug.train.tracking_wandb import WandbTracker, import_wandb
 from netaug.train.trainer import Trainer
 
 EVERY_STEPS = 50
@@ -24,7 +25,7 @@ _log = logging.getLogger("netaug")
 
 
 class Tracker(Protocol):
-    """One place that curves go to.
+    """A service that curves are sent to.
 
     Attributes:
         name: For messages.
@@ -56,7 +57,7 @@ def check_trackers(config: RunConfig) -> None:
 def open_tracking(
     config: RunConfig, folder: Path, trainer: Trainer, records: Sequence[EpochRecord]
 ) -> Tracking:
-    """The trackers that the settings ask for, ready for the trainer's next step.
+    """Open the trackers of the settings, ready for the trainer's next step.
 
     Args:
         config: The run's settings.
@@ -83,13 +84,13 @@ def open_tracking(
 
 
 class Tracking:
-    """Hands what a run measures to its trackers; a context manager.
+    """Sends what a run measures to its trackers; a context manager.
 
-    A tracker that fails is given up with a warning: the training goes on.
+    A tracker that fails is dropped with a warning: the training continues.
 
     Args:
         trackers: May be none.
-        tally: Of the epoch that goes on, None at the start of one; what is in it belongs to earlier points.
+        tally: Of the epoch that is resumed, None at the start of one; its sums belong to earlier points.
         every: Steps between two points of loss and rate; None takes ``EVERY_STEPS``.
     """
 
@@ -124,7 +125,7 @@ class Tracking:
         self._each(lambda tracker: tracker.log(step, epoch_values(record)))
 
     def _window(self, tally: Tally) -> float:
-        """Mean loss of the base pass since the point before, or since the epoch's start."""
+        """Return the mean loss of the base pass since the point before, or since the epoch's start."""
         loss_sum = tally.metrics()["loss"] * tally.images
         mean = (loss_sum - self._loss_sum) / (tally.images - self._images)
         self._images, self._loss_sum = tally.images, loss_sum
@@ -134,14 +135,14 @@ class Tracking:
         for tracker in list(self._trackers):
             try:
                 action(tracker)
-            except Exception as error:  # of somebody else's code: no reason to lose days of training
+            except Exception as error:  # of a foreign package: no reason to lose days of training
                 self._trackers.remove(tracker)
                 kind, line = type(error).__name__, first_line(error)
-                _log.warning("%s gets no more of this run: %s: %s", tracker.name, kind, line)
+                _log.warning("%s receives nothing more of this run: %s: %s", tracker.name, kind, line)
 
 
 def epoch_values(record: EpochRecord) -> dict[str, float]:
-    """The points of an epoch, by the name of their curve; times in seconds, top-1 in percent."""
+    """Return the points of an epoch, by the name of their curve; times in seconds, top-1 in percent."""
     values = {
         "epoch": record.epoch + 1,
         "train/loss": record.train_loss,
@@ -159,3 +160,107 @@ def epoch_values(record: EpochRecord) -> dict[str, float]:
     values |= {f"train/{name}": value for name, value in record.train_metrics.items()}
     values |= {f"val/{name}": value for name, value in record.val_metrics.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+_FLUSH_SECONDS = 30
+
+
+def import_tensorboard() -> Any:
+    """Import ``torch.utils.tensorboard``.
+
+    Raises:
+        ConfigError: The package tensorboard is missing.
+    """
+    without = "--train.tensorboard false; metrics.jsonl is always written"
+    return import_extra(
+        "torch.utils.tensorboard", "tensorboard", "train.tensorboard", without, error=ConfigError
+    )
+
+
+class TensorBoardTracker:
+    """Writes event files; see :class:`Tracker`.
+
+    Args:
+        folder: Of the event files.
+        first: The next step. Earlier processes' points from there on are not shown: they come again.
+    """
+
+    name = "TensorBoard"
+
+    def __init__(self, folder: Path, first: int) -> None:
+        self.is_new = not folder.exists()
+        self._writer = import_tensorboard().SummaryWriter(
+            str(folder), purge_step=None if self.is_new else first, flush_secs=_FLUSH_SECONDS
+        )
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to each of these curves."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self, finished: bool) -> None:
+        """Write what is waiting."""
+        self._writer.close()
+
+
+_ID = "wandb-id.txt"
+
+
+def import_wandb() -> Any:
+    """Import ``wandb``.
+
+    Raises:
+        ConfigError: It is missing.
+    """
+    without = "leave train.wandb out; metrics.jsonl is always written"
+    return import_extra("wandb", "wandb", "train.wandb", without, error=ConfigError)
+
+
+class WandbTracker:
+    """Sends points; see :class:`Tracker`.
+
+    A resumed run sends some points a second time. Weights & Biases takes no step twice, and both are equal: a run
+    resumes to the same bits.
+
+    Args:
+        project: Where the run appears.
+        folder: The run folder; its name is the run's, that of the folder above it the run's group.
+        config: The settings, shown with the run.
+
+    Raises:
+        ConfigError: It does not let a run start, for example because nobody is logged in.
+    """
+
+    name = "Weights & Biases"
+
+    def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
+        wandb, file = import_wandb(), folder / _ID
+        self.is_new = not file.exists()
+        if self.is_new:
+            write_atomic(file, secrets.token_hex(8) + "\n")
+        try:
+            self._run = wandb.init(
+                project=project,
+                id=file.read_text(encoding="utf-8").strip(),
+                resume="allow",
+                name=folder.name,
+                group=folder.resolve().parent.name,
+                dir=str(folder),
+                config=dict(config),
+            )
+        except Exception as error:  # of a foreign package
+            if self.is_new:
+                file.unlink(missing_ok=True)
+            raise ConfigError(
+                "Weights & Biases refuses the run (train.wandb).",
+                got=f"{type(error).__name__}: {first_line(error)}",
+                fix="`wandb login`; or WANDB_MODE=offline in the environment, then `wandb sync` sends it later",
+            ) from error
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to each of these curves."""
+        self._run.log(dict(values), step=step)
+
+    def close(self, finished: bool) -> None:
+        """Send what is waiting; a run that stopped early is shown as failed until it is resumed."""
+        self._run.finish(exit_code=0 if finished else 1)

@@ -219,7 +219,7 @@ class Trainer:
 
     def _add_gradients(self, step: int, batch: Batch, tally: Tally) -> None:
         """Add the gradients of this process's microbatches; summed over all processes they are the batch's mean."""
-        prepared, device = self.preparation, self.normalizer.device
+        prepared, seed = self.preparation, self.config.seed
         microbatches = prepared.microbatches(
             step,
             step // len(self.data.train),
@@ -230,7 +230,8 @@ class Trainer:
             world=self.world,
         )
         tally.macs += len(batch) * prepared.teacher_macs
-        update = Step(self.network, self.task, prepared.distillation, self._updates, device, self.config.seed)
+        device, loss = self.normalizer.device, prepared.distillation
+        update = Step(self.network, self.task, loss, self._updates, device, seed)
         update.add_gradients(step, step / self.total_steps, microbatches, [tally, *self._observers])
         tally.add_gradients(self._gradients.finish())
 
@@ -253,19 +254,9 @@ class Trainer:
             if self.flags.failed:
                 self.world.raise_if_any_failed(failure)
             nonfinite = bool(self.flags.nonfinite)
-        skip = nonfinite and self._skip(step)
+        skip = nonfinite and self._skipped.skip(self._guard.first_error(), step, self.world)
         self._guard.forget()
         return skip
-
-    def _skip(self, step: int) -> bool:
-        """Skip a step with a non-finite loss; where no more are allowed, raise on all processes."""
-        error = self._guard.first_error()
-        if self._skipped.skip(error, step):
-            return True
-        with self.world.raise_on_all_ranks():
-            if error is not None:
-                raise error
-        return False
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """Take the steps of an epoch that are not done yet; channels are sorted before its first one."""
@@ -284,7 +275,7 @@ class Trainer:
             tally.seconds, clock = tally.seconds + now - clock, now
             if on_step is not None:
                 on_step(epoch, self.steps_done - first, tally)
-                clock = time.perf_counter()  # displaying and saving is not training
+                clock = time.perf_counter()  # time to display and save does not count
         self._guard.check()
         return tally
 

@@ -60,7 +60,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("mine")
     with pytest.raises(RunFolderError, match="exists already"):
         RunFolder.create(tmp_path / "x", RunConfig(), CPU)
-    with pytest.raises(RunFolderError, match="cannot be made"):
+    with pytest.raises(RunFolderError, match="cannot be created"):
         RunFolder.create(tmp_path / "x" / "y", RunConfig(), CPU)
 
 
@@ -72,7 +72,7 @@ def test_a_run_is_named_after_recipe_arm_and_seed() -> None:
 
 def test_weights_are_found_in_a_run_or_as_a_file(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
-    with pytest.raises(RunFolderError, match=r"holds no trained network(?s:.*)an empty folder"):
+    with pytest.raises(RunFolderError, match=r"contains no trained network(?s:.*)an empty folder"):
         find_weights(tmp_path)
     weights.write_bytes(b"x")
     assert find_weights(tmp_path) == weights

@@ -86,7 +86,7 @@ def test_runs_are_found_at_any_depth_the_last_written_first(tmp_path: Path) -> N
         ("config.yaml", None, "no config.yaml"),
         ("config.yaml", b"", "config.yaml does not hold the settings of a run"),
         ("config.yaml", b"train: [", "config.yaml is not YAML"),
-        ("config.yaml", b"train: {}", "config.yaml does not say"),
+        ("config.yaml", b"train: {}", "config.yaml lacks"),
         ("config.yaml", b"\xff\xfe\xff", "config.yaml is not YAML|not text"),
         ("metrics.jsonl", b"{}\n{]\n{}\n", "line 2 of metrics.jsonl is not JSON"),
         ("metrics.jsonl", b"\xff\n{}\n", "a file is not text"),

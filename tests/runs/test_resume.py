@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere goes on to the same bits; what does not belong together is refused."""
+"""A run that is stopped anywhere resumes to the same bits; what does not belong together is refused."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
         _command(out, *words), env=_environment(), capture_output=True, text=True, timeout=300
     )
     assert finished.returncode == 0, finished.stderr
-    assert "goes on after step" in finished.stderr
+    assert "resumes after step" in finished.stderr
     _assert_same_result(out, undisturbed)
 
 
@@ -253,7 +253,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path, undistur
     with pytest.raises(RunFolderError, match="exists already"):
         train(small("--train.epochs=1"), out)
     (out / "summary.json").unlink()
-    with pytest.raises(RunFolderError, match=r"train.lr 0\.\d+ then, 0\.3 now"):
+    with pytest.raises(RunFolderError, match=r"train.lr 0\.\d+ at the start, 0\.3 now"):
         train(small("--train.epochs=1", "--train.lr=0.3"), out)
     with pytest.raises(RunFolderError, match="with --resume"):
         train(small("--train.epochs=2"), out)
@@ -432,9 +432,9 @@ def test_a_file_size_limit_is_a_full_disk_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model.options.channels=[6, 6]"], r"model.options .* then, .* now"),
-        (["--model.name=mobilenetv2-tiny"], r"model.name 'micronet' then, 'mobilenetv2-tiny' now"),
-        (["--data.name=folder", "--data.root=."], r"data.name 'digits' then, 'folder' now"),
+        (["--model.options.channels=[6, 6]"], r"model.options .* at the start, .* now"),
+        (["--model.name=mobilenetv2-tiny"], r"model.name 'micronet' at the start, 'mobilenetv2-tiny' now"),
+        (["--data.name=folder", "--data.root=."], r"data.name 'digits' at the start, 'folder' now"),
     ],
 )
 def test_another_model_or_dataset_is_refused_before_it_is_looked_at(
@@ -465,7 +465,9 @@ def test_other_images_under_the_same_name_are_refused(tmp_path: Path) -> None:
         train(config, tmp_path / "run", resume=True)
 
     start(0, 1)
-    with pytest.raises(RunFolderError, match=r"not that of the run(?s:.*)classes 2 then, 3 now"):
+    with pytest.raises(
+        RunFolderError, match=r"not what the run was started with(?s:.*)classes 2 at the start, 3 now"
+    ):
         start(1, 2)
     with pytest.raises(RunFolderError, match=r"not that of the run(?s:.*)class_names"):
         start(2, 2)

@@ -59,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def test_a_signal_to_one_process_stops_all_after_the_same_step(runs: Runs) -> None:
     assert (runs.folder / "stopped.txt").read_text().count("saved after step 9") == 1
-    assert "goes on after step 9" in runs.said("stopped")[0]
+    assert "resumes after step 9" in runs.said("stopped")[0]
 
 
 def test_it_goes_on_to_the_same_bits(runs: Runs) -> None:

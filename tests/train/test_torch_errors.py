@@ -66,7 +66,7 @@ def test_a_dead_loader_process_says_that_the_run_goes_on() -> None:
     ):
         error = explain(RuntimeError(text), CONFIG, 64)
         assert error is not None
-        assert "goes on from the last checkpoint" in error.report()
+        assert "resumes from the last checkpoint" in error.report()
         assert ("memory is short" in error.report()) == ("Killed" in text)
 
 

@@ -132,7 +132,7 @@ def test_killed_restarted_stopped_and_started_again_it_ends_as_if_nothing_had_be
         wait_for_step(out, before + 2, launcher)
         launcher.terminate()
         output, _ = launcher.communicate(timeout=PATIENCE)
-    assert re.search(r"goes on after step \d+ of 24", output), output
+    assert re.search(r"resumes after step \d+ of 24", output), output
     assert output.count("stopped; saved after step") == 1, output
     assert not (out / "summary.json").exists()
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=PATIENCE)

@@ -20,8 +20,7 @@ from netaug.elastic.plain_network import BaseOnly
 from netaug.train import trackers as tracking
 from netaug.train.metrics import Tally
 from netaug.train.run import train
-from netaug.train.trackers import Tracking, epoch_values, open_tracking
-from netaug.train.tracking_wandb import WandbTracker
+from netaug.train.trackers import Tracking, WandbTracker, epoch_values, open_tracking
 from netaug.train.trainer import Trainer
 from tests import tiny
 from tests.train.fakes import trainer
