@@ -167,7 +167,7 @@ def test_a_tracker_that_fails_is_given_up_and_the_training_goes_on(
     run_until(training, Tracking([broken, sound], every=5))
     assert training.epochs_done == 3
     assert [step for step, _ in sound.points] == [5, 6, 10, 12, 15, 18]
-    assert caplog.text.count("memory gets no more of this run: OSError: the disk is full") == 1
+    assert caplog.text.count("memory receives nothing more of this run: OSError: the disk is full") == 1
     assert broken.finished is None
 
 
