@@ -94,9 +94,9 @@ class Analysis:
         name = self.trace.tensors.get(node)
         if name is not None:
             return self._open(self._axes_of(name, shape_of(node)))
-        found = self._layouts.get(node, {})
-        assert isinstance(found, dict), f"{node} gives several tensors"
-        return self._open(found)
+        layout = self._layouts.get(node, {})
+        assert isinstance(layout, dict), f"{node} gives several tensors"
+        return self._open(layout)
 
     def layouts_of(self, node: Node) -> list[Layout]:
         """Elastic dimensions of each tensor that a call gives."""
@@ -105,8 +105,8 @@ class Analysis:
 
     def entry(self, node: Node, index: int) -> Layout:
         """Elastic dimensions of one tensor out of a call that gives several."""
-        found = self._layouts.get(node, {})
-        return self._open(found[index] if isinstance(found, list) else found)
+        layout = self._layouts.get(node, {})
+        return self._open(layout[index] if isinstance(layout, list) else layout)
 
     def set_layout(self, node: Node, layout: Layout | list[Layout]) -> None:
         """Keep what a rule found about a call's result, or results."""
@@ -125,9 +125,9 @@ class Analysis:
 
     def full_dim(self, node: Node, dim: int) -> Parts:
         """The groups along one dimension; a dimension that keeps its size becomes a frozen group."""
-        found = self.dim(node, dim)
-        if found:
-            return found
+        parts = self.dim(node, dim)
+        if parts:
+            return parts
         constant = Part(self.groups.new(shape_of(node)[dim], node.name))
         self.groups.freeze((constant,), f"'{where(node)}' joins it with channels that widen")
         return (constant,)
@@ -156,21 +156,21 @@ class Analysis:
         Returns:
             The groups along them; none if one of them keeps its size, which then holds for all.
         """
-        found = [self.dim(tensor, dim) for tensor, dim in dims if isinstance(tensor, Node)]
-        if not all(found):
-            for parts in found:
+        layouts = [self.dim(tensor, dim) for tensor, dim in dims if isinstance(tensor, Node)]
+        if not all(layouts):
+            for parts in layouts:
                 self.groups.freeze(parts, f"'{where(node)}' combines it with a tensor that keeps its size")
             return ()
-        for parts in found[1:]:
-            self.groups.unify(found[0], parts, where(node))
-        return self.groups.resolve(found[0])
+        for parts in layouts[1:]:
+            self.groups.unify(layouts[0], parts, where(node))
+        return self.groups.resolve(layouts[0])
 
     def tile(self, node: Node, parts: Parts, count: int, what: str) -> Parts:
         """Demand ``count`` equal stretches and give one; if there cannot be, freeze: the call ``what``."""
-        found = self.groups.tile(parts, count, where(node)) if parts else ()
-        if found is None:
+        tiles = self.groups.tile(parts, count, where(node)) if parts else ()
+        if tiles is None:
             self.groups.freeze(parts, f"'{where(node)}' {what}")
-        return found or ()
+        return tiles or ()
 
     def freeze_node(self, node: Node, reason: str, *, except_dims: Iterable[int] = ()) -> None:
         """Freeze all groups in a tensor, but for some dimensions."""

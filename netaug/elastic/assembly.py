@@ -69,7 +69,7 @@ def _blocks(
         lengths = [segment.stop - segment.start for segment in segments[dim]]
         starts = [0, *itertools.accumulate(lengths)]
         shape[dim] = starts[-1]
-        placed.append([one for one in zip(segments[dim], starts, lengths, strict=False) if one[2]])
+        placed.append([block for block in zip(segments[dim], starts, lengths, strict=False) if block[2]])
     blocks = []
     for chosen in itertools.product(*placed):
         start, target, size = [0] * len(base_shape), [0] * len(base_shape), list(base_shape)
@@ -106,18 +106,20 @@ class _Assemble(torch.autograd.Function):
             if len(blocks) == 1 and blocks[0].size == tuple(shape):
                 found.append(blocks[0].of_result(gradient))
                 continue
-            own = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
+            base_gradient = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
             for block in blocks:
-                block.of_source(own).copy_(block.of_result(gradient))
-            found.append(own)
+                block.of_source(base_gradient).copy_(block.of_result(gradient))
+            found.append(base_gradient)
         return tuple(found)
 
 
 def _by_index(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> Tensor:
     result = join(base, {dim: added[dim] for dim in segments})
-    for dim, found in segments.items():
+    for dim, dim_segments in segments.items():
         behind = base.shape[dim]
-        index = [n + behind * segment.added for segment in found for n in range(segment.start, segment.stop)]
+        index = [
+            n + behind * segment.added for segment in dim_segments for n in range(segment.start, segment.stop)
+        ]
         result = result.index_select(dim, torch.tensor(index, device=base.device))
     return result
 

@@ -89,12 +89,12 @@ def _proven_plan(planner: Planner, rehearsal: Rehearsal, proof: Proof) -> Plan:
             raise UnsupportedModelError(
                 "the network fails though nothing in it is wider: two runs of it differ.", got=outcome.error
             )
-        place = re.sub(r"\d+", "*", outcome.module)  # blocks of one kind fail for one reason
+        pattern = re.sub(r"\d+", "*", outcome.module)  # blocks of one kind fail for one reason
         more = None
-        if place not in in_vain:
+        if pattern not in in_vain:
             more = _followed_further(planner, trial, frozen, followed, outcome)
         if more is None:
-            in_vain.add(place)
+            in_vain.add(pattern)
             frozen.update(_broken_groups(planner, trial, plan, outcome))
         else:
             followed = more
@@ -207,17 +207,17 @@ def with_small_layers(
         )
     try:
         error = Rehearsal(model, small, config).run(plan, plan.widest).error
-        found = None if error else Planner(model, small, config).plan().layers
+        layers = None if error else Planner(model, small, config).plan().layers
     except (ModelError, ShapeError) as failed:
-        error, found = str(failed.got or failed), None
-    if found is None or [one.weight for one in found] != [one.weight for one in plan.layers]:
+        error, layers = str(failed.got or failed), None
+    if layers is None or [one.weight for one in layers] != [one.weight for one in plan.layers]:
         sizes = ", ".join(str(list(tensor.shape)) for tensor in small)
         raise ModelError(
             f"the network cannot run its augmented passes at resolution {config.resolution:g}.",
             got=f"images of {sizes} in place of {shapes}: {error or 'other layers run than at full size'}",
             fix="raise resolution; 1 always works",
         )
-    return replace(plan, small_layers=found)
+    return replace(plan, small_layers=layers)
 
 
 def _is_images(tensor: Tensor) -> bool:

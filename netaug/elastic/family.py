@@ -87,9 +87,9 @@ def family(supernet: Supernet, count: int) -> list[dict[str, int]]:
     base, most = supernet.macs({}), supernet.macs(supernet.plan.widest)
     if 2 <= count <= len(chain):
         wanted = [base + (most - base) * step / (count - 1) for step in range(count)]
-        found = [chain.nearest(macs) for macs in wanted]
-        if all(one != other for one, other in pairwise(found)):
-            return found
+        nearest = [chain.nearest(macs) for macs in wanted]
+        if all(one != other for one, other in pairwise(nearest)):
+            return nearest
     raise ConfigError(
         "a family of this many networks cannot be made.",
         got=count,

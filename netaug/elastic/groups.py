@@ -130,12 +130,12 @@ class Groups:
         for border in (start, stop):
             if not self._cut_at(parts, border):
                 return None
-        found, position = [], 0
+        result, position = [], 0
         for part in self.resolve(parts):
             if start <= position < stop:
-                found.append(part)
+                result.append(part)
             position += self._sizes[part.group] * part.repeat
-        return tuple(found)
+        return tuple(result)
 
     def tile(self, parts: Parts, count: int, where: str) -> Parts | None:
         """Demand that a dimension consists of ``count`` equal stretches; returns one, None if it cannot be so."""
@@ -173,10 +173,10 @@ class Groups:
             if rest or repeat % part.repeat:
                 return None
             self._replace(part.group, (Part(self._same(part.group, runs), repeat // part.repeat),))
-        found = self.resolve(parts)
-        if any(part.repeat % repeat for part in found):
+        resolved = self.resolve(parts)
+        if any(part.repeat % repeat for part in resolved):
             return None
-        return tuple(Part(part.group, part.repeat // repeat) for part in found)
+        return tuple(Part(part.group, part.repeat // repeat) for part in resolved)
 
     def _align(self, one: Part, other: Part) -> bool:
         """Make two different parts that start at the same place more alike; False if that is impossible."""

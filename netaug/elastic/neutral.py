@@ -105,16 +105,16 @@ class Neutral(TorchFunctionMode):
         return func(x, *args[1:], **{key: value for key, value in kwargs.items() if key != "input"})
 
     def _compare(self, name: str, result: Any) -> None:
-        found = [leaf.detach() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        leaves = [leaf.detach() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if self._reference is None:
-            self._results.append((name, [leaf.clone() for leaf in found]))
+            self._results.append((name, [leaf.clone() for leaf in leaves]))
             return
         if self.calls >= len(self._reference._results):
             return
         wanted_name, wanted = self._reference._results[self.calls]
-        if name != wanted_name or len(found) != len(wanted):
+        if name != wanted_name or len(leaves) != len(wanted):
             raise MovedError(f"{name!r} is called where the base network calls {wanted_name!r}")
-        for wide, base in zip(found, wanted, strict=True):
+        for wide, base in zip(leaves, wanted, strict=True):
             if not _holds(wide, base):
                 raise MovedError(
                     f"{name!r} gives other values at the base channels: behind a slice, split or view with a border "
@@ -170,32 +170,32 @@ def _positions(wide: Tensor, base: Tensor, dim: int) -> list[int] | None:
         others = [d for d in range(tensor.dim()) if d != dim]
         marks.append((tensor.double() * weights).sum(others).tolist() if others else tensor.double().tolist())
     scale = max((abs(mark) for mark in marks[1]), default=0.0)
-    found, start = [], 0
+    segments, start = [], 0
     for mark in marks[1]:
         while start < len(marks[0]) and not abs(marks[0][start] - mark) <= _tolerance(base) * scale:
             start += 1
         if start == len(marks[0]):
             return None
-        found.append(start)
+        segments.append(start)
         start += 1
-    return found
+    return segments
 
 
 def _base_channels(wide: Tensor, base: Tensor, dims: Iterable[int]) -> Tensor:
     """A tensor without what it has more than the base network's along these dimensions."""
     for dim in _differing(wide, base):
         if dim in dims:
-            found = _positions(wide.detach(), base, dim)
-            if found is None:
+            positions = _positions(wide.detach(), base, dim)
+            if positions is None:
                 return wide
-            wide = wide.index_select(dim, torch.tensor(found, device=wide.device))
+            wide = wide.index_select(dim, torch.tensor(positions, device=wide.device))
     return wide
 
 
 def _dims(name: str, args: Sequence[Any], kwargs: dict[str, Any], rank: int) -> set[int]:
     """The dimensions that a reduction is over."""
-    place = 2 if name in ("norm", "vector_norm") else 1
-    given = kwargs.get("dim", kwargs.get("axis", args[place] if len(args) > place else None))
+    dim_index = 2 if name in ("norm", "vector_norm") else 1
+    given = kwargs.get("dim", kwargs.get("axis", args[dim_index] if len(args) > dim_index else None))
     if given is None or isinstance(given, bool) or given in ((), []):
         return set(range(rank))
     return {dim % max(rank, 1) for dim in ([given] if isinstance(given, int) else given)}

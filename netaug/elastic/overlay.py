@@ -74,14 +74,14 @@ def wide_tensors(
         added: The module that holds what is added.
         names: Under which attribute, per parameter and dimension.
     """
-    found = {}
+    tensors = {}
     for name, by_dim in names.items():
         places = tuple(
             Place(base.get_submodule(module), attribute) for module, attribute in plan.owners[name]
         )
         own = {dim: Place(added, attribute) for dim, attribute in by_dim.items()}
-        found[name] = WideTensor(places, plan.axes[name], own)
-    return found
+        tensors[name] = WideTensor(places, plan.axes[name], own)
+    return tensors
 
 
 def following_settings(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Setting]:
@@ -112,20 +112,22 @@ def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
     copies: dict[int, Tensor] = {}
     undo: list[tuple[dict[str, Any], str, Any, Any]] = []
     for name, module in base.named_modules():
-        own = module.__dict__
+        attributes = module.__dict__
         if module._buffers:
             ours = _STATISTICS if name in statistics else ()
             shown = {key: one if key in ours else _copy(one, copies) for key, one in module._buffers.items()}
-            undo.append((own, "_buffers", module._buffers, shown))
-        undo += [(own, key, one, _copy(one, copies)) for key, one in own.items() if _is_state(one)]
-    for own, key, _, shown in undo:
-        own[key] = shown
+            undo.append((attributes, "_buffers", module._buffers, shown))
+        undo += [
+            (attributes, key, one, _copy(one, copies)) for key, one in attributes.items() if _is_state(one)
+        ]
+    for attributes, key, _, shown in undo:
+        attributes[key] = shown
     try:
         yield
     finally:
-        for own, key, kept, shown in undo:
-            if own.get(key) is shown:
-                own[key] = kept
+        for attributes, key, kept, shown in undo:
+            if attributes.get(key) is shown:
+                attributes[key] = kept
 
 
 def _is_state(value: object) -> bool:
@@ -145,13 +147,13 @@ def overlaid(settings: Iterable[Setting]) -> Iterator[None]:
     undo: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for (module, attribute), value in settings:
-            own = module.__dict__
-            undo.append((own, attribute, own.get(attribute, _ABSENT)))
-            own[attribute] = value
+            attributes = module.__dict__
+            undo.append((attributes, attribute, attributes.get(attribute, _ABSENT)))
+            attributes[attribute] = value
         yield
     finally:
-        for own, attribute, value in reversed(undo):
+        for attributes, attribute, value in reversed(undo):
             if value is _ABSENT:
-                del own[attribute]
+                del attributes[attribute]
             else:
-                own[attribute] = value
+                attributes[attribute] = value

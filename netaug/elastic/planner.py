@@ -84,11 +84,14 @@ class Planner:
 
     def followers(self) -> list[tuple[Follower, ...]]:
         """Attributes of module classes that may be the source of sizes named in calls: by class, then one by one."""
-        found = dict.fromkeys(self._follower(use) for use in self.analysis.sizes if not use.certain)
+        followers = dict.fromkeys(self._follower(use) for use in self.analysis.sizes if not use.certain)
         by_class: dict[type[nn.Module], tuple[Follower, ...]] = {}
-        for follower in found:
+        for follower in followers:
             by_class[follower.kind] = (*by_class.get(follower.kind, ()), follower)
-        return [*(several for several in by_class.values() if len(several) > 1), *((one,) for one in found)]
+        return [
+            *(several for several in by_class.values() if len(several) > 1),
+            *((one,) for one in followers),
+        ]
 
     def groups_of(self, module: str) -> list[str]:
         """Names of the groups along what a module's own operations take and give."""
@@ -144,39 +147,39 @@ class Planner:
 
     def _group_names(self, parts: Parts) -> tuple[str, ...]:
         """Channels that no layer makes are in no group."""
-        found = (self._names.get(part.group) for part in self.analysis.groups.resolve(parts))
-        return tuple(name for name in found if name is not None)
+        names = (self._names.get(part.group) for part in self.analysis.groups.resolve(parts))
+        return tuple(name for name in names if name is not None)
 
     def _kept(self) -> dict[str, str]:
         """A pattern means the groups of that name; if there are none, all groups of the modules it matches."""
         kept: dict[str, str] = {}
         for pattern in self.config.keep:
-            found = matching(pattern, self._members)
-            if not found:
+            matches = matching(pattern, self._members)
+            if not matches:
                 raise ConfigError(
                     f"keep='{pattern}' matches no width group and no module with one.",
                     allowed=", ".join(self._names.values()),
                 )
-            kept.update(dict.fromkeys(found, f"kept by '{pattern}'"))
+            kept.update(dict.fromkeys(matches, f"kept by '{pattern}'"))
         return kept
 
     def _with_roles(self, reasons: Mapping[str, str]) -> list[Group]:
-        found = []
+        groups = []
         for root, assignment in self._roles.items():
             name = self._names[root]
             reason = self.analysis.groups.reason(root) or reasons.get(name, "")
             base = self.analysis.groups.size(root)
             group = Group(name, assignment.role, base, base, members=self._members[name], reason=reason)
             if reason:
-                found.append(replace(group, role="frozen"))
+                groups.append(replace(group, role="frozen"))
             else:
                 ratios = {"width": self.config.width, "expand": self.config.expand}.get(
                     assignment.role, (1.0,)
                 )
                 source = self._group_names(assignment.source)
-                found.append(replace(group, ratios=tuple(ratios), source=source))
+                groups.append(replace(group, ratios=tuple(ratios), source=source))
         order = {"frozen": 0, "width": 1, "expand": 2, "follow": 3}
-        return sorted(with_own_ratios(found, self.config), key=lambda group: order[group.role])
+        return sorted(with_own_ratios(groups, self.config), key=lambda group: order[group.role])
 
     def _sized(self, groups: list[Group]) -> dict[str, Group]:
         widest = resolve(groups, {group.name: max(group.ratios) for group in groups})

@@ -115,7 +115,7 @@ def _check_module(what: str, module: nn.Module) -> None:
 def _check_computed(name: str, module: nn.Module) -> None:
     """Weights that torch's hooks compute before each forward are not parameters: nothing could be added to them."""
     for attribute, value in vars(module).items():
-        sources = [own for own in module._parameters if own.startswith(f"{attribute}_")]
+        sources = [parameter for parameter in module._parameters if parameter.startswith(f"{attribute}_")]
         if isinstance(value, Tensor) and not value.is_leaf and sources:
             raise ModelError(
                 f"'{name}.{attribute}' is computed from {' and '.join(sources)} before each forward.",

@@ -97,7 +97,7 @@ class Proof:
         free = [group for group in groups if len(group.ratios) > 1 and group.role != "frozen"]
         steps = max((len(group.ratios) for group in free), default=2)
         codes = math.ceil(math.log(len(free) + 1, steps))
-        found = [plan.widest]
+        widths = [plan.widest]
         for number in range(codes + DRAWS):
             draw = random.Random(number)
             ratios = {
@@ -106,8 +106,8 @@ class Proof:
                 else draw.choice(group.ratios)
                 for index, group in enumerate(free)
             }
-            found.append(free_widths(groups, ratios))
-        return [one for n, one in enumerate(found) if one != plan.base_widths and one not in found[:n]]
+            widths.append(free_widths(groups, ratios))
+        return [one for n, one in enumerate(widths) if one != plan.base_widths and one not in widths[:n]]
 
     def run(self, plan: Plan, widths: Mapping[str, int]) -> Outcome:
         """Compare the network of these widths with the base network.

@@ -61,16 +61,20 @@ def recalibrate(
     Source:
         Yu & Huang 2019, arXiv:1903.05134, section 3.3 (statistics of each width after training).
     """
-    if images is not None and images < 1:
-        raise ConfigError(
-            "the number of images to recalibrate on is out of range.", got=images, allowed="at least 1"
-        )
+    _check_count(images)
     network = supernet.extract(widths).eval()
     if not has_statistics(network):
         _log.warning("nothing to recalibrate: %s keeps no running statistics", type(network).__name__)
         return network
     _estimate(network, _limited(loader, images, inputs or batch_inputs))
     return network
+
+
+def _check_count(images: int | None) -> None:
+    if images is not None and images < 1:
+        raise ConfigError(
+            "the number of images to recalibrate on is out of range.", got=images, allowed="at least 1"
+        )
 
 
 def has_statistics(network: nn.Module) -> bool:
@@ -84,18 +88,18 @@ def batch_inputs(batch: Any) -> Any:
     Raises:
         DataError: The images are not found, or are not floating-point, so not what a network is fed with.
     """
-    found = batch
+    images = batch
     if isinstance(batch, Mapping):
-        found = next((batch[key] for key in _KEYS if key in batch), None)
+        images = next((batch[key] for key in _KEYS if key in batch), None)
     elif isinstance(batch, tuple | list) and batch:
-        found = batch[0]
-    if isinstance(found, Tensor) and found.is_floating_point():
-        return found
+        images = batch[0]
+    if isinstance(images, Tensor) and images.is_floating_point():
+        return images
     got = f"a {type(batch).__name__}"
     if isinstance(batch, Mapping):
         got += f" with the keys {', '.join(map(str, batch))}"
-    if isinstance(found, Tensor):
-        got += f" with images of {found.dtype}, not normalized"
+    if isinstance(images, Tensor):
+        got += f" with images of {images.dtype}, not normalized"
     raise DataError(
         "a batch does not show the network's input.",
         got=got,
@@ -114,10 +118,10 @@ def _limited(loader: Iterable[Any], images: int | None, inputs: Inputs) -> Itera
     """The inputs of whole batches until enough images have been seen."""
     seen = 0
     for batch in loader:
-        found = inputs(batch)
-        found = found if isinstance(found, tuple) else (found,)
-        yield found
-        seen += len(found[0])
+        arguments = inputs(batch)
+        arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+        yield arguments
+        seen += len(arguments[0])
         if images is not None and seen >= images:
             break
     if not seen:
@@ -178,16 +182,16 @@ def _estimate(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None
             for norm in others:  # instance norms keep the mean over images: so it counts each image alike
                 norm.momentum = len(batch[0]) / seen
             _run(network, tuple(tensor.to(device, non_blocking=True) for tensor in batch))
-    for name, found in moments.items():
-        found.write(name)
+    for name, moment in moments.items():
+        moment.write(name)
 
 
 @contextmanager
 def _measuring(network: nn.Module, moments: Iterable[_Moments]) -> Iterator[None]:
     """Let the norms use the statistics of each batch, and nothing else be as in training."""
     with ExitStack() as stack:
-        for found in moments:
-            handle = found.norm.register_forward_pre_hook(found.see, with_kwargs=True)
+        for moment in moments:
+            handle = moment.norm.register_forward_pre_hook(moment.see, with_kwargs=True)
             stack.callback(handle.remove)
         for _, norm in _norms(network):
             stack.callback(setattr, norm, "momentum", norm.momentum)

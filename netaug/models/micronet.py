@@ -46,14 +46,11 @@ def micronet(
         ModelError: A list has another length than ``channels``, or a number cannot be used.
     """
     _check(stem, stem_stride, channels, blocks, strides, expand, kernel)
-    stages, width = list[list[nn.Module]](), stem
+    stages = list[list[nn.Module]]()
+    width = stem
     for out, count, first_stride in zip(channels, blocks, strides, strict=True):
-        stage = list[nn.Module]()
-        for index in range(count):
-            hidden, stride = max(1, round(width * expand)), first_stride if index == 0 else 1
-            stage.append(InvertedResidual(width, hidden, out, kernel=kernel, stride=stride))
-            width = out
-        stages.append(stage)
+        stages.append(_stage(width, out, count, first_stride, expand, kernel))
+        width = out
     model = StagedNet(
         ConvNormAct(in_chans, stem, 3, stride=stem_stride),
         stages,
@@ -64,6 +61,17 @@ def micronet(
     )
     init_default(model)
     return model
+
+
+def _stage(
+    width: int, out: int, count: int, first_stride: int, expand: float, kernel: int
+) -> list[nn.Module]:
+    stage = list[nn.Module]()
+    for index in range(count):
+        hidden, stride = max(1, round(width * expand)), first_stride if index == 0 else 1
+        stage.append(InvertedResidual(width, hidden, out, kernel=kernel, stride=stride))
+        width = out
+    return stage
 
 
 def _check(

@@ -47,20 +47,7 @@ def mobilenetv3(
         out, stage = round_channels(base * width), list[nn.Module]()
         for index, base_hidden in enumerate(hiddens):
             hidden, stride = round_channels(base_hidden * width), first_stride if index == 0 else 1
-            gate = _squeeze_excite(hidden) if excite else None
-            # Rounding can give two stages the same channels; a new stage still starts without a shortcut.
-            stage.append(
-                InvertedResidual(
-                    channels,
-                    hidden,
-                    out,
-                    kernel=kernel,
-                    stride=stride,
-                    act=act,
-                    gate=gate,
-                    shortcut=index > 0,
-                )
-            )
+            stage.append(_block(channels, hidden, out, kernel, stride, act, excite, shortcut=index > 0))
             channels = out
         stages.append(stage)
     last, features = round_channels(LAST * width), round_channels(max(NECK, NECK * width))
@@ -75,6 +62,24 @@ def mobilenetv3(
     )
     init_default(model)
     return model
+
+
+def _block(
+    channels: int,
+    hidden: int,
+    out: int,
+    kernel: int,
+    stride: int,
+    act: type[nn.Module],
+    excite: bool,
+    *,
+    shortcut: bool,
+) -> nn.Module:
+    gate = _squeeze_excite(hidden) if excite else None
+    # Rounding can give two stages the same channels; a new stage still starts without a shortcut.
+    return InvertedResidual(
+        channels, hidden, out, kernel=kernel, stride=stride, act=act, gate=gate, shortcut=shortcut
+    )
 
 
 def _squeeze_excite(channels: int) -> nn.Module:

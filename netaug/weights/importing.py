@@ -56,7 +56,7 @@ def import_weights(
         path: What to read.
         config: The network; ``num_classes`` None takes the file's.
         feed: What the card says beside it.
-        out: The file to write, safetensors.
+        out: The safetensors file to write.
         part: Key of the checkpoint that holds the tensors; None finds it.
 
     Returns:
@@ -67,12 +67,7 @@ def import_weights(
         ConfigError: The settings contradict each other or the file.
         ModelError: The network cannot be built, or does not run on such images.
     """
-    if is_detector(config.name):
-        raise ConfigError(
-            "weights of a detector cannot be imported: they do not say their anchors, without which no box is known.",
-            got=config.name,
-            fix=f"train from them: --model.weights {path}; it takes a detector's weights, and its backbone's",
-        )
+    _refuse_detector(config, path)
     _check_place(out)
     config = replace(config, weights=str(path))  # its checks are those of starting from weights
     file = read_weights(path, part)
@@ -84,15 +79,23 @@ def import_weights(
     in_chans = config.in_chans or _COLOR_CHANNELS
     num_classes, head = _classes(file, config, in_chans)
     with seeded(0, "import"):  # building draws weights that are replaced below
-        model = create_model(
-            config.name, num_classes=num_classes, in_chans=in_chans, **factory_options(config)
-        )
+        options = factory_options(config)
+        model = create_model(config.name, num_classes=num_classes, in_chans=in_chans, **options)
     loaded = put(model, file, match(model, file, head=head, name=config.name), ())
     names, origin = _class_names(feed, num_classes)
     card = _card(config, feed, in_chans, names)
     _check_runs(model.eval(), card, path)
     save_weights(out, model, card)
     return loaded, card, origin
+
+
+def _refuse_detector(config: ModelConfig, path: Path) -> None:
+    if is_detector(config.name):
+        raise ConfigError(
+            "weights of a detector cannot be imported: they do not hold its anchors, without which no box is known.",
+            got=config.name,
+            fix=f"train from them: --model.weights {path}; it takes a detector's weights, and its backbone's",
+        )
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

@@ -32,15 +32,15 @@ def layer_norm(analysis: Analysis, node: Node) -> Layout:
     call = arguments(node)
     x, shape = call["input"], call["normalized_shape"]
     affine = [call[name] for name in ("weight", "bias") if call.get(name) is not None]
-    first, found = len(shape_of(x)) - len(shape), {}
+    first, layout = len(shape_of(x)) - len(shape), {}
     for index in range(len(shape)):
-        found[index] = analysis.meet(node, (x, first + index), *((tensor, index) for tensor in affine))
+        layout[index] = analysis.meet(node, (x, first + index), *((tensor, index) for tensor in affine))
     module = module_of(node)
     if hasattr(analysis.model.get_submodule(module), "normalized_shape"):
-        for index, parts in found.items():
+        for index, parts in layout.items():
             analysis.require_size(module, "normalized_shape", parts, index)
     else:
-        analysis.note_sizes(node, shape, found)
+        analysis.note_sizes(node, shape, layout)
     return analysis.layout(x)
 
 

@@ -50,8 +50,8 @@ def attention(analysis: Analysis, node: Node) -> Layout:
     analysis.meet(node, (key, last - 1), (value, last - 1))
     if call["attn_mask"] is not None:
         analysis.freeze_node(call["attn_mask"], f"'{where(node)}' masks with it")
-    found = {dim: analysis.meet(node, *((t, dim) for t in (query, key, value))) for dim in range(last - 1)}
-    return {**found, last - 1: analysis.dim(query, last - 1), last: analysis.dim(value, last)}
+    layout = {dim: analysis.meet(node, *((t, dim) for t in (query, key, value))) for dim in range(last - 1)}
+    return {**layout, last - 1: analysis.dim(query, last - 1), last: analysis.dim(value, last)}
 
 
 @elastic_rule("einsum")
@@ -62,7 +62,7 @@ def einsum(analysis: Analysis, node: Node) -> Layout:
     terms = inputs.split(",")
     if "." in inputs or not output:
         return analysis.give_up(node, f"'{where(node)}' is a product '{call['equation']}' without a rule")
-    found = {}
+    layout = {}
     for letter in dict.fromkeys("".join(terms)):
         places = [
             (tensor, term.index(letter))
@@ -70,5 +70,5 @@ def einsum(analysis: Analysis, node: Node) -> Layout:
             if letter in term
         ]
         if any(analysis.dim(*place) for place in places):
-            found[letter] = analysis.meet(node, *places)
-    return {dim: found[letter] for dim, letter in enumerate(output) if letter in found}
+            layout[letter] = analysis.meet(node, *places)
+    return {dim: layout[letter] for dim, letter in enumerate(output) if letter in layout}

@@ -49,10 +49,10 @@ def apply_rules(analysis: Analysis) -> None:
 def _follow(analysis: Analysis, node: Node) -> Result:
     name = operator_name(node)
     schema = getattr(node.target, "_schema", None)
-    found = _RULES.get(str(schema.name)) if schema is not None else None
-    found = found or _RULES.get(name)
-    if found is None and torch.Tag.pointwise in getattr(node.target, "tags", ()):
-        found = _RULES["add"]
-    if found is None:
+    rule = _RULES.get(str(schema.name)) if schema is not None else None
+    rule = rule or _RULES.get(name)
+    if rule is None and torch.Tag.pointwise in getattr(node.target, "tags", ()):
+        rule = _RULES["add"]
+    if rule is None:
         return analysis.give_up(node, f"'{where(node)}' uses '{name}', which has no rule")
-    return found(analysis, node)
+    return rule(analysis, node)

@@ -100,10 +100,10 @@ def pixel_shuffle(analysis: Analysis, node: Node) -> Layout:
     x, factor = node.args[:2]
     assert isinstance(x, Node) and isinstance(factor, int)
     parts = analysis.dim(x, 1)
-    found = analysis.groups.divide(parts, factor**2) if parts else ()
-    if found is None:
+    divided = analysis.groups.divide(parts, factor**2) if parts else ()
+    if divided is None:
         analysis.groups.freeze(parts, f"'{where(node)}' turns channels into positions")
-    return {1: found or ()}
+    return {1: divided or ()}
 
 
 @elastic_rule("pixel_unshuffle")
@@ -119,8 +119,8 @@ def channel_shuffle(analysis: Analysis, node: Node) -> Layout:
     """The first channel of every stretch, then the second of every stretch, and so on."""
     x, stretches = node.args[:2]
     assert isinstance(x, Node) and isinstance(stretches, int)
-    found = analysis.tile(node, analysis.dim(x, 1), stretches, "shuffles these channels")
-    return {1: tuple(Part(part.group, part.repeat * stretches) for part in found)}
+    tiles = analysis.tile(node, analysis.dim(x, 1), stretches, "shuffles these channels")
+    return {1: tuple(Part(part.group, part.repeat * stretches) for part in tiles)}
 
 
 def _named_sizes(node: Node) -> dict[int, object]:
@@ -158,9 +158,9 @@ def _divided(analysis: Analysis, node: Node, flat: Parts, sizes: dict[int, int])
         outer = math.prod(sizes[other] for other in dims[: dims.index(dim)])
         inner = math.prod(sizes[other] for other in dims[dims.index(dim) + 1 :])
         stretch = analysis.groups.tile(flat, outer, where(node))
-        found = stretch and analysis.groups.divide(stretch, inner)
-        if found:
-            return dim, found
+        divided = stretch and analysis.groups.divide(stretch, inner)
+        if divided:
+            return dim, divided
     return None
 
 

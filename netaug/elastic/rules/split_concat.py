@@ -126,14 +126,14 @@ def slice_(analysis: Analysis, node: Node) -> Layout:
     )
     if not parts:
         return analysis.layout(x)
-    found = analysis.groups.cut(parts, start, stop) if call.get("step", 1) == 1 else None
-    if found is None:
+    cut_parts = analysis.groups.cut(parts, start, stop) if call.get("step", 1) == 1 else None
+    if cut_parts is None:
         analysis.groups.freeze(parts, f"'{where(node)}' takes channels out of the middle")
         return analysis.layout(x)
     for border in (call["start"], call.get("end")):
         if isinstance(border, int) and 0 < border <= size:
             analysis.note_size(node, border, analysis.groups.cut(parts, 0, border) or ())
-    return {**analysis.layout(x), dim: found}
+    return {**analysis.layout(x), dim: cut_parts}
 
 
 @elastic_rule("select", "unbind")
