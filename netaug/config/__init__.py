@@ -5,7 +5,7 @@ A recipe is a YAML file with these keys; the command line overrides them as ``--
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from netaug.config.detect import DetectConfig
@@ -13,7 +13,7 @@ from netaug.config.distill import DistillConfig
 from netaug.config.regularize import RegularizeConfig
 from netaug.config.train import TrainConfig
 from netaug.core.errors import ConfigError
-from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.settings import AugmentConfig, StepSettings
 
 __all__ = [
     "MOST_PIXELS",
@@ -160,7 +160,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class NetAugConfig:
+class NetAugConfig(StepSettings):
     """Network Augmentation during training; see `netaug.AugmentConfig` for the paper's terms.
 
     Args:
@@ -169,73 +169,18 @@ class NetAugConfig:
             than half of it: nothing is augmented in the first half, then the wider network also teaches
             (distill.in_place 1). No form was shown to beat a baseline trained for the same MACs
             (docs/results/pareto-cifar10).
-        width: Multipliers on the base channels of `width` groups.
-        expand: Multipliers on the expand ratio of `expand` groups.
-        groups: Multipliers of single groups in place of those of their role, by glob pattern of groups or modules,
-            such as {"stages.3.*": [1.0, 2.0]}; of several patterns that match a group the last one counts.
-        max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's, so that a step fits a
-            time budget; null sets no limit.
-        alpha: Weight of the augmented pass's loss beside the base pass's 1.
-        draws: Networks drawn a step, each with an augmented pass of weight `alpha` (not a share of it), so that the
-            base network's share of the gradient falls; the paper found more than one to hurt.
-        base_pass: false trains by the augmented pass alone in steps that have one, an ablation; the base network still
-            runs there, without gradient, for its running statistics and the training metrics.
-        batch_share: Share of each batch that the augmented pass sees, in (0, 1].
-        resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels;
-            0.5 quarters its cost.
-        augment_every: Steps from one with an augmented pass to the next, the run's first step among them. Between
-            them the added weights rest: neither momentum nor weight decay moves them.
-        start: Progress in [0, 1) before which nothing is augmented nor sorted.
-        width_until: Progress in [0, 1] up to which `width` groups are augmented.
-        expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
-        batch_norm: `separate` keeps wide passes off the base network's running statistics; `shared` lets them move
-            those too, as in the paper's code, an ablation. It changes evaluations only, not what is learned.
-        keep: Glob patterns of groups or modules that stay at base width.
         sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until.
     """
 
+    groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
     enabled: bool = True
     preset: Literal["paper", "fast"] = "paper"
-    width: tuple[float, ...] = (1.0, 1.8, 2.6)
-    expand: tuple[float, ...] = (1.0, 1.6, 2.2, 2.8)
-    groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    max_macs_ratio: float | None = None
-    alpha: float = 1.0
-    draws: int = 1
-    base_pass: bool = True
-    batch_share: float = 1.0
-    resolution: float = 1.0
-    augment_every: int = 1
-    start: float = 0.0
-    width_until: float = 0.5
-    expand_until: float = 1.0
-    batch_norm: Literal["separate", "shared"] = "separate"
-    keep: tuple[str, ...] = ()
     sort: bool = True
 
-    def __post_init__(self) -> None:
-        self.augment_config(seed=0)  # its checks are those of these settings
-
     def augment_config(self, seed: int) -> AugmentConfig:
-        """The same settings for :func:`netaug.augment`."""
-        return AugmentConfig(
-            width=tuple(self.width),
-            expand=tuple(self.expand),
-            groups=self.groups,
-            max_macs_ratio=self.max_macs_ratio,
-            alpha=self.alpha,
-            draws=self.draws,
-            base_pass=self.base_pass,
-            batch_share=self.batch_share,
-            resolution=self.resolution,
-            augment_every=self.augment_every,
-            start=self.start,
-            width_until=self.width_until,
-            expand_until=self.expand_until,
-            batch_norm=self.batch_norm,
-            seed=seed,
-            keep=tuple(self.keep),
-        )
+        """Return the same settings for :func:`netaug.augment`."""
+        shared = {item.name: getattr(self, item.name) for item in fields(StepSettings)}
+        return AugmentConfig(**shared, seed=seed)
 
 
 @dataclass(frozen=True)

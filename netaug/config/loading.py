@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 from netaug.config import RunConfig
 from netaug.config.provenance import check_provenance
 from netaug.config.recipes import find_recipe, recipe_text
-from netaug.config.settings import GROUPS, build, open_setting, settings, typed, unknown_key
+from netaug.config.settings import GROUPS, build, open_setting, own_first, settings, typed, unknown_key
 from netaug.core.errors import ConfigError
 from netaug.core.yaml_files import parse_yaml
 
@@ -84,8 +83,8 @@ BASE = "base"
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """The configuration as nested plain values: what ``config.yaml`` holds and JSON or YAML can write."""
     return {
-        group: {name: _plain(value) for name, value in dataclasses.asdict(getattr(config, group)).items()}
-        for group in GROUPS
+        group: {field.name: _plain(getattr(getattr(config, group), field.name)) for field in own_first(cls)}
+        for group, cls in GROUPS.items()
     }
 
 

@@ -69,13 +69,23 @@ def settings() -> dict[str, Setting]:
     found = {}
     for group, cls in GROUPS.items():
         hints = get_type_hints(cls)
-        documented = {item.arg_name: item.description or "" for item in parse_docstring(cls.__doc__).params}
-        for field in dataclasses.fields(cls):
+        documented = {
+            item.arg_name: item.description or ""
+            for base in reversed(cls.__mro__[:-1])
+            for item in parse_docstring(base.__doc__ or "").params
+        }
+        for field in own_first(cls):
             factory = field.default_factory
             default = field.default if factory is dataclasses.MISSING else factory()
             key = f"{group}.{field.name}"
             found[key] = Setting(key, hints[field.name], default, documented[field.name].replace("\n", " "))
     return found
+
+
+def own_first(cls: Any) -> list[dataclasses.Field[Any]]:
+    """Return a dataclass's fields, its own before those that it inherits; `enabled` then leads its group."""
+    inherited = [field.name for base in cls.__mro__[1:-1] for field in dataclasses.fields(base)]
+    return sorted(dataclasses.fields(cls), key=lambda field: field.name in inherited)
 
 
 def open_setting(key: str) -> str | None:

@@ -51,32 +51,37 @@ _GROUPS_SHAPE = "a mapping of glob patterns to lists of multipliers, such as {'s
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
-    """Settings of Network Augmentation; the defaults are the paper's for MobileNetV2-Tiny (arXiv:2110.08890).
+class StepSettings:
+    """How wide the networks of a step are, and what their passes see; the settings of every training with NetAug.
+
+    The defaults are the paper's for MobileNetV2-Tiny (arXiv:2110.08890).
 
     Args:
-        width: Multipliers on the base channels of ``width`` groups (stem, block outputs, final conv).
-        expand: Multipliers on the expand ratio of ``expand`` groups (hidden channels of a block).
-        groups: Multipliers of single groups in place of those of their role, by glob pattern of group names or
-            of the modules that hold them; of several patterns that match a group the last one counts.
-        max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's; None sets no limit.
+        width: Multipliers on the base channels of `width` groups (stem, block outputs, final conv).
+        expand: Multipliers on the expand ratio of `expand` groups (hidden channels of a block).
+        groups: Multipliers of single groups in place of those of their role, by glob pattern of group names or of the
+            modules that hold them, such as {"stages.3.*": [1.0, 2.0]}; of several patterns that match a group the last
+            one counts.
+        max_macs_ratio: Most MACs of a drawn network, as a multiple of the base network's, so that a step fits a
+            time budget; null (None) sets no limit.
         alpha: Weight of the augmented pass's loss beside the base pass's 1.
-        draws: Networks drawn per step, each with an augmented pass of weight ``alpha``, so that the base network's
-            fraction of the gradient falls with their number. The paper draws one.
-        base_pass: Whether the base network's own loss trains in steps with an augmented pass. If not, it has weight 0
-            there: its forward only moves its running statistics. Steps without an augmented pass train it in any case.
+        draws: Networks drawn per step, each with an augmented pass of weight `alpha` (not a fraction of it), so that
+            the base network's part of the gradient falls with their number. The paper draws one; more hurt.
+        base_pass: Whether the base network's own loss trains in steps with an augmented pass. If not, an ablation, it
+            has weight 0 there: its forward only moves its running statistics and gives the training metrics. Steps
+            without an augmented pass train it in any case.
         batch_share: Fraction of each batch that the augmented pass sees, in (0, 1].
         resolution: Factor in (0, 1] on the sides of the images that the augmented pass sees, rounded to whole pixels:
             0.5 quarters its cost. The network has to run on images of that size.
         augment_every: Steps from one with an augmented pass to the next, the first of the training among them. In
-            the steps between only the base network learns; the added weights and their optimizer states rest.
-        start: Progress in [0, 1) before which nothing is augmented; until then added weights rest as they began.
-        width_until: Progress in [0, 1] up to which ``width`` groups are augmented.
-        expand_until: Progress in [0, 1] up to which ``expand`` groups are augmented.
-        batch_norm: ``separate`` keeps wide passes off the base network's running statistics. ``shared`` lets them move
-            those of its channels, as in the paper's code, which estimates statistics again before it evaluates. It
-            changes evaluations only: training normalizes with the statistics of the batch.
-        seed: Keys every draw of widths and the initial values of the added weights.
+            the steps between only the base network learns: neither momentum nor weight decay moves the added weights.
+        start: Progress in [0, 1) before which nothing is augmented nor sorted; until then added weights stay as they
+            were initialized.
+        width_until: Progress in [0, 1] up to which `width` groups are augmented.
+        expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
+        batch_norm: `separate` keeps wide passes off the base network's running statistics. `shared`, an ablation, lets
+            them move those of its channels, as in the paper's code, which estimates statistics again before it
+            evaluates. It changes evaluations only: training normalizes with the statistics of the batch.
         keep: Glob patterns of group names, module names or parameter names that stay at base width.
     """
 
@@ -94,13 +99,12 @@ class AugmentConfig:
     width_until: float = 0.5
     expand_until: float = 1.0
     batch_norm: Literal["separate", "shared"] = "separate"
-    seed: int = 0
     keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_multipliers("width", self.width)
         check_multipliers("expand", self.expand)
-        object.__setattr__(self, "groups", RatiosByGlob(self.groups))
+        RatiosByGlob(self.groups)  # its checks are those of `groups`
         limit = self.max_macs_ratio
         for name, allowed, fits in (
             ("max_macs_ratio", "a number > 1, or none for no limit", limit is None or 1.0 < limit < math.inf),
@@ -119,6 +123,21 @@ class AugmentConfig:
 
 
 _MOST_TIMES = 100
+
+
+@dataclass(frozen=True)
+class AugmentConfig(StepSettings):
+    """Settings of :func:`netaug.augment`: those of :class:`StepSettings`, and what keys the draws.
+
+    Args:
+        seed: Keys every draw of widths and the initial values of the added weights.
+    """
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "groups", RatiosByGlob(self.groups))
 
 
 def _counts(value: object) -> bool:
