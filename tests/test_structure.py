@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -126,3 +128,10 @@ def test_the_file_tree_of_the_readme_names_every_package() -> None:
     assert tree is not None
     shown = re.findall(r"^  (\w+)/ ", tree[1], flags=re.MULTILINE)
     assert shown == sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "_")
+
+
+def test_the_picture_of_the_packages_is_drawn_from_the_imports() -> None:
+    """`python docs/draw_packages.py` draws it again."""
+    script = ROOT.parent / "docs" / "draw_packages.py"
+    done = subprocess.run([sys.executable, script, "--check"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
