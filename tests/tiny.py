@@ -177,7 +177,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def images(count: int = 4, size: int = 8, seed: int = 1) -> Tensor:
-    """Random colour images, ``[count, 3, size, size]``."""
+    """Random color images, ``[count, 3, size, size]``."""
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 

@@ -39,11 +39,11 @@ class ModelConfig:
     Args:
         name: A name of `netaug models`, `timm:NAME`, or a factory `package.module:function`.
         num_classes: Number of logits; null counts the classes of the data.
-        in_chans: Image channels; null takes those of the data (1 grey, 3 colour).
+        in_chans: Image channels; null takes those of the data (1 grey, 3 color).
         options: Further keyword arguments of the model's factory.
         dropout: Probability in [0, 1) of dropping a feature before the classifier while training, whatever the
             factory calls it; null keeps the factory's own, or that of `options`.
-        init: `model` keeps the factory's own initialisation; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
+        init: `model` keeps the factory's own initialization; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
             choice for NetAug; `he` is he-normal by fan-out, the paper's choice for its baseline.
         weights: What to start from, relative to the working directory: a run folder, or a file of weights,
             safetensors or a PyTorch checkpoint. It must fit the network exactly; a detector's backbone also starts
@@ -104,9 +104,9 @@ class DataConfig:
         class_names: Text file with the names of all classes, one a line, in label order; without it classes that the
             dataset does not name are numbered, or sorted by name.
         image_size: Height and width in pixels of the network's input; null keeps the images' own size.
-        mean: Per-channel mean of pixels scaled to [0, 1] that images are normalised with; empty takes the dataset's.
+        mean: Per-channel mean of pixels scaled to [0, 1] that images are normalized with; empty takes the dataset's.
         std: Per-channel standard deviation, same scale; empty takes the dataset's.
-        augment: `imagenet` = random resized crop, flip, colour jitter; `small` = pad, crop, flip; `none`;
+        augment: `imagenet` = random resized crop, flip, color jitter; `small` = pad, crop, flip; `none`;
             of detection data `detection` = the `detect` settings, or `none`.
         pad: Pixels of zero padding around the image before the random crop of `small`.
         flip: Whether training images are mirrored at random (off for digits and letters).
@@ -118,7 +118,7 @@ class DataConfig:
         workers: Loader processes; 0 loads in the training process. The data does not depend on it.
         cache: `ram` holds the decoded images in memory, `none` decodes each time, `auto` chooses by size.
         download: Whether a torchvision dataset that is not on disk may be downloaded into `root`.
-        classes: Keep only the images of these classes, which are then labelled in this order; empty keeps all.
+        classes: Keep only the images of these classes, which are then labeled in this order; empty keeps all.
         limit: Use only this many training images, chosen by `subset_seed`, the same for every run.
         shots: Use only this many training images of each class, chosen by `subset_seed`.
         subset_seed: Keys which images `limit` and `shots` keep; `train.seed` does not change them.

@@ -29,7 +29,7 @@ class DetectConfig:
             out at random, relative to fitting in whole; [1, 1] does not.
         brightness: Largest relative change of brightness, in [0, 1).
         saturation: Largest relative change of saturation, in [0, 1).
-        hue: Largest change of hue as a share of the colour circle, in [0, 0.5].
+        hue: Largest change of hue as a share of the color circle, in [0, 0.5].
         match_iou: Overlap of width and height (0, 1] from which an anchor other than the best one is also trained on an
             object; 1 trains the best one only, as YOLOv3 does.
         ignore_iou: Overlap (0, 1] with an object from which a prediction that is not trained on it is not called wrong.

@@ -1,4 +1,4 @@
-"""How the network is optimised, guarded and saved."""
+"""How the network is optimized, guarded and saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the network is optimised: by default SGD with Nesterov momentum, warmup, per-step cosine to zero.
+    """How the network is optimized: by default SGD with Nesterov momentum, warmup, per-step cosine to zero.
 
     Args:
         epochs: Passes over the training images, warmup included.
@@ -49,7 +49,7 @@ class TrainConfig:
         skip_nonfinite: Steps of the whole run that may be left out because a loss is not a finite number; one more, or
             the first with 0, stops the run and names the images. Waits for the device at each step.
         label_smoothing: Probability mass spread over all classes, in [0, 1).
-        seed: Keys initialisation, data order, image augmentation and drawn widths.
+        seed: Keys initialization, data order, image augmentation and drawn widths.
         device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
         threads: CPU threads of torch; null leaves torch's choice.
         channels_last: Whether tensors use the channels_last memory format.

@@ -16,7 +16,7 @@ class ClassificationBatch:
     """N images with their labels.
 
     Args:
-        images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalisation happens on the device.
+        images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalization happens on the device.
         labels_N: int64 class indices, shape ``[N]``.
         indices_N: int64 positions in the split, shape ``[N]``; they name the samples in messages and logs.
     """
@@ -45,7 +45,7 @@ class DetectionBatch:
     """N images with the objects in them.
 
     Args:
-        images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalisation happens on the device.
+        images_NCHW: uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalization happens on the device.
         targets: The objects, in pixels of these images.
         frames_N6: float64, how each image came from its file: factors on x and y, left and top edge of the file's image
             in the batch's, width and height of the file in pixels. A box of the file is at ``box * factor + edge``;
@@ -130,7 +130,7 @@ class Normalizer:
         self._offset = (-offset).float().view(shape).to(device)
 
     def __call__(self, images_NCHW: Tensor) -> Tensor:
-        """Move and normalise images, uint8 ``[N, C, H, W]`` in, float32 of the same shape out."""
+        """Move and normalize images, uint8 ``[N, C, H, W]`` in, float32 of the same shape out."""
         pixels = images_NCHW.to(self.device, non_blocking=True).to(
             torch.float32, memory_format=self.memory_format
         )

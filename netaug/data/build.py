@@ -19,7 +19,7 @@ from netaug.data.detection.sources import READERS as BOX_READERS
 from netaug.data.in_memory import belongs_in_memory, into_memory
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import EvalLoader, Loading, TrainLoader
-from netaug.data.prepared import Data, check_settings, normalisation
+from netaug.data.prepared import Data, check_settings, normalization
 from netaug.data.readers import register_all as register_all
 from netaug.data.registry import (
     Source,
@@ -77,7 +77,7 @@ def build_data(
         warn_of_differences(config.name, source, facts)
     if config.classes:
         source = keep_classes(source, config.classes)
-    mean, std = normalisation(source.mean, source.std, source.in_chans, config)
+    mean, std = normalization(source.mean, source.std, source.in_chans, config)
     train, val, val_split = _select(source, config)
     warn_of_deep([one.images for one in (train, val) if not isinstance(one.images, MemoryImages)])
     listing = DataListing(*(ListedSplit(split.images, split.labels_N) for split in (train, val)))

@@ -36,7 +36,7 @@ class Data:
     listing: DataListing | None = None
 
     @property
-    def labelled(self) -> TrainLoader:
+    def labeled(self) -> TrainLoader:
         """The training batches of images with labels.
 
         Raises:
@@ -102,7 +102,7 @@ def check_settings(config: DataConfig) -> None:
             )
 
 
-def normalisation(
+def normalization(
     own_mean: tuple[float, ...], own_std: tuple[float, ...], in_chans: int, config: DataConfig
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the settings, else the dataset's own.

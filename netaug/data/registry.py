@@ -45,7 +45,7 @@ class Source:
 
     Args:
         class_names: Names in label order.
-        in_chans: Image channels: 1 grey, 3 colour.
+        in_chans: Image channels: 1 grey, 3 color.
         mean: Per-channel mean of pixels scaled to [0, 1].
         std: Per-channel standard deviation, same scale.
         train: The training split.

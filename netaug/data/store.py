@@ -78,7 +78,7 @@ class MemoryImages:
 
     @property
     def in_chans(self) -> int:
-        """Channels: 1 grey, 3 colour."""
+        """Channels: 1 grey, 3 color."""
         return self.pixels_NCHW.shape[1]
 
     def __len__(self) -> int:

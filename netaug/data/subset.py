@@ -25,8 +25,8 @@ def keep_classes(source: Source, names: Sequence[str]) -> Source:
         DataError: A name is not a class of the dataset or stands there twice, or fewer than two are named.
     """
     relabel_C = chosen_classes(source.class_names, names, least=2)
-    train = _relabelled(source.train, relabel_C)
-    val = None if source.val is None else _relabelled(source.val, relabel_C)
+    train = _relabeled(source.train, relabel_C)
+    val = None if source.val is None else _relabeled(source.val, relabel_C)
     return dataclasses.replace(source, class_names=tuple(names), train=train, val=val)
 
 
@@ -95,7 +95,7 @@ def few_of_each(
     return np.sort(ranked_M[(starts_C[:, None] + np.arange(shots)).ravel()])
 
 
-def _relabelled(split: Split, relabel_C: npt.NDArray[np.int64]) -> Split:
+def _relabeled(split: Split, relabel_C: npt.NDArray[np.int64]) -> Split:
     kept = split.select(np.flatnonzero(relabel_C[split.labels_N] >= 0))
     return Split(kept.images, relabel_C[kept.labels_N])
 

@@ -102,7 +102,7 @@ def file_forms(content: bytes | bytearray, path: str, in_chans: int) -> tuple[st
     Args:
         content: The file.
         path: Its name.
-        in_chans: Channels it is converted to; a grey image is only worth a word where colour is wanted.
+        in_chans: Channels it is converted to; a grey image is only worth a word where color is wanted.
     """
     try:
         size_HW = header_size(content)

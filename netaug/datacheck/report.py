@@ -168,7 +168,7 @@ KINDS = {
         ),
         Kind(
             "contradictory",
-            "are labelled in two ways",
+            "are labeled in two ways",
             True,
             "keep the right one: the same image cannot be two classes",
         ),
@@ -177,7 +177,7 @@ KINDS = {
             "cmyk",
             "are CMYK",
             False,
-            "they are converted, and colours may be off; save them as RGB to be sure",
+            "they are converted, and colors may be off; save them as RGB to be sure",
         ),
         Kind(
             "sixteen_bit",

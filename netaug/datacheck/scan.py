@@ -128,8 +128,8 @@ def _compare(
         (split, first), others = names[0], names[1:]
         detail = "equal to " + ", ".join(f"'{name}' ({split})" for split, name in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        labelled = ", under different labels" if differ and kind == "leaked" else ""
-        findings.add(kind, Item(split, first, detail + more + labelled))
+        labeled = ", under different labels" if differ and kind == "leaked" else ""
+        findings.add(kind, Item(split, first, detail + more + labeled))
 
 
 def _find_unused(findings: Findings, splits: Splits) -> None:

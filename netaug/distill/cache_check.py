@@ -127,7 +127,7 @@ def _check_pixels(cache: Cache, data: Data) -> torch.Tensor:
 
 def sample_images(data: Data, samples: tuple[tuple[int, int], ...]) -> torch.Tensor:
     """Training images by draw and index, uint8 ``[S, C, H, W]``."""
-    made = [data.labelled.make(draw, np.array([index])).images_NCHW[0] for draw, index in samples]
+    made = [data.labeled.make(draw, np.array([index])).images_NCHW[0] for draw, index in samples]
     return torch.stack(made)
 
 

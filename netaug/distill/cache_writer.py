@@ -105,7 +105,7 @@ def write_cache(
         if card.packing.indices:
             rows.append(_Rows(opened, files.classes, card.packing.indices))
         saved, saved_at = card, time.monotonic()
-        for draw, batch in data.labelled.sweep(card.draws, batch_size, card.rows):
+        for draw, batch in data.labeled.sweep(card.draws, batch_size, card.rows):
             start, end = card.rows, min(card.rows + batch_size, (draw + 1) * card.images)
             places = draw * card.images + batch.indices_N.numpy() - start
             packed = card.packing.pack(teachers(normalizer(batch.images_NCHW)))

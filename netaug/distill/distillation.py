@@ -166,4 +166,4 @@ class _CachedLogits:
         self._cache, self._data, self._device = cache, data, device
 
     def __call__(self, images: Tensor, indices_N: npt.NDArray[np.int64], epoch: int) -> Tensor:
-        return self._cache.log_probs(self._data.labelled.draw(epoch), indices_N, self._device)
+        return self._cache.log_probs(self._data.labeled.draw(epoch), indices_N, self._device)

@@ -118,7 +118,7 @@ def _model(
 
 
 def _as_pretrained(card: ModelCard | None, model: dict[str, Any]) -> dict[str, Any]:
-    """Resolution, normalisation and kind of crops as in pre-training; those of ImageNet if nothing is known."""
+    """Resolution, normalization and kind of crops as in pre-training; those of ImageNet if nothing is known."""
     if card is None:
         from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
         from netaug.models import default_image_size

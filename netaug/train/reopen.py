@@ -88,7 +88,7 @@ class WidthBench:
         supernet: On the normalizer's device.
         card: Of the base network.
         data: Its training images give the statistics, its evaluation images the accuracy.
-        normalizer: Moves and normalises images.
+        normalizer: Moves and normalizes images.
         task: Loss and metrics.
         images: Training images that the statistics are estimated on, augmented as in training.
     """

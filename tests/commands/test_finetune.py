@@ -84,7 +84,7 @@ def test_without_a_recipe_the_settings_are_the_papers_fed_as_in_pretraining(pret
     assert shorter.train.warmup_epochs == 1
 
 
-def test_a_checkpoint_of_another_program_needs_the_name_and_takes_imagenets_normalisation(
+def test_a_checkpoint_of_another_program_needs_the_name_and_takes_imagenets_normalization(
     pretrained: Path, tmp_path: Path, capsys
 ) -> None:
     file = tmp_path / "x.pth"

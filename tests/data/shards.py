@@ -22,7 +22,7 @@ def write_shard(path: Path, members: Members) -> Path:
 
 
 def shards_of(root: Path, out: Path, per_shard: int = 4) -> Path:
-    """Write each split of a folder of class folders into shards ``OUT/train/000.tar``, ..., labelled by name."""
+    """Write each split of a folder of class folders into shards ``OUT/train/000.tar``, ..., labeled by name."""
     for split in ("train", "val"):
         files = sorted(root.glob(f"{split}/*/*.jpg"))
         for number, start in enumerate(range(0, len(files), per_shard)):

@@ -113,7 +113,7 @@ def test_a_holdout_that_leaves_a_side_empty_is_refused(holdout: float):
 
 
 def test_labels_follow_their_images():
-    """Selecting and shuffling keeps each image with its own label: a nearest neighbour would notice."""
+    """Selecting and shuffling keeps each image with its own label: a nearest neighbor would notice."""
     data = build_data(DataConfig(holdout=0.2, limit=800, augment="none"), seed=0)
     train = list(data.train.epoch(0))
     images, labels = (torch.cat([getattr(b, f) for b in train]) for f in ("images_NCHW", "labels_N"))

@@ -1,4 +1,4 @@
-"""Some of a dataset's classes, a few images of each, another normalisation."""
+"""Some of a dataset's classes, a few images of each, another normalization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pairs(batches) -> list[tuple[int, bytes]]:
     ]
 
 
-def test_kept_classes_are_relabelled_in_the_order_named_in_both_splits():
+def test_kept_classes_are_relabeled_in_the_order_named_in_both_splits():
     everything = build_data(PLAIN, seed=0)
     data = build_data(replace(PLAIN, classes=("7", "0", "3")), seed=0)
     assert data.info.class_names == ("7", "0", "3")
@@ -97,13 +97,13 @@ def test_another_seed_chooses_another_limit():
     assert set(pairs(one.train.epoch(0))) != set(pairs(two.train.epoch(0)))
 
 
-def test_the_normalisation_may_be_that_of_other_images():
+def test_the_normalization_may_be_that_of_other_images():
     own = load_digits(DataConfig())
     info = build_data(replace(PLAIN, mean=(0.25,)), seed=0).info
     assert (info.mean, info.std) == ((0.25,), own.std)
 
 
 @pytest.mark.parametrize("wrong", [{"mean": (0.5, 0.5)}, {"std": (0.0,)}, {"mean": (float("nan"),)}])
-def test_a_normalisation_that_does_not_fit_is_refused(wrong: dict[str, tuple[float, ...]]):
+def test_a_normalization_that_does_not_fit_is_refused(wrong: dict[str, tuple[float, ...]]):
     with pytest.raises(DataError, match=f"data.{next(iter(wrong))} cannot be used"):
         build_data(replace(PLAIN, **wrong), seed=0)

@@ -24,7 +24,7 @@ STEPS = 100
 
 
 def _scenes() -> tuple[Tensor, BoxTargets]:
-    """Rectangles of three colours on noise; the last image is empty."""
+    """Rectangles of three colors on noise; the last image is empty."""
     random = torch.Generator().manual_seed(0)
     images, boxes, labels, counts = noise(COUNT, SIDE) * 0.2, [], [], []
     for image in range(COUNT):

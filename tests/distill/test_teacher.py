@@ -28,7 +28,7 @@ IMAGES = Normalizer(INFO.mean, INFO.std, CPU, channels_last=False)(PIXELS)
 OWN = Feed.of(INFO)
 
 
-def test_pixels_are_normalised_and_resized_as_the_teacher_is_used_to() -> None:
+def test_pixels_are_normalized_and_resized_as_the_teacher_is_used_to() -> None:
     theirs = Feed(12, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
     network = tiny.build("inverted").double().eval()
     found = Teacher("t", network, OWN, theirs)(IMAGES.double())

@@ -112,7 +112,7 @@ class Convolved(nn.Module):
         return self.classes(x).amax(positions(x))
 
 
-class Normalised(nn.Module):
+class Normalized(nn.Module):
     """Positions as tokens, layer norm, mean, linear."""
 
     def __init__(self, x: Tensor) -> None:
@@ -127,5 +127,5 @@ HEADS: dict[str, Callable[[Tensor], nn.Module]] = {
     "pool": Pooled,
     "flatten": Flattened,
     "convolve": Convolved,
-    "tokens": Normalised,
+    "tokens": Normalized,
 }

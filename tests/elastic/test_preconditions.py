@@ -61,7 +61,7 @@ def _quantised() -> nn.Module:
         return nn.Sequential(dynamic.Linear(3, 5))
 
 
-def _normalised_by_hook() -> nn.Module:
+def _normalized_by_hook() -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = tiny.build("plain")
@@ -100,7 +100,7 @@ def _with_nan() -> nn.Module:
             _quantised,
             r"'inner\.0' is quantised.*quantise what \.extract\(\)",
         ),
-        (_normalised_by_hook, r"'inner\.second\.weight' is computed.*remove_weight_norm"),
+        (_normalized_by_hook, r"'inner\.second\.weight' is computed.*remove_weight_norm"),
         (
             lambda: nn.Sequential(nn.LazyConv2d(4, 3)),
             r"'inner\.0\.weight' is not built yet.*run the model once",

@@ -50,7 +50,7 @@ def test_the_first_norm_has_mean_and_variance_over_all_images(supernet: Supernet
 
 @pytest.mark.parametrize("name", ["inverted", "residual", "concat", "plain"])
 def test_on_one_batch_it_is_what_the_supernet_computes_there(name: str) -> None:
-    """Every layer then has the statistics of that batch, which a wide pass normalises with."""
+    """Every layer then has the statistics of that batch, which a wide pass normalizes with."""
     supernet = netaug.augment(tiny.build(name), tiny.images(), CONFIG).double()
     images = tiny.images(64).double()
     network = recalibrate(supernet, [images], supernet.plan.widest)

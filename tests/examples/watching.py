@@ -127,7 +127,7 @@ class _Criterion(Task[Tensor, ClassificationBatch]):
 
 
 class _AsIs:
-    """Examples normalise their own images."""
+    """Examples normalize their own images."""
 
     device = torch.device("cpu")
 

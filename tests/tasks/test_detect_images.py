@@ -81,7 +81,7 @@ def test_boxes_at_edges_and_without_an_area_are_drawn_too(box):
     assert drawn.any()
 
 
-def test_classes_next_to_each_other_differ_in_colour():
+def test_classes_next_to_each_other_differ_in_color():
     colors = np.array([class_color(label) for label in range(20)], dtype=float)
     apart = np.abs(colors[:, None] - colors[None]).sum(-1)
     assert apart[~np.eye(20, dtype=bool)].min() > 30

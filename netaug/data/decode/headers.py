@@ -5,7 +5,7 @@ from __future__ import annotations
 from netaug.core.errors import DataError
 
 MAX_PIXELS = 89_478_485
-"""Most pixels (height x width) of an image that is decoded: 256 MiB in colour, the size Pillow warns from."""
+"""Most pixels (height x width) of an image that is decoded: 256 MiB in color, the size Pillow warns from."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8"
@@ -50,9 +50,7 @@ def refuse_oversized(path: str, size_HW: tuple[int, int]) -> None:
     """
     height, width = size_HW
     if height * width > MAX_PIXELS:
-        raise oversized(
-            path, f"{width:,} x {height:,} pixels, {3 * height * width / 2**30:.1f} GiB in colour"
-        )
+        raise oversized(path, f"{width:,} x {height:,} pixels, {3 * height * width / 2**30:.1f} GiB in color")
 
 
 def oversized(path: str, got: str) -> OversizedImageError:

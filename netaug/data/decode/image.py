@@ -52,7 +52,7 @@ class InputFormat(Protocol):
 
     @property
     def in_chans(self) -> int:
-        """Image channels: 1 grey, 3 colour."""
+        """Image channels: 1 grey, 3 color."""
 
     @property
     def image_size(self) -> int:
@@ -71,7 +71,7 @@ def load_image(path: str | os.PathLike[str], info_like: InputFormat) -> Tensor:
         info_like: The network's input: ``in_chans``, ``image_size`` in pixels, ``crop_ratio``.
 
     Returns:
-        uint8 pixels, shape ``[1, C, H, W]``; a colour file becomes grey when C is 1.
+        uint8 pixels, shape ``[1, C, H, W]``; a color file becomes grey when C is 1.
 
     Raises:
         DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3.
@@ -85,7 +85,7 @@ def decode_file(path: str, in_chans: int) -> Tensor:
 
     Args:
         path: The image file.
-        in_chans: 1 for grey, 3 for colour; the file is converted to it.
+        in_chans: 1 for grey, 3 for color; the file is converted to it.
 
     Returns:
         uint8 pixels, shape ``[C, H, W]``.
@@ -103,7 +103,7 @@ def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
     Args:
         content: An image file's bytes.
         path: Its name, for messages.
-        in_chans: 1 for grey, 3 for colour; the image is converted to it.
+        in_chans: 1 for grey, 3 for color; the image is converted to it.
 
     Returns:
         uint8 pixels, shape ``[C, H, W]``.
@@ -147,7 +147,7 @@ def _check_channels(path: str, in_chans: int) -> None:
         raise DataError(
             f"'{path}' cannot be read with {in_chans} channels.",
             got=in_chans,
-            allowed="1 (grey) or 3 (colour)",
+            allowed="1 (grey) or 3 (color)",
         )
 
 

@@ -47,7 +47,7 @@ def decode_whole(content: bytes | bytearray, in_chans: int) -> PixelsHWC | None:
 
     Args:
         content: The file's bytes.
-        in_chans: 1 for grey, 3 for colour.
+        in_chans: 1 for grey, 3 for color.
 
     Returns:
         Shape ``[H, W, C]``; None if simplejpeg is not installed or does not accept the file.
@@ -56,7 +56,7 @@ def decode_whole(content: bytes | bytearray, in_chans: int) -> PixelsHWC | None:
         return None
     try:
         pixels: PixelsHWC = simplejpeg.decode_jpeg(content, "GRAY" if in_chans == 1 else "RGB")
-    except ValueError:  # four colours, or damaged: others may be more forgiving
+    except ValueError:  # four colors, or damaged: others may be more forgiving
         return None
     return pixels
 
@@ -68,7 +68,7 @@ def decode_smaller(
 
     Args:
         content: The file's bytes.
-        in_chans: 1 for grey, 3 for colour.
+        in_chans: 1 for grey, 3 for color.
         size_HW: The whole image's height and width in pixels.
         divisor: One of :data:`DIVISORS`.
 
@@ -92,7 +92,7 @@ def decode_smaller(
 def _draft(content: bytes | bytearray, in_chans: int, size_HW: tuple[int, int], divisor: int) -> PixelsHWC:
     with Image.open(io.BytesIO(content)) as file:
         if file.mode not in ("L", "RGB"):
-            raise ValueError("four colours")
+            raise ValueError("four colors")
         height, width = size_HW
         file.draft("L" if in_chans == 1 else "RGB", (width // divisor, height // divisor))
         pixels = np.array(file.convert("L" if in_chans == 1 else "RGB"))
@@ -100,7 +100,7 @@ def _draft(content: bytes | bytearray, in_chans: int, size_HW: tuple[int, int], 
 
 
 def is_plain(content: bytes | bytearray) -> bool:
-    """Whether a JPEG is surely grey or of three colours, and upright: has no EXIF orientation, or the plain one.
+    """Whether a JPEG is surely grey or of three colors, and upright: has no EXIF orientation, or the plain one.
 
     Source:
         ITU T.81, B.1.1.4: the segments before the first scan. CIPA DC-008 (Exif 2.3), 4.5.4 and 4.6.4: a TIFF header,

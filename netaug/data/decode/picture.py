@@ -55,7 +55,7 @@ class Pixels:
 
 
 class PlainJpeg:
-    """An upright JPEG of one or three colours, decoded when a crop is asked for, scaled down if that is large enough.
+    """An upright JPEG of one or three colors, decoded when a crop is asked for, scaled down if that is large enough.
 
     The scale is the smallest of 1/8, 1/4, 1/2, 1 at which the crop's shorter side still has ``side`` pixels, so it is a
     function of the file and the draw alone. At less than 1 the rectangle's edges are rounded to multiples of 8, 4 or 2.
@@ -63,7 +63,7 @@ class PlainJpeg:
     Args:
         content: The file's bytes.
         path: Its name, for messages.
-        in_chans: 1 for grey, 3 for colour.
+        in_chans: 1 for grey, 3 for color.
         size_HW: Height and width in pixels.
     """
 
@@ -88,7 +88,7 @@ def open_picture(content: bytearray, path: str, in_chans: int) -> Picture:
     Args:
         content: The file's bytes.
         path: Its name, for messages.
-        in_chans: 1 for grey, 3 for colour.
+        in_chans: 1 for grey, 3 for color.
 
     Raises:
         DataError: It does not decode, or is too large.

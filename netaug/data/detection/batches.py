@@ -116,8 +116,8 @@ class BoxDataset(Dataset[LoadedBoxes]):
         for part in self.augment.parts(index, draws, side):
             width, height = self.split.read_sizes[part.image].tolist()
             placement = self.augment.placement(part, (width, height), side)
-            colours = self.augment.colours(part)
-            frame, found = self._paint(image_CHW, part.image, placement, colours)
+            colors = self.augment.colors(part)
+            frame, found = self._paint(image_CHW, part.image, placement, colors)
             frames.append(frame)
             objects += found
         return Made(image_CHW, frames[0], objects)
@@ -127,15 +127,15 @@ class BoxDataset(Dataset[LoadedBoxes]):
         canvas_CHW: Tensor,
         index: int,
         placement: Placement,
-        colours: tuple[float, float, float] | None = None,
+        colors: tuple[float, float, float] | None = None,
     ) -> tuple[npt.NDArray[np.float64], list[Objects]]:
         """Paint one image where it belongs; its frame, and its objects there."""
         annotations = self.split.annotations
         (x0, y0, x1, y1), target = placement.source, placement.target
         piece_CHW = read_checked(self.split.images, annotations, index)[:, y0:y1, x0:x1]
         piece_CHW = resized(piece_CHW, target.height, target.width)
-        if colours is not None:
-            piece_CHW = change_colours(piece_CHW, colour_matrix(*colours))
+        if colors is not None:
+            piece_CHW = change_colors(piece_CHW, color_matrix(*colors))
         if placement.mirrored:
             piece_CHW = piece_CHW.flip(-1)
         canvas_CHW[:, target.top : target.bottom, target.left : target.right] = piece_CHW
@@ -208,13 +208,13 @@ _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211
 _RGB = np.linalg.inv(_YIQ)
 
 
-def colour_matrix(brightness: float, saturation: float, hue: float) -> np.ndarray:
-    """The 3 x 3 matrix that changes colours (red, green, blue); greys stay grey.
+def color_matrix(brightness: float, saturation: float, hue: float) -> np.ndarray:
+    """The 3 x 3 matrix that changes colors (red, green, blue); greys stay grey.
 
     Args:
         brightness: Factor on all values, at least 0.
         saturation: Factor on the distance from grey; 0 gives grey, 1 leaves it.
-        hue: Turn of the colour circle about the axis of greys; 1 is a whole turn.
+        hue: Turn of the color circle about the axis of greys; 1 is a whole turn.
     """
     angle = 2 * math.pi * hue
     cosine, sine = saturation * math.cos(angle), saturation * math.sin(angle)
@@ -223,14 +223,14 @@ def colour_matrix(brightness: float, saturation: float, hue: float) -> np.ndarra
     return matrix
 
 
-def change_colours(image_CHW: Tensor, matrix: np.ndarray) -> Tensor:
-    """Multiply each pixel's colours with a matrix, to the nearest value in 0..255.
+def change_colors(image_CHW: Tensor, matrix: np.ndarray) -> Tensor:
+    """Multiply each pixel's colors with a matrix, to the nearest value in 0..255.
 
     NumPy's single operations give the same bits on every machine and for any number of threads.
 
     Args:
         image_CHW: uint8, shape ``[3, H, W]``.
-        matrix: From :func:`colour_matrix`.
+        matrix: From :func:`color_matrix`.
     """
     values = image_CHW.numpy().astype(np.float32)
     out = np.empty(values.shape, np.uint8)

@@ -21,7 +21,7 @@ from netaug.data.detection.sources import READERS, READS, BoxSource, BoxSplit, k
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import Loading
 from netaug.data.memory import announce_bytes
-from netaug.data.prepared import Data, check_settings, normalisation
+from netaug.data.prepared import Data, check_settings, normalization
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import SPECIAL
 from netaug.data.roots import unreadable
@@ -75,7 +75,7 @@ def build_detection_data(
     largest = max(sides) * (max(1.0, detect.scale[1]) if augmented else 1.0)
     train, val = into_memory(train, val, math.ceil(largest), side, config, problems)
     problems.say()
-    mean, std = normalisation(IMAGENET_MEAN, IMAGENET_STD, 3, config)
+    mean, std = normalization(IMAGENET_MEAN, IMAGENET_STD, 3, config)
     info = DataInfo(
         name=config.name,
         class_names=source.class_names,

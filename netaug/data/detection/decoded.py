@@ -22,7 +22,7 @@ class HeldImages:
 
     Args:
         files: Where they come from; names them in messages.
-        pixels: uint8, all values of all images: rows, columns, colours.
+        pixels: uint8, all values of all images: rows, columns, colors.
         starts_N: Where each image starts in ``pixels``.
         sizes_N2: Width and height of each image in pixels.
     """

@@ -109,10 +109,10 @@ class LabelFiles:
 
     def _refuse_negatives(self, split: str, images: Sequence[str], missing: Sequence[str]) -> None:
         """Stop where all images of a folder lack labels and these are in another folder; say how many lack them."""
-        labelled = {os.path.dirname(image) for image in set(images) - set(missing)}
+        labeled = {os.path.dirname(image) for image in set(images) - set(missing)}
         without: dict[str, list[str]] = defaultdict(list)
         for image in missing:
-            if os.path.dirname(image) not in labelled:
+            if os.path.dirname(image) not in labeled:
                 without[os.path.dirname(image)].append(image)
         for folder, inside in without.items():
             other, count = self._likely(folder, inside)

@@ -88,7 +88,7 @@ class RowImages:
     reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
 )
 def load_huggingface(config: DataConfig) -> Source:
-    """Open a dataset with an image and a label column, in colour, with ImageNet's mean and deviation."""
+    """Open a dataset with an image and a label column, in color, with ImageNet's mean and deviation."""
     library = import_extra("datasets", "hf", "the dataset 'hf'")
     splits = _open(library, config)
     train_name = _choose(splits, config, config.train_split, ("train",), "train_split")

@@ -63,7 +63,7 @@ class _Part:
     reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
 )
 def load_table(config: DataConfig) -> Source:
-    """Find the images that tables list, in colour, with ImageNet's mean and deviation."""
+    """Find the images that tables list, in color, with ImageNet's mean and deviation."""
     root = Path(config.root).expanduser() if config.root else Path()
     parts = _parts_of_file(root, config) if root.is_file() else _parts_of_folder(require_root(config), config)
     for part in parts:

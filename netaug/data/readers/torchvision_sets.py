@@ -86,7 +86,7 @@ _FASHION_MNIST = Published(
 
 @dataset(
     "cifar10",
-    "60,000 photos of 10 kinds of things, 32x32 colour; official files or class folders in ROOT",
+    "60,000 photos of 10 kinds of things, 32x32 color; official files or class folders in ROOT",
     _CIFAR10,
 )
 def load_cifar10(config: DataConfig) -> Source:
@@ -99,7 +99,7 @@ def load_cifar10(config: DataConfig) -> Source:
 
 @dataset(
     "cifar100",
-    "60,000 photos of 100 kinds of things, 32x32 colour; official files or class folders in ROOT",
+    "60,000 photos of 100 kinds of things, 32x32 color; official files or class folders in ROOT",
     _CIFAR100,
 )
 def load_cifar100(config: DataConfig) -> Source:
@@ -126,8 +126,8 @@ def _load_cifar(config: DataConfig, factory: Any, published: Published, folder: 
         in_chans=3,
         mean=CIFAR10_MEAN,
         std=CIFAR10_STD,
-        train=_colour_split(train),
-        val=_colour_split(val),
+        train=_color_split(train),
+        val=_color_split(val),
         val_split="test",
         image_size=_CIFAR_SIDE,
     )
@@ -165,7 +165,7 @@ def _read(
         return factory(root, train=True, download=config.download), factory(root, train=False)
 
 
-def _colour_split(split: Any) -> Split:
+def _color_split(split: Any) -> Split:
     pixels_NCHW = torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous()
     return Split(MemoryImages(pixels_NCHW), np.array(split.targets, np.int64))
 

@@ -1,4 +1,4 @@
-"""The training transform of large images: random resized crop, mirror and colours, keyed by (seed, epoch, index)."""
+"""The training transform of large images: random resized crop, mirror and colors, keyed by (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from netaug.core.seeding import key, uniforms
 from netaug.data.decode.picture import Box, Picture
-from netaug.data.transforms.jitter import Scratch, jitter_colours
+from netaug.data.transforms.jitter import Scratch, jitter_colors
 
 BRIGHTNESS, SATURATION = 32 / 255, 0.5
 """How far from 1 the factors are drawn, to either side (arXiv:2110.08890, code)."""
@@ -21,7 +21,7 @@ BRIGHTNESS, SATURATION = 32 / 255, 0.5
 
 @dataclass(frozen=True)
 class ImagenetAugment:
-    """RandomResizedCrop, mirror and colour jitter, image by image.
+    """RandomResizedCrop, mirror and color jitter, image by image.
 
     Args:
         seed: The run's seed.
@@ -58,7 +58,7 @@ class ImagenetAugment:
         mirror, order, bright, saturate = draws_D[DRAWS:]
         if self.flip and mirror < 0.5:
             image_CHW = image_CHW.flip(-1)
-        jitter_colours(
+        jitter_colors(
             image_CHW.numpy(),
             out_CHW.numpy(),
             scratch,

@@ -90,8 +90,8 @@ class BoxAugment:
             placement = place(size, factor, corner, region)
         return placement._replace(mirrored=self.flip and mirror < 0.5)
 
-    def colours(self, part: Part) -> tuple[float, float, float] | None:
-        """Factors of brightness and saturation, and the turn of hue; None leaves the colours."""
+    def colors(self, part: Part) -> tuple[float, float, float] | None:
+        """Factors of brightness and saturation, and the turn of hue; None leaves the colors."""
         config, draws = self.config, (2 * part.draws[4:7] - 1).tolist()
         if config.brightness == config.saturation == config.hue == 0:
             return None

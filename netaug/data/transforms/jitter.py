@@ -13,12 +13,12 @@ Scratch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np
 
 
 def scratch_for(chans: int, height: int, width: int) -> Scratch:
-    """Memory that :func:`jitter_colours` works in, to be used again for the next image."""
+    """Memory that :func:`jitter_colors` works in, to be used again for the next image."""
     shape = (height, width)
     return np.empty((chans, *shape), np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
 
 
-def jitter_colours(
+def jitter_colors(
     image_CHW: npt.NDArray[np.uint8],
     out_CHW: npt.NDArray[np.uint8],
     scratch: Scratch,

@@ -22,7 +22,7 @@ class Format:
 
 
 def ramp(height: int = 12, width: int = 16) -> np.ndarray:
-    """Smooth colours, so that lossy formats stay near."""
+    """Smooth colors, so that lossy formats stay near."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([y * 10, x * 10, (y + x) * 5], axis=-1).astype(np.uint8)
 
@@ -48,7 +48,7 @@ def test_every_format_is_converted_to_the_channels_asked_for(tmp_path: Path, suf
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1"])
-def test_every_png_mode_becomes_colour(tmp_path: Path, mode: str):
+def test_every_png_mode_becomes_color(tmp_path: Path, mode: str):
     path = tmp_path / "picture.png"
     Image.fromarray(ramp()).convert(mode).save(path)
     assert decode_file(str(path), 3).shape == (3, 12, 16)

@@ -19,7 +19,7 @@ KINDS = [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"qualit
 
 
 def smooth(height: int, width: int) -> np.ndarray:
-    """Colours without sharp edges, so that a JPEG of them keeps most."""
+    """Colors without sharp edges, so that a JPEG of them keeps most."""
     draws = torch.rand(1, 3, 6, 7, generator=generator(0, "smooth"))
     wide = torch.nn.functional.interpolate(draws, (height, width), mode="bicubic")[0]
     return (wide.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
@@ -89,7 +89,7 @@ def test_what_is_unclear_is_not_called_plain() -> None:
     assert not jpeg.is_plain(b"\xff\xd8\xff\xe1\x00\x20Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\0" * 4)
 
 
-def test_four_colours_and_damage_are_left_to_others() -> None:
+def test_four_colors_and_damage_are_left_to_others() -> None:
     pytest.importorskip("simplejpeg")
     whole = encoded(40, 24)
     assert jpeg.decode_whole(whole[: len(whole) // 2], 3) is None

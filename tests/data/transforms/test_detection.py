@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 
 from netaug.config import DetectConfig
 from netaug.core.seeding import generator
-from netaug.data.detection.batches import change_colours, colour_matrix, seen
+from netaug.data.detection.batches import change_colors, color_matrix, seen
 from netaug.data.detection.loaders import Sides
 from netaug.data.transforms.detection import COUNT, BoxAugment
 from netaug.data.transforms.letterbox import Placement, Region, letterbox
@@ -21,23 +21,23 @@ def noise(height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.2])
 def test_brightness_and_saturation_are_those_of_torchvision(factor: float):
     image_CHW = noise(9, 7)
-    brighter = change_colours(image_CHW, colour_matrix(factor, 1.0, 0.0)).int()
+    brighter = change_colors(image_CHW, color_matrix(factor, 1.0, 0.0)).int()
     assert (brighter - v2.functional.adjust_brightness(image_CHW, factor).int()).abs().max() <= 1
-    colourful = change_colours(image_CHW, colour_matrix(1.0, factor, 0.0)).int()
-    assert (colourful - v2.functional.adjust_saturation(image_CHW, factor).int()).abs().max() <= 1
+    colorful = change_colors(image_CHW, color_matrix(1.0, factor, 0.0)).int()
+    assert (colorful - v2.functional.adjust_saturation(image_CHW, factor).int()).abs().max() <= 1
 
 
-def test_a_turn_of_hue_keeps_greys_and_the_brightness_of_colours():
+def test_a_turn_of_hue_keeps_greys_and_the_brightness_of_colors():
     grey_CHW = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
     image_CHW = noise(9, 7)
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     for hue in (-0.02, 0.02, 0.1):
-        matrix = colour_matrix(1.0, 0.5, hue)
-        assert (change_colours(grey_CHW, matrix).int() - grey_CHW.int()).abs().max() <= 1
-        turned = change_colours(image_CHW, matrix)
+        matrix = color_matrix(1.0, 0.5, hue)
+        assert (change_colors(grey_CHW, matrix).int() - grey_CHW.int()).abs().max() <= 1
+        turned = change_colors(image_CHW, matrix)
         assert ((turned * weights).sum(0) - (image_CHW * weights).sum(0)).abs().max() < 1
         assert (turned.int() - image_CHW.int()).abs().max() > 5
-    assert torch.equal(change_colours(image_CHW, colour_matrix(1.0, 1.0, 1.0)), image_CHW)
+    assert torch.equal(change_colors(image_CHW, color_matrix(1.0, 1.0, 1.0)), image_CHW)
 
 
 def test_draws_depend_on_seed_epoch_and_image_alone():
@@ -64,7 +64,7 @@ def test_what_is_drawn_is_what_is_set():
     assert (np.abs(factors) < 2.1).all()
     assert 0.35 < (np.abs(factors) < 1).mean() < 0.65  # as often smaller as larger
     assert 0.4 < (factors < 0).mean() < 0.6  # mirrored
-    changes = np.array([augment.colours(part) for part in alone])
+    changes = np.array([augment.colors(part) for part in alone])
     assert (np.abs(changes - [1, 1, 0]) <= [config.brightness, config.saturation, config.hue]).all()
     assert (np.abs(changes - [1, 1, 0]).max(0) > 0.9 * np.array([0.3, 0.5, 0.02])).all()
 
@@ -75,7 +75,7 @@ def test_nothing_is_done_that_is_switched_off():
     for index, draws in enumerate(augment.draws(np.arange(9), 0)):
         (part,) = augment.parts(index, draws, 96)
         assert augment.placement(part, (64, 48), 96) == letterbox(64, 48, 96)
-        assert augment.colours(part) is None
+        assert augment.colors(part) is None
 
 
 def test_sides_are_drawn_step_by_step_alike_for_all():

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms.v2 import functional as v2
 
 from netaug.core.seeding import generator
-from netaug.data.transforms.jitter import jitter_colours, scratch_for
+from netaug.data.transforms.jitter import jitter_colors, scratch_for
 
 FACTORS = [(1.12, 1.5), (1.12, 0.5), (0.88, 1.5), (0.88, 0.5), (1.0, 1.0), (1.0, 0.0)]
 
@@ -22,7 +22,7 @@ def image(chans: int) -> torch.Tensor:
 def ours(pixels: torch.Tensor, brightness: float, saturation: float, first: bool) -> np.ndarray:
     out = np.empty(pixels.shape, np.uint8)
     factors = {"brightness": brightness, "saturation": saturation, "saturation_first": first}
-    jitter_colours(pixels.numpy(), out, scratch_for(*pixels.shape), **factors)
+    jitter_colors(pixels.numpy(), out, scratch_for(*pixels.shape), **factors)
     return out
 
 
@@ -66,7 +66,5 @@ def test_factors_of_one_change_nothing_and_an_image_may_be_written_over() -> Non
     pixels = image(3)
     assert np.array_equal(ours(pixels, 1.0, 1.0, True), pixels.numpy())
     expected, same = ours(pixels, 1.1, 0.7, True), pixels.numpy().copy()
-    jitter_colours(
-        same, same, scratch_for(*same.shape), brightness=1.1, saturation=0.7, saturation_first=True
-    )
+    jitter_colors(same, same, scratch_for(*same.shape), brightness=1.1, saturation=0.7, saturation_first=True)
     assert np.array_equal(same, expected)

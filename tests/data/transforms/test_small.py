@@ -52,7 +52,7 @@ def test_small_augmentation_reaches_every_offset_and_mirror():
     assert len(torch.unique(out.flatten(1), dim=0)) == 2 * (2 * pad + 1) ** 2
 
 
-def test_small_augmentation_depends_on_seed_epoch_and_index_not_on_neighbours():
+def test_small_augmentation_depends_on_seed_epoch_and_index_not_on_neighbors():
     images_NCHW, indices_N = random_images(16, 3, 8, 8), np.arange(16)
     augment = SmallAugment(0, 2, True)
     together = augment(images_NCHW, indices_N, 1)

@@ -51,7 +51,7 @@ def heads(dims: int, channels: int, number: int) -> nn.Module:
 
 @rigid
 def standardised(dims: int, channels: int, number: int) -> nn.Module:
-    """A convolution whose weight is normalised at every call."""
+    """A convolution whose weight is normalized at every call."""
     convolve = (F.conv1d, F.conv2d)[dims - 1]
     layer = conv(dims, channels, size(number))
     return Block(

@@ -47,7 +47,7 @@ class Meta:
         origin: Name of the dataset it was made from.
         metric: What results on it are customarily reported in.
         class_names: Names in label order.
-        in_chans: Image channels: 1 grey, 3 colour.
+        in_chans: Image channels: 1 grey, 3 color.
         mean: Per-channel mean of pixels scaled to [0, 1].
         std: Per-channel standard deviation, same scale.
         image_size: Side in pixels of all images; None if the files have to be asked.

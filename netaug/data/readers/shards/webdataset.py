@@ -23,7 +23,7 @@ _COLOUR = 3
     reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
 )
 def load_webdataset(config: DataConfig) -> Source:
-    """Find the images inside of shards, in colour, with ImageNet's mean and deviation; nothing is decoded."""
+    """Find the images inside of shards, in color, with ImageNet's mean and deviation; nothing is decoded."""
     train_shards, val_shards, val_split = find_shards(config)
     train, train_labels = _images(train_shards, config)
     val, val_labels = _images(val_shards, config) if val_shards else (None, None)
