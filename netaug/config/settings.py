@@ -190,7 +190,7 @@ def _plain(value: Any, place: str) -> Any:
         return value
     try:
         found = parse_value(value, place)
-    except ConfigError:  # a text that is no YAML is a text
+    except ConfigError:  # a string that is not YAML is a string
         return value
     return value if isinstance(found, str) or found is None else found
 

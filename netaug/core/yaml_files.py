@@ -97,7 +97,7 @@ def parse_yaml(text: str, where: str) -> Any:
         where: Where it comes from, for messages.
 
     Raises:
-        ConfigError: It is no YAML, has a key twice, or is larger, deeper or more multiplied than settings are.
+        ConfigError: It is not YAML, has a key twice, or is larger, deeper or more multiplied than settings are.
     """
     return _parse(text, where, _Plain)
 

@@ -130,7 +130,7 @@ def _warn_of_what_is_ignored(config: DataConfig) -> None:
             "data.download changes nothing: the dataset '%s' cannot be downloaded%s.", config.name, where
         )
     for name in ignored_settings(config):
-        _log.warning("data.%s changes nothing: the dataset '%s' does not heed it.", name, config.name)
+        _log.warning("data.%s changes nothing: the dataset '%s' ignores it.", name, config.name)
 
 
 def _select(source: Source, config: DataConfig) -> tuple[Split, Split, str]:

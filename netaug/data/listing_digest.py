@@ -150,7 +150,7 @@ def _digest(parts: Iterable[bytes | bytearray]) -> str:
 
 
 def fingerprint(info: DataInfo) -> dict[str, Any]:
-    """What must be the same about the data of a run that goes on."""
+    """What must be the same about the data of a run that resumes."""
     names = hashlib.sha256(json.dumps(info.class_names).encode()).hexdigest()
     return {
         "name": info.name,

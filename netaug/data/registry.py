@@ -110,7 +110,7 @@ _PUBLISHED: dict[str, Published] = {}
 _READS: dict[str, tuple[str, ...]] = {}
 
 SPECIAL = ("train_split", "val_split", "image_column", "label_column", "class_names")
-"""Settings that only some datasets heed."""
+"""Settings that only some datasets honor."""
 
 
 def dataset(
@@ -122,7 +122,7 @@ def dataset(
         name: Its name in the configuration.
         summary: One line that describes it.
         published: What its publishers say of it; None if everything depends on the files.
-        reads: The settings among :data:`SPECIAL` that it heeds.
+        reads: The settings among :data:`SPECIAL` that it honors.
     """
     assert set(reads) <= set(SPECIAL), f"of {reads} only {SPECIAL} have to be told"
 
@@ -138,9 +138,9 @@ def dataset(
 
 
 def ignored_settings(config: DataConfig) -> list[str]:
-    """The settings among :data:`SPECIAL` that are set though the dataset does not heed them."""
-    heeded = _READS.get(config.name, SPECIAL)
-    return [name for name in SPECIAL if getattr(config, name) is not None and name not in heeded]
+    """The settings among :data:`SPECIAL` that are set though the dataset ignores them."""
+    honored = _READS.get(config.name, SPECIAL)
+    return [name for name in SPECIAL if getattr(config, name) is not None and name not in honored]
 
 
 def list_datasets() -> dict[str, str]:

@@ -172,7 +172,7 @@ def common_side(images: StoredImages, *, skip_errors: bool) -> int | None:
     """The side in pixels that all images share; None when they differ or are not square.
 
     Raises:
-        DataError: A file is no image, unless ``skip_errors``.
+        DataError: A file is not an image, unless ``skip_errors``.
     """
 
     def side(index: int) -> int | None:

@@ -36,7 +36,7 @@ def warn_of_many(workers: int) -> None:
 
 @contextmanager
 def without_torchs_word_on_many() -> Iterator[None]:
-    """Keep torch from warning of many workers, in each loader and epoch anew; no other warning is kept back."""
+    """Keep torch from warning of many workers, in each loader and epoch; no other warning is kept back."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
         yield

@@ -159,7 +159,7 @@ class CacheFiles:
                 f"'{self.card}' cannot be read.",
                 got=error,
                 allowed="a file that `netaug distill-cache` of this version wrote",
-                fix="write the cache anew, into another folder",
+                fix="write the cache again, into another folder",
             ) from error
 
     def checksums(self, card: CacheCard, first: int = 0) -> Iterator[int]:
@@ -269,7 +269,7 @@ class Cache:
                 f"'{path}' is damaged.",
                 got="no file" if size is None else f"{size:,} bytes",
                 allowed=f"{expected:,} bytes: {self.card.total:,} rows of {width}",
-                fix="write the cache anew, into another folder",
+                fix="write the cache again, into another folder",
             )
         return np.memmap(path, dtype, "r", shape=(self.card.total, width))
 

@@ -120,7 +120,7 @@ def _check_pixels(cache: Cache, data: Data) -> torch.Tensor:
             if same
             else f"images of {tuple(kept.shape[1:])} then, {tuple(made.shape[1:])} now",
             allowed=f"up to {_MOST_LEVELS:g}, what another decoder makes",
-            fix="the files have changed, or another version of torchvision draws otherwise; write the cache anew",
+            fix="the files have changed, or another version of torchvision draws otherwise; write the cache again",
         )
     return made
 
@@ -150,7 +150,7 @@ def _check_teacher(cache: Cache, teachers: Teachers, images_NCHW: torch.Tensor) 
             f"the teacher no longer says what is in '{cache.files.folder}'.",
             got=f"log probabilities that differ by {nats:.2g} nats on a sampled image",
             allowed=f"up to {_MOST_NATS:g}, what another device computes",
-            fix="write the cache anew, into another folder",
+            fix="write the cache again, into another folder",
         )
 
 

@@ -49,7 +49,7 @@ class Teacher(nn.Module):
         name: For messages.
         network: From images to logits ``[N, C]``.
         ours: How the student's images are made.
-        theirs: How the teacher wants them. Pixels are normalized anew and resized on the device.
+        theirs: How the teacher wants them. Pixels are normalized and resized again on the device.
         order: Position among the teacher's classes of each class of the data; None if they are in the same order.
     """
 

@@ -42,7 +42,7 @@ def place(environment: Mapping[str, str] | None = None) -> Place:
     A batch script of SLURM is alone, whatever its job's size: only the tasks that `srun` starts belong together.
 
     Raises:
-        ConfigError: A variable is no number, or the numbers do not fit.
+        ConfigError: A variable is not a number, or the numbers do not fit.
     """
     variables = os.environ if environment is None else environment
     if "RANK" in variables and "WORLD_SIZE" in variables:
@@ -124,5 +124,5 @@ def _number(variables: Mapping[str, str], name: str) -> int:
         return int(variables[name])
     except ValueError:
         raise ConfigError(
-            f"the variable {name} is no number.", got=repr(variables[name]), allowed="a whole number"
+            f"the variable {name} is not a number.", got=repr(variables[name]), allowed="a whole number"
         ) from None

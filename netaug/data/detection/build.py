@@ -118,7 +118,7 @@ def check_box_settings(config: DataConfig) -> int:
         The side of the network's input in pixels.
 
     Raises:
-        DataError: A setting is one that images with boxes cannot heed, or there is no side.
+        DataError: A setting is one that images with boxes ignore, or there is no side.
         ConfigError: The side is no multiple of 32.
     """
     if config.augment not in ("detection", "none"):
@@ -153,7 +153,7 @@ def read_source(config: DataConfig, problems: Problems) -> BoxSource:
     """
     for name in SPECIAL:
         if getattr(config, name) is not None and name not in READS[config.name]:
-            _log.warning("data.%s changes nothing: the dataset '%s' does not heed it.", name, config.name)
+            _log.warning("data.%s changes nothing: the dataset '%s' ignores it.", name, config.name)
     if config.download:
         _log.warning("data.download changes nothing: the dataset '%s' cannot be downloaded.", config.name)
     try:

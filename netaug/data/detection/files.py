@@ -73,7 +73,7 @@ def _same(root: str, first: str, other: str) -> bool:
 
 
 def sizes_of(root: Path, files: Sequence[str]) -> list[tuple[int, int] | DataError]:
-    """Width and height of images from their headers; an error for what is no image."""
+    """Width and height of images from their headers; an error for what is not an image."""
 
     def look(index: int) -> tuple[int, int] | DataError:
         try:

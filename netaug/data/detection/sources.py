@@ -72,7 +72,7 @@ def box_dataset(name: str, summary: str, *, reads: tuple[str, ...]) -> Callable[
     Args:
         name: Its name in the configuration.
         summary: One line that describes it.
-        reads: The settings among ``registry.SPECIAL`` that it heeds.
+        reads: The settings among ``registry.SPECIAL`` that it honors.
     """
 
     def register(read: BoxReader) -> BoxReader:

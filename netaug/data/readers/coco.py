@@ -59,7 +59,7 @@ def _jsons(root: Path) -> list[Path]:
     found = sorted(path for path in root.rglob("*.json") if not path.name.startswith("."))
     if not found:
         raise DataError(
-            f"there is no JSON file in data.root '{root}'.",
+            f"there is not a JSON file in data.root '{root}'.",
             got=f"in ROOT there is: {listing(root)}",
             allowed=_TREE,
         )

@@ -64,14 +64,14 @@ def read_coco(path: Path, problems: Problems) -> CocoFile:
     """Read a file of instances.
 
     Raises:
-        DataError: It is no JSON, lacks a list, or has images or objects that cannot be used, unless passed over.
+        DataError: It is not JSON, lacks a list, or has images or objects that cannot be used, unless passed over.
     """
     rows = ObjectRows()
     content = _parsed(path, rows)
     for name in ("images", "annotations", "categories"):
         if not isinstance(content.get(name), list):
             raise DataError(
-                f"'{path}' is no file of instances as COCO has them.",
+                f"'{path}' is not a file of instances as COCO has them.",
                 got=f"in it: {', '.join(list(content)[:8]) or 'nothing'}",
                 allowed="lists called images, annotations and categories",
             )
@@ -110,7 +110,7 @@ def _parsed(path: Path, rows: ObjectRows) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path, "annotation file"), object_hook=rows.slim)
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
-        raise DataError(f"'{path}' is no JSON file.", got=error or type(error).__name__) from None
+        raise DataError(f"'{path}' is not a JSON file.", got=error or type(error).__name__) from None
     return content if isinstance(content, dict) else {}
 
 

@@ -92,7 +92,7 @@ def read_about(root: Path) -> About:
     """Read the description in a dataset's folder; an empty one if there is no file.
 
     Raises:
-        DataError: It is no YAML, holds no settings, or several files could be it.
+        DataError: It is not YAML, holds no settings, or several files could be it.
     """
     found = [path for name in _NAMES if (path := root / name).is_file()][:1]
     found = found or sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml"))
@@ -114,7 +114,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = parse_as_written(read_text(path, "description"), str(path))
     except ConfigError as error:
-        raise DataError(f"'{path}' is no YAML file.", got=" ".join(str(error).split())) from None
+        raise DataError(f"'{path}' is not a YAML file.", got=" ".join(str(error).split())) from None
     if content is None or isinstance(content, dict):
         return content or {}
     raise DataError(

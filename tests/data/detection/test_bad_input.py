@@ -343,7 +343,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_settings_that_cannot_be_heeded(tmp_path: Path, kind: str):
+def test_settings_that_cannot_be_honored(tmp_path: Path, kind: str):
     changes, message = WRONG[kind]
     assert message in error_of(small_voc(tmp_path), "voc", **changes)
 

@@ -222,7 +222,7 @@ def test_other_files_are_no_tables(two_classes: Path):
 
 def test_settings_that_a_dataset_does_not_heed_are_said(two_classes: Path, caplog: pytest.LogCaptureFixture):
     build_data(DataConfig(name="folder", root=str(two_classes), batch_size=2, label_column="class"), seed=0)
-    assert "data.label_column changes nothing: the dataset 'folder' does not heed it." in caplog.text
+    assert "data.label_column changes nothing: the dataset 'folder' ignores it." in caplog.text
 
 
 def test_parquet_without_its_package_says_what_to_install(tables, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ Indices = npt.NDArray[np.int64]
 class PackedImages:
     """Images in one file, decoded at each access, or copied out where they are pixels.
 
-    The files are mapped when first used, by each process anew; their memory is the system's page cache, which all
+    The files are mapped when first used, by each process; their memory is the system's page cache, which all
     processes share.
 
     Args:

@@ -40,7 +40,7 @@ class Meta:
     """The facts about a packed dataset, as in ``meta.json``.
 
     Args:
-        encoding: What a payload is: ``jpeg``, scaled and encoded anew; ``pixels``, uint8 ``[H, W, C]``; ``original``,
+        encoding: What a payload is: ``jpeg``, scaled and encoded again; ``pixels``, uint8 ``[H, W, C]``; ``original``,
             the bytes of the file it was.
         size: Longest that the shorter side was left in pixels; None if images were not scaled.
         quality: JPEG quality, 1..100; None for other encodings.

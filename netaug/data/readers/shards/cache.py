@@ -84,5 +84,5 @@ def _save(file: Path, facts: str, index: ShardIndex) -> None:
         write_atomic(file, content.getvalue())
     except (OSError, RunFolderError) as error:
         _log.warning(
-            "the index of a shard cannot be kept, so each start makes it anew: %s", first_line(error)
+            "the index of a shard cannot be kept, so each start makes it again: %s", first_line(error)
         )

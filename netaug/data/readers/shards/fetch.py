@@ -33,7 +33,7 @@ def fetch_shards(names: Sequence[str]) -> list[str]:
     """Bring remote shards to disk.
 
     Several are fetched at a time, with a progress bar on a terminal. What an earlier start or another process has
-    fetched is used, a part of a file goes on where the server allows it, and failed connections are tried again.
+    fetched is used, a part of a file resumes where the server allows it, and failed connections are tried again.
 
     Args:
         names: Files, which are left as they are, and addresses (http, https; s3, gs and others through fsspec).
@@ -101,7 +101,7 @@ def _retry(address: str, target: Path, stop: threading.Event) -> None:
 
 
 def _download(address: str, target: Path, stop: threading.Event) -> None:
-    """One try: append to the part that is there if it is of the same version, else begin anew."""
+    """One try: append to the part that is there if it is of the same version, else begin again."""
     part, version = target.with_name(target.name + ".part"), target.with_name(target.name + ".version")
     have = part.stat().st_size if part.exists() and version.exists() else 0
     with open_remote(address, have, version.read_text() if have else "") as remote:

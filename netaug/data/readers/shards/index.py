@@ -204,7 +204,7 @@ def _text(path: str, member: _Member, descriptor: int) -> str:
         return content[start:].decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"'{member.name}' in the shard '{path}' is no text in UTF-8.", got=error.reason
+            f"'{member.name}' in the shard '{path}' is not text in UTF-8.", got=error.reason
         ) from None
 
 
@@ -213,7 +213,7 @@ def _field(path: str, member: _Member, text: str, field: str) -> str | None:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"'{member.name}' in the shard '{path}' is no JSON.", got=error) from None
+        raise DataError(f"'{member.name}' in the shard '{path}' is not JSON.", got=error) from None
     value = values.get(field) if isinstance(values, dict) else None
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
         raise DataError(

@@ -76,7 +76,7 @@ def _open_http(address: str, start: int, version: str) -> Remote:
         answer = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416:  # the part at hand is the whole, or longer: begin anew
+            if error.code == 416:  # the part at hand is the whole, or longer: begin again
                 return _open_http(address, 0, "")
             if error.code in _FOR_A_WHILE:
                 raise TransientError(f"the server answers {error.code}") from None
