@@ -180,6 +180,7 @@ class NetAugConfig(StepSettings):
     def augment_config(self, seed: int) -> AugmentConfig:
         """Return the same settings for :func:`netaug.augment`."""
         shared = {item.name: getattr(self, item.name) for item in fields(StepSettings)}
+        shared |= {"width": tuple(self.width), "expand": tuple(self.expand), "keep": tuple(self.keep)}
         return AugmentConfig(**shared, seed=seed)
 
 

@@ -153,7 +153,7 @@ WRONG = {
     "names: {0: cat, 2: dog}": "are not named",
     "names: {0: cat, 0: dog}": "the key '0' is there twice",
     "names: [[cat]]": "are not named",
-    "names: [cat": "is no YAML",
+    "names: [cat": "is not a YAML",
 }
 
 
