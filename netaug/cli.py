@@ -6,8 +6,10 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 import netaug
@@ -118,9 +120,23 @@ def _flushed(code: int) -> int:
 def _say_error(text: str) -> None:
     """Print on stderr; where that cannot be written either, the exit code is all there is."""
     try:
-        say(text, file=sys.stderr, flush=True)
+        with _children_end_unnoticed():
+            say(text, file=sys.stderr, flush=True)
     except OSError:
         _drop(sys.stderr)
+
+
+@contextlib.contextmanager
+def _children_end_unnoticed() -> Iterator[None]:
+    """Keep torch's handler of SIGCHLD from raising in the middle of a message about the loader that just died."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
 
 
 def _drop(stream: TextIO) -> None:

@@ -29,7 +29,7 @@ Classes = dict[Element, Any]
 """A label per element; elements with the same label are coupled."""
 
 TILES = "tiles"
-PARTS = "parts"
+SPLITS = "splits"
 FROZEN = "frozen"
 FAST = ["lcnet_035", "resnet10t", "regnetx_002", "convnext_atto", "ghostnet_050"]
 AGREEING = [
@@ -41,8 +41,8 @@ AGREEING = [
 MODELS: dict[str, frozenset[str]] = {
     **dict.fromkeys([*FAST, *AGREEING], frozenset()),
     **dict.fromkeys(["regnetx_002", "regnety_002", "resnext26ts"], frozenset({TILES})),
-    **dict.fromkeys(["cspdarknet53", "tf_mixnet_s"], frozenset({PARTS})),
-    "edgenext_xx_small": frozenset({FROZEN, PARTS}),
+    **dict.fromkeys(["cspdarknet53", "tf_mixnet_s"], frozenset({SPLITS})),
+    "edgenext_xx_small": frozenset({FROZEN, SPLITS}),
 }
 """The kinds of difference in each model, besides the classifier's outputs, which we keep; most have none.
 
@@ -157,7 +157,7 @@ def _differences(supernet: Supernet, theirs: Classes) -> set[str]:
     mixed = any(max(map(len, side.values())) > 1 for side in (together, apart))
     found = {
         TILES: bool(grouped),
-        PARTS: mixed or bool(only_ours - grouped) or len(there) < len(theirs),
+        SPLITS: mixed or bool(only_ours - grouped) or len(there) < len(theirs),
         FROZEN: any(f"{name}[{dim}]" not in outputs for name, dim in only_theirs),
     }
     return {kind for kind, present in found.items() if present}
@@ -177,7 +177,7 @@ def test_width_groups_are_the_coupled_channels_of_an_independent_tool(name: str)
 
 
 @pytest.mark.coverage
-@pytest.mark.parametrize("name", [name for name, kinds in MODELS.items() if kinds == {PARTS}])
+@pytest.mark.parametrize("name", [name for name, kinds in MODELS.items() if kinds == {SPLITS}])
 def test_where_the_tools_disagree_on_parts_base_channels_stay_where_they_belong(name: str) -> None:
     """The network itself decides: with zeros in all that is added it computes what the base network does."""
     model, images = _model(name).double().train(), torch.randn(2, 3, 64, 64, dtype=torch.float64)

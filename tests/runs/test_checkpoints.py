@@ -89,7 +89,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(
     assert found is not None
     assert found[1]["step"] == 1
     assert "is damaged" in caplog.text
-    assert "going back" in caplog.text
+    assert "falls back to the previous checkpoint" in caplog.text
     (tmp_path / "000000001.ckpt").write_bytes(b"")
     with pytest.raises(CheckpointError):
         checkpoints.newest()

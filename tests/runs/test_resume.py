@@ -469,7 +469,7 @@ def test_other_images_under_the_same_name_are_refused(tmp_path: Path) -> None:
         RunFolderError, match=r"not what the run was started with(?s:.*)classes 2 at the start, 3 now"
     ):
         start(1, 2)
-    with pytest.raises(RunFolderError, match=r"not that of the run(?s:.*)class_names"):
+    with pytest.raises(RunFolderError, match=r"not what the run was started with(?s:.*)class_names"):
         start(2, 2)
     assert Checkpoints(tmp_path / "run" / "checkpoints").paths(), "the refused run is still there"
     start(0, 2)

@@ -19,8 +19,8 @@ from netaug.core.errors import RunFolderError, TrainingError, UnsupportedModelEr
 from netaug.models import create_model
 from netaug.runs.checkpoints import Checkpoints
 from netaug.runs.listing import read_run
+from netaug.train import journal
 from netaug.train import run as run_module
-from netaug.train import summary as summary_module
 from netaug.train.run import RunResult, train
 from netaug.train.trainer import Trainer
 from netaug.weights.metadata import load_weights
@@ -179,7 +179,7 @@ def test_advice_and_skipped_steps_are_in_the_summary_and_in_the_list(
         asked.append(arguments)
         return "do less"
 
-    monkeypatch.setattr(summary_module, "advise", advice)
+    monkeypatch.setattr(journal, "advise", advice)
     config = small("--netaug.enabled=false", "--train.deterministic=true")
     result = train(config, tmp_path / "run")
     ((record, given, network, val_size),) = asked
