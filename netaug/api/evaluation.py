@@ -59,7 +59,7 @@ class TrainedNetwork:
     Args:
         model: On the device.
         card: Says how it is fed.
-        config: Of the run, or what the user says of the data.
+        config: Settings of the run, or those given for a weights file.
         device: Where it runs.
     """
 

@@ -1,4 +1,4 @@
-"""`netaug.load` and `netaug.predict`: a trained network, and what it says of image files."""
+"""`netaug.load` and `netaug.predict`: a trained network, and its predictions for image files."""
 
 from __future__ import annotations
 
