@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,12 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _process_settings() -> Iterator[None]:
+    environment = dict(os.environ)  # `main` keeps the working directory off the import path of later children
     threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     yield
+    if dict(os.environ) != environment:
+        os.environ.clear()
+        os.environ.update(environment)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
     torch.use_deterministic_algorithms(False)
