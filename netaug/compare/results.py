@@ -13,6 +13,8 @@ from netaug.compare.request import CompareRequest
 from netaug.compare.statistics import Difference, Spread, paired_difference, spread
 from netaug.core.display import score_name
 
+COST_TOLERANCE = 0.1
+"""Relative; measured times or MACs that are further apart are not called equal."""
 Comparators = Mapping[tuple[str, Budget], str]
 """Per arm and budget the arm that had the same budget."""
 

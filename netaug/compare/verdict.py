@@ -1,21 +1,24 @@
-"""Put the result of a comparison into words, and claim no more than its intervals show."""
+"""Put the result of a comparison into words, and claim no more than its intervals show.
+
+A recipe alone is the plan of two arms, and is answered in sentences about NetAug; a plan is answered arm by arm.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from netaug.compare.numbers import interval, rate, seconds
-from netaug.compare.plan import TUNE_HOLDOUT, text
+from netaug.compare.caveats import caveats_of, is_one_network, judged_rows
+from netaug.compare.numbers import interval, plus_minus, seconds
 from netaug.compare.records import RunRecord
 from netaug.compare.request import CompareRequest
-from netaug.compare.results import ArmRow, Verdict
+from netaug.compare.results import COST_TOLERANCE, ArmRow, Verdict
 from netaug.compare.statistics import EFFECT_WORDS, Difference
-from netaug.compare.verdict_of_arms import judge_arms
 from netaug.core.display import score_name
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1
 NEAR_PERFECT = 97.0  # percent of training images right: little capacity is missing
-TIME_TOLERANCE = 0.1  # relative; beyond it two training times are not called equal
+_MOST_NAMED = 6
+"""Arms of one effect that a headline names; of more it gives the number."""
 
 
 def judge(
@@ -30,21 +33,23 @@ def judge(
         request: What was asked.
         rows: One per arm.
         runs: Every run, tuning included.
-        rates: The learning rate each arm was given; None where it is the recipe's.
+        rates: The learning rate of each arm; None where it is the recipe's.
 
     Returns:
-        The verdict.
+        The verdict; its hints are about NetAug on one recipe, so a plan has none.
     """
-    by_arm = {row.arm: row for row in rows}
-    caveats = [*_network_caveats(rows), *_rate_caveats(request, rates), *_run_caveats(request, runs)]
-    if request.plan is not None:
-        return judge_arms(request.plan, rows, tuple(caveats))
-    return Verdict(
-        _headline(by_arm, _same_network(rows)),
-        tuple(_sentences(by_arm)),
-        tuple(_hints(by_arm)),
-        tuple(caveats),
-    )
+    caveats = tuple(caveats_of(request, rows, runs, rates))
+    if request.plan is None:
+        by_arm = {row.arm: row for row in rows}
+        headline = _headline(by_arm, is_one_network(rows))
+        return Verdict(headline, tuple(_sentences(by_arm)), tuple(_hints(by_arm)), caveats)
+    judged = judged_rows(request, rows)
+    sentences = [_arm_sentence(row) for row in judged]
+    finished = {row.arm for row in rows if row.n}
+    sentences += [
+        f"{arm.name}: no run finished." for arm in request.arms if not arm.stage and arm.name not in finished
+    ]
+    return Verdict(_arms_headline(judged), tuple(sentences), (), caveats)
 
 
 def _headline(rows: Mapping[str, ArmRow], same_network: bool) -> str:
@@ -67,9 +72,9 @@ def _headline(rows: Mapping[str, ArmRow], same_network: bool) -> str:
 
 
 def _longer(rows: Mapping[str, ArmRow]) -> str:
-    """Return how the longer baseline is spoken of: equal time only if the measured times bear it out."""
+    """Return the name of the longer baseline's comparison; times are called equal only if they were measured so."""
     ratio = _time_ratio(rows)
-    if ratio is not None and abs(ratio - 1) > TIME_TOLERANCE:
+    if ratio is not None and abs(ratio - 1) > COST_TOLERANCE:
         return "against the longer baseline"
     return "at equal training time"
 
@@ -95,7 +100,7 @@ def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
         ]
     longer = _longer(rows)
     times = f"NetAug {seconds(netaug.train_seconds)}, baseline {seconds(long.train_seconds)}"
-    if abs(ratio - 1) > TIME_TOLERANCE:
+    if abs(ratio - 1) > COST_TOLERANCE:
         more = "more" if ratio > 1 else "less"
         times += f": the baseline took {100 * abs(ratio - 1):.0f} % {more}"
     return [*sentences, _sentence(f"{longer[0].upper()}{longer[1:]} ({times})", netaug.vs_long, netaug.score)]
@@ -104,27 +109,27 @@ def _sentences(rows: Mapping[str, ArmRow]) -> list[str]:
 def _sentence(when: str, difference: Difference | None, score: str) -> str:
     if difference is None:
         return f"{when}: no pair of runs finished."
-    text, n = interval(difference), f"n = {difference.n}"
+    points, n = interval(difference), f"n = {difference.n}"
     match difference.effect:
         case "higher" | "lower":
-            return f"{when} NetAug changes {score_name(score)} by {text} points ({n}, 95 % interval)."
+            return f"{when} NetAug changes {score_name(score)} by {points} points ({n}, 95 % interval)."
         case "unclear":
-            return f"{when} no difference was shown: {text} points ({n}, 95 % interval)."
+            return f"{when} no difference was shown: {points} points ({n}, 95 % interval)."
     if difference.n == 1:
-        return f"{when} the one pair of runs differs by {text} points; one pair gives no interval (n = 1)."
-    return f"{when} all {difference.n} pairs differ by exactly {text} points; that gives no interval."
+        return f"{when} the one pair of runs differs by {points} points; one pair gives no interval (n = 1)."
+    return f"{when} all {difference.n} pairs differ by exactly {points} points; that gives no interval."
 
 
 def _hints(rows: Mapping[str, ArmRow]) -> list[str]:
+    """Return in which regime the baseline is: over-fitting, near-perfect, limited by capacity or by steps."""
     base, long = rows.get("baseline"), rows.get("baseline-long")
     if base is None or base.train_score is None or base.val_score is None:
         return []
     train, val = base.train_score.mean, base.val_score.mean
     fits = f"the baseline gets {train:.1f} % of training and {val:.1f} % of evaluation images right"
+    vs_base = None if long is None else long.vs_baseline
+    limited_by_steps = vs_base is not None and vs_base.effect == "higher"
     hints = []
-    limited_by_steps = (
-        long is not None and long.vs_baseline is not None and long.vs_baseline.effect == "higher"
-    )
     if train - val > OVERFIT_GAP:
         hints.append(
             f"Over-fitting: {fits}. NetAug is for networks that are too small for their data; "
@@ -137,70 +142,48 @@ def _hints(rows: Mapping[str, ArmRow]) -> list[str]:
     if limited_by_steps and long is not None:
         hints.append(
             f"Training is still limited by steps: {long.epochs} instead of {base.epochs} epochs change the "
-            f"baseline by {interval(long.vs_baseline)} points. Train longer before judging NetAug."
+            f"baseline by {interval(vs_base)} points. Train longer before judging NetAug."
         )
     return hints
 
 
-def _same_network(rows: Sequence[ArmRow]) -> bool:
-    return len({(row.params, row.macs) for row in rows if row.n}) <= 1
+def _arms_headline(rows: Sequence[ArmRow]) -> str:
+    """Return which arms are better and worse than their reference: as planned, then at equal cost."""
+    if not rows:
+        return "Nothing could be compared."
+    references = list(dict.fromkeys(row.reference for row in rows))
+    other = str(references[0]) if len(references) == 1 else "its reference"
+    sentences = [f"Against {other}, {_effects({row.arm: row.vs_baseline for row in rows})}."]
+    for when, differences in (
+        ("At equal training time", {row.arm: row.vs_long for row in rows}),
+        ("At equal MACs", {row.arm: row.vs_macs for row in rows}),
+    ):
+        if any(differences.values()):
+            sentences.append(f"{when}, {_effects(differences)}.")
+    return " ".join(sentences)
 
 
-def _network_caveats(rows: Sequence[ArmRow]) -> list[str]:
-    caveats = []
-    for reference in dict.fromkeys(row.reference for row in rows if row.reference):
-        group = [row for row in rows if reference in (row.arm, row.reference)]
-        if not _same_network(group):
-            sizes = ", ".join(
-                f"{row.arm} {row.params} parameters and {row.macs} MACs" for row in group if row.n
-            )
-            caveats.append(f"The final networks differ, so these arms cannot be compared: {sizes}.")
-    return caveats
+def _effects(differences: Mapping[str, Difference | None]) -> str:
+    """Return ``better: kd; no difference shown: netaug``; arms that were not compared are left out."""
+    by_effect = []
+    for effect, word in EFFECT_WORDS.items():
+        arms = [arm for arm, difference in differences.items() if difference and difference.effect == effect]
+        more = f" and {len(arms) - _MOST_NAMED} more" if len(arms) > _MOST_NAMED else ""
+        if arms:
+            by_effect.append(f"{word}: {', '.join(arms[:_MOST_NAMED])}{more}")
+    return "; ".join(by_effect)
 
 
-def _rate_caveats(request: CompareRequest, rates: Mapping[str, float | None]) -> list[str]:
-    if not request.tunes:
-        if request.plan is not None and len(
-            {key for arm in request.arms for key, _ in arm.own if key == "train.lr"}
-        ):
-            return [
-                "Learning rates are those of the plan, none was tuned here: an arm whose best rate is another is "
-                "judged unfairly."
-            ]
-        return [
-            "All arms share one learning rate. NetAug adds a second gradient, so the arms' best rates may "
-            "differ; several --lr give each arm its own."
-        ]
-    grids = [("learning rate", [rate(lr) for lr in request.lrs])] if len(request.lrs) > 1 else []
-    grids += [(key, [text(value) for value in values]) for key, values in request.further_grid]
-    caveats = [
-        f"Each arm's {name} was chosen from {', '.join(values)} with one seed "
-        f"on {100 * TUNE_HOLDOUT:.0f} % of the training images, held out for that."
-        for name, values in grids
-    ]
-    edges = {min(request.lrs), max(request.lrs)} if len(request.lrs) > 1 else set()
-    at_edge = [f"{arm} ({rate(lr)})" for arm, lr in rates.items() if lr in edges]
-    if at_edge:
-        caveats.append(f"The best rate is at the edge of the grid for {', '.join(at_edge)}: widen --lr.")
-    return caveats
+def _arm_sentence(row: ArmRow) -> str:
+    clauses = [f"{row.arm} {plus_minus(row.val_score)} %: {_points(row.vs_baseline)} against {row.reference}"]
+    if row.long:
+        clauses.append(f"{_points(row.vs_long)} at equal training time ({row.long})")
+    if row.macs_arm:
+        clauses.append(f"{_points(row.vs_macs)} at equal MACs ({row.macs_arm})")
+    return "; ".join(clauses) + "."
 
 
-def _run_caveats(request: CompareRequest, runs: Sequence[RunRecord]) -> list[str]:
-    final = [run for run in runs if run.spec.phase == "final"]
-    splits = sorted({run.summary.val_split for run in final if run.summary})
-    caveats = [f"The score is that of the last epoch, on the split '{split}'." for split in splits]
-    caveats.append(
-        "Intervals cover the choice of seed (initialization, data order, drawn widths), not of the images."
-    )
-    if stages := [arm.name for arm in request.arms if arm.stage]:
-        caveats.append(f"Times and MACs of the arms leave out the training of {', '.join(stages)}.")
-    if once := [arm.name for arm in request.arms if arm.stage and arm.once]:
-        caveats.append(
-            f"Trained once, for all seeds: {', '.join(once)}. Intervals do not cover its own chance."
-        )
-    failed = sum(run.summary is None for run in runs)
-    if failed:
-        caveats.append(f"{failed} of {len(runs)} runs failed; the numbers come from the others.")
-    if request.jobs > 1:
-        caveats.append(f"Training times were measured with up to {request.jobs} runs side by side.")
-    return caveats
+def _points(difference: Difference | None) -> str:
+    if difference is None:
+        return "no pair of runs"
+    return f"{interval(difference)} points (n = {difference.n}; {EFFECT_WORDS[difference.effect]})"

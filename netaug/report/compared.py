@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from netaug.compare.results import ArmRow, Comparison
+from netaug.compare.results import COST_TOLERANCE, ArmRow, Comparison
 from netaug.compare.statistics import Difference
 from netaug.report.families import arm_styles, families
-
-TOLERANCE = 0.1
-"""Relative; costs further apart are not called equal."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,6 @@ def _macs(row: ArmRow, other: ArmRow) -> str:
 
 def _cost(mine: float | None, other: float | None, what: str) -> str:
     """Equal, if the measured costs bear it out."""
-    if not mine or other is None or abs(other / mine - 1) <= TOLERANCE:
+    if not mine or other is None or abs(other / mine - 1) <= COST_TOLERANCE:
         return f"equal {what}"
     return f"against {other / mine:.2g} times the {what}"

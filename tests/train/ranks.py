@@ -64,7 +64,9 @@ def run_jobs(jobs: list[Job]) -> list[list[int]]:
     """Exit codes of each job's ranks."""
     command = [sys.executable, "-m", "tests.train.ranks"]
     words = json.dumps([dataclasses.asdict(job) for job in jobs])
-    root = str(Path(__file__).parents[2])  # where `tests` is, wherever pytest was started and whatever `main` has set
+    root = str(
+        Path(__file__).parents[2]
+    )  # where `tests` is, wherever pytest was started and whatever `main` has set
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
         command, input=words, env=environment, capture_output=True, text=True, timeout=400, check=False
