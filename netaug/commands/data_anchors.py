@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netaug.commands.arguments import new_parser, parse
 from netaug.commands.data_settings import SETTINGS
+from netaug.config.datasets import DATASETS
 from netaug.config.loading import default_config, load_config
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError
@@ -37,19 +38,17 @@ def run(words: list[str]) -> None:
     add_settings(parser, _SETTINGS)
     arguments, given = parse(parser, words, _SETTINGS)
 
-    from netaug.data.detection.sources import READERS
-    from netaug.data.registry import list_datasets
-
     name = arguments.dataset
-    named = name in list_datasets()
+    named = name in DATASETS
     config = (
         default_config([f"--data.name={name}", *given]) if named else load_config(name, given, builds=False)
     ).data
-    if config.name not in READERS:
+    boxed = [known for known, dataset in DATASETS.items() if dataset.task == "detect"]
+    if config.name not in boxed:
         raise ConfigError(
             "anchors are sizes of boxes, and these images have none.",
             got=f"the dataset '{config.name}'",
-            allowed=", ".join(READERS),
+            allowed=", ".join(boxed),
         )
     say("\n".join(_lines(config)))
 
@@ -61,15 +60,15 @@ def _lines(config: DataConfig) -> list[str]:
         find_anchors,
         fitted_sizes,
         read_source,
-        select,
     )
     from netaug.data.detection.problems import Problems
+    from netaug.data.subset import select_images
     from netaug.detect.anchors import COCO_ANCHORS, mean_best_iou
 
     config = replace(config, augment="detection")
     side = check_box_settings(config)
     problems = Problems(skip=config.on_error == "skip")
-    train, _, _ = select(read_source(config, problems), config)
+    train, _, _ = select_images(read_source(config, problems), config)
     problems.say()
     anchors = find_anchors(train.annotations, DetectConfig(), side)
     sizes_M2 = fitted_sizes(train.annotations, side)

@@ -67,19 +67,16 @@ def run(words: list[str]) -> None:
     jobs = check_jobs(arguments.jobs)
     _check_json(arguments.json)
 
-    from netaug.data.detection.sources import READERS
-    from netaug.data.prepared import check_settings
-    from netaug.data.registry import load_source
+    from netaug.data.registry import find_dataset, load_source
     from netaug.data.single_class import single_class
     from netaug.datacheck.counts import complaints, count
     from netaug.datacheck.report import Report
     from netaug.datacheck.scan import scan
 
     config = data_config(arguments.dataset, given)
-    if config.name in READERS:
+    if find_dataset(config.name).task == "detect":
         _check_boxes(config, arguments, jobs)
         return
-    check_settings(config)
     if arguments.model is not None:
         from netaug.models import default_image_size
 

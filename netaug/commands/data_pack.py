@@ -69,14 +69,12 @@ def run(words: list[str]) -> None:
 
     from netaug.data import customary_metric
     from netaug.data.decode.deep_images import warn_of_deep
-    from netaug.data.prepared import check_settings
     from netaug.data.readers.packed.payload import choose
     from netaug.data.readers.packed.writer import Origin, pack
     from netaug.data.registry import load_source
     from netaug.data.store import MemoryImages
 
     config = data_config(arguments.dataset, given)
-    check_settings(config)
     source = load_source(config)
     origin = Origin(config.name, source.metric or customary_metric(config.name), source)
     how = choose(origin.source.train.images, arguments.encoding, arguments.size, arguments.quality)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from netaug.config.data import MOST_PIXELS, DataConfig
 from netaug.config.detect import DetectConfig
 from netaug.config.distill import DistillConfig
 from netaug.config.regularize import RegularizeConfig
@@ -26,10 +27,6 @@ __all__ = [
     "RunConfig",
     "TrainConfig",
 ]
-
-
-MOST_PIXELS = 4096
-"""Largest side of a network's input."""
 
 
 @dataclass(frozen=True)
@@ -85,78 +82,6 @@ class ModelConfig:
                 got=f"pretrained in model.options, and {other}",
                 fix="--model.init model keeps them" if self.weights is None else "leave one of them out",
             )
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which images are trained on and how they are fed.
-
-    Args:
-        name: `digits` (built in), `folder`, `table`, `webdataset`, `hf`, `packed`, `cifar10` or `fashion_mnist`; with
-            boxes `voc`, `coco` or `yolo`.
-        root: Folder of the dataset on disk; a table may be one file, shards may be at an address, and `hf` takes
-            `hub:OWNER/NAME` too; `digits` needs none.
-        train_split: What is trained on, where the usual names do not find it: a split's name; a table in `root`;
-            a pattern of shards such as `train-{0000..0127}.tar`.
-        val_split: The same for evaluation.
-        image_column: Column of images or of the paths of their files; in shards the ending of the images' names.
-        label_column: Column of labels; in shards the ending of the labels' names, or a field of their JSON.
-        class_names: Text file with the names of all classes, one a line, in label order; without it classes that the
-            dataset does not name are numbered, or sorted by name.
-        image_size: Height and width in pixels of the network's input; null keeps the images' own size.
-        mean: Per-channel mean of pixels scaled to [0, 1] that images are normalized with; empty takes the dataset's.
-        std: Per-channel standard deviation, same scale; empty takes the dataset's.
-        augment: `imagenet` = random resized crop, flip, color jitter; `small` = pad, crop, flip; `none`;
-            of detection data `detection` = the `detect` settings, or `none`.
-        pad: Pixels of zero padding around the image before the random crop of `small`.
-        flip: Whether training images are mirrored at random (off for digits and letters).
-        distinct_epochs: How many epochs have augmentations of their own; later ones repeat them in turn, in other
-            orders. Teacher outputs can then be read from a cache. null repeats none.
-        augment_seed: Keys the augmentation, so that runs with other seeds can share such a cache; null is `train.seed`.
-        batch_size: Images per training step.
-        eval_batch_size: Images per evaluation step.
-        workers: Loader processes; 0 loads in the training process. The data does not depend on it.
-        cache: `ram` holds the decoded images in memory, `none` decodes each time, `auto` chooses by size.
-        download: Whether a torchvision dataset that is not on disk may be downloaded into `root`.
-        classes: Keep only the images of these classes, which are then labeled in this order; empty keeps all.
-        limit: Use only this many training images, chosen by `subset_seed`, the same for every run.
-        shots: Use only this many training images of each class, chosen by `subset_seed`.
-        subset_seed: Keys which images `limit` and `shots` keep; `train.seed` does not change them.
-        holdout: Share in [0, 1) of the training images held out and used in place of the validation split; for
-            tuning, so that settings are not chosen on the images they are judged by.
-        box_orientation: Which picture boxes were drawn on where EXIF turns a photograph: `upright` as it is shown,
-            `stored` as its pixels lie in the file; `auto` is `upright`, and refuses an annotation that has the size of
-            the stored picture, which leaves it open.
-        on_error: `raise` stops at an image that cannot be decoded and names it; `skip` leaves it out and counts.
-    """
-
-    name: str = "digits"
-    root: str | None = None
-    train_split: str | None = None
-    val_split: str | None = None
-    image_column: str | None = None
-    label_column: str | None = None
-    class_names: str | None = None
-    image_size: int | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    augment: Literal["imagenet", "small", "detection", "none"] = "small"
-    pad: int = 1
-    flip: bool = True
-    distinct_epochs: int | None = None
-    augment_seed: int | None = None
-    batch_size: int = 128
-    eval_batch_size: int = 256
-    workers: int = 0
-    cache: Literal["auto", "ram", "none"] = "auto"
-    download: bool = False
-    classes: tuple[str, ...] = ()
-    limit: int | None = None
-    shots: int | None = None
-    subset_seed: int = 0
-    holdout: float = 0.0
-    box_orientation: Literal["auto", "upright", "stored"] = "auto"
-    on_error: Literal["raise", "skip"] = "raise"
 
 
 @dataclass(frozen=True)

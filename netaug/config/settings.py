@@ -78,7 +78,10 @@ def settings() -> dict[str, Setting]:
             factory = field.default_factory
             default = field.default if factory is dataclasses.MISSING else factory()
             key = f"{group}.{field.name}"
-            found[key] = Setting(key, hints[field.name], default, documented[field.name].replace("\n", " "))
+            text = " ".join(
+                filter(None, (documented[field.name].replace("\n", " "), field.metadata.get("help")))
+            )
+            found[key] = Setting(key, hints[field.name], default, text)
     return found
 
 

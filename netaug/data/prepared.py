@@ -1,19 +1,19 @@
-"""A dataset ready for training, and the checks of settings that all kinds of datasets share."""
+"""A dataset ready for training, and what the builders of all tasks share."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from netaug.config import MOST_PIXELS, DataConfig
+from netaug.config import DataConfig, DetectConfig
+from netaug.config.regularize import RegularizeConfig
 from netaug.core.errors import DataError
 from netaug.data.batch import DataInfo
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
 from netaug.data.listing_digest import DataListing
 from netaug.data.loading import EvalLoader, TrainLoader
+from netaug.data.sampler import WHOLE, Share
 from netaug.detect.annotations import Annotations
-
-_MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Data:
 
     @property
     def labeled(self) -> TrainLoader:
-        """The training batches of images with labels.
+        """Return the training batches of images with one label each.
 
         Raises:
             DataError: The images have boxes.
@@ -50,62 +50,33 @@ class Data:
         )
 
 
-def check_settings(config: DataConfig) -> None:
-    """Check every setting that does not depend on the images.
+@dataclass(frozen=True)
+class Feed:
+    """What of a run, beside its :class:`DataConfig`, decides on batches.
 
-    Raises:
-        DataError: A setting is out of range.
+    Args:
+        seed: Keys the order and the augmentation.
+        pin_memory: Whether batches come in page-locked memory, for CUDA.
+        share: What this process loads, if several train together.
+        regularize: What else is done to training images without boxes; None does nothing.
+        detect: What is done to training images with boxes; None takes the settings' own values.
     """
-    lowest = {
-        "image_size": 1,
-        "batch_size": 1,
-        "eval_batch_size": 1,
-        "limit": 1,
-        "shots": 1,
-        "workers": 0,
-        "pad": 0,
-        "distinct_epochs": 1,
-    }
-    for name, low in lowest.items():
-        value = getattr(config, name)
-        if value is not None and value < low:
-            raise DataError(
-                f"data.{name} is out of range.", got=value, allowed=f"an integer of at least {low}"
-            )
-    for name, most in {"image_size": MOST_PIXELS, "pad": MOST_PIXELS, "workers": _MOST_WORKERS}.items():
-        value = getattr(config, name)
-        if value is not None and value > most:
-            raise DataError(f"data.{name} is out of range.", got=value, allowed=f"at most {most}")
-    if not 0.0 <= config.holdout < 1.0:
-        raise DataError(
-            "data.holdout is out of range.",
-            got=config.holdout,
-            allowed="a share of the training images in [0, 1)",
-            fix="--data.holdout 0.1",
-        )
-    if config.shots is not None and config.limit is not None:
-        raise DataError(
-            "data.shots and data.limit both choose training images.",
-            got=f"data.shots {config.shots}, data.limit {config.limit}",
-            fix="leave one of them out",
-        )
-    choices = {
-        "augment": ("imagenet", "small", "detection", "none"),
-        "cache": ("auto", "ram", "none"),
-        "box_orientation": ("auto", "upright", "stored"),
-        "on_error": ("raise", "skip"),
-    }
-    for name, allowed in choices.items():
-        if getattr(config, name) not in allowed:
-            raise DataError(
-                f"data.{name} is unknown.", got=repr(getattr(config, name)), allowed=", ".join(allowed)
-            )
+
+    seed: int
+    pin_memory: bool = False
+    share: Share = WHOLE
+    regularize: RegularizeConfig | None = None
+    detect: DetectConfig | None = None
+
+    def augment_seed(self, config: DataConfig) -> int:
+        """Return the seed that keys the augmentation: that of the settings, else the run's."""
+        return self.seed if config.augment_seed is None else config.augment_seed
 
 
 def normalization(
     own_mean: tuple[float, ...], own_std: tuple[float, ...], in_chans: int, config: DataConfig
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of the settings, else the dataset's own.
+    """Return mean and standard deviation of the settings, else the dataset's own.
 
     Raises:
         DataError: There is not one for each channel, or one cannot be divided by.

@@ -1,22 +1,28 @@
-"""The datasets by name. A new one is a new file with a decorated function and a line in `sources.py`."""
+"""The readers by dataset name.
+
+A new dataset is a file in `readers/`, an import line in `readers/__init__.py` and an entry in `config/datasets.py`.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
+from netaug.config.datasets import DATASETS, Task
 from netaug.core.errors import DataError
-from netaug.core.suggest import nearest
-from netaug.data.detection.sources import READERS, SUMMARIES
+from netaug.core.suggest import did_you_mean, nearest
 from netaug.data.roots import unreadable
 from netaug.data.store import Images
 
 Metric = Literal["top1", "mean_per_class"]
+
+_log = logging.getLogger("netaug")
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Published:
         val_split: Where ``val`` comes from: ``val`` or ``test``.
         metric: What results on it are customarily reported in: ``top1``, or ``mean_per_class``, the mean over
             classes of each class's accuracy.
-        tree: The expected files, one pattern a line, relative to ``data.root``.
+        tree: The expected files, one pattern per line, relative to ``data.root``.
         obtain: Where it may be had, one sentence.
         source: Where these figures are published.
         in_chans: Image channels.
@@ -102,85 +108,108 @@ class Published:
     downloads: bool = False
 
 
-Loader = Callable[[DataConfig], Source]
-
-_LOADERS: dict[str, Loader] = {}
-_SUMMARIES: dict[str, str] = {}
-_PUBLISHED: dict[str, Published] = {}
-_READS: dict[str, tuple[str, ...]] = {}
-
 SPECIAL = ("train_split", "val_split", "image_column", "label_column", "class_names")
 """Settings that only some datasets honor."""
 
+Reader = TypeVar("Reader", bound=Callable[..., Any])
+
+
+class Dataset(NamedTuple):
+    """A registered dataset.
+
+    Args:
+        task: What its labels are for: ``classify`` or ``detect``.
+        read: Its reader: ``read(config)`` returns a :class:`Source`; for ``detect``, ``read(config, problems)``
+            returns a :class:`~netaug.data.detection.sources.BoxSource`.
+        published: What its publishers say of it; None if everything depends on the files.
+        reads: The settings among :data:`SPECIAL` that it honors.
+    """
+
+    task: Task
+    read: Callable[..., Any]
+    published: Published | None
+    reads: tuple[str, ...]
+
+
+_DATASETS: dict[str, Dataset] = {}
+
 
 def dataset(
-    name: str, summary: str, published: Published | None = None, *, reads: tuple[str, ...] = ()
-) -> Callable[[Loader], Loader]:
-    """Register the function below under a dataset name.
+    name: str, published: Published | None = None, *, reads: tuple[str, ...] = ()
+) -> Callable[[Reader], Reader]:
+    """Register the reader below under a dataset name; its task and its line of help stand in ``config/datasets.py``.
 
     Args:
         name: Its name in the configuration.
-        summary: One line that describes it.
         published: What its publishers say of it; None if everything depends on the files.
         reads: The settings among :data:`SPECIAL` that it honors.
     """
     assert set(reads) <= set(SPECIAL), f"of {reads} only {SPECIAL} have to be told"
 
-    def register(load: Loader) -> Loader:
-        assert name not in _LOADERS, f"two datasets are called {name}"
-        _LOADERS[name], _SUMMARIES[name] = load, summary
-        if published is not None:
-            _PUBLISHED[name] = published
-        _READS[name] = reads
-        return load
+    def register(read: Reader) -> Reader:
+        assert name not in _DATASETS, f"two datasets are called {name}"
+        _DATASETS[name] = Dataset(DATASETS[name].task, read, published, reads)
+        return read
 
     return register
 
 
-def ignored_settings(config: DataConfig) -> list[str]:
-    """The settings among :data:`SPECIAL` that are set though the dataset ignores them."""
-    honored = _READS.get(config.name, SPECIAL)
-    return [name for name in SPECIAL if getattr(config, name) is not None and name not in honored]
-
-
 def list_datasets() -> dict[str, str]:
-    """The datasets by name, with one line each; those with boxes too."""
-    known = _SUMMARIES | SUMMARIES
-    return {name: known[name] for name in sorted(known)}
+    """Return the registered datasets by name, with one line each; those with boxes too."""
+    return {name: DATASETS[name].summary for name in sorted(_DATASETS)}
 
 
 def published(name: str) -> Published | None:
-    """What a dataset's publishers say of it; None if everything depends on the files, or the name is unknown."""
-    return _PUBLISHED.get(name)
+    """Return what a dataset's publishers say of it; None if all depends on the files, or the name is unknown."""
+    return _DATASETS[name].published if name in _DATASETS else None
 
 
 def customary_metric(name: str) -> Metric:
-    """What results on a dataset are customarily reported in; ``top1`` where nothing else is known."""
-    return _PUBLISHED[name].metric if name in _PUBLISHED else "top1"
+    """Return what results on a dataset are customarily reported in; ``top1`` where nothing else is known."""
+    facts = published(name)
+    return "top1" if facts is None else facts.metric
+
+
+def find_dataset(name: str) -> Dataset:
+    """Return the dataset of a name.
+
+    Raises:
+        DataError: There is none.
+    """
+    if name in _DATASETS:
+        return _DATASETS[name]
+    close = nearest(name, _DATASETS, count=1, cutoff=0.4)
+    raise DataError(
+        "there is no dataset of this name.",
+        got=name,
+        allowed=", ".join(list_datasets()),
+        fix=did_you_mean(f"--data.name {near}" for near in close)
+        or "--data.name folder reads any image folder",
+    )
+
+
+def warn_of_ignored(config: DataConfig) -> None:
+    """Warn of each setting among :data:`SPECIAL` that is given though the dataset ignores it."""
+    for name in SPECIAL:
+        if getattr(config, name) is not None and name not in find_dataset(config.name).reads:
+            _log.warning("data.%s changes nothing: the dataset '%s' ignores it.", name, config.name)
 
 
 def load_source(config: DataConfig) -> Source:
-    """Load the dataset ``config.name``.
+    """Load the images with one label each of the dataset ``config.name``.
 
     Raises:
-        DataError: The name is unknown, or the dataset cannot be read.
+        DataError: The name is unknown, the images have boxes, or the dataset cannot be read.
     """
-    if config.name in READERS:
+    known = find_dataset(config.name)
+    if known.task != "classify":
         raise DataError(
             "this works with images that have one label each.",
             got=f"the dataset '{config.name}', whose images have boxes",
-            allowed=", ".join(sorted(_LOADERS)),
-        )
-    if config.name not in _LOADERS:
-        close = nearest(config.name, [*_LOADERS, *READERS], count=1, cutoff=0.4)
-        hint = f"--data.name {close[0]}" if close else "--data.name folder reads any image folder"
-        raise DataError(
-            "there is no dataset of this name.",
-            got=config.name,
-            allowed=", ".join(list_datasets()),
-            fix=hint,
+            allowed=", ".join(name for name, other in sorted(_DATASETS.items()) if other.task == "classify"),
         )
     try:
-        return _LOADERS[config.name](config)
+        source: Source = known.read(config)
     except OSError as error:
         raise unreadable(config, error) from None
+    return source

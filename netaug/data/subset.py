@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from netaug.config import DataConfig
 from netaug.core.errors import DataError
 from netaug.core.seeding import key, uniforms
 from netaug.core.suggest import did_you_mean, nearest
@@ -16,6 +18,63 @@ from netaug.data.registry import Source, Split
 
 _SHOWN = 12
 _log = logging.getLogger("netaug")
+
+
+class Selectable(Protocol):
+    """The images of a split, whatever their labels are."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, indices: npt.NDArray[np.int64]) -> Self:
+        """Return the images at ``indices``, in that order."""
+
+
+AnySplit = TypeVar("AnySplit", bound=Selectable)
+SplitOf_co = TypeVar("SplitOf_co", bound=Selectable, covariant=True)
+
+
+class HasSplits(Protocol[SplitOf_co]):
+    """A dataset as its reader hands it over."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in label order."""
+
+    @property
+    def train(self) -> SplitOf_co:
+        """The training split."""
+
+    @property
+    def val(self) -> SplitOf_co | None:
+        """The evaluation split; None when ``holdout`` asks for a part of the training split instead."""
+
+    @property
+    def val_split(self) -> str:
+        """Where ``val`` comes from."""
+
+
+def select_images(source: HasSplits[AnySplit], config: DataConfig) -> tuple[AnySplit, AnySplit, str]:
+    """Select training and evaluation images by ``holdout``, then ``shots`` or ``limit``; the same for every run's seed.
+
+    Returns:
+        Training images, evaluation images, and where the latter come from: ``val``, ``test`` or ``holdout``.
+
+    Raises:
+        DataError: A selection leaves nothing, or a class has fewer images than ``shots``.
+    """
+    train, val, val_split = source.train, source.val, source.val_split
+    chosen = np.arange(len(train))
+    if config.holdout > 0:
+        held, chosen = held_out(len(train), config.holdout)
+        val, val_split = train.select(held), "holdout"
+    assert val is not None, "a source leaves out its evaluation split only when holdout is set"
+    if config.shots is not None:
+        assert isinstance(train, Split), "images with boxes are refused with shots before they are read"
+        labels_M = train.labels_N[chosen]
+        chosen = few_of_each(chosen, labels_M, config.shots, source.class_names, config.subset_seed)
+    elif config.limit is not None:
+        chosen = limited(chosen, config.limit, config.subset_seed)
+    return train if len(chosen) == len(train) else train.select(chosen), val, val_split
 
 
 def keep_classes(source: Source, names: Sequence[str]) -> Source:

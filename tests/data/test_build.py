@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.config.datasets import DATASETS
+from netaug.config.settings import settings
+from netaug.core.errors import ConfigError, DataError
 from netaug.core.seeding import key, uniforms
 from netaug.data import build_data, list_datasets
 from netaug.data.readers.digits import load_digits
+from netaug.data.registry import find_dataset, load_source
 from netaug.data.store import MemoryImages
 
 
@@ -23,18 +26,34 @@ def training_pictures(config: DataConfig, seed: int = 0) -> list[bytes]:
     return pictures(build_data(whole, seed=seed).train.epoch(0))
 
 
-def test_every_dataset_has_one_line():
-    assert {"digits", "folder", "cifar10", "fashion_mnist"} <= set(list_datasets())
+def test_every_name_of_the_help_has_a_reader_and_every_reader_a_line():
+    assert set(list_datasets()) == set(DATASETS)
+    shown = settings()["data.name"].help
     for name, line in list_datasets().items():
-        assert line, name
+        assert line
         assert "\n" not in line
+        assert f"`{name}`: {line}" in shown
+
+
+def test_a_dataset_is_read_by_the_builder_of_its_task():
+    assert {name for name in DATASETS if find_dataset(name).task == "detect"} == {"coco", "voc", "yolo"}
+    with pytest.raises(DataError, match="one label each") as caught:
+        load_source(DataConfig(name="voc"))
+    assert "digits" in str(caught.value.allowed)
+    assert "yolo" not in str(caught.value.allowed)
 
 
 def test_an_unknown_dataset_names_the_nearest():
     with pytest.raises(DataError) as caught:
         build_data(DataConfig(name="fashionmnist"), seed=0)
-    assert "--data.name fashion_mnist" in str(caught.value.fix)
+    assert caught.value.fix == "did you mean --data.name fashion_mnist?"
     assert str(caught.value.allowed) == ", ".join(list_datasets())
+
+
+def test_a_name_like_no_other_is_answered_by_the_general_reader():
+    with pytest.raises(DataError) as caught:
+        build_data(DataConfig(name="§§§"), seed=0)
+    assert "--data.name folder" in str(caught.value.fix)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +64,11 @@ def test_an_unknown_dataset_names_the_nearest():
         ("batch_size", 0),
         ("eval_batch_size", 0),
         ("limit", 0),
+        ("shots", 0),
+        ("distinct_epochs", 0),
+        ("image_size", 4097),
+        ("workers", 1025),
+        ("pad", 4097),
         ("workers", -1),
         ("pad", -1),
         ("holdout", -0.1),
@@ -55,9 +79,9 @@ def test_an_unknown_dataset_names_the_nearest():
         ("on_error", "ignore"),
     ],
 )
-def test_settings_out_of_range_are_refused(setting: str, value: object):
-    with pytest.raises(DataError, match=f"data.{setting} is") as caught:
-        build_data(dataclasses.replace(DataConfig(), **{setting: value}), seed=0)
+def test_settings_out_of_range_are_refused_before_anything_is_read(setting: str, value: object):
+    with pytest.raises(ConfigError, match=rf"data\.{setting} is") as caught:
+        dataclasses.replace(DataConfig(), **{setting: value})
     assert caught.value.allowed is not None
 
 

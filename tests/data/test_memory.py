@@ -24,7 +24,7 @@ def test_too_many_are_refused_before_any_is_decoded(
     two_classes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 1619)
-    monkeypatch.setattr("netaug.data.in_memory.decode_all", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("netaug.data.memory.decode_all", lambda *_, **__: pytest.fail("decoded"))
     with pytest.raises(DataError, match=r"(?s)1,620 bytes.*1,619 bytes are available.*--data\.cache none"):
         build_data(config(two_classes), seed=0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import ConfigError, DataError
 from netaug.data import build_data
 from netaug.data.readers.digits import load_digits
 from netaug.data.subset import few_of_each
@@ -88,8 +88,8 @@ def test_more_shots_than_a_class_has_are_refused():
     )
     with pytest.raises(DataError, match=r"(?s)'b' has 2.*1 to 2"):
         few_of_each(np.arange(5), labels, 3, ("a", "b"), 0)
-    with pytest.raises(DataError, match="both choose"):
-        build_data(replace(PLAIN, shots=2, limit=20), seed=0)
+    with pytest.raises(ConfigError, match="both choose"):
+        replace(PLAIN, shots=2, limit=20)
 
 
 def test_another_seed_chooses_another_limit():

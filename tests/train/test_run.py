@@ -214,7 +214,7 @@ def test_settings_of_the_process_are_applied(tmp_path: Path) -> None:
 def test_mean_per_class_accuracy_is_logged_where_it_is_customary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr("netaug.data.build.customary_metric", lambda name: "mean_per_class")
+    monkeypatch.setattr("netaug.data.labeled.customary_metric", lambda name: "mean_per_class")
     out = tmp_path / "run"
     finished = train(small(), out)
     line = metrics(finished, drop=())[-1]

@@ -17,66 +17,68 @@ from netaug.data.decode.deep_images import warn_of_deep
 from netaug.data.detection.decoded import HeldImages, hold
 from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader, Sides
 from netaug.data.detection.problems import Problems
-from netaug.data.detection.sources import READERS, READS, BoxSource, BoxSplit, keep_labels
+from netaug.data.detection.sources import BoxSource, BoxSplit, keep_labels
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import Loading
 from netaug.data.memory import announce_bytes
-from netaug.data.prepared import Data, check_settings, normalization
+from netaug.data.prepared import Data, Feed, normalization
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
-from netaug.data.registry import SPECIAL
+from netaug.data.registry import find_dataset, warn_of_ignored
 from netaug.data.roots import unreadable
-from netaug.data.sampler import WHOLE, Share
-from netaug.data.subset import chosen_classes, held_out, limited
+from netaug.data.subset import chosen_classes, select_images
 from netaug.data.transforms.detection import BoxAugment
 from netaug.data.transforms.letterbox import letterbox
-from netaug.data.workers import warn_of_many
 from netaug.detect.anchors import COCO_ANCHORS, Anchors, kmeans_anchors
 from netaug.detect.annotations import Annotations, Integers
 
 _log = logging.getLogger("netaug")
 
 
-def build_detection_data(
-    config: DataConfig,
-    detect: DetectConfig,
-    *,
-    seed: int,
-    pin_memory: bool = False,
-    share: Share = WHOLE,
-) -> Data:
-    """Find a dataset with boxes and make its loaders.
+def build_boxed(config: DataConfig, feed: Feed) -> Data:
+    """Build the loaders of images with boxes.
 
     Args:
         config: Which images, and how they are fed.
-        detect: What is done to training images, and which anchors.
-        seed: Keys the order and the augmentation; splits and subsets do not depend on it.
-        pin_memory: Whether batches come in page-locked memory, for CUDA.
-        share: What this process loads, if several train together.
+        feed: What of the run decides on batches; ``feed.detect`` says how training images change.
 
     Returns:
         The dataset's facts, its two loaders of :class:`DetectionBatch`, and the objects of the evaluation images.
-        Batches are bit for bit the same for any ``config.workers``.
 
     Raises:
-        DataError: A setting is out of range, or the dataset is missing, incomplete or damaged.
-        ConfigError: ``config.image_size`` is no side of a detector's input.
+        DataError: The dataset is missing, incomplete or damaged, or a setting does not fit it.
+        ConfigError: ``config.image_size`` cannot be the side of a detector's input.
     """
-    check_settings(config)
+    detect = DetectConfig() if feed.detect is None else feed.detect
     side = check_box_settings(config)
-    warn_of_many(config.workers)
     problems = Problems(skip=config.on_error == "skip")
     source = read_source(config, problems)
-    train, val, val_split = select(source, config)
+    train, val, val_split = select_images(source, config)
     warn_of_deep([train.images, val.images])
-    listing = DataListing(*(ListedSplit(one.images, *one.annotations.arrays()) for one in (train, val)))
+    listing = DataListing(*(ListedSplit(split.images, *split.annotations.arrays()) for split in (train, val)))
     anchors = find_anchors(train.annotations, detect, side)
-    augmented = config.augment == "detection"
     sides = detect.sizes or (side,)
-    largest = max(sides) * (max(1.0, detect.scale[1]) if augmented else 1.0)
+    largest = max(sides) * (max(1.0, detect.scale[1]) if config.augment == "detection" else 1.0)
     train, val = into_memory(train, val, math.ceil(largest), side, config, problems)
     problems.say()
+    info = _facts(config, source, (train, val, val_split), side)
+    info = replace(info, metric=detect.metric or source.metric, anchors=anchors)
+    loading = Loading(config.workers, problems.skip, feed.pin_memory, feed.share)
+    return Data(
+        info,
+        _train_loader(train, config, detect, feed, Sides(sides, feed.seed), loading),
+        BoxEvalLoader(val, side, batch_size=config.eval_batch_size, loading=loading),
+        val.annotations,
+        listing,
+    )
+
+
+def _facts(
+    config: DataConfig, source: BoxSource, splits: tuple[BoxSplit, BoxSplit, str], side: int
+) -> DataInfo:
+    """Return the facts that a model and its user need."""
+    train, val, val_split = splits
     mean, std = normalization(IMAGENET_MEAN, IMAGENET_STD, 3, config)
-    info = DataInfo(
+    return DataInfo(
         name=config.name,
         class_names=source.class_names,
         in_chans=3,
@@ -87,27 +89,23 @@ def build_detection_data(
         train_size=len(train),
         val_size=len(val),
         val_split=val_split,
-        metric=detect.metric or source.metric,
         task="detect",
-        anchors=anchors,
     )
-    loading = Loading(config.workers, problems.skip, pin_memory, share)
-    augment_seed = seed if config.augment_seed is None else config.augment_seed
-    augment = BoxAugment(detect, augment_seed, config.flip, len(train))
-    return Data(
-        info,
-        BoxTrainLoader(
-            train,
-            augment if augmented else None,
-            Sides(sides, seed),
-            batch_size=config.batch_size,
-            seed=seed,
-            loading=loading,
-            distinct=config.distinct_epochs,
-        ),
-        BoxEvalLoader(val, side, batch_size=config.eval_batch_size, loading=loading),
-        val.annotations,
-        listing,
+
+
+def _train_loader(
+    train: BoxSplit, config: DataConfig, detect: DetectConfig, feed: Feed, sides: Sides, loading: Loading
+) -> BoxTrainLoader:
+    """Return the training batches, augmented as ``data.augment`` says."""
+    augment = BoxAugment(detect, feed.augment_seed(config), config.flip, len(train))
+    return BoxTrainLoader(
+        train,
+        augment if config.augment == "detection" else None,
+        sides,
+        batch_size=config.batch_size,
+        seed=feed.seed,
+        loading=loading,
+        distinct=config.distinct_epochs,
     )
 
 
@@ -151,13 +149,11 @@ def read_source(config: DataConfig, problems: Problems) -> BoxSource:
     Raises:
         DataError: It cannot be read, or something in it is wrong and not to be passed over.
     """
-    for name in SPECIAL:
-        if getattr(config, name) is not None and name not in READS[config.name]:
-            _log.warning("data.%s changes nothing: the dataset '%s' ignores it.", name, config.name)
+    warn_of_ignored(config)
     if config.download:
         _log.warning("data.download changes nothing: the dataset '%s' cannot be downloaded.", config.name)
     try:
-        source = READERS[config.name](config, problems)
+        source: BoxSource = find_dataset(config.name).read(config, problems)
     except OSError as error:
         raise unreadable(config, error) from None
     if not config.classes:
@@ -168,19 +164,6 @@ def read_source(config: DataConfig, problems: Problems) -> BoxSource:
     train = keep_labels(source.train, relabel_C, categories)
     val = None if source.val is None else keep_labels(source.val, relabel_C, categories)
     return replace(source, class_names=tuple(config.classes), train=train, val=val)
-
-
-def select(source: BoxSource, config: DataConfig) -> tuple[BoxSplit, BoxSplit, str]:
-    """Training and evaluation images after ``holdout`` and ``limit``; the same for every run's seed."""
-    train, val, val_split = source.train, source.val, source.val_split
-    chosen = np.arange(len(train))
-    if config.holdout > 0:
-        held, chosen = held_out(len(train), config.holdout)
-        val, val_split = train.select(held), "holdout"
-    assert val is not None, "a source leaves out its evaluation split only when holdout is set"
-    if config.limit is not None:
-        chosen = limited(chosen, config.limit, config.subset_seed)
-    return train if len(chosen) == len(train) else train.select(chosen), val, val_split
 
 
 def find_anchors(train: Annotations, detect: DetectConfig, side: int) -> Anchors:

@@ -1,16 +1,13 @@
-"""Datasets with boxes by name. A new one is a new file with a decorated function and a line in `readers.py`."""
+"""A dataset with boxes as its reader hands it over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from netaug.config import DataConfig
 from netaug.data.detection.decoded import HeldImages
-from netaug.data.detection.problems import Problems
 from netaug.data.store import FileImages
 from netaug.detect.annotations import Annotations, Ids, Integers
 
@@ -57,30 +54,6 @@ class BoxSource:
     val: BoxSplit | None
     val_split: str
     metric: Literal["voc", "voc07", "coco"]
-
-
-BoxReader = Callable[[DataConfig, Problems], BoxSource]
-
-READERS: dict[str, BoxReader] = {}
-SUMMARIES: dict[str, str] = {}
-READS: dict[str, tuple[str, ...]] = {}
-
-
-def box_dataset(name: str, summary: str, *, reads: tuple[str, ...]) -> Callable[[BoxReader], BoxReader]:
-    """Register the function below under a dataset name.
-
-    Args:
-        name: Its name in the configuration.
-        summary: One line that describes it.
-        reads: The settings among ``registry.SPECIAL`` that it honors.
-    """
-
-    def register(read: BoxReader) -> BoxReader:
-        assert name not in READERS, f"two datasets are called {name}"
-        READERS[name], SUMMARIES[name], READS[name] = read, summary, reads
-        return read
-
-    return register
 
 
 def keep_labels(split: BoxSplit, relabel_C: Integers, categories: Ids) -> BoxSplit:

@@ -39,9 +39,7 @@ _PUBLISHED = Published(
 )
 
 
-@dataset(
-    "cars", "16,185 photos of 196 models of cars (Stanford Cars); files in ROOT/stanford_cars", _PUBLISHED
-)
+@dataset("cars", _PUBLISHED)
 def load_cars(config: DataConfig) -> Source:
     """Load the cars: train and test as published, labels and names in the order of cars_meta.mat."""
     from torchvision.datasets import StanfordCars

@@ -14,8 +14,9 @@ from netaug.data.detection.coco_ids import Key, id_array, shown
 from netaug.data.detection.files import ImageIndex
 from netaug.data.detection.orientation import Orientation, find_frames
 from netaug.data.detection.problems import Problems
-from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.readers.coco_json import Category, CocoFile, read_coco
+from netaug.data.registry import dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
 
@@ -29,11 +30,7 @@ _TREE = "\n           ".join(
 )
 
 
-@box_dataset(
-    "coco",
-    "COCO: instances_train*.json and instances_val*.json anywhere in ROOT, and the images they name",
-    reads=("train_split", "val_split"),
-)
+@dataset("coco", reads=("train_split", "val_split"))
 def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
     """Find the images of a dataset in COCO's format: `train` and `val`, else `test`."""
     root = require_root(config)

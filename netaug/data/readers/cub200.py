@@ -26,7 +26,7 @@ _PUBLISHED = Published(
 )
 
 
-@dataset("cub200", "11,788 photos of 200 species of birds (CUB-200-2011); ROOT/CUB_200_2011", _PUBLISHED)
+@dataset("cub200", _PUBLISHED)
 def load_cub200(config: DataConfig) -> Source:
     """Load the birds: the published split, classes in the order of classes.txt, labels counted from 0."""
     folder = find_layout(config, _PUBLISHED, _NEEDED) / _FOLDER

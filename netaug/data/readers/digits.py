@@ -18,7 +18,7 @@ _VAL_SHARE = 0.2
 _LEVELS = 16
 
 
-@dataset("digits", "1,797 handwritten digits, 8x8 grey, 10 classes; built in (scikit-learn, UCI)")
+@dataset("digits")
 def load_digits(config: DataConfig) -> Source:
     """Load the digits; the same fifth of each class is the evaluation split, whatever the seed."""
     from sklearn import datasets

@@ -24,11 +24,7 @@ _PUBLISHED = Published(
 )
 
 
-@dataset(
-    "flowers102",
-    "8,189 photos of 102 kinds of flowers (Oxford); official files in ROOT/flowers-102",
-    _PUBLISHED,
-)
+@dataset("flowers102", _PUBLISHED)
 def load_flowers102(config: DataConfig) -> Source:
     """Load the flowers: published training and validation images to train on, test to evaluate.
 

@@ -19,7 +19,7 @@ _COLOUR = 3
 _EVALUATION = ("val", "test")
 
 
-@dataset("folder", "image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg (or ROOT/test)")
+@dataset("folder")
 def load_folder(config: DataConfig) -> Source:
     """Find the images of a folder dataset, in color, with ImageNet's mean and deviation."""
     return scan_folder(require_root(config), with_val=config.holdout == 0)

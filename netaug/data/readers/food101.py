@@ -25,7 +25,7 @@ _PUBLISHED = Published(
 )
 
 
-@dataset("food101", "101,000 photos of 101 dishes (Food-101); official files in ROOT/food-101", _PUBLISHED)
+@dataset("food101", _PUBLISHED)
 def load_food101(config: DataConfig) -> Source:
     """Load Food-101: train and test as published; classes in the order of their names, as in its classes.txt."""
     from torchvision.datasets import Food101

@@ -82,11 +82,7 @@ class RowImages:
         return RowImages(self._rows, self._column, self.folder, self._rows_N[indices], self.in_chans)
 
 
-@dataset(
-    "hf",
-    "Hugging Face datasets: ROOT is a folder of save_to_disk or of Parquet files, or hub:OWNER/NAME[:CONFIGURATION]",
-    reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
-)
+@dataset("hf", reads=("train_split", "val_split", "image_column", "label_column", "class_names"))
 def load_huggingface(config: DataConfig) -> Source:
     """Open a dataset with an image and a label column, in color, with ImageNet's mean and deviation."""
     library = import_extra("datasets", "hf", "the dataset 'hf'")

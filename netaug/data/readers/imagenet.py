@@ -42,11 +42,7 @@ _PUBLISHED = Published(
 )
 
 
-@dataset(
-    "imagenet",
-    "1.28 M photos of 1,000 classes (ImageNet-1k, ILSVRC2012); ROOT/train and ROOT/val",
-    _PUBLISHED,
-)
+@dataset("imagenet", _PUBLISHED)
 def load_imagenet(config: DataConfig) -> Source:
     """Load ImageNet-1k; labels count the sorted WordNet ids, as in torchvision and timm."""
     splits = ["train"] if config.holdout > 0 else ["train", "val"]

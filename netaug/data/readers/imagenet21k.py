@@ -36,7 +36,7 @@ OTHER_RELEASES = {
 """What other numbers of class folders mean."""
 
 
-@dataset("imagenet21k", "11 M photos of 10,450 classes (ImageNet-21K-P, winter 2021)", _PUBLISHED)
+@dataset("imagenet21k", _PUBLISHED)
 def load_imagenet21k(config: DataConfig) -> Source:
     """Load ImageNet-21K-P of winter 2021; labels count the sorted WordNet ids."""
     with_val = config.holdout == 0

@@ -24,7 +24,7 @@ _PUBLISHED = Published(
 )
 
 
-@dataset("pets", "7,349 photos of 37 breeds of cats and dogs (Oxford-IIIT Pet)", _PUBLISHED)
+@dataset("pets", _PUBLISHED)
 def load_pets(config: DataConfig) -> Source:
     """Load the pets: trainval and test as published, labels as in the lists, counted from 0."""
     from torchvision.datasets import OxfordIIITPet

@@ -57,11 +57,7 @@ class _Part:
         return FileImages(str(self.file.parent), self.paths, _COLOUR)
 
 
-@dataset(
-    "table",
-    "CSV, TSV or Parquet with columns path, label [, split]: ROOT is one such file, or holds train.csv and val.csv",
-    reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
-)
+@dataset("table", reads=("train_split", "val_split", "image_column", "label_column", "class_names"))
 def load_table(config: DataConfig) -> Source:
     """Find the images that tables list, in color, with ImageNet's mean and deviation."""
     root = Path(config.root).expanduser() if config.root else Path()

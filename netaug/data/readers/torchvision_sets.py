@@ -84,11 +84,7 @@ _FASHION_MNIST = Published(
 )
 
 
-@dataset(
-    "cifar10",
-    "60,000 photos of 10 kinds of things, 32x32 color; official files or class folders in ROOT",
-    _CIFAR10,
-)
+@dataset("cifar10", _CIFAR10)
 def load_cifar10(config: DataConfig) -> Source:
     """Load CIFAR-10 from ``ROOT/cifar-10-batches-py``, else from class folders of images under ROOT."""
     from torchvision.datasets import CIFAR10
@@ -97,11 +93,7 @@ def load_cifar10(config: DataConfig) -> Source:
     return dataclasses.replace(source, mean=CIFAR10_MEAN, std=CIFAR10_STD)
 
 
-@dataset(
-    "cifar100",
-    "60,000 photos of 100 kinds of things, 32x32 color; official files or class folders in ROOT",
-    _CIFAR100,
-)
+@dataset("cifar100", _CIFAR100)
 def load_cifar100(config: DataConfig) -> Source:
     """Load CIFAR-100 with its 100 fine labels from ``ROOT/cifar-100-python``, else from class folders."""
     from torchvision.datasets import CIFAR100
@@ -133,11 +125,7 @@ def _load_cifar(config: DataConfig, factory: Any, published: Published, folder: 
     )
 
 
-@dataset(
-    "fashion_mnist",
-    "70,000 pictures of 10 kinds of clothes, 28x28 grey; official files in ROOT/FashionMNIST/raw",
-    _FASHION_MNIST,
-)
+@dataset("fashion_mnist", _FASHION_MNIST)
 def load_fashion_mnist(config: DataConfig) -> Source:
     """Load Fashion-MNIST from ``ROOT/FashionMNIST/raw``."""
     from torchvision.datasets import FashionMNIST

@@ -16,10 +16,11 @@ from netaug.core.parallel import in_threads
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
-from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.voc_lists import image_files, read_list
 from netaug.data.readers.voc_xml import VocFile, read_voc
+from netaug.data.registry import dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
 
@@ -59,11 +60,7 @@ class _Split:
     frames: Frames
 
 
-@box_dataset(
-    "voc",
-    "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt; of one folder or of several years",
-    reads=("train_split", "val_split", "class_names"),
-)
+@dataset("voc", reads=("train_split", "val_split", "class_names"))
 def load_voc(config: DataConfig, problems: Problems) -> BoxSource:
     """Find the images of Pascal VOC's layout: trained on `trainval` and judged on `test`, else `train` and `val`."""
     root = require_root(config)

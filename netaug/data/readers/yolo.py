@@ -16,11 +16,12 @@ from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.orientation import Orientation, find_frames
 from netaug.data.detection.problems import Problems
-from netaug.data.detection.sources import BoxSource, BoxSplit, box_dataset
+from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.detection.yolo_files import LabelFiles, label_file
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.yolo_description import About, read_about
 from netaug.data.readers.yolo_labels import LabelLine, corners, read_labels, refuse_keypoints
+from netaug.data.registry import dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
 
@@ -34,11 +35,7 @@ _TREE = "\n           ".join(
 _log = logging.getLogger("netaug")
 
 
-@box_dataset(
-    "yolo",
-    "YOLO's text labels: ROOT/data.yaml, or ROOT/images/train, labels/train, images/val, labels/val",
-    reads=("train_split", "val_split", "class_names"),
-)
+@dataset("yolo", reads=("train_split", "val_split", "class_names"))
 def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     """Find the images of a dataset with YOLO's labels: `train` and `val`, else `test`."""
     root = require_root(config)

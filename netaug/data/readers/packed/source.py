@@ -10,13 +10,13 @@ import torch
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
 from netaug.data.readers.packed.images import PackedImages
-from netaug.data.readers.packed.layout import INDEX, PAYLOADS, Index, Meta, open_index, read_meta
+from netaug.data.readers.packed.layout import Index, Meta, open_index, read_meta
 from netaug.data.registry import Source, Split, dataset
 from netaug.data.roots import require_root
 from netaug.data.store import MemoryImages
 
 
-@dataset("packed", f"a packed copy of a dataset, by `netaug data pack`; {INDEX} and {PAYLOADS} in ROOT")
+@dataset("packed")
 def load_packed(config: DataConfig) -> Source:
     """Open a packed dataset; whether it has an evaluation split is its origin's business."""
     folder = require_root(config)

@@ -17,11 +17,7 @@ from netaug.data.registry import Source, Split, dataset
 _COLOUR = 3
 
 
-@dataset(
-    "webdataset",
-    "tar shards of NAME.jpg and NAME.cls (txt, json): ROOT is a folder with train/*.tar and val/*.tar, or an address",
-    reads=("train_split", "val_split", "image_column", "label_column", "class_names"),
-)
+@dataset("webdataset", reads=("train_split", "val_split", "image_column", "label_column", "class_names"))
 def load_webdataset(config: DataConfig) -> Source:
     """Find the images inside of shards, in color, with ImageNet's mean and deviation; nothing is decoded."""
     train_shards, val_shards, val_split = find_shards(config)

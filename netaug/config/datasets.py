@@ -1,0 +1,81 @@
+"""The datasets by name, with what the help says of them; kept apart from their readers, which need torch."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Task = Literal["classify", "detect"]
+
+
+class DatasetName(NamedTuple):
+    """What is known of a dataset before anything is read.
+
+    Args:
+        summary: One line: what is in it, or where its files lie.
+        task: What its labels are for: ``classify``, one class per image; ``detect``, boxes.
+    """
+
+    summary: str
+    task: Task = "classify"
+
+
+DATASETS: dict[str, DatasetName] = {
+    "cars": DatasetName("16,185 photos of 196 models of cars (Stanford Cars); files in ROOT/stanford_cars"),
+    "cifar10": DatasetName(
+        "60,000 photos of 10 kinds of things, 32x32 color; official files or class folders in ROOT"
+    ),
+    "cifar100": DatasetName(
+        "60,000 photos of 100 kinds of things, 32x32 color; official files or class folders in ROOT"
+    ),
+    "coco": DatasetName(
+        "COCO: instances_train*.json and instances_val*.json anywhere in ROOT, and the images they name",
+        "detect",
+    ),
+    "cub200": DatasetName("11,788 photos of 200 species of birds (CUB-200-2011); ROOT/CUB_200_2011"),
+    "digits": DatasetName("1,797 handwritten digits, 8x8 grey, 10 classes; built in (scikit-learn, UCI)"),
+    "fashion_mnist": DatasetName(
+        "70,000 pictures of 10 kinds of clothes, 28x28 grey; official files in ROOT/FashionMNIST/raw"
+    ),
+    "flowers102": DatasetName(
+        "8,189 photos of 102 kinds of flowers (Oxford); official files in ROOT/flowers-102"
+    ),
+    "folder": DatasetName("image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg (or ROOT/test)"),
+    "food101": DatasetName("101,000 photos of 101 dishes (Food-101); official files in ROOT/food-101"),
+    "hf": DatasetName(
+        "Hugging Face datasets: ROOT is a folder of save_to_disk or of Parquet files, or hub:OWNER/NAME[:CONFIGURATION]"
+    ),
+    "imagenet": DatasetName(
+        "1.28 M photos of 1,000 classes (ImageNet-1k, ILSVRC2012); ROOT/train and ROOT/val"
+    ),
+    "imagenet21k": DatasetName("11 M photos of 10,450 classes (ImageNet-21K-P, winter 2021)"),
+    "packed": DatasetName(
+        "a packed copy of a dataset, by netaug data pack; index.npy and images.bin in ROOT"
+    ),
+    "pets": DatasetName("7,349 photos of 37 breeds of cats and dogs (Oxford-IIIT Pet)"),
+    "table": DatasetName(
+        "CSV, TSV or Parquet with columns path, label [, split]: ROOT is one such file, or holds train.csv and val.csv"
+    ),
+    "voc": DatasetName(
+        "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt; of one folder or of several years",
+        "detect",
+    ),
+    "webdataset": DatasetName(
+        "tar shards of NAME.jpg and NAME.cls (txt, json): ROOT holds train/*.tar and val/*.tar, or is an address"
+    ),
+    "yolo": DatasetName(
+        "YOLO's text labels: ROOT/data.yaml, or ROOT/images/train, labels/train, images/val, labels/val",
+        "detect",
+    ),
+}
+"""Every dataset of ``data.name``; each has a reader of this name in ``netaug/data/readers``."""
+
+
+def names_in_words() -> str:
+    """Return the sentences that list all datasets in the help of ``data.name``."""
+    labeled, boxed = (
+        "; ".join(
+            f"`{name}`: {dataset.summary}" for name, dataset in DATASETS.items() if dataset.task == task
+        )
+        for task in ("classify", "detect")
+    )
+    return f"With one label per image: {labeled}. With boxes: {boxed}."
