@@ -1,11 +1,20 @@
-"""Training and evaluation mode of modules, put back afterwards."""
+"""Modules of torch: evaluation for a while, hooks of training, and copies of networks that have run.
+
+A network may keep its last features or an auxiliary loss as an attribute, in a list or in an object of its own.
+``copy.deepcopy`` refuses such tensors, as their history cannot be copied; :func:`copied` copies their values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Copied = TypeVar("Copied")
 
 
 @contextmanager
@@ -33,3 +42,35 @@ def remove_training_hooks(model: nn.Module) -> int:
                 del hooks[key]
                 count += 1
     return count
+
+
+def copied(original: Copied, memo: dict[int, Any] | None = None) -> Copied:
+    """``copy.deepcopy``, but tensors that were computed from others are copied too, as plain values.
+
+    Args:
+        original: A network or anything that holds one.
+        memo: As for ``copy.deepcopy``: inside ``__deepcopy__``.
+    """
+    with _ComputedTensors():
+        return copy.deepcopy(original, memo)
+
+
+def copied_module(original: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """What a module's ``__deepcopy__`` returns so that ``copy.deepcopy`` is :func:`copied`."""
+    twin = type(original).__new__(type(original))
+    memo[id(original)] = twin
+    twin.__setstate__(copied(original.__dict__, memo))  # type: ignore[no-untyped-call]
+    return twin
+
+
+class _ComputedTensors(TorchFunctionMode):
+    """Copies tensors with a history by value; all else as torch does."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            tensor, memo = args
+            memo[id(tensor)] = tensor.detach().clone()
+            return memo[id(tensor)]
+        return func(*args, **(kwargs or {}))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from netaug.core.errors import ConfigError, ModelError, ShapeError, UnsupportedModelError
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied
 from netaug.elastic.dry_run import Outcome, Rehearsal
 from netaug.elastic.neutral import kept_generators
 from netaug.elastic.passes import smaller

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from netaug.core.errors import ModelError
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied
 
 
 class Reads(TorchDispatchMode):

@@ -19,7 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netaug.core.errors import ModelError, first_line
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied
 from netaug.elastic.plan import Plan
 from netaug.elastic.preconditions import account_of
 from netaug.elastic.settings import AugmentConfig

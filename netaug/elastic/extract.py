@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from netaug.core.modules import remove_training_hooks
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied, remove_training_hooks
 
 if TYPE_CHECKING:
     from netaug.elastic.supernet import Supernet

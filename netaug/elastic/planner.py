@@ -12,9 +12,8 @@ from netaug.core.errors import ConfigError
 from netaug.elastic.analysis import Analysis, SizeUse
 from netaug.elastic.axes import Axis, Span
 from netaug.elastic.constraints import matching, with_own_ratios, within_limit
-from netaug.elastic.counting import Counter
 from netaug.elastic.groups import Parts
-from netaug.elastic.plan import Group, Layer, Plan, Size
+from netaug.elastic.plan import Counter, Group, Layer, Plan, Size
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
 from netaug.elastic.sampling import resolve

@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from netaug.core.errors import ConfigError
+from netaug.core.modules import copied_module
 from netaug.core.seeding import key
 from netaug.elastic.axes import Segment, added_dims, added_key, added_values
-from netaug.elastic.copying import copied_module
-from netaug.elastic.counting import Counter
 from netaug.elastic.extract import extract
 from netaug.elastic.norm_statistics import SharedStatistics
 from netaug.elastic.overlay import (
@@ -33,7 +32,7 @@ from netaug.elastic.overlay import (
     without_statistics,
 )
 from netaug.elastic.passes import Pass
-from netaug.elastic.plan import Group, Plan
+from netaug.elastic.plan import Counter, Group, Plan
 from netaug.elastic.recomputation import refused_recomputation
 from netaug.elastic.sampling import draw, is_augmented
 from netaug.elastic.settings import AugmentConfig

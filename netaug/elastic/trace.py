@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from netaug.core.errors import ModelError, UnsupportedModelError
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied
 from netaug.elastic.preconditions import account_of, check_preconditions, describe, types_of
 
 

@@ -15,6 +15,9 @@ from netaug.core.suggest import did_you_mean, nearest
 from netaug.models.factory import Factory, call, load, working_directory_importable
 from netaug.models.zoo import FALLBACK_IMAGE_SIZE, create_timm_model, is_timm_model, timm_image_size
 
+DETECTOR = "yolov3:"
+"""In front of a backbone's name it makes the name of a detector."""
+
 F = TypeVar("F", bound=Factory)
 
 
@@ -182,3 +185,8 @@ def _unknown(name: str) -> ModelError:
         allowed=", ".join([*sorted(names), *describe_detectors(), "timm:NAME", "package.module:function"]),
         fix=fix,
     )
+
+
+def is_detector(name: str) -> bool:
+    """Whether the network finds objects instead of naming images."""
+    return name.startswith(DETECTOR)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from netaug.config.detect import ANCHORS, SCALES
 from netaug.core.errors import ModelError, first_line
+from netaug.core.modules import copied
 from netaug.core.seeding import seeded
-from netaug.elastic.copying import copied
 from netaug.models import default_image_size
-from netaug.models.kinds import is_detector
+from netaug.models.registry import is_detector
 
 
 def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:

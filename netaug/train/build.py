@@ -19,15 +19,14 @@ from netaug.elastic.passes import smaller
 from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.models import create_model, initialize
 from netaug.models.dropout import card_options, factory_options
-from netaug.models.kinds import DETECTOR, is_detector
+from netaug.models.registry import DETECTOR, is_detector
 from netaug.models.trial import check_fits
 from netaug.profile import profile
 from netaug.train.augmenting import refuse_if_never_drawn
 from netaug.train.freeze import freeze, frozen_groups
-from netaug.weights.axes import ClassAxis
 from netaug.weights.backbone import is_of_a_detector, put_backbone
 from netaug.weights.files import read_weights, weights_file
-from netaug.weights.head import head_tensors
+from netaug.weights.head import ClassAxis, head_tensors
 from netaug.weights.loading import put
 from netaug.weights.matching import match
 from netaug.weights.metadata import ModelCard

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied
 from netaug.elastic.plain_network import Network
 
 

@@ -13,7 +13,7 @@ from netaug.config.recipes import find_recipe, recipe_names
 from netaug.config.settings import build
 from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError
-from netaug.models.kinds import DETECTOR
+from netaug.models.registry import DETECTOR
 from netaug.runs.folder import find_weights
 from netaug.weights.metadata import ModelCard, read_card
 

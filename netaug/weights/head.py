@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import nn
 
 from netaug.core.seeding import seeded
 from netaug.models import create_model
-from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS
 from netaug.weights.prefixes import views
+
+
+@dataclass(frozen=True)
+class ClassAxis:
+    """The dimension of a tensor whose size follows the number of classes: ``beside + each * classes``.
+
+    Args:
+        dim: Which dimension.
+        each: How much a class adds: 1 in a classifier; in a detector one for each anchor.
+        beside: What is there without classes.
+    """
+
+    dim: int
+    each: int = 1
+    beside: int = 0
+
+    def classes(self, size: int) -> int | None:
+        """The number of classes that gives a size; None if none does."""
+        count, rest = divmod(size - self.beside, self.each)
+        return count if rest == 0 and count > 0 else None
 
 
 def head_tensors(

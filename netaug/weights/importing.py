@@ -17,11 +17,10 @@ from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.transforms.small import IMAGENET_CROP_RATIO
 from netaug.models import create_model, default_image_size
 from netaug.models.dropout import card_options, factory_options
-from netaug.models.kinds import is_detector
+from netaug.models.registry import is_detector
 from netaug.models.trial import check_fits
-from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile, read_weights
-from netaug.weights.head import count_classes, head_tensors
+from netaug.weights.head import ClassAxis, count_classes, head_tensors
 from netaug.weights.loading import Loaded, put
 from netaug.weights.matching import match
 from netaug.weights.metadata import ModelCard, save_weights

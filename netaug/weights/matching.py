@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from netaug.core.errors import CheckpointError
-from netaug.weights.axes import ClassAxis
 from netaug.weights.files import WeightsFile
+from netaug.weights.head import ClassAxis
 from netaug.weights.layouts import LAYOUTS, RELEASED, Layout
 from netaug.weights.prefixes import View, summary, views
 from netaug.weights.widened import first_channels

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug import augment, recalibrate
-from netaug.elastic.copying import copied
+from netaug.core.modules import copied
 from netaug.elastic.plain_network import BaseOnly
 from netaug.train.ema import Average
 from tests import tiny

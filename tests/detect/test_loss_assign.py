@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from netaug.detect.anchors import COCO_ANCHORS
-from netaug.detect.assign import assign
+from netaug.detect.loss import assign
 from netaug.detect.targets import BoxTargets
 from tests.detect import reference
 
