@@ -42,15 +42,16 @@ def main() -> None:
 def catalogue(cache: Path, limits: dict[str, Any]) -> list[Entry]:
     """Return every model of the two libraries, looked at once."""
     from benchmarks.coverage.catalogue import Entry, all_names, look_at
+    from netaug.core.progress import WorkProgress
 
     names = all_names()
     known = {name: Entry(**line) for name, line in read(cache).items()}
     missing = [name for name in names if name not in known]
-    for number, (name, entry, problem) in enumerate(run_all(look_at, missing, **limits), start=1):
-        known[name] = entry or Entry(name, 0, problem=problem)
-        append(cache, asdict(known[name]))
-        if number % 100 == 0:
-            print(f"looked at {number} of {len(missing)} models", flush=True)
+    with WorkProgress("counting parameters of models", len(missing)) as progress:
+        for name, entry, problem in run_all(look_at, missing, **limits):
+            known[name] = entry or Entry(name, 0, problem=problem)
+            append(cache, asdict(known[name]))
+            progress.advance()
     return [known[name] for name in names]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 
 from netaug.compare.numbers import rate, seconds
 from netaug.compare.plan import RunSpec, text
 from netaug.compare.records import RunRecord
 from netaug.core.display import score_name
+from netaug.core.progress import ProgressDisplay
 
 _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
 
@@ -76,35 +76,26 @@ class Board:
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._planned, self._jobs, self._console, self._clock = dict(planned), jobs, console, clock
+        self._planned, self._jobs, self._clock = dict(planned), jobs, clock
         self._counted = frozenset(planned)
         self._started: dict[RunSpec, float] = {}
         self._fractions: dict[RunSpec, float] = {}
         self._costs: dict[str, float] = {}
-        self._tasks: dict[RunSpec, TaskID] = {}
+        self._bars: dict[RunSpec, TaskID] = {}
         self._ended = 0
-        columns: Sequence[TextColumn | BarColumn] = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}", markup=False, style="dim"),
-        )
-        self._bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
-        self._total = self._bars.add_task("all runs", total=1.0, note="") if self._bars else TaskID(0)
+        self._display = ProgressDisplay(console)
+        self._total = self._display.add_bar("all runs", 1.0)
 
     def __enter__(self) -> Board:
-        if self._bars:
-            self._bars.start()
+        self._display.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars:
-            self._bars.stop()
+    def __exit__(self, *_: object) -> None:
+        self._display.__exit__()
 
     def say(self, text: str) -> None:
         """Print one message above the bars."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._display.say(text)
 
     def planned(self, specs: Sequence[RunSpec]) -> None:
         """Count runs of arms that were not counted before."""
@@ -116,8 +107,8 @@ class Board:
         """Show that a run has started."""
         self._started[spec] = self._clock()
         self._fractions[spec] = 0.0
-        if self._bars:
-            self._tasks[spec] = self._bars.add_task(label(spec), total=1.0, note="starting")
+        if self._display.has_bars:
+            self._bars[spec] = self._display.add_bar(label(spec), 1.0, "starting")
             self._refresh()
         else:
             self.say(f"{self._count()} {label(spec)}: started")
@@ -128,8 +119,8 @@ class Board:
             return
         self._fractions[spec] = min(1.0, fraction)
         self._costs[spec.arm] = (self._clock() - self._started[spec]) / fraction
-        if self._bars:
-            self._bars.update(self._tasks[spec], completed=fraction, note=f"{100 * fraction:.0f} %")
+        if spec in self._bars:
+            self._display.update_bar(self._bars[spec], fraction, note="")
             self._refresh()
 
     def reused(self, record: RunRecord) -> None:
@@ -147,14 +138,15 @@ class Board:
         self._ended += 1
         self._fractions[spec] = 1.0
         elapsed = self._clock() - self._started[spec]
-        if self._bars:
-            self._bars.remove_task(self._tasks.pop(spec))
+        if spec in self._bars:
+            self._display.remove_bar(self._bars.pop(spec))
         if record.summary is None:
             lines = "\n".join(f"    {line}" for line in record.message.splitlines())
             self.say(f"{self._count()} {label(spec)}: failed\n{lines}\n    all of it: {log}")
         else:
             self._costs[spec.arm] = elapsed
-            silent = self._bars or self._left() is None or self._ended == sum(self._planned.values())
+            is_last = self._ended == sum(self._planned.values())
+            silent = self._display.has_bars or self._left() is None or is_last  # the bar of all runs has it
             left = "" if silent else f", about {seconds(self._left())} left"
             score = f"{score_name(record.summary.score)} {record.summary.val_score:.1f} %"
             self.say(f"{self._count()} {label(spec)}: {score} in {seconds(elapsed)}{left}")
@@ -168,9 +160,7 @@ class Board:
         return seconds_left(self._planned, self._fractions, self._costs, self._jobs)
 
     def _refresh(self) -> None:
-        if self._bars:
-            left = self._left()
-            note = "" if left is None else f"about {seconds(left)} left"
-            fraction = sum(self._fractions.values()) / max(1, sum(self._planned.values()))
-            text = f"all runs {self._count()}"
-            self._bars.update(self._total, completed=fraction, description=text, note=note)
+        left = self._left()
+        note = "" if left is None else f"about {seconds(left)} left"
+        fraction = sum(self._fractions.values()) / max(1, sum(self._planned.values()))
+        self._display.update_bar(self._total, fraction, title=f"all runs {self._count()}", note=note)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from netaug.compare.arms import Arm, Plan, Settings, two_arms
 from netaug.core.errors import ConfigError
+from netaug.core.parallel import default_jobs
 
 _OWN_KEYS = {
     "out": "give the folder of the whole comparison as --out of `netaug compare`",
@@ -157,7 +157,7 @@ class CompareRequest:
     @property
     def threads_per_run(self) -> int:
         """CPU threads of one training run."""
-        return self.threads or max(1, _usable_cores() // self.jobs)
+        return self.threads or max(1, default_jobs() // self.jobs)
 
     @property
     def tunes(self) -> bool:
@@ -182,9 +182,3 @@ class CompareRequest:
 def override_keys(overrides: tuple[str, ...]) -> list[str]:
     """Return the dotted keys that raw ``--key.sub=value`` (or ``--key.sub value``) arguments set."""
     return [word[2:].split("=", 1)[0] for word in overrides if word.startswith("--")]
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # respects containers and taskset; Linux only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from netaug.core.errors import DataError
+from netaug.core.parallel import default_jobs, in_threads
 from netaug.data.decode.image import decode_file, read_content, read_size
 from netaug.data.listing_digest import below_common_folder
 from netaug.data.transforms.small import Fit
@@ -230,22 +229,4 @@ def decode_all(
 
 def decode_each(work: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
     """Run ``work`` on 0..count-1 in threads; results in order, the first error ends it."""
-    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-    pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
-    try:
-        results = pool.map(lambda chunk: [work(index) for index in chunk], chunks)
-        for chunk in _shown(results, len(chunks), title):
-            yield from chunk
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _shown(items: Iterable[Result], count: int, title: str) -> Iterable[Result]:
-    """The same items, with a progress bar on standard error when that is a terminal."""
-    if not sys.stderr.isatty():
-        return items
-    from rich.progress import track
-
-    from netaug.core.consoles import SafeConsole
-
-    return track(items, title, count, console=SafeConsole(stderr=True), transient=True)
+    return in_threads(work, count, title, min(_MAX_THREADS, default_jobs()), chunk=_CHUNK)

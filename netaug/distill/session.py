@@ -6,12 +6,10 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 from netaug.config import RunConfig
 from netaug.core.consoles import SafeConsole
 from netaug.core.device import choose_device, set_up
+from netaug.core.progress import WorkProgress
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill.cache import CacheCard
 from netaug.distill.cache_writer import cache_card, write_cache
@@ -22,7 +20,6 @@ from netaug.tasks import ClassificationTask
 from netaug.tasks.validation import validate
 
 _log = logging.getLogger("netaug")
-_LINES = 10  # of progress where there is no terminal
 _CHANCES = 2.0
 
 
@@ -73,30 +70,13 @@ def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ())
     console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {data.info.val_split}", markup=False)
     card = cache_card(config, data, teachers, top, top1)
     batch_size = config.data.eval_batch_size
-    with _CacheProgress(console) as shown:
-        return write_cache(out, card, data, teachers, normalizer, batch_size=batch_size, on_rows=shown.rows)
-
-
-class _CacheProgress:
-    """Shows a bar on a terminal, a few lines elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("running the teacher"), BarColumn(bar_width=24), TaskProgressColumn())
-        self._console, self._lines = console, 0
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> _CacheProgress:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def rows(self, done: int, total: int) -> None:
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=total)
-        elif done * _LINES // total > self._lines:
-            self._lines = done * _LINES // total
-            self._console.print(f"{done:,} of {total:,} rows", highlight=False)
+    with WorkProgress("running the teacher", card.total) as progress:
+        return write_cache(
+            out,
+            card,
+            data,
+            teachers,
+            normalizer,
+            batch_size=batch_size,
+            on_rows=lambda done, _: progress.reach(done),
+        )

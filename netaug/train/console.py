@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from netaug.config import RunConfig
-from netaug.core.consoles import SafeConsole
 from netaug.core.display import duration, score_name
 from netaug.core.escaping import line
+from netaug.core.progress import ProgressDisplay
 from netaug.elastic.passes import smaller_side
 from netaug.elastic.plain_network import BaseOnly
 from netaug.profile import Profile
@@ -22,8 +19,6 @@ from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
 from netaug.train.metrics import Tally
 from netaug.train.trainer import Trainer
-
-_REFRESH_SECONDS = 0.25
 
 
 class TrainingConsole:
@@ -36,39 +31,19 @@ class TrainingConsole:
     """
 
     def __init__(self, epochs: int, steps: int, console: Console | None = None) -> None:
-        self._console = console or SafeConsole(stderr=True, highlight=False)
+        self._display = ProgressDisplay(console)
         self._epochs, self._steps = epochs, steps
         self._before = 0.0
-        self._start = self._epoch_start = self._shown = time.perf_counter()
-        self._bar = (
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[facts]}"),
-                console=self._console,
-                transient=True,
-            )
-            if self._console.is_terminal
-            else None
-        )
-        if self._bar is not None:
-            self._task = self._bar.add_task("epoch 1", total=epochs * steps, facts="")
+        self._start = self._epoch_start = time.perf_counter()
+        self._bar = self._display.add_bar("epoch 1", epochs * steps)
 
     def __enter__(self) -> TrainingConsole:
-        if self._bar is not None:
-            self._bar.start()
+        self._display.__enter__()
         self._start = self._epoch_start = time.perf_counter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __exit__(self, *_: object) -> None:
+        self._display.__exit__()
 
     def start_at(self, step: int) -> None:
         """Set how many steps were done before, by an earlier process."""
@@ -76,23 +51,21 @@ class TrainingConsole:
 
     def say(self, text: str) -> None:
         """Print one line of plain text."""
-        with _lossy():
-            self._console.print(line(text), markup=False, soft_wrap=True)
+        self._display.say(line(text))
 
     def step(self, epoch: int, done: int, tally: Tally) -> None:
         """Redraw the bar after a step, a few times per second, because reading metrics waits for the device."""
-        now = time.perf_counter()
-        if self._bar is None or now - self._shown < _REFRESH_SECONDS or not tally.images:
+        if not self._display.is_due or not tally.images:
             return
-        self._shown = now
+        now = time.perf_counter()
         metrics = tally.metrics()
         finished = epoch * self._steps + done
         facts = (
             f"loss {metrics['loss']:.3f}  {_shown(metrics.get('top1'), 'top-1', '.1f')}"
             f"{tally.images / (now - self._epoch_start):.0f} img/s  ETA {self._eta(finished / self._steps)}"
         )
-        description = f"epoch {epoch + 1}/{self._epochs}"
-        self._bar.update(self._task, completed=finished, description=description, facts=facts)
+        title = f"epoch {epoch + 1}/{self._epochs}"
+        self._display.update_bar(self._bar, finished, title=title, note=facts)
 
     def epoch(self, record: EpochRecord) -> None:
         """Print the line of an epoch."""
@@ -105,25 +78,13 @@ class TrainingConsole:
             f"ETA {self._eta(record.epoch + 1)}"
         )
         self._epoch_start = time.perf_counter()
-        if self._bar is not None:
-            facts = f"ETA {self._eta(record.epoch + 1)}"
-            self._bar.update(self._task, completed=(record.epoch + 1) * self._steps, facts=facts)
+        eta = self._eta(record.epoch + 1)
+        self._display.update_bar(self._bar, (record.epoch + 1) * self._steps, note=f"ETA {eta}")
 
     def _eta(self, epochs_done: float) -> str:
         passed = time.perf_counter() - self._start
         rate = passed / max(epochs_done - self._before, 1 / self._steps)
         return duration(rate * (self._epochs - epochs_done))
-
-
-@contextmanager
-def _lossy() -> Iterator[None]:
-    """Drop what stderr does not take, such as on a full disk; the training continues, its run folder has everything."""
-    try:
-        yield
-    except BrokenPipeError:  # the reader is gone, which ends every tool
-        raise
-    except OSError:
-        return
 
 
 def _shown(value: float | None, name: str, form: str) -> str:

@@ -1,4 +1,4 @@
-"""A terminal gets a bar, everything else one plain line an epoch."""
+"""A terminal gets a bar, everything else one plain line per epoch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ def shown(*, terminal: bool) -> str:
     network = BaseOnly(tiny.build("plain"), macs=1)
     config = TrainConfig(epochs=2, warmup_epochs=0, lr=0.01, eval_every=2)
     with TrainingConsole(2, 3, console) as view:
-        view._shown = float("-inf")  # draw at the first step, not a quarter of a second later
         for record in trainer(network, config, steps=3).fit(view.step):
             view.epoch(record)
     return output.getvalue()
 
 
-def test_plain_output_is_a_line_an_epoch() -> None:
+def test_plain_output_is_a_line_per_epoch() -> None:
     lines = shown(terminal=False).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("epoch 1/2  loss ")
