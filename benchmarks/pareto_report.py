@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pareto import ARMS, EPOCHS
-from netaug.compare.numbers import NONE, interval, plus_minus
-from netaug.compare.statistics import Difference, paired_difference, spread
+from netaug.compare.formatting import NONE, interval, plus_minus
+from netaug.compare.paired_statistics import Difference, paired_difference, spread
 
 Row = Mapping[str, Any]
 

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netaug.cli import main as netaug
-from netaug.compare.numbers import interval, plus_minus
-from netaug.compare.statistics import paired_difference, spread
+from netaug.compare.formatting import interval, plus_minus
+from netaug.compare.paired_statistics import paired_difference, spread
 
 SOURCE, TARGET = "airplane,bird,deer,frog,ship", "automobile,cat,dog,horse,truck"
 EPOCHS, LONG = 60, 186  # 186 take the baseline as long as 60 take NetAug, on an idle core

@@ -36,7 +36,7 @@ def run(words: list[str]) -> None:
     from netaug.core.consoles import SafeConsole
 
     comparison = compare(request)
-    from netaug.report import write_report  # matplotlib is slow to load and needed only now
+    from netaug.report.comparison_pages import write_report  # matplotlib is slow to load and needed only now
 
     write_report(comparison, request.out)
     show(comparison, SafeConsole())
@@ -89,8 +89,7 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
 
 
 def _list(name: str | None, given: list[str]) -> None:
-    from netaug.compare.packaged import plan_names, plan_path
-    from netaug.compare.planning import plan_lines
+    from netaug.compare.planning import plan_lines, plan_names, plan_path
 
     if given:
         raise ConfigError("`netaug compare --list` takes no settings.", got=given[0])

@@ -47,13 +47,14 @@ def write_detection_report(found: Measurement, place: Path, command: str, folder
     Returns:
         The files.
     """
-    from netaug.compare.numbers import si
+    from netaug.compare.formatting import si
     from netaug.core.display import score_name
     from netaug.core.io import cannot_write
     from netaug.data.decode.image import decode_file
     from netaug.data.detection.loaders import BoxEvalLoader
     from netaug.detect.coco import coco_entries, write_entries
-    from netaug.report.detection import Results, write_page
+    from netaug.report.detection.page import write_page
+    from netaug.report.detection.results import Results
     from netaug.tasks.detect import in_order
 
     info, truth, loader = found.info, found.data.truth, found.data.val

@@ -112,7 +112,7 @@ def save_picture(found: Found, card: ModelCard, path: Path) -> None:
     """Write the image with its objects drawn."""
     from PIL import Image
 
-    from netaug.report.boxes import draw_boxes
+    from netaug.report.detection.pictures import draw_boxes
 
     objects = objects_of(found)
     texts = [f"{card.class_names[label]} {score:.2f}" for label, score, _ in objects]

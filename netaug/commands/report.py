@@ -27,7 +27,7 @@ def run(words: list[str]) -> None:
     if (folder / "compare.json").is_file():
         _of_comparison(folder)
     elif (folder / "metrics.jsonl").is_file() and (folder / "config.yaml").is_file():
-        from netaug.report.run import write_run_page
+        from netaug.report.run_page import write_run_page
 
         write_run_page(folder, folder / "report.html")
         say(folder / "report.html")
@@ -46,7 +46,7 @@ def _of_comparison(folder: Path) -> None:
     from netaug.commands.compare import asked
     from netaug.compare.reread import command_of, reread
     from netaug.compare.resolve import settled
-    from netaug.report import write_report
+    from netaug.report.comparison_pages import write_report
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
     found = reread(replace(request, plan=settled(request, builds=False)) if request.plan else request)

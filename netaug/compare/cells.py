@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from netaug.compare.numbers import NONE, interval, plus_minus
-from netaug.compare.statistics import Difference, Effect, Spread
+from netaug.compare.formatting import NONE, interval, plus_minus
+from netaug.compare.paired_statistics import Difference, Effect, Spread
 
 Row = TypeVar("Row")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from netaug.compare.statistics import paired_difference
+from netaug.compare.paired_statistics import paired_difference
 
 
 @dataclass(frozen=True)
@@ -81,25 +81,34 @@ def equal_accuracy(
     if not standard or not means:
         return None
     target = _chosen(standard, resolution)
-    wanted = {seed: _chosen(baseline[seed], target.resolution).score - within for seed in seeds}
-    by_seed = {seed: _saving(crossing(arm[seed], wanted[seed]), target) for seed in seeds}
-    found = {seed: value for seed, value in by_seed.items() if value is not None}
-    everywhere = len(found) == len(seeds)
+    scores = {seed: _chosen(baseline[seed], target.resolution).score - within for seed in seeds}
+    by_seed = {seed: _saving(crossing(arm[seed], scores[seed]), target) for seed in seeds}
+    at_least = any(_ascending(arm[seed])[0].score >= scores[seed] for seed in seeds)
     of_means = _saving(crossing(means, target.score - within), target)
-    saving = statistics.fmean(found.values()) if everywhere else of_means
-    at_least = any(_ascending(arm[seed])[0].score >= wanted[seed] for seed in seeds)
-    spread = paired_difference(found, dict.fromkeys(seeds, 0.0)) if everywhere and not at_least else None
+    saving, low, high = _mean_and_interval(by_seed, of_means, has_interval=not at_least)
     return EqualAccuracy(
         target=target,
         by_seed=by_seed,
         saving=saving,
-        low=None if spread is None else spread.low,
-        high=None if spread is None else spread.high,
+        low=low,
+        high=high,
         resolution=None if saving is None else _resolution(means, target.macs * (1 - saving / 100)),
         at_least=at_least,
         measured=next((point for point in means if point.score >= target.score - within), None),
         best=max(means, key=lambda point: point.score),
     )
+
+
+def _mean_and_interval(
+    by_seed: Mapping[int, float | None], of_means: float | None, *, has_interval: bool
+) -> tuple[float | None, float | None, float | None]:
+    """Return the mean saving and its interval; that of the mean curves, without one, if a seed has no saving."""
+    savings = {seed: saving for seed, saving in by_seed.items() if saving is not None}
+    if len(savings) < len(by_seed):
+        return of_means, None, None
+    spread = paired_difference(savings, dict.fromkeys(savings, 0.0)) if has_interval else None
+    mean = statistics.fmean(savings.values())
+    return (mean, None, None) if spread is None else (mean, spread.low, spread.high)
 
 
 def mean_points(lines: Sequence[Sequence[Point]]) -> list[Point]:
@@ -131,18 +140,18 @@ def crossing(points: Sequence[Point], score: float) -> float | None:
 
 
 def sentence(
-    found: EqualAccuracy, *, arm: str = "NetAug", against: str = "the baseline", score: str = "AP50"
+    result: EqualAccuracy, *, arm: str = "NetAug", against: str = "the baseline", score: str = "AP50"
 ) -> str:
-    """Return the finding for people, with its uncertainty."""
-    target = f"{against} at {found.target.resolution} px ({score} {found.target.score:.1f})"
-    n = len(found.by_seed)
-    if found.saving is None:
-        best = f"{found.best.score:.1f} at {found.best.resolution} px is its best"
+    """Return the result as a sentence, with its uncertainty."""
+    target = f"{against} at {result.target.resolution} px ({score} {result.target.score:.1f})"
+    n = len(result.by_seed)
+    if result.saving is None:
+        best = f"{result.best.score:.1f} at {result.best.resolution} px is its best"
         return f"{arm} does not match {target} at any resolution measured: {best}, mean of {_seeds(n)}."
-    where = "" if found.resolution is None else f" at about {found.resolution:.0f} px"
-    amount = f"{'at least ' if found.at_least else ''}{abs(found.saving):.0f} %"
-    words = f"{arm}{where} matches {target} with {amount} {'fewer' if found.saving >= 0 else 'more'} MACs"
-    return f"{words}, by interpolation ({_uncertainty(found)})." + _step(found, arm, score)
+    where = "" if result.resolution is None else f" at about {result.resolution:.0f} px"
+    amount = f"{'at least ' if result.at_least else ''}{abs(result.saving):.0f} %"
+    match = f"{arm}{where} matches {target} with {amount} {'fewer' if result.saving >= 0 else 'more'} MACs"
+    return f"{match}, by interpolation ({_uncertainty(result)})." + _step(result, arm, score)
 
 
 def _step(result: EqualAccuracy, arm: str, score: str) -> str:

@@ -7,11 +7,24 @@ from pathlib import Path
 
 from netaug.compare.arms import Arm, Plan, Settings
 from netaug.compare.budgets import longer_names
-from netaug.compare.packaged import SMALL, plan_names, plan_path
 from netaug.compare.planfile import Part, PlanFile, looks_like_a_plan, read_plan
 from netaug.config.recipes import find_recipe, recipe_names
 from netaug.core.errors import ConfigError
 from netaug.core.suggest import did_you_mean, nearest
+
+SMALL = "-small"
+"""Ends the name of a packaged plan's version for a CPU."""
+_FOLDER = Path(__file__).parent.parent / "plans"
+
+
+def plan_names() -> list[str]:
+    """Return the names of the packaged plans, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def plan_path(name: str) -> Path | None:
+    """Return the file of a packaged plan; None if there is none of that name."""
+    return _FOLDER / f"{name}.yaml" if name in plan_names() else None
 
 
 def find_plan(name: str, small: bool = False) -> Plan | None:

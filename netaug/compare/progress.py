@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import TaskID
 
-from netaug.compare.numbers import rate, seconds
+from netaug.compare.formatting import rate, seconds
 from netaug.compare.plan import RunSpec, text
 from netaug.compare.records import RunRecord
 from netaug.core.display import score_name

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from netaug.compare.arms import Budget, Plan, two_arms
+from netaug.compare.paired_statistics import Difference, Spread, paired_difference, spread
 from netaug.compare.records import RunRecord, read_config, read_environment
 from netaug.compare.request import CompareRequest
-from netaug.compare.statistics import Difference, Spread, paired_difference, spread
 from netaug.core.display import score_name
 
 COST_TOLERANCE = 0.1

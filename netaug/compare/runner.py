@@ -78,39 +78,56 @@ class Runner:
         Raises:
             NetaugError: The first run refused to start; this is its own message.
         """
-        records: dict[RunSpec, RunRecord] = {}
         self._board.planned(specs)
-        for spec in specs:
-            if is_finished(spec, self._ledger.folder(spec.name)):
-                records[spec] = read_record(spec, self._ledger.folder(spec.name))
-                self._board.reused(records[spec])
-                self._proven = True
+        records = self._finished_before(specs)
         waiting = deque(spec for spec in specs if spec not in records)
         children: list[_Child] = []
         with _sigterm_as_exit():
             try:
                 while waiting or children:
-                    room = self._request.jobs if self._proven else 1
-                    while waiting and len(children) < room:
-                        spec = waiting.popleft()
-                        lacking = self._lacking(spec)
-                        if lacking:
-                            records[spec] = lacking
-                        else:
-                            children.append(self._start(spec))
+                    self._start_next(waiting, children, records)
                     time.sleep(self._poll_seconds)
-                    for child in tuple(children):
-                        if child.process.poll() is None:
-                            self._watch(child)
-                        else:
-                            children.remove(child)
-                            if child.resumed and self._refused(child):
-                                children.append(self._start(child.spec, from_scratch=True))
-                                continue
-                            records[child.spec] = self._finish(child)
+                    self._poll(children, records)
             finally:
                 _end(children)
         return [records[spec] for spec in specs]
+
+    def _finished_before(self, specs: Sequence[RunSpec]) -> dict[RunSpec, RunRecord]:
+        """Return the records of runs that an earlier start of the comparison has finished."""
+        records: dict[RunSpec, RunRecord] = {}
+        for spec in specs:
+            if is_finished(spec, self._ledger.folder(spec.name)):
+                records[spec] = read_record(spec, self._ledger.folder(spec.name))
+                self._board.reused(records[spec])
+                self._proven = True
+        return records
+
+    def _start_next(
+        self, waiting: deque[RunSpec], children: list[_Child], records: dict[RunSpec, RunRecord]
+    ) -> None:
+        """Start waiting runs while there is room; a run whose stage has no result gets its record at once."""
+        # one alone until settings, data and network have proven good: a broken recipe fails once, not `jobs` times
+        room = self._request.jobs if self._proven else 1
+        while waiting and len(children) < room:
+            spec = waiting.popleft()
+            lacking = self._lacking(spec)
+            if lacking:
+                records[spec] = lacking
+            else:
+                children.append(self._start(spec))
+
+    def _poll(self, children: list[_Child], records: dict[RunSpec, RunRecord]) -> None:
+        """Show how far the children are, and record those that have ended."""
+        for child in tuple(children):
+            if child.process.poll() is None:
+                self._watch(child)
+                continue
+            children.remove(child)
+            if child.resumed and self._refused(child):
+                # a checkpoint of an older version or of other settings: the run is trained again from the start
+                children.append(self._start(child.spec, from_scratch=True))
+            else:
+                records[child.spec] = self._finish(child)
 
     def _lacking(self, spec: RunSpec) -> RunRecord | None:
         """Return the record of a run that cannot start because a stage before it has no result."""

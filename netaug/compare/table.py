@@ -1,42 +1,19 @@
-"""Print a comparison as a table, and write its runs as CSV."""
+"""Lay a comparison out as tables of arms, and print it."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from netaug.compare.cells import Cell, make_table, of_difference, of_number, of_spread
-from netaug.compare.numbers import NONE, rate, seconds, si
-from netaug.compare.records import RunRecord
+from netaug.compare.formatting import NONE, rate, seconds, si
 from netaug.compare.results import ArmRow, Comparison
 from netaug.core.consoles import SafeConsole
-from netaug.core.escaping import csv_text
-from netaug.core.io import write_atomic
 
-CSV_COLUMNS = (
-    "arm",
-    "phase",
-    "seed",
-    "lr",
-    "epochs",
-    "val_{score}",
-    "train_{score}",
-    "val_loss",
-    "train_loss",
-    "train_seconds",
-    "train_macs",
-    "params",
-    "macs",
-    "val_split",
-    "status",
-    "val_mean_per_class",
-)
-"""Columns of ``compare.csv``; ``{score}`` is the metric's name, such as ``top1``."""
 _WIDE = 160
 _FEW = 5  # lines that are still readable as columns beside each other
 _FEW_ARMS = 3  # among these a longer reference can only be that of one arm
@@ -152,20 +129,3 @@ def as_text(comparison: Comparison) -> str:
     buffer = io.StringIO()
     show(comparison, SafeConsole(file=buffer, width=_WIDE, force_terminal=False, color_system=None))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def write_csv(comparison: Comparison, path: Path) -> None:
-    """Write one line per run, tuning and failed runs included; unknown values stay empty."""
-    scores = list(dict.fromkeys(run.summary.score for run in comparison.runs if run.summary)) or ["top1"]
-    columns = [column.format(score=score) for column in CSV_COLUMNS for score in scores]
-    write_atomic(path, csv_text(list(dict.fromkeys(columns)), map(_csv_row, comparison.runs)))
-
-
-def _csv_row(run: RunRecord) -> dict[str, object]:
-    spec, summary = run.spec, run.summary
-    row: dict[str, object] = {"arm": spec.arm, "phase": spec.phase, "seed": spec.seed, "lr": run.lr}
-    row |= {"epochs": summary.epochs if summary else spec.epochs, "status": run.status}
-    if summary:
-        row |= {name: getattr(summary, name) for name in CSV_COLUMNS if hasattr(summary, name)}
-        row |= {f"val_{summary.score}": summary.val_score, f"train_{summary.score}": summary.train_score}
-    return row

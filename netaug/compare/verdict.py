@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netaug.compare.caveats import caveats_of, is_one_network, judged_rows
-from netaug.compare.numbers import interval, plus_minus, seconds
+from netaug.compare.formatting import interval, plus_minus, seconds
+from netaug.compare.paired_statistics import EFFECT_WORDS, Difference
 from netaug.compare.records import RunRecord
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import COST_TOLERANCE, ArmRow, Verdict
-from netaug.compare.statistics import EFFECT_WORDS, Difference
 from netaug.core.display import score_name
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from netaug.compare.numbers import seconds, si
-
-if TYPE_CHECKING:
-    from netaug.compare.results import ArmRow, Comparison
+from netaug.compare.formatting import seconds, si
+from netaug.compare.results import ArmRow, Comparison
 
 MOST_LINES = 7
 """Arms in one picture; more are spread over several, each with the reference."""

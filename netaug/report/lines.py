@@ -6,10 +6,9 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from netaug.compare.records import Epoch, RunRecord
+from netaug.compare.records import Epoch, RunRecord
 
 Quantity = Literal["val", "train", "loss", "val_loss", "share", "cosine"]
 Axis = Literal["epoch", "seconds", "macs"]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from netaug.report.compared import differences
+from netaug.compare.results import Comparison
+from netaug.report.arm_pairs import differences
 from netaug.report.families import Family, families
 from netaug.report.lines import Axis, Quantity, frame, mean_lines
 from netaug.report.plots import Styles, curves, outcomes, paired_differences
-
-if TYPE_CHECKING:
-    from netaug.compare.results import Comparison
 
 Wanted = tuple[Quantity, Axis, str]
 """What is drawn, over what, and the picture's title."""

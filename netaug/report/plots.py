@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from netaug.compare.paired_statistics import Difference
+from netaug.compare.results import ArmRow
+from netaug.report.arm_pairs import Compared
 from netaug.report.lines import Axis, Curves, Frame, Point, Quantity, thinned
 from netaug.report.styles import line_style, style_of
 from netaug.report.svg import CARD, GRID, INK, arm_color, as_svg, plot
-
-if TYPE_CHECKING:
-    from netaug.compare.results import ArmRow
-    from netaug.compare.statistics import Difference
-    from netaug.report.compared import Compared
 
 Styles = Sequence[tuple[int, str]]
 """Arms, each with the number of its style."""

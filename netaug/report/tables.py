@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from netaug.compare.arms import Arm
 from netaug.compare.cells import Cell, Table, make_table, of_difference, of_number
-from netaug.compare.numbers import NONE, rate, seconds, si
+from netaug.compare.formatting import NONE, rate, seconds, si
+from netaug.compare.paired_statistics import EFFECT_WORDS
 from netaug.compare.plan import text
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
-from netaug.compare.statistics import EFFECT_WORDS
 from netaug.compare.table import arm_cell, arm_columns
-from netaug.report.compared import Compared, differences
+from netaug.report.arm_pairs import Compared, differences
 from netaug.report.families import arm_styles, families, firsts
 
 _ERROR = re.compile(r"^\w+Error: ", re.MULTILINE)

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from netaug.compare.statistics import EFFECT_WORDS
+from netaug.compare.paired_statistics import EFFECT_WORDS
 from netaug.core.escaping import terminal
 from netaug.report import styles
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter
 
-from netaug.compare.equal_accuracy import mean_points
+from netaug.compare.equal_accuracy import Arm, EqualAccuracy, mean_points
 from netaug.report.styles import line_style, style_of
 from netaug.report.svg import INK, arm_color, as_svg, plot
-
-if TYPE_CHECKING:
-    from netaug.compare.equal_accuracy import Arm, EqualAccuracy
 
 
 def tradeoff(arms: Mapping[str, Arm], score: str, found: EqualAccuracy | None = None) -> Markup:

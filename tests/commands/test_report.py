@@ -12,7 +12,7 @@ import pytest
 from netaug.cli import main
 from netaug.compare.engine import compare
 from netaug.compare.request import CompareRequest
-from netaug.report import FILES, write_report
+from netaug.report.comparison_pages import FILES, write_report
 
 SMALL = ("--train.epochs=2", "--data.limit=64", "--train.warmup_epochs=0")
 

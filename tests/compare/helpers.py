@@ -10,7 +10,7 @@ from netaug.compare import CompareRequest, Comparison
 from netaug.compare.engine import run_comparison
 from netaug.compare.plan import Phase, RunSpec
 from netaug.compare.records import Epoch, RunRecord, RunSummary
-from netaug.report import write_report
+from netaug.report.comparison_pages import write_report
 
 FAKE_TRAIN = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_train.py")))
 

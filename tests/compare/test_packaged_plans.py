@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from netaug.compare import CompareRequest
-from netaug.compare.packaged import SMALL, plan_names
-from netaug.compare.planning import find_plan, plan_lines
+from netaug.compare.planning import SMALL, find_plan, plan_lines, plan_names
 from netaug.compare.resolve import arm_config, settled
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netaug.report import write_page
+from netaug.report.comparison_pages import write_page
 from tests.report.browser import CHROMIUM, Browser, browser
 from tests.report.helpers import EVIL, comparison, plan_comparison
 

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from netaug.compare.numbers import MINUS
+from netaug.compare.formatting import MINUS
 from netaug.compare.results import arm_rows
-from netaug.report import render_page
+from netaug.report.comparison_pages import render_page
 from netaug.report.template import flatten
 from tests.compare.helpers import record
 from tests.report.helpers import EVIL, comparison

@@ -8,11 +8,11 @@ import pytest
 
 from netaug.compare.arms import Arm
 from netaug.compare.cells import Table
-from netaug.compare.numbers import NONE
+from netaug.compare.formatting import NONE
 from netaug.compare.results import Comparison, arm_rows
 from netaug.compare.verdict import judge
-from netaug.report import render_markdown, render_page
-from netaug.report.compared import differences
+from netaug.report.arm_pairs import differences
+from netaug.report.comparison_pages import render_markdown, render_page
 from netaug.report.families import MOST_LINES, arm_styles, families, longer_notes
 from netaug.report.pictures import CURVES, GRADIENTS, curve_rows, outcome_rows
 from netaug.report.tables import arms_table, failures, settings_table

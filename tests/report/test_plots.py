@@ -7,7 +7,7 @@ from itertools import accumulate
 import matplotlib
 import pytest
 
-from netaug.report.compared import differences
+from netaug.report.arm_pairs import differences
 from netaug.report.lines import Point, frame, mean_line, mean_lines, points, thinned
 from netaug.report.plots import curves, outcomes, paired_differences
 from netaug.report.styles import STYLES, key, style_of

@@ -3,7 +3,7 @@
 import csv
 from dataclasses import replace
 
-from netaug.report import FILES, render_markdown, write_report
+from netaug.report.comparison_pages import FILES, render_markdown, write_report
 from tests.report.helpers import EVIL, comparison
 
 

@@ -16,7 +16,7 @@ from netaug.commands.predict import image_files
 from netaug.commands.predict_boxes import targets
 from netaug.config.detect import DetectConfig
 from netaug.core.errors import ConfigError, DataError
-from netaug.report.boxes import class_color, draw_boxes, text_color
+from netaug.report.detection.pictures import class_color, draw_boxes, text_color
 from netaug.tasks.detect_images import find_objects, fitted
 from tests.detect.detectors import Says, card_of, write_detector
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netaug.compare.cells import Cell, Table
-from netaug.compare.numbers import NONE
+from netaug.compare.formatting import NONE
 from netaug.detect.coco import NUMBERS
 from netaug.detect.operating import best_operating
 from netaug.report.detection.results import Results

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from netaug.compare.statistics import paired_difference, spread
+from netaug.compare.paired_statistics import paired_difference, spread
 
 
 def test_spread_is_the_formula():

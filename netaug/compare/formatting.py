@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netaug.compare.statistics import Difference, Spread
+from netaug.compare.paired_statistics import Difference, Spread
 from netaug.core.display import duration
 
 NONE = "\u2013"  # en dash

@@ -1,17 +1,53 @@
-"""Write the tables of a comparison for programs: a line per arm, a line per compared pair of arms."""
+"""Write a comparison for programs: CSV files with a line per run, per arm, and per compared pair of arms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from netaug.compare.paired_statistics import Spread
+from netaug.compare.records import RunRecord
+from netaug.compare.results import Comparison
 from netaug.core.escaping import csv_text
 from netaug.core.io import write_atomic
+from netaug.report.arm_pairs import differences
 
-if TYPE_CHECKING:
-    from netaug.compare.results import Comparison
-    from netaug.compare.statistics import Spread
+_RUN_COLUMNS = (
+    "arm",
+    "phase",
+    "seed",
+    "lr",
+    "epochs",
+    "val_{score}",
+    "train_{score}",
+    "val_loss",
+    "train_loss",
+    "train_seconds",
+    "train_macs",
+    "params",
+    "macs",
+    "val_split",
+    "status",
+    "val_mean_per_class",
+)
+"""Columns of ``compare.csv``; ``{score}`` is the metric's name, such as ``top1``."""
+
+
+def write_runs(comparison: Comparison, path: Path) -> None:
+    """Write one line per run, tuning and failed runs included; unknown values stay empty."""
+    scores = list(dict.fromkeys(run.summary.score for run in comparison.runs if run.summary)) or ["top1"]
+    columns = [column.format(score=score) for column in _RUN_COLUMNS for score in scores]
+    write_atomic(path, csv_text(list(dict.fromkeys(columns)), map(_run_line, comparison.runs)))
+
+
+def _run_line(run: RunRecord) -> dict[str, object]:
+    spec, summary = run.spec, run.summary
+    row: dict[str, object] = {"arm": spec.arm, "phase": spec.phase, "seed": spec.seed, "lr": run.lr}
+    row |= {"epochs": summary.epochs if summary else spec.epochs, "status": run.status}
+    if summary:
+        row |= {name: getattr(summary, name) for name in _RUN_COLUMNS if hasattr(summary, name)}
+        row |= {f"val_{summary.score}": summary.val_score, f"train_{summary.score}": summary.train_score}
+    return row
 
 
 def write_arms(comparison: Comparison, path: Path) -> None:
@@ -31,8 +67,6 @@ def write_arms(comparison: Comparison, path: Path) -> None:
 
 def write_differences(comparison: Comparison, path: Path) -> None:
     """Write a line per comparison of two arms: points of the score, paired by seed, with the 95 % interval's ends."""
-    from netaug.report.compared import differences
-
     lines: list[dict[str, object]] = []
     for one in differences(comparison):
         found = one.difference

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from netaug.compare.numbers import seconds, si
+from netaug.compare.formatting import seconds, si
 from netaug.compare.plan import RunSpec
 from netaug.compare.records import RunRecord, read_config, read_environment, read_record
 from netaug.core.display import score_name

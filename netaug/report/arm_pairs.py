@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from netaug.compare.paired_statistics import Difference
 from netaug.compare.results import COST_TOLERANCE, ArmRow, Comparison
-from netaug.compare.statistics import Difference
 from netaug.report.families import arm_styles, families
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from netaug.compare.numbers import MINUS, NONE, interval, plus_minus, rate, seconds, si, signed
-from netaug.compare.statistics import Difference, Spread
+from netaug.compare.formatting import MINUS, NONE, interval, plus_minus, rate, seconds, si, signed
+from netaug.compare.paired_statistics import Difference, Spread
 
 
 def test_signs():
