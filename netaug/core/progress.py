@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
@@ -71,7 +72,7 @@ class ProgressDisplay:
     ) -> None:
         """Set how much work is done, and title and note where they are given."""
         self._drawn_at = time.monotonic()
-        fields = {} if note is None else {"note": note}
+        fields: dict[str, Any] = {} if note is None else {"note": note}
         self._bars.update(bar, completed=completed, description=title, **fields)
 
     def remove_bar(self, bar: TaskID) -> None:
