@@ -17,8 +17,7 @@ from netaug.data.readers.packed.images import PackedImages, PackedPicture
 from netaug.data.registry import Split
 from netaug.data.sampler import BatchKey
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.transforms.augment import ImagenetAugment
-from netaug.data.transforms.jitter import scratch_for
+from netaug.data.transforms.augment import ImagenetAugment, scratch_for
 from netaug.data.transforms.small import Fit, SmallAugment
 from netaug.regularize.images import RegularizeImages
 

@@ -17,7 +17,6 @@ from netaug.data.decode.image import read_frame
 from netaug.detect.annotations import Annotations, Flags, Integers
 
 Orientation = Literal["auto", "upright", "stored"]
-ORIENTATIONS: tuple[Orientation, ...] = ("auto", "upright", "stored")
 
 _UPRIGHT, _SIDEWAYS = 1, 5  # EXIF's numbers; from 5 on width and height change places
 _log = logging.getLogger("netaug")
@@ -68,48 +67,54 @@ class Frames:
 
 
 def find_frames(
-    root: Path, files: Sequence[str], said_N2: Integers, orientation: Orientation, split: str
+    root: Path, files: Sequence[str], annotated_N2: Integers, orientation: Orientation, split: str
 ) -> Frames:
     """Find how large the pictures are that boxes are drawn on, and how they are turned.
 
     Args:
         root: What files are relative to.
         files: The N images.
-        said_N2: Width and height that annotations say; 0 where they do not.
+        annotated_N2: Width and height that the annotations name; 0 where they name none.
         orientation: ``upright`` and ``stored`` say which picture was drawn on, also where the annotation has the size
             of the other one; ``auto`` is ``upright``, and leaves a size that contradicts it to be refused.
         split: What they are, for the log.
     """
-    unknown_N: Flags = np.asarray((said_N2 <= 0).any(1))
+    unknown_N: Flags = np.asarray((annotated_N2 <= 0).any(1))
     asked = np.flatnonzero(unknown_N if orientation == "auto" else np.ones(len(files), np.bool_)).tolist()
-    sizes_N2, turns_N = said_N2.copy(), np.full(len(files), _UPRIGHT, np.int64)
+    sizes_N2, turns_N = annotated_N2.copy(), np.full(len(files), _UPRIGHT, np.int64)
     errors: dict[int, DataError] = {}
     turned = 0
-
-    def look(place: int) -> tuple[int, int, int] | DataError:
-        try:
-            return read_frame(os.path.join(root, files[asked[place]]))
-        except DataError as error:
-            return error
-
-    results = in_threads(look, len(asked), "reading image sizes", default_jobs())
-    for index, found in zip(asked, results, strict=True):
-        if isinstance(found, DataError):
-            errors[index] = found
+    for index, header in zip(asked, _read_headers(root, [files[i] for i in asked]), strict=True):
+        if isinstance(header, DataError):
+            errors[index] = header
             continue
-        height, width, turn = found
+        height, width, turn = header
         upright = (width, height)
         stored = (height, width) if turn >= _SIDEWAYS else upright
         turned += turn != _UPRIGHT
-        if unknown_N[index] or tuple(said_N2[index].tolist()) in (upright, stored):
+        # An annotation of neither size stays as it is: reading the image refuses it, with the file's size.
+        if unknown_N[index] or tuple(annotated_N2[index].tolist()) in (upright, stored):
             sizes_N2[index] = stored if orientation == "stored" else upright
             turns_N[index] = turn if orientation == "stored" else _UPRIGHT
     if turned:
-        drawn = (
-            "stored picture, and turned with it"
-            if orientation == "stored"
-            else "upright picture, as it is shown"
-        )
-        text = "%d images of %s are turned by EXIF: boxes are taken as drawn on the %s (data.box_orientation %s)."
-        _log.warning(text, turned, split, drawn, orientation)
+        _warn_of_turned(turned, split, orientation)
     return Frames(sizes_N2, turns_N, errors)
+
+
+def _read_headers(root: Path, files: Sequence[str]) -> list[tuple[int, int, int] | DataError]:
+    """Return height, width and EXIF's number of each file, read in threads; an error for what is not an image."""
+
+    def read(index: int) -> tuple[int, int, int] | DataError:
+        try:
+            return read_frame(os.path.join(root, files[index]))
+        except DataError as error:
+            return error
+
+    return list(in_threads(read, len(files), "reading image sizes", default_jobs()))
+
+
+def _warn_of_turned(count: int, split: str, orientation: Orientation) -> None:
+    stored = orientation == "stored"
+    drawn = "stored picture, and turned with it" if stored else "upright picture, as it is shown"
+    text = "%d images of %s are turned by EXIF: boxes are taken as drawn on the %s (data.box_orientation %s)."
+    _log.warning(text, count, split, drawn, orientation)

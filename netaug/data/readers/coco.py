@@ -12,7 +12,7 @@ from netaug.core.errors import DataError
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.coco_ids import Key, id_array, shown
 from netaug.data.detection.files import ImageIndex
-from netaug.data.detection.orientation import Orientation, find_frames
+from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.readers.coco_json import Category, CocoFile, read_coco
@@ -20,7 +20,7 @@ from netaug.data.registry import dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
 
-_COLOUR = 3
+_COLOR = 3
 _TREE = "\n           ".join(
     (
         "ROOT/annotations/instances_train2017.json and instances_val2017.json, ROOT/train2017/*.jpg, val2017/*.jpg",
@@ -114,72 +114,76 @@ def _split(
     orientation: Orientation,
     problems: Problems,
 ) -> BoxSplit:
-    places = _find_images(root, index, file, problems)
-    there = np.flatnonzero([place is not None for place in places])
-    found = find_frames(
-        root,
-        [places[row] or "" for row in there.tolist()],
-        file.sizes_N2[there],
-        orientation,
-        f"'{file.path.name}'",
-    )
-    for row, error in found.errors.items():
-        problems.pass_on("undecodable", error)
-        places[int(there[row])] = None
-    frames = found.select(np.flatnonzero([place not in found.errors for place in range(len(there))]))
-    kept = np.array([row for row, place in enumerate(places) if place is not None], np.int64)
-    if not len(kept):
+    """Return the images of a file that can be used, with their objects."""
+    paths, frames = _usable_images(root, index, file, orientation, problems)
+    kept_N = np.array([row for row, path in enumerate(paths) if path is not None], np.int64)
+    if not len(kept_N):
         raise DataError(
-            f"none of the {len(places)} images of '{file.path}' can be used.", got=problems.first()
+            f"none of the {len(paths)} images of '{file.path}' can be used.", got=problems.first()
         )
-    new = np.full(len(places), -1, np.int64)
-    new[kept] = np.arange(len(kept))
-    mine = new[file.owners_M] >= 0
+    position_N = np.full(len(paths), -1, np.int64)  # of each of the file's images among those that are kept
+    position_N[kept_N] = np.arange(len(kept_N))
+    kept_M = position_N[file.owners_M] >= 0
     trained = list(categories)
     labels = np.array([trained.index(key) for key in file.categories], np.int64)
     boxes = FoundBoxes(
         sizes_N2=frames.sizes_N2,
-        ids_N=file.ids_N[kept],
-        owners_M=new[file.owners_M[mine]],
-        boxes_M4=file.boxes_M4[mine],
-        labels_M=labels[file.categories_M[mine]],
-        difficult_M=np.zeros(int(mine.sum()), np.bool_),
-        crowd_M=file.crowd_M[mine],
-        areas_M=file.areas_M[mine],
-        category_ids_C=id_array([one.id for one in categories.values()]),
+        ids_N=file.ids_N[kept_N],
+        owners_M=position_N[file.owners_M[kept_M]],
+        boxes_M4=file.boxes_M4[kept_M],
+        labels_M=labels[file.categories_M[kept_M]],
+        difficult_M=np.zeros(int(kept_M.sum()), np.bool_),
+        crowd_M=file.crowd_M[kept_M],
+        areas_M=file.areas_M[kept_M],
+        category_ids_C=id_array([category.id for category in categories.values()]),
     )
-    object_names = file.names_M[mine]
-    name_of = [file.files[row] for row in kept.tolist()]
+    object_names = file.names_M[kept_M]
+    file_names = [file.files[row] for row in kept_N.tolist()]
 
     def name(m: int) -> str:
-        return f"object {object_names[m]} of '{file.path}' (image '{name_of[int(boxes.owners_M[m])]}')"
+        return f"object {object_names[m]} of '{file.path}' (image '{file_names[int(boxes.owners_M[m])]}')"
 
-    names = [os.fspath(places[row] or "") for row in kept.tolist()]
-    return BoxSplit(FileImages(str(root), names, _COLOUR), frames.turned(checked(boxes, name, problems)))
+    images = FileImages(str(root), [path for path in paths if path is not None], _COLOR)
+    return BoxSplit(images, frames.turned(checked(boxes, name, problems)))
+
+
+def _usable_images(
+    root: Path, index: ImageIndex, file: CocoFile, orientation: Orientation, problems: Problems
+) -> tuple[list[str | None], Frames]:
+    """Return where each image of a file is, None for those that are left out, and the pictures of the others."""
+    paths = _find_images(root, index, file, problems)
+    there = np.flatnonzero([path is not None for path in paths])
+    files = [paths[row] or "" for row in there.tolist()]
+    frames = find_frames(root, files, file.sizes_N2[there], orientation, f"'{file.path.name}'")
+    for position, error in frames.errors.items():
+        problems.pass_on("undecodable", error)
+        paths[int(there[position])] = None
+    sound = [position for position in range(len(there)) if position not in frames.errors]
+    return paths, frames.select(np.array(sound, np.int64))
 
 
 def _find_images(root: Path, index: ImageIndex, file: CocoFile, problems: Problems) -> list[str | None]:
-    """Where each image of a file is, relative to the root; None for those that are left out."""
+    """Return where each image of a file is, relative to the root; None for those that are left out."""
     folder = os.path.relpath(file.path.parent, root)
     hints = [file.path.stem.lower().removeprefix("instances_"), folder.lower(), "images"]
-    places: list[str | None] = []
+    paths: list[str | None] = []
     users: dict[str, str] = {}
     for wanted, number in zip(file.files, file.ids_N.tolist(), strict=True):
-        found = index.find(wanted, hints, folder)
-        who = f"image {shown(number)} of '{file.path}'"
-        place = found[0] if len(found) == 1 else None
-        if not found:
+        candidates = index.find(wanted, hints, folder)
+        owner = f"image {shown(number)} of '{file.path}'"
+        path = candidates[0] if len(candidates) == 1 else None
+        if not candidates:
             text = f"the image '{wanted}' is not on disk, neither in '{root}' nor below it."
-            problems.note("no_image", text, got=who)
-        elif place is None:
+            problems.note("no_image", text, got=owner)
+        elif path is None:
             text = f"several files could be the image '{wanted}', and nothing tells which is meant."
             allowed = "file_name with its folder, or images in a folder called after the annotation file"
-            problems.note("ambiguous", text, got=f"{who}: {', '.join(found[:4])}", allowed=allowed)
-        elif place in users:
-            text = f"two images of '{file.path}' are one file, '{place}'."
-            problems.note("repeated", text, got=f"{users[place]} and {who}")
-            place = None
+            problems.note("ambiguous", text, got=f"{owner}: {', '.join(candidates[:4])}", allowed=allowed)
+        elif path in users:
+            text = f"two images of '{file.path}' are one file, '{path}'."
+            problems.note("repeated", text, got=f"{users[path]} and {owner}")
+            path = None
         else:
-            users[place] = who
-        places.append(place)
-    return places
+            users[path] = owner
+        paths.append(path)
+    return paths

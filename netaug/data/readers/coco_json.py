@@ -68,6 +68,43 @@ def read_coco(path: Path, problems: Problems) -> CocoFile:
     """
     rows = ObjectRows()
     content = _parsed(path, rows)
+    categories = _categories(path, content["categories"])
+    files, ids, sizes_N2 = _images(path, content["images"], problems)
+    table, names = _objects(path, content.pop("annotations"), rows, problems)
+    owners_M = _positions(rows.images, ids)[table[:, 1].astype(np.int64)]
+    categories_M = _positions(rows.categories, categories)[table[:, 2].astype(np.int64)]
+    for kind, positions_M, keys, column in (
+        ("unknown_image", owners_M, list(rows.images), 1),
+        ("unknown_class", categories_M, list(rows.categories), 2),
+    ):
+        noun = "an image" if column == 1 else "a category"
+        for row in np.flatnonzero(positions_M < 0).tolist():
+            text = f"object {names[row]} of '{path}' is of {noun} that is not listed."
+            problems.note(kind, text, got=f"{noun.split()[1]}_id {shown(keys[int(table[row, column])])}")
+    known_M = (owners_M >= 0) & (categories_M >= 0)
+    table = table[known_M]
+    return CocoFile(
+        path=path,
+        files=files,
+        ids_N=id_array(list(ids.values())),
+        sizes_N2=sizes_N2,
+        categories=categories,
+        names_M=names[known_M],
+        owners_M=owners_M[known_M],
+        categories_M=categories_M[known_M],
+        boxes_M4=np.concatenate([table[:, 3:5], table[:, 3:5] + table[:, 5:7]], axis=1),
+        crowd_M=table[:, 8] > 0,
+        areas_M=table[:, 7],
+    )
+
+
+def _parsed(path: Path, rows: ObjectRows) -> dict[str, Any]:
+    """Return the content of a file, with its three lists; objects that are whole are rows of numbers already."""
+    try:
+        content = json.loads(read_text(path, "annotation file"), object_hook=rows.slim)
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        raise DataError(f"'{path}' is not a JSON file.", got=error or type(error).__name__) from None
+    content = content if isinstance(content, dict) else {}
     for name in ("images", "annotations", "categories"):
         if not isinstance(content.get(name), list):
             raise DataError(
@@ -75,43 +112,7 @@ def read_coco(path: Path, problems: Problems) -> CocoFile:
                 got=f"in it: {', '.join(list(content)[:8]) or 'nothing'}",
                 allowed="lists called images, annotations and categories",
             )
-    categories = _categories(path, content["categories"])
-    files, ids, sizes_N2 = _images(path, content["images"], problems)
-    table, names = _objects(path, content.pop("annotations"), rows, problems)
-    owners_M = _places(rows.images, ids)[table[:, 1].astype(np.int64)]
-    categories_M = _places(rows.categories, categories)[table[:, 2].astype(np.int64)]
-    for kind, places_M, keys, column in (
-        ("unknown_image", owners_M, list(rows.images), 1),
-        ("unknown_class", categories_M, list(rows.categories), 2),
-    ):
-        what = "an image" if column == 1 else "a category"
-        for row in np.flatnonzero(places_M < 0).tolist():
-            text = f"object {names[row]} of '{path}' is of {what} that is not listed."
-            problems.note(kind, text, got=f"{what.split()[1]}_id {shown(keys[int(table[row, column])])}")
-    good = (owners_M >= 0) & (categories_M >= 0)
-    table = table[good]
-    corners = np.concatenate([table[:, 3:5], table[:, 3:5] + table[:, 5:7]], axis=1)
-    return CocoFile(
-        path,
-        files,
-        id_array(list(ids.values())),
-        sizes_N2,
-        categories,
-        names[good],
-        owners_M[good],
-        categories_M[good],
-        corners,
-        table[:, 8] > 0,
-        table[:, 7],
-    )
-
-
-def _parsed(path: Path, rows: ObjectRows) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path, "annotation file"), object_hook=rows.slim)
-    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
-        raise DataError(f"'{path}' is not a JSON file.", got=error or type(error).__name__) from None
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def _objects(
@@ -131,10 +132,10 @@ def _objects(
     return table, np.array(names, object)
 
 
-def _places(numbers: dict[Key, int], listed: dict[Key, Any]) -> Integers:
-    """The position in a list of the id with each number; -1 where it is not listed."""
-    places = {key: place for place, key in enumerate(listed)}
-    return np.array([places.get(key, -1) for key in numbers], np.int64)
+def _positions(numbers: dict[Key, int], listed: dict[Key, Any]) -> Integers:
+    """Return the position in a list of the id with each number; -1 where it is not listed."""
+    positions = {key: position for position, key in enumerate(listed)}
+    return np.array([positions.get(key, -1) for key in numbers], np.int64)
 
 
 def _categories(path: Path, entries: list[Any]) -> dict[Key, Category]:

@@ -18,7 +18,7 @@ from netaug.data.registry import Split
 from netaug.data.roots import archives_in, listing
 from netaug.data.store import FileImages
 
-_COLOUR = 3
+_COLOR = 3
 _LITTER = frozenset({"thumbs.db", "desktop.ini"})
 _log = logging.getLogger("netaug")
 
@@ -138,6 +138,15 @@ def scan_split(split: Path, present: Sequence[str], class_names: Sequence[str]) 
             parts[name].append(np.array([os.fsencode(path) for path in images], np.bytes_))
     _check_links(split, tree, present)
     files = [_merged(split / name, parts[name]) for name in present]
+    _warn_of_left_out(split, others, tree.special)
+    number = {name: label for label, name in enumerate(class_names)}
+    labels = np.array([number[name] for name in present], np.int64)
+    labels_N = np.repeat(labels, [len(names) for names in files])
+    return Split(FileImages(str(split), np.concatenate(files), _COLOR), labels_N)
+
+
+def _warn_of_left_out(split: Path, others: Sequence[str], special: Sequence[str]) -> None:
+    """Warn of what lies in class folders and is not an image file."""
     if others:
         _log.warning(
             "'%s' holds %d files in class folders that do not end like images; they are left out, first: '%s'.",
@@ -145,17 +154,13 @@ def scan_split(split: Path, present: Sequence[str], class_names: Sequence[str]) 
             len(others),
             min(others),
         )
-    if tree.special:
+    if special:
         _log.warning(
             "'%s' holds %d named pipes, sockets or devices in class folders; they are left out, first: '%s'.",
             split,
-            len(tree.special),
-            min(tree.special),
+            len(special),
+            min(special),
         )
-    number = {name: label for label, name in enumerate(class_names)}
-    labels = np.array([number[name] for name in present], np.int64)
-    labels_N = np.repeat(labels, [len(names) for names in files])
-    return Split(FileImages(str(split), np.concatenate(files), _COLOUR), labels_N)
 
 
 def _told_apart(names: list[str]) -> tuple[list[str], list[str]]:

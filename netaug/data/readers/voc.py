@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy as np
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
 from netaug.core.parallel import in_threads
+from netaug.core.text_files import read_lines
+from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.readers.class_names import read_class_names
-from netaug.data.readers.voc_lists import image_files, read_list
 from netaug.data.readers.voc_xml import VocFile, read_voc
 from netaug.data.registry import dataset
 from netaug.data.roots import listing, require_root
@@ -30,7 +32,7 @@ VOC_CLASSES = (
 )
 """Pascal VOC's own classes (Everingham et al. 2010, table 1), in its order."""
 
-_COLOUR = 3
+_COLOR = 3
 _LISTS = Path("ImageSets", "Main")
 _TREE = "\n           ".join(
     (
@@ -129,18 +131,18 @@ def _read_split(
         path = year / _LISTS / f"{split}.txt"
         if not path.is_file():
             continue
-        files = image_files(year)
-        ids = read_list(path, files, problems)
+        files = _image_files(year)
+        ids = _read_list(path, files, problems)
         if (
             ids
             and split == "test"
-            and not any((year / "Annotations" / f"{one}.xml").is_file() for one in ids)
+            and not any((year / "Annotations" / f"{image_id}.xml").is_file() for image_id in ids)
         ):
             _log.warning("'%s' is left out: its %d images have no annotations.", path, len(ids))
             continue
         images += _read_year(root, year, ids, files, problems)
-    said_N2 = np.array([image.read.size or (0, 0) for image in images], np.int64).reshape(-1, 2)
-    frames = find_frames(root, [image.file for image in images], said_N2, orientation, f"'{split}'")
+    annotated_N2 = np.array([image.read.size or (0, 0) for image in images], np.int64).reshape(-1, 2)
+    frames = find_frames(root, [image.file for image in images], annotated_N2, orientation, f"'{split}'")
     for error in frames.errors.values():
         problems.pass_on("undecodable", error)
     kept = [place for place in range(len(images)) if place not in frames.errors]
@@ -152,12 +154,50 @@ def _read_split(
     return _Split([images[place] for place in kept], frames.select(np.array(kept, np.int64)))
 
 
+def _image_files(year: Path) -> dict[str, list[str]]:
+    """Return the files in `JPEGImages` by id, which is the name without ending."""
+    files: dict[str, list[str]] = defaultdict(list)
+    with os.scandir(year / "JPEGImages") as entries:
+        for name in sorted(entry.name for entry in entries):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in SUFFIXES:
+                files[stem].append(name)
+    return dict(files)
+
+
+def _read_list(path: Path, files: Mapping[str, Sequence[str]], problems: Problems) -> list[str]:
+    """Return the ids of a list, each once, in order.
+
+    A line is an id; the lists of single classes have a flag (-1, 0 or 1) behind it. An id may have spaces in it, so a
+    whole line counts first if there is an image or an annotation of that name, then its first word.
+    """
+    annotations = path.parent.parent.parent / "Annotations"
+
+    def exists(image_id: str) -> bool:
+        return image_id in files or (annotations / f"{image_id}.xml").is_file()
+
+    seen: dict[str, int] = {}
+    for row, line in enumerate(read_lines(path, "list of images"), start=1):
+        if not (words := line.split()):
+            continue
+        whole = line.strip()
+        unflagged = whole.removesuffix(words[-1]).rstrip() if words[-1] in ("-1", "0", "1") else whole
+        options = (whole, unflagged or whole, words[0])
+        image_id = next((option for option in options if exists(option)), options[1])
+        if image_id in seen:
+            text = f"'{path}' lists '{image_id}' twice."
+            problems.note("repeated", text, got=f"lines {seen[image_id]} and {row}")
+        else:
+            seen[image_id] = row
+    return list(seen)
+
+
 def _read_year(
     root: Path, year: Path, ids: list[str], files: Mapping[str, Sequence[str]], problems: Problems
 ) -> list[_Image]:
     """The images of a list, those left out that lack a file, or have several."""
     base = os.path.relpath(year, root)
-    xmls = [os.path.join(year, "Annotations", f"{one}.xml") for one in ids]
+    xmls = [os.path.join(year, "Annotations", f"{image_id}.xml") for image_id in ids]
 
     def read(index: int) -> VocFile | DataError:
         try:
@@ -167,20 +207,22 @@ def _read_year(
 
     images: list[_Image] = []
     results = in_threads(read, len(ids), "reading annotations", 1)
-    for one, xml, found in zip(ids, xmls, results, strict=True):
-        if one not in files:
+    for image_id, xml, annotation in zip(ids, xmls, results, strict=True):
+        if image_id not in files:
             folder = year / "JPEGImages"
-            problems.note("no_image", f"there is no image '{folder / one}.jpg'.", got=f"annotated in '{xml}'")
-        elif len(files[one]) > 1:
-            text = f"several images in '{year / 'JPEGImages'}' are called '{one}'."
             problems.note(
-                "ambiguous", text, got=", ".join(files[one]), allowed="one image for each annotation"
+                "no_image", f"there is no image '{folder / image_id}.jpg'.", got=f"annotated in '{xml}'"
             )
-        elif isinstance(found, DataError):
-            problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", found)
+        elif len(files[image_id]) > 1:
+            text = f"several images in '{year / 'JPEGImages'}' are called '{image_id}'."
+            problems.note(
+                "ambiguous", text, got=", ".join(files[image_id]), allowed="one image for each annotation"
+            )
+        elif isinstance(annotation, DataError):
+            problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", annotation)
         else:
-            file = os.path.normpath(os.path.join(base, "JPEGImages", files[one][0]))
-            images.append(_Image(file, xml, found))
+            file = os.path.normpath(os.path.join(base, "JPEGImages", files[image_id][0]))
+            images.append(_Image(file, xml, annotation))
     return images
 
 
@@ -233,5 +275,5 @@ def _split(root: Path, split: _Split, names: tuple[str, ...], problems: Problems
     )
     annotations = checked(found, lambda m: f"object {places[m][1]} of '{places[m][0]}'", problems)
     return BoxSplit(
-        FileImages(str(root), [image.file for image in images], _COLOUR), frames.turned(annotations)
+        FileImages(str(root), [image.file for image in images], _COLOR), frames.turned(annotations)
     )

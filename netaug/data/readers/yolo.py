@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from netaug.core.errors import DataError
 from netaug.core.text_files import read_lines
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
-from netaug.data.detection.orientation import Orientation, find_frames
+from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.detection.yolo_files import LabelFiles, label_file
@@ -25,7 +26,7 @@ from netaug.data.registry import dataset
 from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
 
-_COLOUR = 3
+_COLOR = 3
 _TREE = "\n           ".join(
     (
         "ROOT/data.yaml with train, val and names (Ultralytics' layout),",
@@ -33,6 +34,14 @@ _TREE = "\n           ".join(
     )
 )
 _log = logging.getLogger("netaug")
+
+
+class _Object(NamedTuple):
+    """An object: the position of its image among those that are used, its label file and its line there."""
+
+    owner: int
+    path: Path
+    line: LabelLine
 
 
 @dataset("yolo", reads=("train_split", "val_split", "class_names"))
@@ -104,44 +113,66 @@ def _split(
     orientation: Orientation,
     problems: Problems,
 ) -> BoxSplit:
+    """Return the images of a split that can be used, with their objects."""
     root, keypoints = labels.root, about.keypoints()
-    kept: list[int] = []
-    rows: list[tuple[int, Path, LabelLine]] = []
     usable = labels.usable(name, files, problems)
-    found_frames = find_frames(root, usable, np.zeros((len(usable), 2), np.int64), orientation, f"'{name}'")
-    for index, file in enumerate(usable):
-        if (broken := found_frames.errors.get(index)) is not None:
-            problems.pass_on("undecodable" if os.path.exists(root / file) else "no_image", broken)
-            continue
-        path = root / label_file(file)
-        try:
-            lines = read_labels(path, len(names), keypoints, problems)
-        except DataError as error:
-            problems.pass_on("unreadable", error)
-            continue
-        rows += [(len(kept), path, line) for line in lines]
+    frames = find_frames(root, usable, np.zeros((len(usable), 2), np.int64), orientation, f"'{name}'")
+    objects: list[_Object] = []
+    kept: list[int] = []
+    for index, lines in _label_lines(root, usable, frames, len(names), keypoints, problems):
+        path = root / label_file(usable[index])
+        objects += [_Object(len(kept), path, line) for line in lines]
         kept.append(index)
     if not kept:
         raise DataError(f"none of the {len(files)} images of '{root}' can be used.", got=problems.first())
     if keypoints is None:
-        said = refuse_keypoints([line for _, _, line in rows], str(about.path or root / "data.yaml"))
-        if said:
-            _log.warning("%s of '%s': %s", name, root, said)
-    frames = found_frames.select(np.array(kept, np.int64))
-    owners_M = np.array([owner for owner, _, _ in rows], np.int64)
-    boxes_M4 = np.array([corners(line.values, keypoints) for _, _, line in rows], np.float64).reshape(-1, 4)
-    found = FoundBoxes(
+        doubt = refuse_keypoints([known.line for known in objects], str(about.path or root / "data.yaml"))
+        if doubt:
+            _log.warning("%s of '%s': %s", name, root, doubt)
+    frames = frames.select(np.array(kept, np.int64))
+    boxes = _boxes(objects, frames, len(names), keypoints)
+    annotations = checked(boxes, lambda m: f"line {objects[m].line.number} of '{objects[m].path}'", problems)
+    images = FileImages(str(root), [usable[index] for index in kept], _COLOR)
+    return BoxSplit(images, frames.turned(annotations))
+
+
+def _label_lines(
+    root: Path,
+    files: Sequence[str],
+    frames: Frames,
+    classes: int,
+    keypoints: tuple[int, int] | None,
+    problems: Problems,
+) -> Iterator[tuple[int, list[LabelLine]]]:
+    """Yield the position and the objects of each image that can be used."""
+    for index, file in enumerate(files):
+        if (error := frames.errors.get(index)) is not None:
+            problems.pass_on("undecodable" if os.path.exists(root / file) else "no_image", error)
+            continue
+        try:
+            lines = read_labels(root / label_file(file), classes, keypoints, problems)
+        except DataError as unreadable:
+            problems.pass_on("unreadable", unreadable)
+            continue
+        yield index, lines
+
+
+def _boxes(
+    objects: Sequence[_Object], frames: Frames, classes: int, keypoints: tuple[int, int] | None
+) -> FoundBoxes:
+    """Return all objects as arrays, in pixels of the pictures they are drawn on."""
+    owners_M = np.array([known.owner for known in objects], np.int64)
+    corners_M = [corners(known.line.values, keypoints) for known in objects]
+    boxes_M4 = np.array(corners_M, np.float64).reshape(-1, 4)
+    return FoundBoxes(
         sizes_N2=frames.sizes_N2,
-        ids_N=np.arange(len(kept)),
+        ids_N=np.arange(len(frames.sizes_N2)),
         owners_M=owners_M,
         boxes_M4=boxes_M4 * np.tile(frames.sizes_N2[owners_M], 2),
-        labels_M=np.array([line.label for _, _, line in rows], np.int64),
-        difficult_M=np.zeros(len(rows), np.bool_),
-        crowd_M=np.zeros(len(rows), np.bool_),
-        areas_M=np.full(len(rows), np.nan),
-        category_ids_C=np.arange(len(names)),
+        labels_M=np.array([known.line.label for known in objects], np.int64),
+        difficult_M=np.zeros(len(objects), np.bool_),
+        crowd_M=np.zeros(len(objects), np.bool_),
+        areas_M=np.full(len(objects), np.nan),
+        category_ids_C=np.arange(classes),
         in_pixels=False,
     )
-    annotations = checked(found, lambda m: f"line {rows[m][2].number} of '{rows[m][1]}'", problems)
-    images = FileImages(str(root), [usable[index] for index in kept], _COLOUR)
-    return BoxSplit(images, frames.turned(annotations))

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms.v2 import functional as v2
 
 from netaug.core.seeding import generator
-from netaug.data.transforms.jitter import jitter_colors, scratch_for
+from netaug.data.transforms.augment import jitter_colors, scratch_for
 
 FACTORS = [(1.12, 1.5), (1.12, 0.5), (0.88, 1.5), (0.88, 0.5), (1.0, 1.0), (1.0, 0.0)]
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def pack(
     if is_taken(out) and not lock_of(out, _WORK).exists():
         raise _taken(out)
     out = out.absolute()
-    try:
+    with _as_data_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with new_folder(out, _WORK) as place:
             finished = _finished(origin, out, how) if place.after_kill else None
@@ -85,6 +86,14 @@ def pack(
             _check_space(origin, out, how, say)
             meta = _write(origin, place.filling, how, skip_errors, jobs)
             place.publish()
+    return meta
+
+
+@contextmanager
+def _as_data_errors(out: Path) -> Iterator[None]:
+    """Turn what the system says of a folder into an error that names the folder."""
+    try:
+        yield
     except BlockingIOError:
         raise DataError(
             f"another process is packing into '{out}'.",
@@ -97,7 +106,6 @@ def pack(
             got=error,
             fix="free the disk, or choose another --out",
         ) from None
-    return meta
 
 
 def _taken(out: Path) -> DataError:

@@ -16,12 +16,22 @@ import numpy as np
 from netaug.core.errors import RunFolderError, first_line
 from netaug.core.io import write_atomic
 from netaug.core.parallel import in_threads
-from netaug.data.readers.shards.cache_folder import cache_folder
 from netaug.data.readers.shards.index import ShardIndex, index_shard
 
 _VERSION = 1
 _THREADS = 4
 _log = logging.getLogger("netaug")
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made or fetched again; it need not exist.
+
+    ``NETAUG_CACHE`` if that is set, else ``netaug`` in the user's cache folder.
+    """
+    chosen = os.environ.get("NETAUG_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "netaug"
 
 
 def index_shards(paths: Sequence[str], image: str | None, label: str | None) -> list[ShardIndex]:

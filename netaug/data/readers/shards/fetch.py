@@ -16,7 +16,7 @@ from pathlib import Path
 from netaug.core.errors import DataError, RunFolderError
 from netaug.core.io import write_atomic
 from netaug.core.parallel import in_threads
-from netaug.data.readers.shards.cache_folder import cache_folder
+from netaug.data.readers.shards.cache import cache_folder
 from netaug.data.readers.shards.names import is_remote
 from netaug.data.readers.shards.remote import TransientError, open_remote
 
