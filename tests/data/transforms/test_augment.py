@@ -10,8 +10,7 @@ from torchvision.transforms.v2 import functional as v2
 
 from netaug.core.seeding import generator, key, uniforms
 from netaug.data.decode.picture import Pixels
-from netaug.data.transforms.augment import DRAWS, ImagenetAugment, resized_crop
-from netaug.data.transforms.jitter import scratch_for
+from netaug.data.transforms.augment import DRAWS, ImagenetAugment, resized_crop, scratch_for
 
 SIZE = 12
 
