@@ -37,7 +37,7 @@ def main(epochs: int = 5, images: int = 1500) -> nn.Module:
     )
     step, total = 0, epochs * len(train)
     for epoch in range(epochs):
-        if supernet.config.start < step / total < supernet.config.width_until:
+        if supernet.sorts(step / total):
             supernet.sort_channels(optimizer)
         model.train()
         for images_NCHW, labels_N in train:

@@ -28,7 +28,7 @@ class NetAug(lightning.LightningModule):
         return sum(self.losses(batch))
 
     def on_train_epoch_start(self):
-        if 0 < self.current_epoch / self.trainer.max_epochs < self.supernet.config.width_until:
+        if self.supernet.sorts(self.current_epoch / self.trainer.max_epochs):
             self.supernet.sort_channels(self.optimizers(use_pl_optimizer=False))
 
     def configure_optimizers(self):

@@ -37,7 +37,7 @@ def main(epochs: int = 5, images: int = 1500) -> nn.Module:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     step = 0
     for epoch in range(epochs):
-        if supernet.config.start < step / total < supernet.config.width_until:
+        if supernet.sorts(step / total):
             supernet.sort_channels(optimizer)  # not before: untrained channels have no importance
         supernet.train()
         for images_NCHW, labels_N in train:

@@ -37,7 +37,7 @@ def main(epochs: int = 4, images: int = 1500, mixup: float = 0.0) -> torch.nn.Mo
 
     step, total = 0, epochs * len(loader)
     for epoch in range(epochs):
-        if supernet.config.start < epoch / epochs < supernet.config.width_until:
+        if supernet.sorts(epoch / epochs):
             supernet.sort_channels(optimizer, averages=[average.module])
         supernet.train()
         for x_all, y_all in loader:

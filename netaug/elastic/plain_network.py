@@ -35,6 +35,10 @@ class BaseOnly(nn.Module):
         """Never: there is no augmented pass."""
         return False
 
+    def sorts(self, progress: float) -> bool:
+        """Never: nothing was added that could be sorted into it."""
+        return False
+
     def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:
         """Multiply-accumulates of the network for one image; it has one width, its images one size."""
         return self._macs

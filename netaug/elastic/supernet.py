@@ -111,12 +111,7 @@ class Supernet(nn.Module):
             self._widen(checked)
 
     def _widen(self, widths: dict[str, int], *, shares: bool = False) -> None:
-        """Prepare wide passes; at base widths too, they then keep off the running statistics.
-
-        Args:
-            widths: Channels per group.
-            shares: Whether they move the running statistics all the same.
-        """
+        """Prepare wide passes, also of base widths; unless ``shares``, they keep off the running statistics."""
         self._widths = widths
         self._segments = {name: tensor.segments(widths) for name, tensor in self._wide.items()}
         self._switches = following_settings(self.base, self.plan, widths)
@@ -154,6 +149,10 @@ class Supernet(nn.Module):
             return False
         roles = {group.role for group in self.plan.groups.values()}
         return any(is_augmented(role, self.config, progress) for role in roles)
+
+    def sorts(self, progress: float) -> bool:
+        """Whether channels are to be sorted here: added ones have learned, and `width` groups still are augmented."""
+        return self.config.start < progress < self.config.width_until
 
     def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
         """The passes of one training step: the base network, then ``config.draws`` wider networks (weight alpha each).
@@ -196,16 +195,15 @@ class Supernet(nn.Module):
             self.use_base()
 
     def _augmented_pass(self, number: int, *, last: bool) -> Pass:
-        config = self.config
         return Pass(
             "augmented",
-            config.alpha,
+            self.config.alpha,
             self.widths,
-            share=config.batch_share,
+            share=self.config.batch_share,
             last=last,
-            resolution=config.resolution,
+            resolution=self.config.resolution,
             number=number,
-            statistics=config.batch_norm == "shared",
+            statistics=self.config.batch_norm == "shared",
         )
 
     # Running

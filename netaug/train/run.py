@@ -226,10 +226,9 @@ def _trainer(
         check_compiler(device)
         compile_base(network.base)
     task = choose_task(config, data)
-    sort_until = config.netaug.width_until if config.netaug.sort else 0.0
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
     preparation = Preparation(mixer, distillation.loss, distillation.macs, distillation.hash)
-    return Trainer(network, data, task, normalizer, config.train, sort_until, world, preparation)
+    return Trainer(network, data, task, normalizer, config.train, config.netaug.sort, world, preparation)
 
 
 def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRecord]:

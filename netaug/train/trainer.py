@@ -15,7 +15,7 @@ from netaug.data.batch import Batch, Normalizer
 from netaug.distributed.all_reduce import AllReduce, StepFlags
 from netaug.distributed.world import SINGLE_PROCESS, World
 from netaug.elastic import Supernet
-from netaug.elastic.plain_network import BaseOnly, Network
+from netaug.elastic.plain_network import Network
 from netaug.runs.records import EpochRecord
 from netaug.tasks.base import Task
 from netaug.tasks.validation import validate
@@ -50,8 +50,7 @@ class Trainer:
         task: Loss and metrics.
         normalizer: Moves images to the device and normalizes them.
         config: Epochs, rates, seed.
-        sort_until: Progress in [0, 1] before which hidden channels are sorted at epoch starts, once something is
-            augmented; 0 never sorts.
+        sort: Whether hidden channels are sorted at the epoch starts that :meth:`netaug.Supernet.sorts` names.
         world: The processes that train together, each on its slice of ``data``; all end with the same weights.
         preparation: Mixes images and adds teachers' losses.
 
@@ -68,13 +67,14 @@ class Trainer:
         task: Task[Any, Any],
         normalizer: Normalizer,
         config: TrainConfig,
-        sort_until: float = 0.0,
+        sort: bool = False,
         world: World = SINGLE_PROCESS,
         preparation: Preparation | None = None,
     ) -> None:
         self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
-        self.config, self.sort_until, self.world = config, sort_until, world
+        self.config, self.world = config, world
         self.preparation = preparation or Preparation()
+        self._sorts = sort
         self.optimizer = make_optimizer(
             network.parameters(),
             lr=config.lr,
@@ -294,9 +294,10 @@ class Trainer:
         return validate(self.result, self.data.val, self.normalizer, self.task, self.world)
 
     def _sort(self, epoch: int) -> None:
-        if isinstance(self.network, BaseOnly):
-            return
-        # Not before anything is augmented: untrained channels have no importance yet, and both arms keep one init.
-        if self.network.config.start < epoch / self.config.epochs < self.sort_until:
+        if (
+            self._sorts
+            and isinstance(self.network, Supernet)
+            and self.network.sorts(epoch / self.config.epochs)
+        ):
             averages = () if self._average is None else (cast(Supernet, self._average.network),)
             self.network.sort_channels(self.optimizer, averages)

@@ -64,7 +64,7 @@ def _trainer(arm: str, **settings: Any) -> Trainer:
     network: Network = BaseOnly(tiny.build("inverted"), 1)
     if arm == "netaug":
         network = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
-    return trainer(network, dataclasses.replace(CONFIG, **settings), steps=3, sort_until=0.7)
+    return trainer(network, dataclasses.replace(CONFIG, **settings), steps=3, sort=True)
 
 
 def _without_times(record: EpochRecord) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def fake_data(steps: int = 3) -> Data:
     return Data(INFO, cast(Any, FakeLoader(steps)), cast(Any, FakeLoader(1)))
 
 
-def trainer(network: Network, config: TrainConfig, steps: int = 3, sort_until: float = 0.0) -> Trainer:
+def trainer(network: Network, config: TrainConfig, steps: int = 3, sort: bool = False) -> Trainer:
     normalizer = Normalizer(INFO.mean, INFO.std, torch.device("cpu"), channels_last=False)
     task = ClassificationTask(config.label_smoothing)
-    return Trainer(network, fake_data(steps), task, normalizer, config, sort_until)
+    return Trainer(network, fake_data(steps), task, normalizer, config, sort)

@@ -108,10 +108,10 @@ def test_before_the_start_only_the_base_network_learns() -> None:
 
 
 def test_channels_are_not_sorted_before_the_added_ones_have_learned() -> None:
-    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(start=0.4))
+    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(start=0.4, width_until=0.9))
     events: list[object] = []
     config = TrainConfig(epochs=5, warmup_epochs=0, lr=0.01)
-    subject = trainer(supernet, config, steps=1, sort_until=0.9)
+    subject = trainer(supernet, config, steps=1, sort=True)
     supernet.sort_channels = lambda optimizer, averages: events.append("sorts")  # type: ignore[method-assign,assignment,return-value]
     for record in subject.fit():
         events.append(record.epoch)

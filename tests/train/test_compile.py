@@ -37,7 +37,7 @@ def _fresh() -> None:
 def test_a_training_is_the_same_but_for_rounding() -> None:
     plain, compiled = _supernet(), _supernet()
     compile_base(compiled.base, backend="aot_eager")
-    first, second = (trainer(network, CONFIG, sort_until=0.6) for network in (plain, compiled))
+    first, second = (trainer(network, CONFIG, sort=True) for network in (plain, compiled))
     expected, found = list(first.fit()), list(second.fit())
     assert _graphs() == 1  # the base pass in training, once: neither wide passes nor evaluations
     for one, other in zip(expected, found, strict=True):

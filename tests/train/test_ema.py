@@ -40,7 +40,7 @@ def test_it_is_timms_average_with_warm_up() -> None:
 
 def test_it_is_sorted_along() -> None:
     """The widest network of the average computes the same before and after sorting, so no channels are mixed up."""
-    subject = trainer(_supernet(), dataclasses.replace(CONFIG, epochs=1), sort_until=1.0)
+    subject = trainer(_supernet(), dataclasses.replace(CONFIG, epochs=1), sort=True)
     list(subject.fit())
     assert subject._average is not None
     average = subject._average.network
@@ -56,7 +56,7 @@ def test_it_is_sorted_along() -> None:
 
 def test_the_loop_sorts_it_along() -> None:
     """With a decay of 0 the average is the network of the last step, whatever is sorted in between."""
-    subject = trainer(_supernet(), dataclasses.replace(CONFIG, ema_decay=0.0), sort_until=1.0)
+    subject = trainer(_supernet(), dataclasses.replace(CONFIG, ema_decay=0.0), sort=True)
     for _ in subject.fit():
         torch.testing.assert_close(subject.result.state_dict(), subject.network.base.state_dict())
         subject._sort(1)
@@ -74,7 +74,7 @@ def test_what_is_evaluated_is_the_average() -> None:
 def test_averaging_does_not_change_the_training() -> None:
     networks = []
     for decay in (None, 0.8):
-        subject = trainer(_supernet(), dataclasses.replace(CONFIG, ema_decay=decay), sort_until=0.7)
+        subject = trainer(_supernet(), dataclasses.replace(CONFIG, ema_decay=decay), sort=True)
         list(subject.fit())
         networks.append(subject.network.state_dict())
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])

@@ -78,7 +78,7 @@ def test_a_step_adds_the_gradients_of_both_passes() -> None:
 def test_sorting_happens_at_epoch_starts_of_the_first_phase_but_not_before_training() -> None:
     supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
     events: list[object] = []
-    subject = trainer(supernet, TrainConfig(epochs=5, warmup_epochs=0, lr=0.01), steps=1, sort_until=0.6)
+    subject = trainer(supernet, TrainConfig(epochs=5, warmup_epochs=0, lr=0.01), steps=1, sort=True)
     supernet.sort_channels = lambda optimizer, averages: events.append(optimizer)  # type: ignore[method-assign,assignment,return-value]
     for record in subject.fit():
         events.append(record.epoch)
@@ -89,13 +89,15 @@ def test_sorting_counts_as_training_time(monkeypatch: pytest.MonkeyPatch) -> Non
     """NetAug's cost, which the longer baseline is given too, is all that NetAug does."""
     now = [0.0]
     monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
-    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0)))
+    supernet = augment(
+        tiny.build("inverted"), tiny.images(), AugmentConfig(width=(1.0, 2.0), width_until=0.6)
+    )
 
     def sort(*_: object) -> None:
         now[0] += 7.0
 
     supernet.sort_channels = sort  # type: ignore[method-assign,assignment]
-    subject = trainer(supernet, TrainConfig(epochs=2, warmup_epochs=0, lr=0.01), steps=1, sort_until=0.6)
+    subject = trainer(supernet, TrainConfig(epochs=2, warmup_epochs=0, lr=0.01), steps=1, sort=True)
 
     step = subject.step
 
