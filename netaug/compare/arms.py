@@ -16,14 +16,14 @@ _RUN = re.compile(r"\{run:([^{}]+)\}")
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training that is compared with others.
+    """Describe one way of training that is compared with others.
 
     Args:
         name: Its name, also that of its run folders.
         recipe: What it trains, as for `netaug train`.
-        own: The settings it fixes. ``{run:STAGE}`` in a text stands for the run folder of a stage, of the same seed.
+        settings: The settings it fixes. ``{run:STAGE}`` in a string is that stage's run folder of the same seed.
         times: Factors on numbers among its settings, such as twice the epochs; once they are worked out
-            (:func:`netaug.compare.resolve.settled`), ``own`` has what comes of them too.
+            (:func:`netaug.compare.resolve.settled`), ``settings`` has what comes of them too.
         reference: The arm it is compared with; None if others are compared with it, or for a stage.
         stage: Whether it is only trained for other arms: a teacher, or a pre-training.
         once: Whether a stage is trained with seed 0 alone, for all seeds of the others.
@@ -31,7 +31,7 @@ class Arm:
 
     name: str
     recipe: str
-    own: Settings = ()
+    settings: Settings = ()
     times: Settings = ()
     reference: str | None = None
     stage: bool = False
@@ -39,19 +39,19 @@ class Arm:
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The settings it fixes whatever the others are; what it multiplies is not among them."""
+        """Keys of the settings it fixes whatever the others are; what it multiplies is not among them."""
         multiplied = dict(self.times)
-        return tuple(key for key, _ in self.own if key not in multiplied)
+        return tuple(key for key, _ in self.settings if key not in multiplied)
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the stages that come before it."""
-        return tuple(dict.fromkeys(name for _, value in self.own for name in mentioned(value)))
+        return tuple(dict.fromkeys(name for _, value in self.settings for name in mentioned(value)))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which arms are trained, and what is made equal between them beside the epochs.
+    """Hold the arms that are trained, and what is made equal between them beside the epochs.
 
     Args:
         name: Its name.
@@ -90,10 +90,11 @@ class Plan:
 
     def _only_longer(self, arm: Arm) -> bool:
         reference = self.arm(str(arm.reference))
-        own, other = dict(arm.own), dict(reference.own)
-        own.pop("train.epochs", None), other.pop("train.epochs", None)
+        settings, other = dict(arm.settings), dict(reference.settings)
+        # equal cost is reached by other epochs, so an arm with other epochs alone is the reference again
+        settings.pop("train.epochs", None), other.pop("train.epochs", None)
         multiplied = {*dict(arm.times), *dict(reference.times)}
-        return own == other and arm.recipe == reference.recipe and multiplied == {"train.epochs"}
+        return settings == other and arm.recipe == reference.recipe and multiplied == {"train.epochs"}
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ class Plan:
         return tuple(dict.fromkeys(arm.reference for arm in self.arms if arm.reference))
 
     def levels(self) -> list[list[Arm]]:
-        """The arms in the order in which they can be trained: those of a level need none of the same or a later one.
+        """Return the arms in the order in which they can be trained: none needs one of its own level or a later one.
 
         Of two arms the reference comes last: what keeps a network from being widened shows before any time is spent.
         Of more, what has no reference comes first: it asks for least, so if it cannot be trained, none can.
@@ -109,16 +110,16 @@ class Plan:
         reference_last = sum(not arm.stage for arm in self.arms) == 2
         depth: dict[str, int] = {}
 
-        def deep(arm: Arm) -> int:
+        def depth_of(arm: Arm) -> int:
             if arm.name not in depth:
-                depth[arm.name] = 1 + max((deep(self.arm(name)) for name in arm.needs), default=-1)
+                depth[arm.name] = 1 + max((depth_of(self.arm(name)) for name in arm.needs), default=-1)
             return depth[arm.name]
 
-        found: list[list[Arm]] = []
-        for level in range(1 + max(deep(arm) for arm in self.arms)):
-            mine = [arm for arm in self.arms if depth[arm.name] == level]
-            found.append(sorted(mine, key=lambda arm: (arm.reference is None) == reference_last))
-        return found
+        levels: list[list[Arm]] = []
+        for level in range(1 + max(depth_of(arm) for arm in self.arms)):
+            arms_of_level = [arm for arm in self.arms if depth[arm.name] == level]
+            levels.append(sorted(arms_of_level, key=lambda arm: (arm.reference is None) == reference_last))
+        return levels
 
 
 def two_arms(recipe: str) -> Plan:
@@ -136,7 +137,8 @@ def mentioned(value: object) -> list[str]:
 
 
 def filled(value: Any, folders: Mapping[str, str]) -> Any:
-    """A setting with the run folders of stages in place."""
+    """Return a setting with the run folders of stages in place."""
     if isinstance(value, list | tuple):
         return [filled(item, folders) for item in value]
+    # a function, since backslashes of a folder's name would act in a replacement text
     return _RUN.sub(lambda match: folders[match[1]], value) if isinstance(value, str) else value

@@ -18,7 +18,7 @@ _WORD = {"time": "long", "macs": "macs"}
 
 @dataclass(frozen=True)
 class Longer:
-    """A reference that trains longer.
+    """Describe a reference that trains longer.
 
     Args:
         name: Of the arm it is.
@@ -32,7 +32,7 @@ class Longer:
 
 
 def longer_names(plan: Plan) -> dict[str, str]:
-    """Names that longer references may have, each with its reference."""
+    """Return the names that longer references may have, each with its reference."""
     return {
         _name(plan, arm, budget): reference
         for reference in plan.references
@@ -42,7 +42,7 @@ def longer_names(plan: Plan) -> dict[str, str]:
 
 
 def sure_names(plan: Plan) -> list[str]:
-    """Return those that will surely be trained: of a reference that one arm alone is compared with, in one budget."""
+    """Return the names that are certain to be trained: only one arm is compared with the reference, in one budget."""
     names = longer_names(plan)
     return [
         name
@@ -65,6 +65,7 @@ def find_longer(plan: Plan, runs: Sequence[RunRecord], ledger: Ledger, phase: Ph
                 continue
             epochs = costs[0][2]
             measured = long_epochs(epochs, [cost for cost, _, _ in costs], [other for _, other, _ in costs])
+            # as decided at the first start: with more seeds the costs differ a little, but finished runs must fit
             name = ledger.longer(arm.name, budget)
             if name is None:
                 name = _decide(plan, arm, budget, costs, measured, longer_references)
@@ -86,6 +87,7 @@ def _decide(
     """Return the arm that has this arm's budget: its reference, a longer one that is there, or another."""
     assert arm.reference
     alone = len(plan.against(arm.reference)) == 1
+    # the median, so that one run beside other work on the machine does not decide
     ratio = statistics.median(cost / other if other > 0 else 1.0 for cost, other, _ in costs)
     if not alone and ratio <= 1 + NEAR:
         return arm.reference
@@ -100,16 +102,17 @@ def _name(plan: Plan, arm: Arm, budget: Budget) -> str:
     name = f"{arm.reference}-{_WORD[budget]}"
     if len(plan.against(arm.reference)) == 1:
         return name
+    # the reference's name begins with the case already
     case = arm.reference.rpartition(".")[0]
     return f"{name}-{arm.name.removeprefix(f'{case}.') if case else arm.name}"
 
 
 def _costs(runs: Sequence[RunRecord], arm: Arm, budget: Budget) -> list[tuple[float, float, int]]:
-    """Cost of the arm, of its reference and epochs of the reference, for each pair of finished runs."""
+    """Return an arm's cost, its reference's cost and epochs, for each pair of finished runs."""
     done = {(run.spec.arm, run.spec.seed, _place(run)): run.summary for run in runs if run.summary}
     costs: list[tuple[float, float, int]] = []
-    for (name, seed, place), summary in done.items():
-        reference: RunSummary | None = done.get((str(arm.reference), seed, place))
+    for (name, seed, tuned), summary in done.items():
+        reference: RunSummary | None = done.get((str(arm.reference), seed, tuned))
         if name == arm.name and reference is not None:
             mine, other = (float(getattr(run, _COST[budget])) for run in (summary, reference))
             costs.append((mine, other, reference.epochs))

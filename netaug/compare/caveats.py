@@ -77,7 +77,7 @@ def _network_caveats(rows: Sequence[ArmRow]) -> list[str]:
 
 def _rate_caveats(request: CompareRequest, rates: Mapping[str, float | None]) -> list[str]:
     if not request.tunes:
-        if request.plan is not None and any("train.lr" in dict(arm.own) for arm in request.arms):
+        if request.plan is not None and any("train.lr" in dict(arm.settings) for arm in request.arms):
             return [
                 "Learning rates are those of the plan, none was tuned here: an arm whose best rate is another is "
                 "judged unfairly."

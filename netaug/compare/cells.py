@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of cells, equally long."""
+    """Hold headings and rows of cells, equally long."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]

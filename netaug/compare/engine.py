@@ -1,4 +1,4 @@
-"""`netaug compare`: train the arms of a plan, and judge which of them helped.
+"""Train the arms of a plan, and judge which of them helped: the engine of `netaug compare`.
 
 Runs are trained level by level, stages before what needs them. `{run:STAGE}` becomes the stage's run folder only on the
 command line of a run, so the specifications are the same wherever the comparison lies. Tuning is the same plan on
@@ -30,6 +30,7 @@ from netaug.core.errors import TrainingError
 
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
 Train = Callable[[Sequence[RunSpec]], list[RunRecord]]
+"""Trains the runs of a list, or reads them where nothing is trained."""
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
@@ -68,7 +69,7 @@ def run_comparison(
     console: Console,
     poll_seconds: float = 0.2,
 ) -> Comparison:
-    """Return the same with settings resolved, and free choice of what stands for `netaug train`, console and pace."""
+    """Run a comparison whose settings are resolved, with the caller's train command, console and polling interval."""
     ledger = Ledger(request, settings)
     with Board(_planned(request), request.jobs, console) as board:
         runner = Runner(request, ledger, board, train_command, poll_seconds)
@@ -104,7 +105,7 @@ def outcome(request: CompareRequest, ledger: Ledger, train: Train) -> Comparison
 
 
 def best_choices(tuning: Sequence[RunRecord]) -> dict[str, Choice]:
-    """Per arm the choice of best held-out score, then lowest loss; all-failed arms are missing."""
+    """Return each arm's choice of the best held-out score, then of the lowest loss; arms that failed are missing."""
     best: dict[str, RunRecord] = {}
     for run in tuning:
         if run.summary is None:
@@ -131,6 +132,7 @@ def _phase(
         if phase == "tune":
             runs += train(tune_runs(request, names))
         else:
+            # an arm whose tuning runs all failed has no choice, and is not trained
             runs += train(final_runs(request, {name: known[name] for name in names if name in known}))
     specs: list[RunSpec] = []
     for longer in find_longer(request.whole_plan, runs, ledger, phase):
@@ -139,11 +141,12 @@ def _phase(
             choice = chosen.get(longer.name, chosen.get(longer.reference.name))
             choices = [] if choice is None else [choice]
         specs += specs_of(request, longer.reference, phase, choices, epochs=longer.epochs, name=longer.name)
+    # the arms of a seed side by side, so that other work on the machine slows all of them
     return runs + train(sorted(specs, key=lambda spec: spec.seed))
 
 
 def _planned(request: CompareRequest) -> dict[str, int]:
-    """Runs per arm over both phases, as far as they are known."""
+    """Return the number of runs per arm over both phases, as far as they are known."""
     plan, planned = request.whole_plan, dict[str, int]()
     of_longer = {name: plan.arm(longer_names(plan)[name]) for name in sure_names(plan)}
     for name, arm in {**{arm.name: arm for arm in plan.arms}, **of_longer}.items():
@@ -153,16 +156,17 @@ def _planned(request: CompareRequest) -> dict[str, int]:
 
 
 def _comparators(request: CompareRequest, ledger: Ledger) -> Comparators:
-    """Per arm and budget the arm that had it."""
+    """Return the arm that had the same budget, by arm and budget."""
     plan = request.whole_plan
     names = {
         (arm.name, budget): ledger.longer(arm.name, budget) for arm in plan.arms for budget in plan.budgets
     }
-    return {place: name for place, name in names.items() if name}
+    return {arm_and_budget: name for arm_and_budget, name in names.items() if name}
 
 
 def _merit(run: RunRecord) -> tuple[float, float]:
     assert run.summary is not None
+    # held-out splits are small, so equal scores are common
     return run.summary.val_score, -run.summary.val_loss
 
 

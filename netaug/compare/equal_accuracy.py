@@ -13,7 +13,7 @@ from netaug.compare.paired_statistics import paired_difference
 
 @dataclass(frozen=True)
 class Point:
-    """A network measured at one resolution.
+    """Describe a network measured at one resolution.
 
     Args:
         resolution: Side of the input in pixels.
@@ -32,7 +32,7 @@ Arm = Mapping[int, Sequence[Point]]
 
 @dataclass(frozen=True)
 class EqualAccuracy:
-    """Where one arm is as accurate as the baseline at its best.
+    """Describe where one arm is as accurate as the baseline at its best.
 
     Args:
         target: The baseline: its best resolution, the mean score there.
@@ -112,7 +112,7 @@ def _mean_and_interval(
 
 
 def mean_points(lines: Sequence[Sequence[Point]]) -> list[Point]:
-    """Mean over seeds at each resolution that all have, ascending."""
+    """Return the mean over seeds at each resolution that all have, ascending."""
     if not lines:
         return []
     by_resolution = [{point.resolution: point for point in line} for line in lines]
@@ -180,6 +180,7 @@ def _seeds(n: int) -> str:
 
 def _chosen(points: Sequence[Point], resolution: int | None) -> Point:
     if resolution is None:
+        # of equally good resolutions the smallest is the cheapest
         return max(points, key=lambda point: (point.score, -point.resolution))
     return next(point for point in points if point.resolution == resolution)
 

@@ -25,12 +25,12 @@ _RUN_FILES = (".lock", "config.yaml", "environment.json", "metrics.jsonl", "chec
 
 
 class Ledger:
-    """Owner of a comparison's folder; removes nothing it has not recorded as its own before.
+    """Own a comparison's folder: nothing is removed from it that was not recorded here before.
 
     Args:
         request: What is asked now.
         resolved: The settings all runs share, nested; what makes two comparisons the same.
-        only_reads: Whether it is there to look things up, and writes nothing.
+        only_reads: Whether decisions are only read, and nothing is written.
 
     Raises:
         RunFolderError: The folder holds something else, or a comparison with other settings and
@@ -54,6 +54,7 @@ class Ledger:
         if only_reads:
             return
         for name in self._runs:
+            # left by a process that was killed while it removed the folder
             shutil.rmtree(self._removed(name), ignore_errors=True)
         if old is not None:
             if request.overwrite:
@@ -100,7 +101,7 @@ class Ledger:
         return self._longer.get(f"{arm} {budget}")
 
     def unfinished(self, name: str) -> bool:
-        """Return whether the run was begun by this comparison, and has a checkpoint to go on from."""
+        """Return whether the run was begun by this comparison, and has a checkpoint to resume from."""
         folder = self.folder(name)
         return name in self._runs and not folder.is_symlink() and any(folder.glob("checkpoints/*"))
 
@@ -114,6 +115,7 @@ class Ledger:
         if name in self._runs:
             self._remove(name)
         for path in (folder, log):
+            # exists() follows links, and a link that leads nowhere is in the way too
             if path.exists() or path.is_symlink():
                 raise RunFolderError(
                     f"'{path}' is in the way and was not made by this comparison.",
@@ -140,14 +142,16 @@ class Ledger:
             self.out.rmdir()
 
     def _removed(self, name: str) -> Path:
-        """Return what a run folder is called while it is removed: a part of one would not be known as ours."""
+        """Return the name that a run folder has while it is removed, so that what a killed removal leaves is known."""
         return self.out / f".{name}.removed"
 
     def _remove(self, name: str) -> None:
         folder = self.folder(name)
         if folder.is_dir() and not folder.is_symlink():
             files = {entry.name for entry in folder.iterdir()}
+            # a folder that somebody else put there under this name has none of these files, and is kept
             if not files or files.intersection(_RUN_FILES):
+                # in one stroke: a folder that is half removed could no longer be told from a stranger's
                 folder.rename(self._removed(name))
                 shutil.rmtree(self._removed(name))
         self.log(name).unlink(missing_ok=True)
@@ -177,10 +181,11 @@ class Ledger:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            names, asked, decided = content["runs"], content["request"], content["long_epochs"]
+            names, request, decided = content["runs"], content["request"], content["long_epochs"]
             longer = content.get("longer", {})
-            sound = all(isinstance(part, dict) for part in (asked, decided, longer))
-            if not sound or not all(Path(name).name == name and name.strip(".") for name in names):
+            is_valid = all(isinstance(part, dict) for part in (request, decided, longer))
+            # these names become folders that are removed: none may lead elsewhere
+            if not is_valid or not all(Path(name).name == name and name.strip(".") for name in names):
                 raise ValueError("not a record of a comparison")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunFolderError(
@@ -188,7 +193,7 @@ class Ledger:
                 got=error,
                 fix="give another --out",
             ) from error
-        return {"runs": names, "request": asked, "long_epochs": decided, "longer": longer}
+        return {"runs": names, "request": request, "long_epochs": decided, "longer": longer}
 
     def _write(self) -> None:
         if self._only_reads:
@@ -204,8 +209,10 @@ def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str,
     flat |= {"recipe": request.recipe, "--jobs": request.jobs, "--threads": request.threads_per_run}
     flat |= {"--nproc": request.nproc}
     arms = {
-        arm.name: {"recipe": arm.recipe, **dict(arm.own), "reference": arm.reference} for arm in request.arms
+        arm.name: {"recipe": arm.recipe, **dict(arm.settings), "reference": arm.reference}
+        for arm in request.arms
     }
+    # as it will be read back from the file: tuples become lists
     plain: dict[str, Any] = json.loads(json.dumps({**flat, "arms": arms}, default=str))
     return plain
 
@@ -214,19 +221,20 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return what keeps two requests from being one, in words; empty if nothing does. An arm may come or go."""
     before, now = old.get("arms", {}), new["arms"]
     keys = [key for key in {**new, **old} if key != "arms" and old.get(key) != new.get(key)]
+    # a setting of a newer version does not make another comparison of an older record while it has its default
     keys = [key for key in keys if key in old or not _as_ever(key, new[key])]
-    parts = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys]
-    parts += [
+    differences = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys]
+    differences += [
         f"arm {name!r}: {before[name]!r} there, {now[name]!r} now"
         for name in before.keys() & now.keys()
         if before[name] != now[name]
     ]
-    return "; ".join(parts)
+    return "; ".join(differences)
 
 
 def _as_ever(key: str, value: object) -> bool:
     """Return whether a setting that an earlier version did not have has its default, and so changes nothing."""
     if key == "--nproc":
         return value == 1
-    known = settings().get(key.rpartition(": ")[2])  # of several recipes each key has its recipe before it
-    return known is not None and json.loads(json.dumps(known.default, default=str)) == value
+    setting = settings().get(key.rpartition(": ")[2])  # of several recipes each key has its recipe before it
+    return setting is not None and json.loads(json.dumps(setting.default, default=str)) == value

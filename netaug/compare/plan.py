@@ -19,7 +19,7 @@ TUNE_HOLDOUT = 0.1
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training run of a comparison.
+    """Describe one training run of a comparison.
 
     Args:
         arm: Name of the arm; ``REFERENCE-long`` is the reference with as many epochs as fit in another's training time.
@@ -28,7 +28,7 @@ class RunSpec:
         lr: Peak learning rate; None takes the recipe's.
         epochs: None takes the recipe's.
         threads: CPU threads.
-        own: What the arm sets, by dotted key.
+        arm_settings: What the arm sets, by dotted key.
         tuned: What else was chosen for it, by dotted key.
         recipe: What is trained; None is the request's.
     """
@@ -39,7 +39,7 @@ class RunSpec:
     lr: float | None
     epochs: int | None
     threads: int
-    own: Settings = ()
+    arm_settings: Settings = ()
     tuned: Settings = ()
     recipe: str | None = None
 
@@ -51,6 +51,7 @@ class RunSpec:
         """Name of the run folder inside the comparison's folder."""
         phase = "tune-" if self.phase == "tune" else ""
         lr = "" if self.lr is None else f"-lr{self.lr:.15g}"
+        # values may hold characters that names of folders may not
         more = "".join(f"-{key.split('.')[-1]}{text(value)}" for key, value in self.tuned)
         return f"{phase}{self.arm}{lr}{re.sub(r'[^A-Za-z0-9_.+-]+', '_', more)}-seed{self.seed}"
 
@@ -62,7 +63,7 @@ class RunSpec:
     def settings(self) -> dict[str, Any]:
         """Return the settings this run fixes, by dotted key; all others are those of recipe and overrides."""
         fixed: dict[str, Any] = {"train.seed": self.seed, "train.threads": self.threads}
-        fixed |= dict(self.own) | dict(self.tuned)
+        fixed |= dict(self.arm_settings) | dict(self.tuned)
         if self.lr is not None:
             fixed["train.lr"] = self.lr
         if self.epochs is not None:
@@ -78,7 +79,7 @@ class RunSpec:
 
     def needs(self, arms: Sequence[Arm]) -> dict[str, str]:
         """Return the stages this run needs, each with the name of its run folder."""
-        names = {name for _, value in self.own for name in mentioned(value)}
+        names = {name for _, value in self.arm_settings for name in mentioned(value)}
         once = {arm.name: arm.once for arm in arms}
         return {
             name: RunSpec(name, self.phase, 0 if once[name] else self.seed, None, None, 1).name
@@ -88,6 +89,7 @@ class RunSpec:
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Return whether a run's resolved configuration (nested mapping) has the settings this run fixes."""
         return all(
+            # the run folder of a stage moves with the comparison's folder, so it is not compared
             mentioned(value) or text(_found(config, key)) == text(value)
             for key, value in self.settings().items()
         )
@@ -121,7 +123,7 @@ def specs_of(
             choice.lr,
             epochs,
             request.threads_per_run,
-            arm.own,
+            arm.settings,
             choice.others,
             arm.recipe,
         )
@@ -137,10 +139,16 @@ def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
         *(f"--{key}={text(value)}" for key, value in request.whole_plan.settings),
         *(*request.overrides, *spec.arguments(folders)),
     ]
-    last = {word.split("=", 1)[0]: at for at, word in enumerate(settings)}  # each once, the last one counts
+    last_positions = {
+        word.split("=", 1)[0]: position for position, word in enumerate(settings)
+    }  # each once, the last one counts
     return [
         *(spec.recipe or request.recipe, "--out", str(request.out / spec.name)),
-        *(word for at, word in enumerate(settings) if last[word.split("=", 1)[0]] == at),
+        *(
+            word
+            for position, word in enumerate(settings)
+            if last_positions[word.split("=", 1)[0]] == position
+        ),
         *request.trust_words(),
     ]
 
@@ -170,7 +178,7 @@ def final_runs(
 
 
 def long_epochs(epochs: int, arm_costs: Sequence[float], reference_costs: Sequence[float]) -> int:
-    """Epochs with which a reference trains at the cost of another arm.
+    """Return the epochs with which a reference trains at the cost of another arm.
 
     Args:
         epochs: Epochs of the reference.
@@ -180,7 +188,12 @@ def long_epochs(epochs: int, arm_costs: Sequence[float], reference_costs: Sequen
     Returns:
         ``epochs`` times the median ratio, rounded; at least one epoch more than ``epochs``.
     """
-    ratios = [long / short for long, short in zip(arm_costs, reference_costs, strict=True) if short > 0]
+    ratios = [
+        cost / reference_cost
+        for cost, reference_cost in zip(arm_costs, reference_costs, strict=True)
+        if reference_cost > 0
+    ]
+    # with the same epochs it would be the reference again
     return max(epochs + 1, round(epochs * statistics.median(ratios or [1.0])))
 
 
@@ -194,20 +207,23 @@ def text(value: object) -> str:
         return (
             f"[{', '.join(text(item) if not isinstance(item, str) else json.dumps(item) for item in value)}]"
         )
+    # whatever the order of the keys
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True)
+    # 1 and 1.0 are one setting: YAML may read either
     return f"{float(value):.15g}" if isinstance(value, int | float) else str(value)
 
 
 def _found(config: Mapping[str, Any], key: str) -> object:
-    found: Any = config
+    value: Any = config
     for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+        if not isinstance(value, Mapping) or part not in value:
             return _MISSING
-        found = found[part]
-    return found
+        value = value[part]
+    return value
 
 
+# a setting that is missing has a text that no value has, so it never fits
 class _Missing:
     def __str__(self) -> str:
         return "\0missing"

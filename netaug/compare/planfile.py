@@ -21,12 +21,12 @@ _TOP = ("about", "recipe", "settings", "stages", "cases", "arms", "reference", "
 
 @dataclass(frozen=True)
 class Part:
-    """A stage, case or arm of a plan as it is written.
+    """Hold a stage, case or arm of a plan as it is written.
 
     Args:
         name: Its name.
         recipe: What it trains; None leaves that to the case or the plan.
-        own: The settings it fixes.
+        settings: The settings it fixes.
         times: Factors on numbers among the settings.
         reference: The arm it is compared with; None leaves that to the plan.
         once: Whether a stage is trained with seed 0 alone.
@@ -34,7 +34,7 @@ class Part:
 
     name: str
     recipe: str | None = None
-    own: Settings = ()
+    settings: Settings = ()
     times: Settings = ()
     reference: str | None = None
     once: bool = False
@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan as it is written; :func:`netaug.compare.planning.plan_of` makes a plan of it.
+    """Hold a plan as it is written; :func:`netaug.compare.planning.plan_of` makes a plan of it.
 
     Args:
         name: Of the plan.
@@ -115,60 +115,60 @@ def read_plan(path: Path) -> PlanFile:
     )
 
 
-def _parts(tree: object, place: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:
+def _parts(tree: object, where_in_file: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:
     parts = []
-    for name, values in mapping(tree, place).items():
-        here = f"{place}.{name}"
+    for name, values in mapping(tree, where_in_file).items():
+        where_in_part = f"{where_in_file}.{name}"
         if not _NAME.fullmatch(name) or name.startswith("tune-"):
             allowed = (
                 "letters, digits, '-', '_' and '+', not beginning with 'tune-': it is part of folders' names"
             )
-            raise ConfigError(f"this name cannot be used ({place}).", got=repr(name), allowed=allowed)
-        part = mapping(values, here, keys)
+            raise ConfigError(f"this name cannot be used ({where_in_file}).", got=repr(name), allowed=allowed)
+        part = mapping(values, where_in_part, keys)
         once = part.get("once", False)
         if not isinstance(once, bool):
-            raise ConfigError(f"'once' must be true or false ({here}).", got=repr(once))
+            raise ConfigError(f"'once' must be true or false ({where_in_part}).", got=repr(once))
         parts.append(
             Part(
                 name,
-                _recipe(part.get("recipe"), f"{here}.recipe", path),
-                settings_of(part.get("set"), f"{here}.set"),
-                factors_of(part.get("times"), f"{here}.times"),
-                _optional_name(part.get("reference"), f"{here}.reference"),
+                _recipe(part.get("recipe"), f"{where_in_part}.recipe", path),
+                settings_of(part.get("set"), f"{where_in_part}.set"),
+                factors_of(part.get("times"), f"{where_in_part}.times"),
+                _optional_name(part.get("reference"), f"{where_in_part}.reference"),
                 once,
             )
         )
     return tuple(parts)
 
 
-def _recipe(name: object, place: str, path: Path) -> str | None:
+def _recipe(name: object, where_in_file: str, path: Path) -> str | None:
     """Return a recipe's packaged name, or its path, which may be relative to the plan."""
     if name is None:
         return None
     if not isinstance(name, str):
-        raise ConfigError(f"a recipe must be a name or a path ({place}).", got=repr(name))
+        raise ConfigError(f"a recipe must be a name or a path ({where_in_file}).", got=repr(name))
     beside = path.parent / name
     try:
         find_recipe(recipe := str(beside) if beside.is_file() else name)
     except ConfigError as error:
-        where = f"{error.where.rstrip('.')} ({place})."
+        where = f"{error.where.rstrip('.')} ({where_in_file})."
         raise ConfigError(where, got=error.got, allowed=error.allowed, fix=error.fix) from error
     return recipe
 
 
-def _optional_name(value: object, place: str) -> str | None:
+def _optional_name(value: object, where_in_file: str) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"this is not the name of an arm ({place}).", got=repr(value))
+        raise ConfigError(f"this is not the name of an arm ({where_in_file}).", got=repr(value))
     return value
 
 
-def _line(value: object, place: str) -> str:
+def _line(value: object, where_in_file: str) -> str:
     if not isinstance(value, str) or "\n" in value.strip():
-        raise ConfigError(f"this must be one line of text ({place}).", got=repr(value))
+        raise ConfigError(f"this must be one line of text ({where_in_file}).", got=repr(value))
     return value.strip()
 
 
-def _budgets(value: object, place: str) -> tuple[Budget, ...]:
+def _budgets(value: object, where_in_file: str) -> tuple[Budget, ...]:
     known: tuple[Budget, ...] = get_args(Budget)
     if (
         not isinstance(value, list)
@@ -176,16 +176,19 @@ def _budgets(value: object, place: str) -> tuple[Budget, ...]:
         or len(set(value)) < len(value)
     ):
         raise ConfigError(
-            f"'budgets' must be a list of what is made equal ({place}).",
+            f"'budgets' must be a list of what is made equal ({where_in_file}).",
             got=repr(value),
             allowed=f"[{', '.join(known)}], one of them, or [] for equal epochs alone",
         )
     return tuple(value)
 
 
-def _seeds(value: object, place: str) -> int | None:
+def _seeds(value: object, where_in_file: str) -> int | None:
+    # True is an int to Python
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ConfigError(
-            f"'seeds' is out of range ({place}).", got=repr(value), allowed="a whole number, 1 or more"
+            f"'seeds' is out of range ({where_in_file}).",
+            got=repr(value),
+            allowed="a whole number, 1 or more",
         )
     return value

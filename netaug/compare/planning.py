@@ -40,6 +40,7 @@ def find_plan(name: str, small: bool = False) -> Plan | None:
     if small:
         return plan_of(read_plan(_small(name)))
     path = plan_path(name)
+    # a file of the working directory does not hide a packaged recipe of its name
     if path is None and Path(name).is_file() and name not in recipe_names():
         path = Path(name) if looks_like_a_plan(Path(name)) else None
     if path is not None:
@@ -64,7 +65,7 @@ def plan_lines() -> dict[str, str]:
 
 
 def plan_of(written: PlanFile) -> Plan:
-    """Multiply the cases out and check that all names fit.
+    """Return the plan with a copy of each arm per case, its names checked.
 
     Raises:
         ConfigError: An unknown arm, reference or stage, nothing to compare, or no recipe; names file and place.
@@ -90,11 +91,11 @@ def _small(name: str) -> Path:
     wanted = name if name.endswith(SMALL) else f"{name}{SMALL}"
     path = plan_path(wanted)
     if path is None:
-        there = [plan for plan in plan_names() if plan.endswith(SMALL)]
+        small_plans = [plan for plan in plan_names() if plan.endswith(SMALL)]
         raise ConfigError(
             f"there is no small version of {name!r}.",
             got=wanted,
-            allowed=", ".join(there),
+            allowed=", ".join(small_plans),
             fix="leave --small out",
         )
     return path
@@ -102,17 +103,17 @@ def _small(name: str) -> Path:
 
 def _stage(written: PlanFile, stage: Part) -> Arm:
     recipe = _recipe(written, stage.recipe, f"stages.{stage.name}")
-    return Arm(stage.name, recipe, stage.own, stage.times, stage=True, once=stage.once)
+    return Arm(stage.name, recipe, stage.settings, stage.times, stage=True, once=stage.once)
 
 
 def _arm(written: PlanFile, case: Part | None, arm: Part) -> Arm:
     """Return an arm in a case: its own settings and recipe count before those of the case."""
     before = f"{case.name}." if case else ""
     reference = arm.reference or written.reference
-    of_case: Settings = case.own if case else ()
+    case_settings: Settings = case.settings if case else ()
     factors = {key for key, _ in arm.times}
-    own = dict(of_case) | dict(arm.own)
-    if twice := factors & dict(arm.own).keys():
+    settings = dict(case_settings) | dict(arm.settings)
+    if twice := factors & dict(arm.settings).keys():
         raise ConfigError(
             f"{min(twice)!r} is both set and multiplied ({written.where}: arms.{arm.name}).",
             fix="leave one of them out",
@@ -120,17 +121,17 @@ def _arm(written: PlanFile, case: Part | None, arm: Part) -> Arm:
     return Arm(
         before + arm.name,
         _recipe(written, arm.recipe or (case.recipe if case else None), f"arms.{before}{arm.name}"),
-        tuple(own.items()),
+        tuple(settings.items()),
         arm.times,
         before + reference if reference and reference != arm.name else None,
     )
 
 
-def _recipe(written: PlanFile, own: str | None, place: str) -> str:
-    recipe = own or written.recipe
+def _recipe(written: PlanFile, recipe_of_part: str | None, where_in_file: str) -> str:
+    recipe = recipe_of_part or written.recipe
     if recipe is None:
         raise ConfigError(
-            f"the plan does not name what is trained ({written.where}: {place}).",
+            f"the plan does not name what is trained ({written.where}: {where_in_file}).",
             fix="give the plan, the case or the arm a 'recipe'",
         )
     return recipe
@@ -138,11 +139,11 @@ def _recipe(written: PlanFile, own: str | None, place: str) -> str:
 
 def _check_references(written: PlanFile) -> None:
     names = [arm.name for arm in written.arms]
-    for place, name in [("reference", written.reference)] + [
+    for where_in_file, name in [("reference", written.reference)] + [
         (f"arms.{arm.name}.reference", arm.reference) for arm in written.arms
     ]:
         if name is not None and name not in names:
-            raise _unknown("arm", name, names, f"{written.where}: {place}")
+            raise _unknown("arm", name, names, f"{written.where}: {where_in_file}")
     if written.reference is None and not any(arm.reference for arm in written.arms):
         raise ConfigError(
             f"the plan does not name the arm that the others are compared with ({written.where}).",
@@ -187,7 +188,7 @@ def _check_order(written: PlanFile, plan: Plan, stage: str, inside: Sequence[str
 
 
 def _check_names(written: PlanFile, plan: Plan) -> None:
-    """Folders are named after arms: no two alike, nor like a longer reference."""
+    """Check that no two arms have one name, nor an arm that of a longer reference: folders are named after them."""
     names = [arm.name for arm in plan.arms]
     longer = set(longer_names(plan))
     for name in names:
@@ -199,10 +200,10 @@ def _check_names(written: PlanFile, plan: Plan) -> None:
             )
 
 
-def _unknown(kind: str, name: str, allowed: Sequence[str], place: str) -> ConfigError:
+def _unknown(kind: str, name: str, allowed: Sequence[str], where_in_file: str) -> ConfigError:
     close = nearest(name, allowed, count=1)
     return ConfigError(
-        f"there is no {kind} {name!r} ({place}).",
+        f"there is no {kind} {name!r} ({where_in_file}).",
         got=name,
         allowed=", ".join(allowed) or f"none: the plan has no {kind}s",
         fix=did_you_mean(map(repr, close)),

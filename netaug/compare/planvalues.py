@@ -17,23 +17,23 @@ _NOT_HERE = {
 }
 
 
-def mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
+def mapping(value: object, where_in_file: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
     """Return a mapping with text for keys, all of them among ``allowed`` if that is not empty."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise ConfigError(
-            f"a mapping is missing ({place}).", got=repr(value), allowed="KEY: VALUE, one per line"
+            f"a mapping is missing ({where_in_file}).", got=repr(value), allowed="KEY: VALUE, one per line"
         )
     for key in value:
         if not isinstance(key, str):
             raise ConfigError(
-                f"a key is not a string ({place}).", got=repr(key), fix=f"write it in quotes: '{key}'"
+                f"a key is not a string ({where_in_file}).", got=repr(key), fix=f"write it in quotes: '{key}'"
             )
         if allowed and key not in allowed:
             close = nearest(key, allowed, count=1)
             raise ConfigError(
-                f"{key!r} is not a key of a plan ({place}).",
+                f"{key!r} is not a key of a plan ({where_in_file}).",
                 got=key,
                 allowed=", ".join(allowed),
                 fix=did_you_mean(map(repr, close)) or "see docs/compare.md",
@@ -41,55 +41,56 @@ def mapping(value: object, place: str, allowed: Sequence[str] = ()) -> dict[str,
     return value
 
 
-def settings_of(tree: object, place: str) -> Settings:
-    """Settings by dotted key, written so or nested in their groups, each in its type."""
+def settings_of(tree: object, where_in_file: str) -> Settings:
+    """Return settings by dotted key, from a file that has them so or nested in groups; each in its type."""
     settings_by_key: dict[str, Any] = {}
-    for key, value in mapping(tree, place).items():
+    for key, value in mapping(tree, where_in_file).items():
         members = {key: value}
         if key in GROUPS:
-            nested = mapping(value, f"{place}.{key}")
+            nested = mapping(value, f"{where_in_file}.{key}")
             members = {f"{key}.{name}": member for name, member in nested.items()}
         for full, member in members.items():
             if full in settings_by_key:
-                raise ConfigError(f"{full!r} is set twice ({place}).", fix="leave one of them out")
-            settings_by_key[full] = _typed(full, member, place)
+                raise ConfigError(f"{full!r} is set twice ({where_in_file}).", fix="leave one of them out")
+            settings_by_key[full] = _typed(full, member, where_in_file)
     return tuple(settings_by_key.items())
 
 
-def _typed(key: str, value: object, place: str) -> Any:
+def _typed(key: str, value: object, where_in_file: str) -> Any:
     if key in _NOT_HERE:
-        raise ConfigError(f"{key!r} cannot be set in a plan ({place}).", fix=_NOT_HERE[key])
+        raise ConfigError(f"{key!r} cannot be set in a plan ({where_in_file}).", fix=_NOT_HERE[key])
     if open_setting(key) is not None:
         return value
     if key not in settings():
-        raise unknown_key(key, place)
-    return typed(key, value, place)
+        raise unknown_key(key, where_in_file)
+    return typed(key, value, where_in_file)
 
 
-def factors_of(tree: object, place: str) -> Settings:
-    """Factors above 0 by setting."""
+def factors_of(tree: object, where_in_file: str) -> Settings:
+    """Return factors above 0 by setting."""
     factors = []
-    for key, factor in mapping(tree, place).items():
+    for key, factor in mapping(tree, where_in_file).items():
         if key not in settings():
-            raise unknown_key(key, place)
+            raise unknown_key(key, where_in_file)
+        # True is an int to Python
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
-            raise ConfigError(f"a factor is not a number above 0 ({place}.{key}).", got=repr(factor))
+            raise ConfigError(f"a factor is not a number above 0 ({where_in_file}.{key}).", got=repr(factor))
         factors.append((key, factor))
     return tuple(factors)
 
 
-def grid_of(tree: object, place: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Values to choose from by setting, each in its type, all different."""
+def grid_of(tree: object, where_in_file: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Return the values to choose from by setting, each in its type, all different."""
     grid = []
-    for key, values in mapping(tree, place).items():
+    for key, values in mapping(tree, where_in_file).items():
         if not isinstance(values, list) or not values:
             raise ConfigError(
-                f"the values to choose from must be a list ({place}.{key}).",
+                f"the values to choose from must be a list ({where_in_file}.{key}).",
                 got=repr(values),
                 allowed="[0.1, 0.2]",
             )
-        choices = [_typed(key, value, f"{place}.{key}") for value in values]
+        choices = [_typed(key, value, f"{where_in_file}.{key}") for value in values]
         if any(choices.count(choice) > 1 for choice in choices):
-            raise ConfigError(f"a value is listed twice ({place}.{key}).", got=repr(values))
+            raise ConfigError(f"a value is listed twice ({where_in_file}.{key}).", got=repr(values))
         grid.append((key, tuple(choices)))
     return tuple(grid)

@@ -20,11 +20,11 @@ _GUESSED_RATIO = 4.0  # NetAug's cost over the baseline's before it is measured
 
 def label(spec: RunSpec) -> str:
     """Return how a run is called in progress and messages."""
-    words = ["tuning" if spec.phase == "tune" else "", spec.arm]
-    words += ["" if spec.lr is None else f"lr {rate(spec.lr)}"]
-    words += [f"{key.split('.')[-1]} {text(value)}" for key, value in spec.tuned]
-    words += [f"seed {spec.seed}"]
-    return " ".join(word for word in words if word)
+    parts = ["tuning" if spec.phase == "tune" else "", spec.arm]
+    parts += ["" if spec.lr is None else f"lr {rate(spec.lr)}"]
+    parts += [f"{key.split('.')[-1]} {text(value)}" for key, value in spec.tuned]
+    parts += [f"seed {spec.seed}"]
+    return " ".join(word for word in parts if word)
 
 
 def seconds_left(
@@ -128,6 +128,7 @@ class Board:
         self._ended += 1
         self._fractions[record.spec] = 1.0
         if record.summary:
+            # training time only; a run measured by this process counts start-up and evaluation too, and wins
             self._costs.setdefault(record.spec.arm, record.summary.train_seconds)
         self.say(f"{self._count()} {label(record.spec)}: finished before, kept")
         self._refresh()

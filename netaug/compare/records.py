@@ -17,7 +17,7 @@ Record = TypeVar("Record", "RunSummary", "Epoch")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A finished run's ``summary.json``; scores in percent 0..100, times in seconds, forward MACs.
+    """Hold a finished run's ``summary.json``; scores in percent 0..100, times in seconds, forward MACs.
 
     Args:
         epochs: Epochs trained.
@@ -50,7 +50,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of ``metrics.jsonl``; the evaluation is None in epochs without it, gradients where not measured."""
+    """Hold one line of ``metrics.jsonl``; the evaluation is None in epochs without it, gradients where not measured."""
 
     epoch: int
     train_score: float | None
@@ -66,7 +66,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run of a comparison and what came of it.
+    """Hold one run of a comparison and its outcome.
 
     Args:
         spec: What was asked for.
@@ -119,7 +119,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
-    """Machine and versions of the run; empty if not recorded."""
+    """Return machine and versions of the run; empty if not recorded."""
     path = folder / "environment.json"
     if not path.is_file():  # reading a pipe could wait for ever
         return {}
@@ -131,8 +131,9 @@ def read_environment(folder: Path) -> dict[str, Any]:
 
 
 def epochs_logged(folder: Path) -> int:
-    """Number of epochs a run, perhaps still going, has logged."""
+    """Return the number of epochs that a run, perhaps still training, has logged."""
     try:
+        # ends of lines, because the last line may be half written
         return (folder / "metrics.jsonl").read_bytes().count(b"\n")
     except OSError:
         return 0
@@ -143,6 +144,7 @@ def _read_summary(path: Path, curve: Sequence[Epoch]) -> RunSummary:
     known = {"score": last.score, f"val_{last.score}": last.val_score} if last else {}
     try:
         return _typed(RunSummary, known | json.loads(path.read_text(encoding="utf-8")))
+    # json raises RecursionError for deeply nested content
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
             f"'{path}' is not the summary of a finished run.",
@@ -189,7 +191,7 @@ def _typed(kind: type[Record], content: Mapping[str, Any]) -> Record:
 
 
 def _scored(content: Mapping[str, Any], split: str, score: str) -> float | None:
-    """``val_top1``, or what ``val_metrics`` has under another metric's name, if anything."""
+    """Return ``val_top1``, or the value in ``val_metrics`` under another metric's name; None without one."""
     if score != "top1" and f"{split}_metrics" in content:
         value_of_metric: float | None = content[f"{split}_metrics"].get(score)
         return value_of_metric

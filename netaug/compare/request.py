@@ -22,7 +22,7 @@ _OWN_KEYS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What tuning chooses for an arm.
+    """Hold what tuning chooses for an arm.
 
     Args:
         lr: Peak learning rate; None is the recipe's.
@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """One comparison: of a recipe with and without NetAug, or of the arms of a plan.
+    """Describe one comparison: of a recipe with and without NetAug, or of the arms of a plan.
 
     Args:
         recipe: Name or path of the recipe, as for `netaug train`, or of the plan.
@@ -88,6 +88,7 @@ class CompareRequest:
 
     def _check_overrides(self) -> None:
         tuned = {key for key, values in self.further_grid if len(values) > 1}
+        # reversed, so that a message names the first arm that sets a key
         setters = {key: arm.name for arm in reversed(self.arms) for key in arm.fixed}
         for key in override_keys(self.overrides):
             fix = _OWN_KEYS.get(key)
@@ -106,7 +107,7 @@ class CompareRequest:
                 )
 
     def _check_tuning(self) -> None:
-        """Every value to choose from must be one that some arm may take."""
+        """Check that every value to choose from is one that some arm may take."""
         for key in (*(["train.lr"] if self.lrs else []), *dict(self.further_grid)):
             if all(arm.stage or key in arm.fixed or key in dict(arm.times) for arm in self.arms):
                 option = "--lr" if key == "train.lr" else f"the plan's grid of {key}"

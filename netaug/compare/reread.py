@@ -26,7 +26,7 @@ _FAILURE = re.compile(r"^(\w+Error\b|Traceback|Killed)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Reread:
-    """What a comparison's folder holds.
+    """Hold what was read from a comparison's folder.
 
     Args:
         comparison: Of the runs that have ended.
@@ -54,7 +54,7 @@ def command_of(folder: Path) -> list[str]:
 
 
 def reread(request: CompareRequest) -> Reread:
-    """Put together what the runs in ``request.out`` have come to; changes nothing there.
+    """Return the comparison of the runs in ``request.out`` that have ended; changes nothing there.
 
     Args:
         request: What was asked, its plan settled.
@@ -108,4 +108,5 @@ class _Reader:
                 message = f"not started: it needs '{stage}', whose run {run} has no result"
                 return RunRecord(spec, folder, None, spec.lr, message=message)
         message = last_lines(log) if log.is_file() else ""
+        # a run without a summary may still train: only an error in its log tells that it has failed
         return RunRecord(spec, folder, None, spec.lr, message=message) if _FAILURE.search(message) else None

@@ -15,7 +15,7 @@ from netaug.core.errors import ConfigError
 
 
 def settled(request: CompareRequest, *, builds: bool = True) -> Plan:
-    """Return the plan with factors worked out, after a look at the settings of every arm.
+    """Return the plan with factors multiplied out and the settings of every arm checked.
 
     Args:
         request: What was asked.
@@ -53,11 +53,12 @@ def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = 
     Raises:
         ConfigError: One of them is wrong; names the arm.
     """
-    words = [f"--{key}={text(value)}" for key, value in plan.settings]
-    own = [f"--{key}={text(filled(value, _Anything()))}" for key, value in arm.own]
-    load_config(arm.recipe, [*words, *request.overrides], builds=False)
+    common = [f"--{key}={text(value)}" for key, value in plan.settings]
+    arm_arguments = [f"--{key}={text(filled(value, _Anything()))}" for key, value in arm.settings]
+    # without the arm's own settings first, so that a mistake in what all share is not reported as this arm's
+    load_config(arm.recipe, [*common, *request.overrides], builds=False)
     try:
-        config = load_config(arm.recipe, [*words, *request.overrides, *own], builds=False)
+        config = load_config(arm.recipe, [*common, *request.overrides, *arm_arguments], builds=False)
         if builds:
             check_provenance(
                 config,
@@ -79,21 +80,21 @@ def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = 
 
 
 def _check_grid(request: CompareRequest, plan: Plan, arm: Arm) -> None:
-    """Look at the networks and teachers that tuning may choose for an arm as well."""
+    """Check the networks and teachers that tuning may choose for an arm as well."""
     for key, values in plan.grid:
         if key.startswith(("model.", "distill.")) and not arm.stage and key not in arm.fixed:
             for value in values:
-                arm_config(request, plan, replace(arm, own=(*arm.own, (key, value))))
+                arm_config(request, plan, replace(arm, settings=(*arm.settings, (key, value))))
 
 
 def common_settings(request: CompareRequest) -> dict[str, dict[str, Any]]:
     """Return the settings all arms share, nested; of several recipes each group is named with its recipe."""
-    words = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
+    arguments = [f"--{key}={text(value)}" for key, value in request.whole_plan.settings]
     recipes = dict.fromkeys(arm.recipe for arm in request.arms)
     common: dict[str, dict[str, Any]] = {}
     for recipe in recipes:
         for group, values in to_mapping(
-            load_config(recipe, [*words, *request.overrides], builds=False)
+            load_config(recipe, [*arguments, *request.overrides], builds=False)
         ).items():
             common[group if len(recipes) == 1 else f"{recipe}: {group}"] = values
     return common
@@ -104,7 +105,7 @@ def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
     if not arm.times:
         return arm
     mapping = to_mapping(arm_config(request, request.whole_plan, arm, builds=builds))
-    own = dict(arm.own)
+    settings = dict(arm.settings)
     for key, factor in arm.times:
         group, name = key.split(".", 1)
         value = mapping[group][name]
@@ -112,12 +113,12 @@ def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
             raise ConfigError(
                 f"'times' of the arm '{arm.name}' multiplies '{key}', which is not a number.", got=value
             )
-        own[key] = max(1, round(value * factor)) if isinstance(value, int) else value * factor
-    return replace(arm, own=tuple(own.items()))
+        settings[key] = max(1, round(value * factor)) if isinstance(value, int) else value * factor
+    return replace(arm, settings=tuple(settings.items()))
 
 
 class _Anything(dict[str, str]):
-    """A folder for every stage, where only the other settings are looked at."""
+    """Stand for the folder of every stage, where only the other settings are checked."""
 
     def __missing__(self, name: str) -> str:
         return f"the run of {name}"

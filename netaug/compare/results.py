@@ -16,12 +16,12 @@ from netaug.core.display import score_name
 COST_TOLERANCE = 0.1
 """Relative; measured times or MACs that are further apart are not called equal."""
 Comparators = Mapping[tuple[str, Budget], str]
-"""Per arm and budget the arm that had the same budget."""
+"""The arm that had the same budget, by arm and budget."""
 
 
 @dataclass(frozen=True)
 class ArmRow:
-    """What is known about one arm; scores in percent, the fields None where no run finished.
+    """Hold the results of one arm; scores in percent, the fields None where no run finished.
 
     Args:
         arm: Which arm.
@@ -70,7 +70,7 @@ class ArmRow:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer in plain words.
+    """Hold the answer in sentences.
 
     Args:
         headline: One sentence.
@@ -87,7 +87,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison.
+    """Hold a finished comparison.
 
     Args:
         request: What was asked.
@@ -107,7 +107,7 @@ class Comparison:
 
     @property
     def score(self) -> str:
-        """What the arms are judged by, for people; all scores are percentages, and higher is better."""
+        """Name of the metric that arms are judged by; all scores are percentages, and higher is better."""
         names = {score_name(row.score) for row in self.rows if row.n}
         return names.pop() if len(names) == 1 else "score"
 
@@ -124,7 +124,7 @@ def arm_rows(
     plan: Plan = _TWO_ARMS,
     comparators: Mapping[tuple[str, Any], str] = _ONE_LONGER,
 ) -> tuple[ArmRow, ...]:
-    """Summarize the final runs by arm.
+    """Return a summary of the final runs per arm.
 
     Args:
         runs: All runs.
@@ -137,11 +137,13 @@ def arm_rows(
         references.setdefault(name, references.get(arm_name))
     rows = []
     for name, reference in references.items():
-        mine = [run for run in final if run.spec.arm == name]
-        if mine:
+        runs_of_arm = [run for run in final if run.spec.arm == name]
+        if runs_of_arm:
             stage = any(arm.name == name and arm.stage for arm in plan.arms)
             long, macs = comparators.get((name, "time")), comparators.get((name, "macs"))
-            row = _row(name, mine, {"reference": reference, "long": long, "macs_arm": macs, "stage": stage})
+            row = _row(
+                name, runs_of_arm, {"reference": reference, "long": long, "macs_arm": macs, "stage": stage}
+            )
             scores = _score_by_seed(final, name)
             differences: dict[str, Any] = {
                 field: paired_difference(scores, _score_by_seed(final, other))
@@ -152,30 +154,33 @@ def arm_rows(
     return tuple(rows)
 
 
-def _row(name: str, mine: Sequence[RunRecord], fields: Mapping[str, Any]) -> ArmRow:
-    done = [run.summary for run in mine if run.summary]
+def _row(name: str, runs: Sequence[RunRecord], fields: Mapping[str, Any]) -> ArmRow:
+    summaries = [run.summary for run in runs if run.summary]
     return ArmRow(
         arm=name,
-        epochs=done[0].epochs if done else mine[0].spec.epochs,
-        lr=next((run.lr for run in mine if run.lr is not None), None),
-        n=len(done),
-        failed=len(mine) - len(done),
-        val_score=spread([summary.val_score for summary in done]),
-        train_score=spread([s.train_score for s in done if s.train_score is not None]),
-        train_seconds=statistics.median(s.train_seconds for s in done) if done else None,
-        train_macs=statistics.fmean(s.train_macs for s in done) if done else None,
-        params=done[0].params if done else None,
-        macs=done[0].macs if done else None,
-        val_mean_per_class=spread([s.val_mean_per_class for s in done if s.val_mean_per_class is not None]),
+        epochs=summaries[0].epochs if summaries else runs[0].spec.epochs,
+        lr=next((run.lr for run in runs if run.lr is not None), None),
+        n=len(summaries),
+        failed=len(runs) - len(summaries),
+        val_score=spread([summary.val_score for summary in summaries]),
+        train_score=spread([s.train_score for s in summaries if s.train_score is not None]),
+        # the median: a run that shared the machine with other work would move the mean
+        train_seconds=statistics.median(s.train_seconds for s in summaries) if summaries else None,
+        train_macs=statistics.fmean(s.train_macs for s in summaries) if summaries else None,
+        params=summaries[0].params if summaries else None,
+        macs=summaries[0].macs if summaries else None,
+        val_mean_per_class=spread(
+            [s.val_mean_per_class for s in summaries if s.val_mean_per_class is not None]
+        ),
         vs_baseline=None,
         vs_long=None,
-        score=done[0].score if done else "top1",
+        score=summaries[0].score if summaries else "top1",
         **fields,
     )
 
 
 def settings_and_environment(runs: Sequence[RunRecord]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings and machine of the first finished NetAug run, or else of the first finished run."""
+    """Return settings and machine of the first finished NetAug run, or else of the first finished run."""
     done = [run for run in runs if run.summary]
     done.sort(key=lambda run: (run.spec.phase != "final", run.spec.arm != "netaug"))
     return (read_config(done[0].folder), read_environment(done[0].folder)) if done else ({}, {})

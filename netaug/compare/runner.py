@@ -43,14 +43,14 @@ class _Child:
 
 
 class Runner:
-    """Turns run specifications into records.
+    """Train runs as child processes, and return their records.
 
     Args:
         request: Recipe, overrides and number of jobs.
         ledger: Owner of the folders.
         board: Is told what starts, how far it is and how it ends.
         train_command: The command before the recipe.
-        poll_seconds: Time between two looks at the children.
+        poll_seconds: Time between two polls of the children.
     """
 
     def __init__(
@@ -148,9 +148,11 @@ class Runner:
         resumed = resumed and spec.fits(read_config(self._ledger.folder(spec.name)))
         folder = self._ledger.folder(spec.name) if resumed else self._ledger.claim(spec.name)
         log, command = self._ledger.log(spec.name), [*self._train_command, *train_words(self._request, spec)]
+        # a resumed run keeps what it printed before
         with log.open("ab" if resumed else "wb") as output:
             process = subprocess.Popen(
                 command,
+                # no child may wait for the terminal, or take keys from it
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -195,7 +197,7 @@ class Runner:
         return record
 
     def _pass_on_warnings(self, child: _Child) -> None:
-        """Show what a run warned of, which only its log has; once, as the runs mostly warn of the same."""
+        """Show the warnings of a run, which only its log has; each once, because most runs warn of the same."""
         for line in re.findall(r"^WARNING: .*", _clean(child.log), re.MULTILINE):
             if line not in self._warned:
                 self._warned.add(line)
@@ -203,10 +205,10 @@ class Runner:
 
 
 def _wait_for_the_former(folder: Path) -> None:
-    """Let a training end that a killed comparison left behind: it is told to stop, but writes a checkpoint first.
+    """Wait for a training that a killed comparison left behind: it was told to stop, but writes a checkpoint first.
 
     Raises:
-        RunFolderError: It goes on, so its comparison does too.
+        RunFolderError: It has not ended after a minute, so its comparison still runs.
     """
     until = time.monotonic() + _FORMER_SECONDS
     while is_held(folder):
@@ -226,13 +228,14 @@ def last_lines(log: Path) -> str:
 
 
 def child_error(log: Path) -> NetaugError:
-    """Return the error that ended a run, read back from what it printed, same kind, same words."""
+    """Return the error that ended a run, of its class and with its text, read back from its log."""
     return known_error(log) or ConfigError("`netaug train` refused these arguments:\n" + last_lines(log))
 
 
 def known_error(log: Path) -> NetaugError | None:
-    """Return the error of ours that a run printed last, if any."""
+    """Return the last netaug error that a run printed; None without one."""
     text = _clean(log).rstrip()
+    # the last one: earlier ones were printed by something that recovered
     for match in reversed(list(re.finditer(r"^(\w+): (?=\S)", text, re.MULTILINE))):
         kind = getattr(errors, match[1], None)
         if isinstance(kind, type) and issubclass(kind, NetaugError):
@@ -241,11 +244,13 @@ def known_error(log: Path) -> NetaugError | None:
 
 
 def _clean(log: Path) -> str:
+    # bars go back to the start of their line by a carriage return
     text = log.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     return _TORCHRUN.split(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text), maxsplit=1)[0]
 
 
 def _end(children: Sequence[_Child]) -> None:
+    # all are told before any is waited for, because each writes a checkpoint first
     for child in children:
         if child.process.poll() is None:
             child.process.terminate()
@@ -262,6 +267,7 @@ def _sigterm_as_exit() -> Iterator[None]:
     """Let SIGTERM unwind the stack, so that no training is left behind without its parent."""
 
     def leave(number: int, frame: FrameType | None) -> None:
+        # as a shell counts exit codes of signals
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

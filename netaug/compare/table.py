@@ -71,7 +71,7 @@ def lines(rows: Sequence[ArmRow], score: str = "top-1") -> list[tuple[str, ...]]
 
 
 def network(comparison: Comparison) -> str:
-    """Size of the final network, which all arms share; of each where they differ."""
+    """Return the size of the final network that all arms share; of each where they differ."""
     sizes = sorted({(row.params, row.macs) for row in comparison.rows if row.n and not row.stage})
     return "; ".join(f"{si(params)} parameters, {si(macs)} MACs per image" for params, macs in sizes)
 
@@ -93,33 +93,33 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def _tables(comparison: Comparison, console: Console) -> list[Table]:
-    """A row per arm; where the console is too narrow a column per arm, or of many arms several tables of rows."""
-    shown = lines(comparison.rows, comparison.score)
-    if _width(shown, console) <= console.width:
-        return [_grid(shown)]
-    if len(shown) <= _FEW:
-        return [_grid(list(zip(*shown, strict=True)))]
-    names, *columns = zip(*shown, strict=True)
-    parts: list[list[tuple[str, ...]]] = [[names]]
+    """Return a table with a row per arm; on a narrow console with a column per arm, or several tables of rows."""
+    lines_of_table = lines(comparison.rows, comparison.score)
+    if _width(lines_of_table, console) <= console.width:
+        return [_grid(lines_of_table)]
+    if len(lines_of_table) <= _FEW:
+        return [_grid(list(zip(*lines_of_table, strict=True)))]
+    names, *columns = zip(*lines_of_table, strict=True)
+    tables: list[list[tuple[str, ...]]] = [[names]]
     for column in columns:
-        wider = [*parts[-1], column]
-        if len(parts[-1]) > 1 and _width(list(zip(*wider, strict=True)), console) > console.width:
-            parts.append([names, column])
+        wider = [*tables[-1], column]
+        if len(tables[-1]) > 1 and _width(list(zip(*wider, strict=True)), console) > console.width:
+            tables.append([names, column])
         else:
-            parts[-1].append(column)
-    return [_grid(list(zip(*part, strict=True))) for part in parts]
+            tables[-1].append(column)
+    return [_grid(list(zip(*part, strict=True))) for part in tables]
 
 
-def _width(shown: Sequence[tuple[str, ...]], console: Console) -> int:
+def _width(lines_of_table: Sequence[tuple[str, ...]], console: Console) -> int:
     options = console.options.update(max_width=_WIDE)
-    return console.measure(_grid(shown), options=options).maximum
+    return console.measure(_grid(lines_of_table), options=options).maximum
 
 
-def _grid(shown: Sequence[tuple[str, ...]]) -> Table:
+def _grid(lines_of_table: Sequence[tuple[str, ...]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, header in enumerate(shown[0]):
+    for index, header in enumerate(lines_of_table[0]):
         table.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
-    for line in shown[1:]:
+    for line in lines_of_table[1:]:
         table.add_row(*line)
     return table
 

@@ -30,11 +30,13 @@ class ProgressDisplay:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or SafeConsole(stderr=True)
         columns = (
+            # titles and notes hold names from files, in which brackets must not act as markup
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
+        # transient: finished bars leave no lines behind
         self._bars = Progress(*columns, console=self._console, transient=True)
         self._drawn_at = float("-inf")
 

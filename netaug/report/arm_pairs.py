@@ -14,7 +14,7 @@ from netaug.report.families import arm_styles, families
 
 @dataclass(frozen=True)
 class Compared:
-    """One arm held against another.
+    """Hold the comparison of one arm with another.
 
     Args:
         arm: The arm.
@@ -41,16 +41,23 @@ def differences(comparison: Comparison) -> list[Compared]:
         ):
             if other not in rows or difference is None:
                 continue
-            words = when(row, rows[other])
+            at = when(row, rows[other])
             before = by_pair.get((row.arm, other))
             by_pair[row.arm, other] = (
-                replace(before, when=f"{before.when}, {words}")
+                replace(before, when=f"{before.when}, {at}")
                 if before
-                else Compared(row.arm, other, words, difference)
+                else Compared(row.arm, other, at, difference)
             )
     position = arm_styles(comparison)
-    family = {arm: number for number, one in enumerate(families(comparison)) for arm in one.arms}
-    return sorted(by_pair.values(), key=lambda one: (family.get(one.arm, -1), position.get(one.arm, -1)))
+    family = {
+        arm: number
+        for number, family_of_arms in enumerate(families(comparison))
+        for arm in family_of_arms.arms
+    }
+    return sorted(
+        by_pair.values(),
+        key=lambda family_of_arms: (family.get(family_of_arms.arm, -1), position.get(family_of_arms.arm, -1)),
+    )
 
 
 def _epochs(row: ArmRow, other: ArmRow) -> str:
@@ -67,8 +74,8 @@ def _macs(row: ArmRow, other: ArmRow) -> str:
     return _cost(row.train_macs, other.train_macs, "MACs")
 
 
-def _cost(mine: float | None, other: float | None, what: str) -> str:
-    """Equal, if the measured costs bear it out."""
-    if not mine or other is None or abs(other / mine - 1) <= COST_TOLERANCE:
-        return f"equal {what}"
-    return f"against {other / mine:.2g} times the {what}"
+def _cost(cost: float | None, reference_cost: float | None, unit: str) -> str:
+    """Return how two costs compare; they are called equal only if they were measured so."""
+    if not cost or reference_cost is None or abs(reference_cost / cost - 1) <= COST_TOLERANCE:
+        return f"equal {unit}"
+    return f"against {reference_cost / cost:.2g} times the {unit}"

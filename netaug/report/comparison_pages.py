@@ -81,15 +81,15 @@ def write_page(comparison: Comparison, path: Path) -> None:
 
 
 def commands(comparison: Comparison) -> list[tuple[str, str]]:
-    """Name and command line of every run."""
-    asked = comparison.request
-    several = ("torchrun", "--standalone", "--nproc-per-node", str(asked.nproc), "-m")
-    words = (*(several if asked.nproc > 1 else ()), "netaug", "train")
-    return [(run.spec.name, shlex.join([*words, *train_words(asked, run.spec)])) for run in comparison.runs]
+    """Return name and command line of every run."""
+    request = comparison.request
+    several = ("torchrun", "--standalone", "--nproc-per-node", str(request.nproc), "-m")
+    start = (*(several if request.nproc > 1 else ()), "netaug", "train")
+    return [(run.spec.name, shlex.join([*start, *train_words(request, run.spec)])) for run in comparison.runs]
 
 
 def render_markdown(comparison: Comparison) -> str:
-    """Verdict, tables, failures, limits and commands of a comparison as Markdown text."""
+    """Return verdict, tables, failures, caveats and commands of a comparison as Markdown text."""
     return "\n".join(_lines(comparison)).rstrip() + "\n"
 
 
@@ -148,5 +148,6 @@ def _grid(table: Table) -> Iterator[str]:
 
 def _block(text: str, language: str = "") -> Iterator[str]:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    # longer than any run of backticks in the text, so that no message can end the block
     fence = "`" * max(3, longest + 1)
     yield f"{fence}{language}\n{terminal(text)}\n{fence}\n"

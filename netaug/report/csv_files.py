@@ -68,11 +68,22 @@ def write_arms(comparison: Comparison, path: Path) -> None:
 def write_differences(comparison: Comparison, path: Path) -> None:
     """Write a line per comparison of two arms: points of the score, paired by seed, with the 95 % interval's ends."""
     lines: list[dict[str, object]] = []
-    for one in differences(comparison):
-        found = one.difference
-        line: dict[str, object] = {"arm": one.arm, "against": one.against, "at": one.when, "pairs": found.n}
+    for pair in differences(comparison):
+        difference = pair.difference
+        line: dict[str, object] = {
+            "arm": pair.arm,
+            "against": pair.against,
+            "at": pair.when,
+            "pairs": difference.n,
+        }
         lines.append(
-            line | {"mean": found.mean, "low": found.low, "high": found.high, "effect": found.effect}
+            line
+            | {
+                "mean": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+                "effect": difference.effect,
+            }
         )
     _write(path, lines)
 

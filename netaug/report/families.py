@@ -14,7 +14,7 @@ MOST_LINES = 7
 
 @dataclass(frozen=True)
 class Family:
-    """Arms that are shown together; the position of an arm is the number of its style.
+    """Group arms that are shown together; the position of an arm is the number of its style.
 
     Args:
         name: The case they share, or their reference where there are several families; empty for the only one.
@@ -37,23 +37,23 @@ def families(comparison: Comparison) -> list[Family]:
     groups: dict[str, list[ArmRow]] = {}
     for row in rows.values():
         groups.setdefault(_root(rows, row.arm), []).append(row)
-    found = []
+    families_of_plan = []
     for root, members in groups.items():
         units = _units(members, root)
         arms = tuple(arm for unit in units for arm in unit)
         name = "" if len(groups) == 1 else root.rpartition(".")[0] or root
-        found.append(Family(name, arms, tuple(_panels(units, root))))
-    return found
+        families_of_plan.append(Family(name, arms, tuple(_panels(units, root))))
+    return families_of_plan
 
 
 def arm_styles(comparison: Comparison) -> dict[str, int]:
     """Return the number of each arm's style; stages have none."""
-    return {arm: number for one in families(comparison) for number, arm in enumerate(one.arms)}
+    return {arm: number for family in families(comparison) for number, arm in enumerate(family.arms)}
 
 
 def firsts(comparison: Comparison) -> set[str]:
     """Return the arms that begin a family, but for the first family."""
-    return {one.arms[0] for one in families(comparison)[1:]}
+    return {family.arms[0] for family in families(comparison)[1:]}
 
 
 def longer_notes(comparison: Comparison) -> list[str]:
@@ -63,8 +63,8 @@ def longer_notes(comparison: Comparison) -> list[str]:
     for row in comparison.rows:
         if row.arm in planned:
             continue
-        times = [one for one in comparison.rows if one.long == row.arm]
-        macs = [one for one in comparison.rows if one.macs_arm == row.arm]
+        times = [other for other in comparison.rows if other.long == row.arm]
+        macs = [other for other in comparison.rows if other.macs_arm == row.arm]
         costs = [f"the training time of {_listed(times, 'train_seconds')}"] if times else []
         costs += [f"the MACs of {_listed(macs, 'train_macs')}"] if macs else []
         notes.append(
@@ -82,6 +82,7 @@ def _listed(rows: Sequence[ArmRow], cost: str) -> str:
 def _root(rows: dict[str, ArmRow], arm: str) -> str:
     """Return the arm that is reached by going from reference to reference; it need not have been run."""
     seen = [arm]
+    # `seen` ends the walk on a damaged record whose references form a circle
     while (row := rows.get(seen[-1])) is not None and row.reference and row.reference not in seen:
         seen.append(row.reference)
     return seen[-1]
@@ -110,6 +111,7 @@ def _panels(units: Sequence[Sequence[str]], root: str) -> list[tuple[str, ...]]:
     for unit in units:
         if unit[0] == root:
             continue
+        # an arm and what was trained longer for it stay in one picture
         if not panels or len(panels[-1]) + len(unit) > MOST_LINES:
             panels.append([root] if units[0][0] == root else [])
         panels[-1] += unit

@@ -25,7 +25,7 @@ _VALUES: dict[Quantity, Callable[[Epoch], float | None]] = {
 
 
 class Point(NamedTuple):
-    """Mean over the seeds: where, how high, and the standard deviation; None of a single seed."""
+    """Hold a mean over seeds: x, y and the standard deviation of y, which is None of a single seed."""
 
     x: float
     y: float
@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The lowest and the highest value that pictures of the same quantity share; None leaves them to matplotlib."""
+    """Hold the limits that pictures of the same quantity share; None leaves them to matplotlib."""
 
     bottom: float | None
     top: float | None
@@ -51,8 +51,8 @@ def mean_lines(
     Args:
         runs: Runs with their curves; failed and tuning ones are left out.
         arms: Names of the arms.
-        quantity: The score on evaluation or training images, the loss on training images, the augmented pass's share
-            in the gradient, or the cosine between the gradients of both passes.
+        quantity: The score on evaluation or training images, the loss on training images, the augmented pass's
+            fraction of the gradient, or the cosine between the gradients of both passes.
         axis: Epochs; or seconds of training, or forward MACs, since the start.
     """
     line_by_arm = {arm: mean_line(_lines(runs, arm, quantity, axis)) for arm in arms}
@@ -60,9 +60,10 @@ def mean_lines(
 
 
 def frame(lines: Curves, quantity: Quantity) -> Frame:
-    """Limits within which all of the lines can be told apart: of scores the steep first part is cut off."""
+    """Return limits within which all lines can be told apart: of scores the steep first part is cut off."""
     if quantity not in ("val", "train"):
         return Frame(None, None)
+    # early scores rise so steeply that beside them the ends of all lines would lie on each other
     late = min(line[2 * len(line) // 5].y for line in lines.values())
     low = min(point.y - (point.sd or 0.0) for line in lines.values() for point in line)
     high = max(point.y + (point.sd or 0.0) for line in lines.values() for point in line)
@@ -72,7 +73,7 @@ def frame(lines: Curves, quantity: Quantity) -> Frame:
 
 
 def mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[Point]:
-    """Point by point mean of lines, and the deviation of their heights; as far as all of them go."""
+    """Return the mean of lines point by point, with the deviation of their heights, as far as all of them go."""
     points = []
     for step in zip(*lines, strict=False):
         heights = [y for _, y in step]
@@ -88,24 +89,24 @@ def points(run: RunRecord, quantity: Quantity, axis: Axis) -> list[tuple[float, 
         "seconds": [epoch.seconds for epoch in run.curve],
         "macs": [float(epoch.train_macs) for epoch in run.curve],
     }[axis]
-    found = []
+    values = []
     for x, epoch in zip(accumulate(steps), run.curve, strict=True):
         y = _VALUES[quantity](epoch)
         if y is not None and math.isfinite(y) and x > 0:
-            found.append((x, y))
-    return found
+            values.append((x, y))
+    return values
 
 
 def _lines(
     runs: Sequence[RunRecord], arm: str, quantity: Quantity, axis: Axis
 ) -> list[list[tuple[float, float]]]:
-    mine = (run for run in runs if run.spec.phase == "final" and run.summary and run.spec.arm == arm)
-    return [line for line in (points(run, quantity, axis) for run in mine) if line]
+    final = (run for run in runs if run.spec.phase == "final" and run.summary and run.spec.arm == arm)
+    return [line for line in (points(run, quantity, axis) for run in final) if line]
 
 
 def thinned(line: Sequence[Point]) -> Sequence[Point]:
-    """Evenly chosen points of a long line, its ends among them."""
+    """Return evenly chosen points of a long line, its ends among them."""
     if len(line) <= _MOST_POINTS:
         return line
     last = len(line) - 1
-    return [line[round(place * last / (_MOST_POINTS - 1))] for place in range(_MOST_POINTS)]
+    return [line[round(position * last / (_MOST_POINTS - 1))] for position in range(_MOST_POINTS)]

@@ -32,7 +32,7 @@ GRADIENTS: tuple[Wanted, ...] = (
 
 @dataclass(frozen=True)
 class PictureRow:
-    """Pictures side by side.
+    """Hold pictures that are shown side by side.
 
     Args:
         family: Name of the family of arms, where there are several; else empty.
@@ -45,8 +45,8 @@ class PictureRow:
     pictures: tuple[tuple[str, Markup], ...]
 
 
-def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[PictureRow]:
-    """Curves of each family, in portions of arms that can be told apart; the portions share their limits.
+def curve_rows(comparison: Comparison, requests: Sequence[Wanted]) -> list[PictureRow]:
+    """Return curves of each family, in portions of arms that can be told apart; the portions share their limits.
 
     The loss is drawn only where training has no score.
     """
@@ -54,29 +54,37 @@ def curve_rows(comparison: Comparison, wanted: Sequence[Wanted]) -> list[Picture
     rows = []
     for index, family in enumerate(families(comparison)):
         lines = {
-            one: mean_lines(comparison.runs, family.arms, one[0], one[1])
-            for one in wanted
-            if one[0] != "loss" or not scored
+            request: mean_lines(comparison.runs, family.arms, request[0], request[1])
+            for request in requests
+            if request[0] != "loss" or not scored
         }
-        lines = {one: found for one, found in lines.items() if found}
+        lines = {request: curves_of_arms for request, curves_of_arms in lines.items() if curves_of_arms}
         for panel, arms in enumerate(family.panels):
-            drawn = [arm for arm in arms if any(arm in found for found in lines.values())]
+            drawn = [arm for arm in arms if any(arm in curves_of_arms for curves_of_arms in lines.values())]
             if not drawn:
                 continue
             styles = family.styles(drawn)
             pictures = []
-            for (quantity, axis, title), found in lines.items():
-                if not any(arm in found for arm in drawn):
+            for (quantity, axis, title), curves_of_arms in lines.items():
+                if not any(arm in curves_of_arms for arm in drawn):
                     continue
                 name = f"{quantity}-{axis}-{index}-{panel}"
-                svg = curves(found, styles, quantity, axis, frame(found, quantity), name, comparison.score)
+                svg = curves(
+                    curves_of_arms,
+                    styles,
+                    quantity,
+                    axis,
+                    frame(curves_of_arms, quantity),
+                    name,
+                    comparison.score,
+                )
                 pictures.append((title, svg))
             rows.append(PictureRow(family.name, styles, tuple(pictures)))
     return rows
 
 
 def outcome_rows(comparison: Comparison) -> list[PictureRow]:
-    """Return what the arms came to against what they cost: of families whose curves do not fit one picture."""
+    """Return final scores against training cost, for families whose curves do not fit one picture."""
     rows = []
     for index, family in enumerate(families(comparison)):
         if len(family.panels) == 1:
@@ -91,15 +99,15 @@ def outcome_rows(comparison: Comparison) -> list[PictureRow]:
 def _outcomes(
     comparison: Comparison, family: Family, styles: Styles, index: int
 ) -> tuple[tuple[str, Markup], ...]:
-    wanted: tuple[tuple[str, Axis], ...] = (
+    requests: tuple[tuple[str, Axis], ...] = (
         ("Against training time", "seconds"),
         ("Against arithmetic", "macs"),
     )
-    found = [
+    drawn = [
         (title, outcomes(comparison.rows, styles, axis, f"outcomes-{axis}-{index}", comparison.score))
-        for title, axis in wanted
+        for title, axis in requests
     ]
-    return tuple((title, svg) for title, svg in found if svg)
+    return tuple((title, svg) for title, svg in drawn if svg)
 
 
 def pair_row(comparison: Comparison) -> PictureRow | None:
@@ -107,8 +115,8 @@ def pair_row(comparison: Comparison) -> PictureRow | None:
     compared, pictures = differences(comparison), []
     for index, family in enumerate(families(comparison)):
         styles = {arm: number for number, arm in enumerate(family.arms)}
-        mine = [one for one in compared if one.arm in styles]
-        svg = paired_differences(mine, styles, f"pairs-{index}", comparison.score)
+        pairs = [pair for pair in compared if pair.arm in styles]
+        svg = paired_differences(pairs, styles, f"pairs-{index}", comparison.score)
         if svg:
             pictures.append((family.name, svg))
     return PictureRow("", (), tuple(pictures)) if pictures else None

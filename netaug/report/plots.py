@@ -77,8 +77,8 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=axis == "epoch"))
         if axis == "macs":
             axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
-        words = _WORDS[quantity].format(score=score)
-        return as_svg(figure, name, f"{words} over {_AXES[axis]}, per arm")
+        description = _WORDS[quantity].format(score=score)
+        return as_svg(figure, name, f"{description} over {_AXES[axis]}, per arm")
 
 
 def outcomes(
@@ -114,12 +114,12 @@ def paired_differences(
         return None
     with plot(5.0, 0.7 + _LINE_INCHES * len(compared)) as (figure, axes):
         axes.axvline(0.0, color=INK, linewidth=1.2)
-        for place, one in enumerate(compared):
-            _draw_difference(axes, -place, one.difference, styles.get(one.arm, 0))
-            words = f"{one.arm} vs {one.against}"
+        for line, pair in enumerate(compared):
+            _draw_difference(axes, -line, pair.difference, styles.get(pair.arm, 0))
+            title = f"{pair.arm} vs {pair.against}"
             box = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
-            axes.text(0.0, 0.29 - place, words, transform=axes.get_yaxis_transform(), fontsize=10.5, bbox=box)
-            axes.axhline(-place - 0.45, color=GRID, linewidth=0.8)
+            axes.text(0.0, 0.29 - line, title, transform=axes.get_yaxis_transform(), fontsize=10.5, bbox=box)
+            axes.axhline(-line - 0.45, color=GRID, linewidth=0.8)
         axes.set_yticks([])
         axes.set_ylim(-len(compared) + 0.55, 0.55)
         axes.grid(visible=False, axis="y")
@@ -128,10 +128,10 @@ def paired_differences(
 
 
 def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
-    color, xs, ys = arm_color(number), [one.x for one in line], [one.y for one in line]
-    if all(one.sd is not None for one in line) and len(line) > 1:
-        low = [one.y - (one.sd or 0.0) for one in line]
-        high = [one.y + (one.sd or 0.0) for one in line]
+    color, xs, ys = arm_color(number), [point.x for point in line], [point.y for point in line]
+    if all(point.sd is not None for point in line) and len(line) > 1:
+        low = [point.y - (point.sd or 0.0) for point in line]
+        high = [point.y + (point.sd or 0.0) for point in line]
         axes.fill_between(xs, low, high, color=color, alpha=0.16, linewidth=0)
     axes.plot(xs, ys, color=color, linewidth=1.9, linestyle=line_style(number))
     axes.errorbar(
@@ -145,9 +145,9 @@ def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
     )
 
 
-def _draw_difference(axes: Any, place: float, difference: Difference, number: int) -> None:
+def _draw_difference(axes: Any, height: float, difference: Difference, number: int) -> None:
     color, values = arm_color(number), list(difference.by_seed.values())
-    axes.scatter(values, [place + 0.08] * len(values), s=24, color=color, alpha=0.55, linewidths=0)
+    axes.scatter(values, [height + 0.08] * len(values), s=24, color=color, alpha=0.55, linewidths=0)
     if difference.low is not None and difference.high is not None:
-        axes.plot([difference.low, difference.high], [place - 0.17] * 2, color=color, linewidth=2.5)
-    axes.plot([difference.mean], [place - 0.17], style_of(number).marker, color=color, markersize=7)
+        axes.plot([difference.low, difference.high], [height - 0.17] * 2, color=color, linewidth=2.5)
+    axes.plot([difference.mean], [height - 0.17], style_of(number).marker, color=color, markersize=7)

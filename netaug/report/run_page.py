@@ -60,17 +60,17 @@ def write_run_page(folder: Path, path: Path) -> None:
 
 
 def _command(words: object) -> Markup | None:
-    """For a shell, to be copied: no character of it changes."""
+    """Return the command for a shell; no character of it changes, because it is to be copied."""
     if not isinstance(words, list):
         return None
     return html(shlex.join(["netaug", *map(str, words[1:])]))
 
 
 def _headline(run: RunRecord, score: str, config: dict[str, Any]) -> str:
-    found = [epoch.val_score for epoch in run.curve if epoch.val_score is not None]
+    scores = [epoch.val_score for epoch in run.curve if epoch.val_score is not None]
     epochs = (config.get("train") or {}).get("epochs")
     after = f"after {len(run.curve)} of {epochs} epochs"
-    return f"{score} {found[-1]:.2f} % {after}" if found else f"Not evaluated yet, {after}"
+    return f"{score} {scores[-1]:.2f} % {after}" if scores else f"Not evaluated yet, {after}"
 
 
 def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:

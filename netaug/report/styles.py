@@ -62,7 +62,7 @@ def _color(number: int) -> int:
 
 
 def line_style(number: int) -> Any:
-    """The arm's line as matplotlib wants it."""
+    """Return the arm's line style as matplotlib takes it."""
     dashes = style_of(number).dashes
     return (0, dashes) if dashes else "solid"
 
@@ -71,15 +71,15 @@ def key(number: int | None) -> Markup:
     """Return a small picture of the arm's line and marker, for tables and legends."""
     if number is None:
         return Markup("")
-    one = style_of(number)
-    dashes = " ".join(f"{2 * length:g}" for length in one.dashes)
+    style = style_of(number)
+    dashes = " ".join(f"{2 * length:g}" for length in style.dashes)
     return Markup(
         '<svg class="key" viewBox="0 0 30 12" aria-hidden="true"><g style="stroke:var({color});fill:var({color})">'
         '<path d="M1,6H29" stroke-width="2"{dashes}/>'
         '<path d="{shape}" transform="translate(15 6)"/></g></svg>'
     ).format(
         color=color_name(number),
-        shape=one.shape,
+        shape=style.shape,
         dashes=Markup(' stroke-dasharray="{}"').format(dashes) if dashes else "",
     )
 
@@ -87,5 +87,5 @@ def key(number: int | None) -> Markup:
 def variables() -> tuple[str, str]:
     """Return CSS that sets the arms' colors: on a light page, on a dark one."""
     numbered = list(enumerate(STYLES))
-    light = " ".join(f"{color_name(number)}: {one.light};" for number, one in numbered)
-    return light, " ".join(f"{color_name(number)}: {one.dark};" for number, one in numbered)
+    light = " ".join(f"{color_name(number)}: {style.light};" for number, style in numbered)
+    return light, " ".join(f"{color_name(number)}: {style.dark};" for number, style in numbered)

@@ -23,11 +23,15 @@ _ARMS = [f"#0{number}0{number}0{number}" for number in range(1, len(STYLES) + 1)
 _CSS = {INK: "var(--muted)", GRID: "var(--line)", CARD: "var(--card)"}
 _CSS |= {color: f"var({color_name(number)})" for number, color in enumerate(_ARMS)}
 _SETTINGS = {
+    # texts stay texts: they can be searched, and take the page's font
     "svg.fonttype": "none",
+    # the same figure gives the same ids, and so the same bytes
     "svg.hashsalt": "netaug",
     "path.simplify": True,
+    # names of arms may hold dollar signs
     "text.usetex": False,
     "text.parse_math": False,
+    # defaults that a matplotlibrc of the user's may have changed
     "axes.unicode_minus": True,
     "axes.prop_cycle": matplotlib.rcParamsDefault["axes.prop_cycle"],
     "font.family": ["DejaVu Sans"],
@@ -52,22 +56,23 @@ _SETTINGS = {
 
 
 def arm_color(number: int) -> str:
-    """Return what stands for the color of the arm at that place."""
+    """Return what stands for the color of the arm at that position."""
     return _ARMS[int(color_name(number).removeprefix("--arm-"))]
 
 
 @contextmanager
 def plot(width: float = 4.7, height: float = 3.2) -> Iterator[tuple[Figure, Any]]:
-    """A figure of that size in inches and its axes, in the page's style; settings of matplotlib are put back."""
+    """Yield a figure of that size in inches and its axes, in the page's style; matplotlib's settings are put back."""
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
 
 
 def as_svg(figure: Figure, name: str, description: str) -> Markup:
-    """The figure as an ``<svg>`` element for an HTML page, its ids made unique by ``name``; inside :func:`plot`."""
+    """Return the figure as an ``<svg>`` element for a page, its ids made unique by ``name``; inside :func:`plot`."""
     buffer = io.StringIO()
     FigureCanvasSVG(figure)
+    # without the date, so that the same comparison gives the same page
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -76,6 +81,7 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
     head, body = text.split(">", 1)
     view = re.search(r'viewBox="[^"]*"', head)
     assert view, "matplotlib writes a viewBox"
+    # ids are global in a page: plots would use each other's clip paths
     body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
     body = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)

@@ -36,12 +36,14 @@ def differences_table(comparison: Comparison) -> Table:
     """Return a row per comparison of two arms."""
     styles = arm_styles(comparison)
     columns: dict[str, Callable[[Compared], Cell]] = {
-        "arm": lambda one: Cell(one.arm, one.arm, arm=styles.get(one.arm)),
-        "against": lambda one: Cell(one.against, one.against, arm=styles.get(one.against)),
-        f"points of {comparison.score}": lambda one: of_difference(one.difference),
-        "result": lambda one: Cell(EFFECT_WORDS[one.difference.effect], EFFECT_WORDS[one.difference.effect]),
-        "pairs": lambda one: Cell(str(one.difference.n), one.difference.n),
-        "at": lambda one: Cell(one.when, one.when),
+        "arm": lambda pair: Cell(pair.arm, pair.arm, arm=styles.get(pair.arm)),
+        "against": lambda pair: Cell(pair.against, pair.against, arm=styles.get(pair.against)),
+        f"points of {comparison.score}": lambda pair: of_difference(pair.difference),
+        "result": lambda pair: Cell(
+            EFFECT_WORDS[pair.difference.effect], EFFECT_WORDS[pair.difference.effect]
+        ),
+        "pairs": lambda pair: Cell(str(pair.difference.n), pair.difference.n),
+        "at": lambda pair: Cell(pair.when, pair.when),
     }
     return make_table(columns, differences(comparison))
 
@@ -89,23 +91,23 @@ def settings_table(comparison: Comparison) -> Table:
 
 
 def _settings(arm: Arm) -> str:
-    words = ", ".join(f"{key} {text(value)}" for key, value in arm.own)
-    return _STAGE.sub(r"the run of \1", words)
+    settings = ", ".join(f"{key} {text(value)}" for key, value in arm.settings)
+    return _STAGE.sub(r"the run of \1", settings)
 
 
 def failures(comparison: Comparison) -> dict[str, list[str]]:
-    """Return what failed runs said last, from the error on, each with the names of those that said it."""
-    found: dict[str, list[str]] = {}
+    """Return the last messages of failed runs, from the error on, each with the names of the runs that printed it."""
+    runs_by_message: dict[str, list[str]] = {}
     for run in comparison.runs:
         if run.summary is None:
             error = _ERROR.search(run.message)
-            said = run.message[error.start() :] if error else run.message
-            found.setdefault(said or "nothing", []).append(run.spec.name)
-    return found
+            message = run.message[error.start() :] if error else run.message
+            runs_by_message.setdefault(message or "nothing", []).append(run.spec.name)
+    return runs_by_message
 
 
 def _in_families(comparison: Comparison) -> list[ArmRow]:
-    """Family by family, longer references behind the arms they were trained for; stages last."""
-    order = [arm for one in families(comparison) for arm in one.arms]
+    """Return the rows family by family, longer references behind the arms they were trained for; stages last."""
+    order = [arm for family in families(comparison) for arm in family.arms]
     position = {arm: number for number, arm in enumerate(order)}
     return sorted(comparison.rows, key=lambda row: position.get(row.arm, len(position)))

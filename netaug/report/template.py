@@ -26,7 +26,7 @@ _DARK = """
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as rows of dotted key and text, in their order."""
+    """Return nested mappings as rows of dotted key and text, in their order."""
     rows: list[tuple[str, str]] = []
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
@@ -37,11 +37,13 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str
 
 
 def template(name: str) -> Any:
-    """A template of the pages."""
+    """Return a template of the pages."""
     environment = Environment(
         loader=PackageLoader("netaug.report", ""),
+        # names come from run folders and command lines
         autoescape=True,
         finalize=_keep_units,
+        # a misspelled name is an error instead of a gap in the page
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -50,7 +52,7 @@ def template(name: str) -> Any:
 
 
 def page_parts() -> dict[str, Any]:
-    """Return what all pages need: style, script with its hash, and how arms and differences look."""
+    """Return what all pages need: style, script with its hash, and the styles of arms and differences."""
     script = _file("script.js")
     return {
         "words": EFFECT_WORDS,
@@ -63,7 +65,7 @@ def page_parts() -> dict[str, Any]:
 
 
 def _style() -> str:
-    """Light everywhere, dark where the reader's system or the switch asks for it, never on paper."""
+    """Return the style sheet: light, dark where the system or the switch requests it, never dark on paper."""
     light, dark = styles.variables()
     dark = f"{_DARK}  {dark}\n"
     rules = (
@@ -83,7 +85,7 @@ def _hash(script: str) -> str:
 
 
 def _keep_units(value: Any) -> Any:
-    """Tie a number to its unit, so that no line starts with the unit."""
+    """Return a text with no-break spaces between numbers and units, so that no line starts with a unit."""
     if type(value) is not str:  # plots are markup already
         return value
     value = terminal(value)

@@ -14,19 +14,19 @@ from netaug.report.styles import line_style, style_of
 from netaug.report.svg import INK, arm_color, as_svg, plot
 
 
-def tradeoff(arms: Mapping[str, Arm], score: str, found: EqualAccuracy | None = None) -> Markup:
+def tradeoff(arms: Mapping[str, Arm], score: str, equal: EqualAccuracy | None = None) -> Markup:
     """Return a line per arm through the means over its seeds, a bar of one standard deviation at each resolution.
 
     Args:
         arms: Points by seed, by arm; the position of an arm decides its style.
         score: What the scores are, e.g. ``AP50``.
-        found: Draws how far it is, at equal accuracy, to the second arm from the first; None draws nothing.
+        equal: Draws how far it is, at equal accuracy, to the second arm from the first; None draws nothing.
     """
     with plot(6.4, 3.9) as (figure, axes):
         for number, (name, arm) in enumerate(arms.items()):
             _draw(axes, number, name, arm)
-        if found is not None and found.saving is not None and found.saving != 0:
-            _draw_saving(axes, found)
+        if equal is not None and equal.saving is not None and equal.saving != 0:
+            _draw_saving(axes, equal)
         axes.margins(y=0.13)
         axes.legend(loc="lower right", frameon=False)
         axes.set_xlabel("MACs of an image")
@@ -66,14 +66,14 @@ def _draw(axes: Any, number: int, name: str, arm: Arm) -> None:
         )
 
 
-def _draw_saving(axes: Any, found: EqualAccuracy) -> None:
-    assert found.saving is not None
-    there = found.target.macs * (1 - found.saving / 100)
-    places = {"xy": (there, found.target.score), "xytext": (found.target.macs, found.target.score)}
-    axes.annotate("", **places, arrowprops={"arrowstyle": "->", "color": INK, "linestyle": (0, (2, 2))})
+def _draw_saving(axes: Any, equal: EqualAccuracy) -> None:
+    assert equal.saving is not None
+    macs_there = equal.target.macs * (1 - equal.saving / 100)
+    ends = {"xy": (macs_there, equal.target.score), "xytext": (equal.target.macs, equal.target.score)}
+    axes.annotate("", **ends, arrowprops={"arrowstyle": "->", "color": INK, "linestyle": (0, (2, 2))})
     axes.annotate(
-        f"{'≥ ' if found.at_least else ''}{abs(found.saving):.0f} % {'fewer' if found.saving > 0 else 'more'}",
-        ((there + found.target.macs) / 2, found.target.score),
+        f"{'≥ ' if equal.at_least else ''}{abs(equal.saving):.0f} % {'fewer' if equal.saving > 0 else 'more'}",
+        ((macs_there + equal.target.macs) / 2, equal.target.score),
         xytext=(0, 5),
         textcoords="offset points",
         ha="center",

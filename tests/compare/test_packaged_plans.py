@@ -21,7 +21,7 @@ def test_the_settings_of_every_arm_are_sound(name):
     plan = settled(request)
     for arm in plan.arms:
         config = arm_config(request, plan, arm)
-        for key, value in arm.own:
+        for key, value in arm.settings:
             group, member = key.split(".", 1)
             assert "." in member or "{run:" in str(value) or getattr(getattr(config, group), member) == value
     compared = [arm for arm in plan.arms if not arm.stage]

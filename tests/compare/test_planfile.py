@@ -18,12 +18,12 @@ def test_settings_are_the_same_nested_or_dotted(tmp_path):
     )
     assert dotted != FOUR_ARMS
     assert plan_from(tmp_path, dotted) == nested
-    assert dict(nested.arm("taught").own)["distill.teacher"] == ("{run:teacher}",)
+    assert dict(nested.arm("taught").settings)["distill.teacher"] == ("{run:teacher}",)
 
 
 def test_numbers_get_the_type_of_their_setting(tmp_path):
     plan = plan_from(tmp_path, PAIR + "  b: {set: {train.lr: 4e-1, netaug.width: [1, 2]}}\n")
-    assert dict(plan.arm("b").own) == {"train.lr": 0.4, "netaug.width": (1.0, 2.0)}
+    assert dict(plan.arm("b").settings) == {"train.lr": 0.4, "netaug.width": (1.0, 2.0)}
 
 
 def test_a_recipe_may_lie_beside_the_plan(tmp_path):

@@ -31,8 +31,10 @@ def test_every_arm_is_trained_in_every_case(tmp_path):
         ("photos.b", "cifar10", "photos.a"),
         ("photos.c", "fashion_mnist", "photos.b"),
     ]
-    assert dict(plan.arm("photos.b").own)["train.lr"] == 0.8  # an arm's own settings before those of the case
-    assert dict(plan.arm("photos.c").own)["train.lr"] == 0.4
+    assert (
+        dict(plan.arm("photos.b").settings)["train.lr"] == 0.8
+    )  # an arm's own settings before those of the case
+    assert dict(plan.arm("photos.c").settings)["train.lr"] == 0.4
     assert plan.arm("small.a").needs == ("before",)  # a stage is trained once for all cases
     assert plan.budgets == ("time",)
 

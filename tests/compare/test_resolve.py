@@ -16,7 +16,7 @@ def asked(tmp_path, text=FOUR_ARMS, *overrides, **changes):
 
 
 def own(plan, arm):
-    return dict(plan.arm(arm).own)
+    return dict(plan.arm(arm).settings)
 
 
 def test_factors_multiply_what_the_command_line_says(tmp_path):

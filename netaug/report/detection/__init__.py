@@ -1,1 +1,1 @@
-"""The page of a detector: what it finds, misses and confuses."""
+"""Write the page of a detector: what it finds, misses and confuses."""

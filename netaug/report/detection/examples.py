@@ -19,7 +19,7 @@ MOST = 6
 
 @dataclass(frozen=True)
 class Counts:
-    """What there is in each of N images.
+    """Count right, wrong and missed objects in each of N images.
 
     Args:
         right_N: Right predictions.
@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Mark:
-    """A box on a picture.
+    """Describe a box on a picture.
 
     Args:
         kind: A right prediction; one on an object of another class; one on nothing; an object that is not found.
@@ -58,7 +58,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Images to be shown, at most :data:`MOST` of each kind; an image is shown once."""
+    """Hold the images to be shown, at most :data:`MOST` of each kind; an image is shown once."""
 
     best: tuple[int, ...]
     worst: tuple[int, ...]
@@ -80,10 +80,11 @@ def count(pairing: Pairing, truth: Annotations) -> Counts:
 
 
 def choose(counts: Counts) -> Chosen:
-    """The images with the best F1, the worst, and of the rest those with most objects without a prediction."""
+    """Choose the images with the best F1, the worst, and of the rest those with most objects without a prediction."""
     f1_N = counts.f1
     errors_N = counts.wrong_N + counts.missed_N
     known = ~np.isnan(f1_N)
+    # lexsort sorts by its last key first
     worst = _first(np.lexsort((-errors_N, f1_N)), known & (errors_N > 0))
     best = _first(np.lexsort((-counts.right_N, -f1_N)), known & (counts.right_N > 0), worst)
     missed = _first(np.argsort(-counts.unseen_N, kind="stable"), counts.unseen_N > 0, (*worst, *best))
@@ -92,24 +93,25 @@ def choose(counts: Counts) -> Chosen:
 
 def marks(image: int, pairing: Pairing, truth: Annotations, class_names: tuple[str, ...]) -> list[Mark]:
     """Return what is drawn on an image: missed objects first, so that predictions lie on top of them."""
-    own = truth.of(image)
-    found = [
+    objects = truth.of(image)
+    drawn = [
         Mark("missed", tuple(truth.boxes_M4[m].tolist()), f"{class_names[truth.labels_M[m]]} missed")
-        for m in pairing.missed[(pairing.missed >= own.start) & (pairing.missed < own.stop)].tolist()
+        for m in pairing.missed[(pairing.missed >= objects.start) & (pairing.missed < objects.stop)].tolist()
     ]
+    # from the lowest score up, so that the surest prediction is drawn last
     for k in np.flatnonzero((pairing.rows_K7[:, IMAGE] == image) & (pairing.object_K != UNCOUNTED))[
         ::-1
     ].tolist():
-        row, place = pairing.rows_K7[k], int(pairing.object_K[k])
-        said = f"{class_names[int(row[CLASS])]} {row[SCORE]:.2f}"
+        row, object_index = pairing.rows_K7[k], int(pairing.object_K[k])
+        text = f"{class_names[int(row[CLASS])]} {row[SCORE]:.2f}"
         box = tuple(row[BOX].tolist())
-        if place < 0:
-            found.append(Mark("wrong", box, said))
-        elif truth.labels_M[place] == row[CLASS]:
-            found.append(Mark("right", box, said))
+        if object_index < 0:
+            drawn.append(Mark("wrong", box, text))
+        elif truth.labels_M[object_index] == row[CLASS]:
+            drawn.append(Mark("right", box, text))
         else:
-            found.append(Mark("other", box, f"{said}, is {class_names[truth.labels_M[place]]}"))
-    return found
+            drawn.append(Mark("other", box, f"{text}, is {class_names[truth.labels_M[object_index]]}"))
+    return drawn
 
 
 def _is_right(pairing: Pairing, truth: Annotations) -> npt.NDArray[np.bool_]:

@@ -28,7 +28,7 @@ _KINDS = {
 _NOTES = {
     "best": "The highest F1 of an image; of several, the most objects.",
     "worst": "The lowest F1; of several, the most errors.",
-    "missed": "Of the others, the most objects that nothing was said of.",
+    "missed": "Of the others, the most objects without any prediction.",
 }
 
 
@@ -62,13 +62,13 @@ def write_page(results: Results, path: Path) -> None:
 
 
 def sentences(results: Results) -> list[str]:
-    """Return what the numbers say, in words."""
-    said = []
+    """Return the operating point, and the best and the weakest class, as sentences."""
+    lines = []
     best = results.best
     if best is None:
-        said.append("No object is found by a prediction of its class.")
+        lines.append("No object is found by a prediction of its class.")
     else:
-        said.append(
+        lines.append(
             f"Believed from score {best.score:.2f} on, where F1 is best ({100 * best.f1:.1f} %), "
             f"{100 * best.precision:.1f} % of the predictions are right and {100 * best.recall:.1f} % of the objects "
             "are found."
@@ -77,23 +77,25 @@ def sentences(results: Results) -> list[str]:
     if len(known) > 1:
         ap_C, names = results.voc.ap_C, results.class_names
         high, low = max(known, key=lambda c: ap_C[c]), min(known, key=lambda c: ap_C[c])
-        said.append(
+        lines.append(
             f"Best class: {names[high]} (AP50 {100 * ap_C[high]:.1f} %); "
             f"weakest: {names[low]} (AP50 {100 * ap_C[low]:.1f} %)."
         )
-    return said
+    return lines
 
 
 def galleries(results: Results) -> list[dict[str, Any]]:
-    """Example pictures of each kind; a kind without any is left out."""
+    """Return example pictures of each kind; a kind without any is left out."""
     counts = examples.count(results.pairing, results.truth)
     chosen = examples.choose(counts)
-    found = []
+    rows = []
     for kind, images in (("best", chosen.best), ("worst", chosen.worst), ("missed", chosen.missed)):
-        shown = [(_caption(counts, image), results.name(image), _drawn(results, image)) for image in images]
-        if shown:
-            found.append({"title": _KINDS[kind], "note": _NOTES[kind], "pictures": shown})
-    return found
+        pictures = [
+            (_caption(counts, image), results.name(image), _drawn(results, image)) for image in images
+        ]
+        if pictures:
+            rows.append({"title": _KINDS[kind], "note": _NOTES[kind], "pictures": pictures})
+    return rows
 
 
 def _caption(counts: examples.Counts, image: int) -> str:

@@ -30,7 +30,7 @@ def class_color(label: int) -> Color:
 
 
 def text_color(background: Color) -> Color:
-    """Black or white, whichever can be read on a color."""
+    """Return black or white, whichever can be read on a color."""
     red, green, blue = background
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
@@ -76,7 +76,7 @@ def _write(
     color: Color,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """The text on a plate above the box, inside it where there is no room, never beyond the picture."""
+    """Write the text on a plate above the box; inside it where there is no room, never beyond the picture."""
     _, top, width, bottom = draw.textbbox((0, 0), text, font=font)
     height = bottom - top + 4
     x = max(0, min(int(box[0]), size[0] - int(width) - 4))
@@ -124,6 +124,7 @@ def _box(mark: Mark, size: float, *, named: bool) -> Markup:
 
 def _jpeg(pixels_CHW: Tensor) -> str:
     pixels_HWC = pixels_CHW.permute(1, 2, 0).contiguous().cpu().numpy()
+    # Pillow takes no array with a last axis of one channel
     image = Image.fromarray(pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC).convert("RGB")
     image.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()

@@ -21,7 +21,7 @@ _NO_BEST = 0.25
 
 @dataclass(frozen=True)
 class Results:
-    """The predictions of a detector on a split.
+    """Hold the predictions of a detector on a split.
 
     Args:
         title: What was judged, e.g. the name of the run.
@@ -54,12 +54,12 @@ class Results:
 
     @cached_property
     def coco(self) -> CocoResult:
-        """COCO's numbers."""
+        """The twelve numbers of the COCO protocol."""
         return coco_result(self.rows_K7, self.truth)
 
     @cached_property
     def best(self) -> Operating | None:
-        """From which score on predictions of all classes are best believed."""
+        """The operating point with the best F1 over all classes; None if nothing is detected."""
         return best_operating(self.voc.curves)
 
     @property
@@ -69,10 +69,10 @@ class Results:
 
     @cached_property
     def pairing(self) -> Pairing:
-        """What the predictions from that score on lie on."""
+        """The object that each prediction from the threshold on lies on."""
         return pair_up(self.rows_K7, self.truth, score=self.threshold)
 
     @cached_property
     def matrix(self) -> Integers:
-        """What is taken for what."""
+        """The confusion matrix of classes, with a column for missed objects and a row for background."""
         return confusion(self.pairing, self.truth)

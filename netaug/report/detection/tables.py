@@ -14,7 +14,7 @@ from netaug.detect.operating import best_operating
 from netaug.report.detection.results import Results
 
 MOST_CLASSES = 25
-"""Classes up to which what is taken for what is shown as a matrix."""
+"""Classes up to which confusions are shown as a matrix."""
 _MOST_CONFUSIONS = 20
 _NAMES = {
     "AP": "AP, overlap 0.50 to 0.95",
@@ -23,9 +23,9 @@ _NAMES = {
     "APs": "AP of small objects, up to 32² pixels",
     "APm": "AP of medium objects, up to 96² pixels",
     "APl": "AP of large objects",
-    "AR1": "recall with 1 prediction an image",
-    "AR10": "recall with 10 predictions an image",
-    "AR100": "recall with 100 predictions an image",
+    "AR1": "recall with 1 prediction per image",
+    "AR10": "recall with 10 predictions per image",
+    "AR100": "recall with 100 predictions per image",
     "ARs": "recall of small objects",
     "ARm": "recall of medium objects",
     "ARl": "recall of large objects",
@@ -34,26 +34,26 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Shade:
-    """A cell of the matrix.
+    """Describe a cell of the confusion matrix.
 
     Args:
         count: How many.
-        share: Of its row, in percent; None of an empty row.
+        percent: Of its row, in percent; None of an empty row.
         right: Whether it is on the diagonal.
     """
 
     count: int
-    share: float | None
+    percent: float | None
     right: bool
 
 
-def percent(share: float, digits: int = 1) -> Cell:
-    """Return a share in [0, 1] in percent; a dash where there is none."""
-    return Cell(NONE) if math.isnan(share) else Cell(f"{100 * share:.{digits}f}", share)
+def percent(fraction: float, digits: int = 1) -> Cell:
+    """Return a fraction in [0, 1] in percent; a dash where it is NaN."""
+    return Cell(NONE) if math.isnan(fraction) else Cell(f"{100 * fraction:.{digits}f}", fraction)
 
 
 def classes_table(results: Results) -> Table:
-    """Return a row per class: objects, average precisions, and the score from which it is best believed."""
+    """Return a row per class: objects, average precisions, and the score threshold of the best F1."""
     headers = ("class", "objects", "AP50 %", "AP %", "best F1 %", "from score", "precision %", "recall %")
     rows = []
     for label, name in enumerate(results.class_names):
@@ -75,7 +75,7 @@ def classes_table(results: Results) -> Table:
 
 
 def coco_rows(results: Results) -> list[tuple[str, str]]:
-    """COCO's twelve numbers with their names."""
+    """Return the twelve COCO numbers with their names."""
     return [
         (_NAMES[name], f"{percent(results.coco.numbers[name]).text} %".replace(f"{NONE} %", NONE))
         for name in NUMBERS
@@ -83,7 +83,7 @@ def coco_rows(results: Results) -> list[tuple[str, str]]:
 
 
 def shades(results: Results) -> list[tuple[str, list[Shade]]]:
-    """The matrix row by row: what it is, and what it is taken for; the last column is missed, the last row nothing."""
+    """Return the confusion matrix by rows of true classes; the last column is missed, the last row background."""
     totals = results.matrix.sum(axis=1)
     names = (*results.class_names, "nothing there")
     return [
@@ -99,7 +99,7 @@ def shades(results: Results) -> list[tuple[str, list[Shade]]]:
 
 
 def confusions_table(results: Results) -> Table:
-    """Of many classes: the objects most often taken for another class."""
+    """Return the objects most often taken for another class, where classes are too many for a matrix."""
     classes = len(results.class_names)
     wrong = results.matrix[:classes, :classes].copy()
     np.fill_diagonal(wrong, 0)
