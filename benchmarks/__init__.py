@@ -1,1 +1,1 @@
-"""What is measured, each file runnable alone: `python benchmarks/NAME.py`."""
+"""Measure speed, memory and accuracy; each file runs alone: `python benchmarks/NAME.py`."""

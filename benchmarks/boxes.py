@@ -1,8 +1,8 @@
-"""How fast one core makes batches of images with boxes: held in memory, and decoded each time.
+"""Measure how fast one core makes batches of images with boxes: held in memory, and decoded each time.
 
     python -m benchmarks.boxes --data ROOT [--name voc] [--side 256] [--epochs 3]
 
-Prints images a second of processor time (not of the clock, so other work on the machine hardly counts): medians over
+Prints images per second of processor time (not of the clock, so other work on the machine hardly counts): medians over
 epochs of training batches with everything that `data.augment detection` does, and of evaluation batches.
 """
 
@@ -21,14 +21,14 @@ from netaug.data.batch import Batch
 
 
 def rate(batches: Iterable[Batch]) -> float:
-    """Images a second of processor time."""
+    """Return images per second of processor time."""
     start = time.process_time()
     images = sum(len(batch) for batch in batches)
     return images / (time.process_time() - start)
 
 
 def measure(config: DataConfig, epochs: int) -> tuple[float, float, float]:
-    """Seconds until the loaders are there, and images a second in training and evaluation."""
+    """Return the seconds until loaders are built, and images per second in training and evaluation."""
     start = time.process_time()
     data = build_data(config, seed=0, detect=DetectConfig())
     seconds = time.process_time() - start
@@ -37,7 +37,7 @@ def measure(config: DataConfig, epochs: int) -> tuple[float, float, float]:
     return seconds, trained, judged
 
 
-def main(words: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -47,7 +47,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=3)
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     for cache in ("ram", "none"):
         config = DataConfig(

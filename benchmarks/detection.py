@@ -1,4 +1,4 @@
-"""How long a detector's training step and its evaluation take, beside torchvision's SSDLite at the same input.
+"""Measure how long a detector's training step and its evaluation take, beside torchvision's SSDLite at the same input.
 
 Run alone on an idle machine: `python -m benchmarks.detection`. The kinds of step take turns, so that a drift of the
 machine's speed meets all of them; quoted are medians over rounds, and medians of the ratios within a round. Every
@@ -37,7 +37,7 @@ from netaug.profile import profile
 from netaug.train.optim import make_optimizer
 
 CLASSES = 20
-OBJECTS = 10  # in an image
+OBJECTS = 10  # per image
 IMAGES = 1000
 SIDE = 320  # torchvision's detector scales every image to this
 PLAIN, NETAUG, LATE, SSDLITE = "base", "NetAug", "NetAug, late", "ssdlite320_mobilenet_v3_large"
@@ -48,7 +48,7 @@ Times = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: name and options of a detector, side of the images, images of a batch, rounds, the clock."""
+    """Describe a measurement: name and options of a detector, side of images, batch size, rounds, the clock."""
 
     name: str
     side: int
@@ -60,7 +60,7 @@ class Setting:
 
 
 def step_times(setting: Setting) -> Times:
-    """Seconds of each kind of training step, by round."""
+    """Return the seconds of each kind of training step, by round."""
     torch.manual_seed(0)
     images, targets = torch.rand(setting.batch, 3, setting.side, setting.side), make_targets(setting)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -84,11 +84,11 @@ def step_times(setting: Setting) -> Times:
 
 
 def evaluation_times(setting: Setting) -> Times:
-    """Seconds for 1,000 images of each part of an evaluation, by round."""
+    """Return the seconds per 1,000 images of each part of an evaluation, by round."""
     torch.manual_seed(0)
     images = torch.rand(setting.batch, 3, setting.side, setting.side)
     images = images.contiguous(memory_format=torch.channels_last)
-    detector, config, most = _detector(setting).eval(), DetectConfig(), IMAGES / setting.batch
+    detector, config, batches = _detector(setting).eval(), DetectConfig(), IMAGES / setting.batch
     _make_sure(detector)
     frames = torch.tensor([[1.0, 1.0, 0.0, 0.0, setting.side, setting.side]], dtype=torch.float64)
     frames, indices = frames.repeat(setting.batch, 1), torch.arange(setting.batch)
@@ -100,18 +100,18 @@ def evaluation_times(setting: Setting) -> Times:
             maps = detector(images)
             network = setting.clock()
             rows = detections(decode(maps, COCO_ANCHORS), frames, indices, config)
-            found = {"network": network - start, "decoding and NMS": setting.clock() - network}
+            seconds_by_part = {"network": network - start, "decoding and NMS": setting.clock() - network}
             if ssdlite is not None:
-                found[SSDLITE] = _timed(setting, lambda: ssdlite(list(images)))
-            for name, seconds in found.items() if number >= 0 else ():
-                times.setdefault(name, []).append(seconds * most)
+                seconds_by_part[SSDLITE] = _timed(setting, lambda: ssdlite(list(images)))
+            for name, seconds in seconds_by_part.items() if number >= 0 else ():
+                times.setdefault(name, []).append(seconds * batches)
     truth, many = make_truth(setting), _repeated(rows, setting.batch)
     times["average precision"] = [_timed(setting, lambda: voc_ap(many, truth)) for _ in range(setting.rounds)]
     return times
 
 
 def make_targets(setting: Setting) -> BoxTargets:
-    """Ten objects of all sizes in each image of a batch."""
+    """Return ten objects of all sizes in each image of a batch."""
     random = torch.Generator().manual_seed(0)
     count = setting.batch * OBJECTS
     corners = torch.rand(count, 2, 2, generator=random).sort(1).values * (setting.side - 8)
@@ -203,8 +203,8 @@ def _netaug_step(
 def _ssdlite_step(network: nn.Module, images: Tensor, targets: BoxTargets) -> Callable[[int], None]:
     optimizer, objects = _optimizer(network), list[dict[str, Tensor]]()
     for image in range(len(targets)):
-        own = targets[image : image + 1]
-        objects.append({"boxes": own.boxes_M4, "labels": own.labels_M + 1})
+        targets_of_image = targets[image : image + 1]
+        objects.append({"boxes": targets_of_image.boxes_M4, "labels": targets_of_image.labels_M + 1})
 
     def step(number: int) -> None:
         optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""What the training engine costs: resuming a run, checkpoints, and a step of two processes.
+"""Measure what the training engine costs: resuming a run, checkpoints, and a step of two processes.
 
 Run alone on an idle machine of two cores or more: `python -m benchmarks.engine`. What is compared takes turns within
 one run, and ratios of medians are quoted.
@@ -73,7 +73,7 @@ def resume(run: Path, rounds: int) -> None:
     """Time from the start of the command to its first new step, after the first epoch and after the last but one."""
     times: dict[int, list[float]] = {_STEPS: [], (_EPOCHS - 1) * _STEPS: []}
     for _ in range(min(rounds, 5)):
-        for step, found in times.items():
+        for step, seconds in times.items():
             copy = run.with_name("copy")
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(run, copy)
@@ -81,8 +81,8 @@ def resume(run: Path, rounds: int) -> None:
             for path in Checkpoints(copy / "checkpoints").paths():
                 if int(path.stem) > step:
                     path.unlink()
-            found.append(_until_step(copy, step + 1))
-    early, late = (statistics.median(found) for found in times.values())
+            seconds.append(_until_step(copy, step + 1))
+    early, late = (statistics.median(seconds) for seconds in times.values())
     print(f"resuming until the first new step is saved: after step {min(times)} {early:.2f} s, after step "
           f"{max(times)} {late:.2f} s, ratio {late / early:.2f} (start of Python and torch included)")  # fmt: skip
 
@@ -100,7 +100,7 @@ def _until_step(run: Path, step: int) -> float:
     return seconds
 
 
-def _train(run: Path, *words: str) -> subprocess.Popen[bytes]:
+def _train(run: Path, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "netaug", "train", "demo/digits", f"--train.epochs={_EPOCHS}"]
     command += [
         "--train.eval_every=20",
@@ -110,11 +110,11 @@ def _train(run: Path, *words: str) -> subprocess.Popen[bytes]:
         "--out",
         str(run),
     ]
-    return subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def checkpoints(run: Path, rounds: int) -> None:
-    """Size of a checkpoint, and the time to write (synced) and to read and check it, beside a step's."""
+    """Print the size of a checkpoint, and the time to write (synced) and to read and check it, beside a step's."""
     content = read_checkpoint(Checkpoints(run / "checkpoints").paths()[0])
     for name in CASES:
         supernet, images_NCHW, labels_N = _case(name, 32)
@@ -134,7 +134,7 @@ def checkpoints(run: Path, rounds: int) -> None:
 
 
 def processes(name: str, batch: int, rounds: int) -> None:
-    """A NetAug step of two processes with a thread each, by one message and by DDP, and of one with two threads."""
+    """Print the time of a NetAug step: two processes with a thread each, by one message and by DDP; one with two."""
     context = mp.get_context("spawn")
     turn, times = context.Barrier(RANKS + 1), context.SimpleQueue()
     with socket.socket() as probe:
@@ -159,10 +159,10 @@ def processes(name: str, batch: int, rounds: int) -> None:
     flat, ddp = times.get()
     for process in ranks:
         process.join()
-    one, message, buckets = (statistics.median(found[1:]) for found in (alone, flat, ddp))
+    single, message, buckets = (statistics.median(times_of_way[1:]) for times_of_way in (alone, flat, ddp))
     parameters = sum(parameter.numel() for parameter in supernet.parameters())
-    print(f"{name:18} {parameters / 1e6:.1f} M stored weights: 1 process x 2 threads {one * 1e3:.0f} ms, 2 x 1 "
-          f"{message * 1e3:.0f} ms: {one / message:.2f} times as fast; with DDP {buckets * 1e3:.0f} ms, "
+    print(f"{name:18} {parameters / 1e6:.1f} M stored weights: 1 process x 2 threads {single * 1e3:.0f} ms, 2 x 1 "
+          f"{message * 1e3:.0f} ms: {single / message:.2f} times as fast; with DDP {buckets * 1e3:.0f} ms, "
           f"DDP / one message {buckets / message:.2f}")  # fmt: skip
 
 
@@ -172,22 +172,22 @@ def _rank(rank: int, port: int, name: str, batch: int, rounds: int, turn: Any, t
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=RANKS)
     supernet, images_NCHW, labels_N = _case(name, batch)
-    own = slice(rank * batch // RANKS, (rank + 1) * batch // RANKS)
+    images_of_rank = slice(rank * batch // RANKS, (rank + 1) * batch // RANKS)
     exchange = AllReduce(supernet, World(rank, RANKS, rank), 1)
-    _, by_message = _stepper(supernet, images_NCHW[own], labels_N[own], exchange)
+    _, by_message = _stepper(supernet, images_NCHW[images_of_rank], labels_N[images_of_rank], exchange)
     other, _, _ = _case(name, batch)
     wrapped = DistributedDataParallel(other, broadcast_buffers=False)
-    _, by_ddp = _stepper(other, images_NCHW[own], labels_N[own], wrapped)
-    found: tuple[list[float], list[float]] = [], []
+    _, by_ddp = _stepper(other, images_NCHW[images_of_rank], labels_N[images_of_rank], wrapped)
+    seconds: tuple[list[float], list[float]] = [], []
     for number in range(-1, rounds):
-        for step, into in zip((by_message, by_ddp), found, strict=True):
+        for step, seconds_of_way in zip((by_message, by_ddp), seconds, strict=True):
             turn.wait()
             dist.barrier()
-            into.append(_timed(partial(step, number + 1)))
+            seconds_of_way.append(_timed(partial(step, number + 1)))
         turn.wait()
         turn.wait()  # the process alone takes its step
     if rank == 0:
-        times.put(found)
+        times.put(seconds)
     dist.destroy_process_group()
 
 
@@ -210,7 +210,7 @@ def _stepper(
     labels_N: Tensor,
     among: AllReduce | DistributedDataParallel | None = None,
 ) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
-    """The optimizer and a NetAug step: alone, by one message, or in DDP with the base pass under ``no_sync``."""
+    """Return the optimizer and a NetAug step: single, by one message, or in DDP, the base pass under ``no_sync``."""
     optimizer = make_optimizer(supernet.parameters(), lr=0.01, momentum=0.9, weight_decay=4e-5)
     ddp = among if isinstance(among, DistributedDataParallel) else None
     exchange = among if isinstance(among, AllReduce) else None

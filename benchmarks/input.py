@@ -1,4 +1,4 @@
-"""How many training images a core prepares in a second: ours, the paper's pipeline, timm's, and mere decoding.
+"""Measure how many training images a core prepares per second: ours, the paper's pipeline, timm's, mere decoding.
 
 `python -m benchmarks.input --data DIR`, a folder of class folders of JPEGs. Every way prepares the same files at the
 same size with the same changes (random resized crop, mirror, brightness 32/255, saturation 0.5) in this one process on
@@ -52,8 +52,8 @@ Ways = dict[str, Callable[[int], Iterable[Any]]]
 
 def image_names(folder: Path) -> list[str]:
     """Return every image file below a folder, relative to it, sorted."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return sorted(str(path.relative_to(folder)) for path in found)
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(str(path.relative_to(folder)) for path in paths)
 
 
 def our_batches(split: Split, size: int) -> Callable[[int], Iterable[Any]]:
@@ -78,7 +78,7 @@ def packed_copy(split: Split, out: Path, how: Packing) -> Split:
 
 
 def papers_batches(files: list[str], size: int) -> Callable[[int], Iterable[Any]]:
-    """Pillow and torchvision's first transforms, as in the code of arXiv:2110.08890."""
+    """Return batches by Pillow and torchvision's first transforms, as in the code of arXiv:2110.08890."""
     transform = v1.Compose(
         [
             v1.RandomResizedCrop(size),
@@ -126,16 +126,16 @@ def decoded(files: list[str]) -> Callable[[int], Iterable[Any]]:
 
 
 def rates(ways: Ways, count: int, rounds: int) -> dict[str, list[float]]:
-    """Images per CPU second of each way, one entry per round; the ways take turns."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    """Return images per CPU second of each way, one entry per round; the ways take turns."""
+    rates_by_way: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, batches in ways.items():
             start = time.process_time()
             for _ in batches(number):
                 pass
             if number:
-                found[name].append(count / (time.process_time() - start))
-    return found
+                rates_by_way[name].append(count / (time.process_time() - start))
+    return rates_by_way
 
 
 def main() -> None:
@@ -173,12 +173,12 @@ def all_ways(folder: Path, files: list[str], split: Split, packed: dict[str, Spl
     }
 
 
-def report(found: dict[str, list[float]], files: list[str], size: int) -> None:
+def report(rates_by_way: dict[str, list[float]], files: list[str], size: int) -> None:
     """Print a line for each way."""
     print(f"torchvision {torchvision.__version__}, {decoder()}, {len(files)} files, {size} px")
-    medians = {name: statistics.median(values) for name, values in found.items()}
+    medians = {name: statistics.median(values) for name, values in rates_by_way.items()}
     for name, median in medians.items():
-        low, high = min(found[name]), max(found[name])
+        low, high = min(rates_by_way[name]), max(rates_by_way[name])
         print(
             f"{name:20} {median:6.0f} images/s per core ({low:.0f}-{high:.0f})   "
             f"{median / medians[PAPERS]:5.2f} x the paper's   {median / medians[DECODING]:5.2f} x decoding"

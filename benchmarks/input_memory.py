@@ -1,4 +1,4 @@
-"""Whether the loader's processes grow over an epoch of a listing as long as ImageNet's.
+"""Measure whether the loader's processes grow over an epoch of a listing as long as ImageNet's.
 
 `python -m benchmarks.input_memory`: 1.2 million paths and labels, two workers, one epoch, every image decoded (8 x 8
 JPEGs, so that an epoch takes minutes; the paths, as long as ImageNet's, lead to a few hundred files). Printed is the
@@ -25,13 +25,13 @@ from netaug.data.transforms.augment import ImagenetAugment
 
 
 def pss_kib(process: int) -> int:
-    """Proportional set size of a process in KiB."""
+    """Return the proportional set size of a process in KiB."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def listing(folder: Path, length: int, files: int) -> FileImages:
-    """Paths in ImageNet's form, ``length`` of them, to ``files`` small images."""
+    """Return paths in ImageNet's form, ``length`` of them, to ``files`` small images."""
     (folder / "n01440764").mkdir()
     names = [f"n01440764/n01440764_{number:05d}.JPEG" for number in range(files)]
     for name in names:

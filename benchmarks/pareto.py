@@ -31,15 +31,15 @@ FOURTH, LATE = "--netaug.augment_every=4", "--netaug.start=0.5"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train.
+    """Describe one way to train.
 
     Args:
-        words: What differs from `demo/cifar10`.
+        arguments: What differs from `demo/cifar10`.
         lr: Its rate in `train`; None if it is only screened.
         times: Epochs as a multiple of the baseline's.
     """
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     lr: float | None = None
     times: int = 1
 
@@ -61,24 +61,29 @@ ARMS: dict[str, Arm] = {
 CHEAP = ("baseline", "baseline-x2", "in-place-every-4", "in-place-late", "in-place-side-3/4-share-1/2")
 
 
-def train(out: Path, data: str, name: str, arm: str, lr: float, seed: int, held: float) -> dict[str, Any]:
-    """The summary of one run, trained in this process if it is not there yet; of one that fails it is empty."""
+def train(out: Path, data: str, name: str, arm: str, lr: float, seed: int, holdout: float) -> dict[str, Any]:
+    """Return the summary of one run, trained in this process if it is missing; empty if the run fails."""
     from netaug.config.loading import load_config
     from netaug.core.errors import NetaugError
     from netaug.train.run import train as train_run
 
     folder, epochs = out / name, ARMS[arm].times * EPOCHS
     summary = folder / "summary.json"
-    words = [f"--data.root={data}", f"--data.limit={IMAGES}", f"--data.holdout={held}", f"--train.lr={lr}"]
-    words += [
+    arguments = [
+        f"--data.root={data}",
+        f"--data.limit={IMAGES}",
+        f"--data.holdout={holdout}",
+        f"--train.lr={lr}",
+    ]
+    arguments += [
         f"--train.epochs={epochs}",
         f"--train.eval_every={epochs}",
         f"--train.checkpoint_every={epochs}",
     ]
-    words += [f"--train.seed={seed}", "--train.threads=1"]
+    arguments += [f"--train.seed={seed}", "--train.threads=1"]
     if not summary.exists():
         with contextlib.suppress(NetaugError), contextlib.redirect_stdout(io.StringIO()):
-            train_run(load_config("demo/cifar10", [*ARMS[arm].words, *words]), folder)
+            train_run(load_config("demo/cifar10", [*ARMS[arm].arguments, *arguments]), folder)
     return json.loads(summary.read_text()) if summary.exists() else {}
 
 

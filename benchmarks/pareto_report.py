@@ -1,4 +1,4 @@
-"""Tables and picture of `benchmarks.pareto`: gain over the baseline against what it costs."""
+"""Write tables and picture of `benchmarks.pareto`: gain over the baseline against what it costs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def report(rows: Sequence[Row], screened: Sequence[Row], out: Path) -> str:
         screened: Of the runs that chose rates.
         out: Folder for the files.
     """
-    for name, found in (("results.csv", rows), ("screening.csv", screened)):
-        if found:
+    for name, rows_of_file in (("results.csv", rows), ("screening.csv", screened)):
+        if rows_of_file:
             with (out / name).open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+                writer = csv.DictWriter(file, list(rows_of_file[0]), lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(found)
+                writer.writerows(rows_of_file)
     if rows:
         draw(rows, out / "front.svg")
     return "\n\n".join([table(rows), screening_table(screened)])
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Per arm: top-1, gain over the baseline, and what it cost beside the baseline's training, as Markdown."""
+    """Return top-1, gain over the baseline and cost relative to the baseline per arm, as Markdown."""
     tops, costs = _tops(rows), _costs(rows, "train_macs")
     seconds = _costs(rows, "train_seconds")
     lines = [
@@ -55,7 +55,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def screening_table(screened: Sequence[Row]) -> str:
-    """Held-out top-1 per arm and rate, one seed, as Markdown."""
+    """Return held-out top-1 per arm and rate, one seed, as Markdown."""
     rates = sorted({row["lr"] for row in screened})
     tops = {(row["arm"], row["lr"]): row["val_top1"] for row in screened}
     lines = [f"| arm | {' | '.join(f'lr {rate:g}' for rate in rates)} |", "|---" * (1 + len(rates)) + "|"]
@@ -71,19 +71,19 @@ def screening_table(screened: Sequence[Row]) -> str:
 def equal_cost(
     tops: Mapping[str, Mapping[int, float]], costs: Mapping[str, float], arm: str
 ) -> Difference | None:
-    """Against the baseline at the arm's own MACs: between measured lengths, linearly in their logarithm.
+    """Compare with the baseline at the arm's MACs, interpolated between measured lengths in their logarithm.
 
     An arm that costs more than the longest baseline is set beside that one.
     """
     known = sorted((costs[name], name) for name in tops if name.startswith("baseline"))
     below = max((item for item in known if item[0] <= costs[arm]), default=known[0])
     above = min((item for item in known if item[0] >= costs[arm]), default=known[-1])
-    share = 0.0
+    weight = 0.0
     if above[0] > below[0]:
-        share = math.log(costs[arm] / below[0]) / math.log(above[0] / below[0])
+        weight = math.log(costs[arm] / below[0]) / math.log(above[0] / below[0])
     seeds = tops[below[1]].keys() & tops[above[1]].keys()
     between = {
-        seed: (1 - share) * tops[below[1]][seed] + share * tops[above[1]][seed] for seed in sorted(seeds)
+        seed: (1 - weight) * tops[below[1]][seed] + weight * tops[above[1]][seed] for seed in sorted(seeds)
     }
     return paired_difference(tops[arm], between)
 
@@ -95,16 +95,16 @@ def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
         points: Cost and gain per arm.
     """
     order = sorted(points, key=lambda arm: (points[arm][0], -points[arm][1]))
-    best, found = -math.inf, []
+    best, arms_on_front = -math.inf, []
     for arm in order:
         if points[arm][1] > best:
             best = points[arm][1]
-            found.append(arm)
-    return found
+            arms_on_front.append(arm)
+    return arms_on_front
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Gain over the baseline of the same seed against MACs: a dot a run, a mark for the mean, the front as a line."""
+    """Draw the gain over the baseline of the same seed against MACs: a dot per run, the mean, the front as a line."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -137,18 +137,18 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _tops(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
-    """Top-1 by arm and seed, of arms with a run."""
-    found: dict[str, dict[int, float]] = {}
+    """Return top-1 by arm and seed, of arms with a run."""
+    tops: dict[str, dict[int, float]] = {}
     for row in sorted(rows, key=lambda row: list(ARMS).index(row["arm"])):
-        found.setdefault(row["arm"], {})[row["seed"]] = row["val_top1"]
-    return found
+        tops.setdefault(row["arm"], {})[row["seed"]] = row["val_top1"]
+    return tops
 
 
 def _costs(rows: Sequence[Row], key: str) -> dict[str, float]:
-    """Of each arm as a multiple of the baseline's, seed by seed; the median. Not a number without a common seed."""
+    """Return each arm's cost over the baseline's, the median over seeds; NaN without a common seed."""
     by_seed = {(row["arm"], row["seed"]): row[key] for row in rows}
     ratios: dict[str, list[float]] = {}
     for arm, seed in by_seed:
         if ("baseline", seed) in by_seed:
             ratios.setdefault(arm, []).append(by_seed[arm, seed] / by_seed["baseline", seed])
-    return {arm: statistics.median(found) for arm, found in ratios.items()}
+    return {arm: statistics.median(values) for arm, values in ratios.items()}

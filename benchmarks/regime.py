@@ -39,7 +39,7 @@ HELD_OUT = 5000
 
 @dataclass(frozen=True)
 class Job:
-    """One training.
+    """Describe one training.
 
     Args:
         task: `cifar10-SIDE`, the side in pixels.
@@ -83,12 +83,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """A digest of the settings that are not the default, by which a finished or a stopped run is found again."""
+        """Digest of the settings that are not the default, by which a finished or a stopped run is recognized."""
         usual = Job()
-        own = {
+        settings = {
             key: value for key, value in asdict(self).items() if _plain(value) != _plain(getattr(usual, key))
         }
-        return hashlib.blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=6).hexdigest()
+        return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one split in memory: uint8 ``[N, H, W, 3]`` and int64 labels ``[N]``."""
+    """Hold the images of one split in memory: uint8 ``[N, H, W, 3]`` and int64 labels ``[N]``."""
 
     pixels_NHWC: Tensor
     labels_N: Tensor
@@ -140,7 +140,7 @@ def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
 
 
 class Batches:
-    """Normalized batches: padded, cropped and mirrored at random in training, as they are in evaluation."""
+    """Make normalized batches: padded, cropped and mirrored at random in training, unchanged in evaluation."""
 
     def __init__(self, images: Images, mean_C: Tensor, std_C: Tensor) -> None:
         self.images = images
@@ -185,7 +185,7 @@ class Batches:
 
 
 def make_optimizer(network: nn.Module, job: Job) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW; biases and norms are not decayed."""
+    """Return SGD with Nesterov momentum, or AdamW; biases and norms are not decayed."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": job.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -195,7 +195,7 @@ def make_optimizer(network: nn.Module, job: Job) -> torch.optim.Optimizer:
 
 
 def learning_rate(job: Job, step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up over ``warmup`` steps, then a cosine to zero."""
+    """Return the rate at a step: linear warm-up over ``warmup`` steps, then a cosine to zero."""
     if step < warmup:
         return job.lr * (step + 1) / warmup
     return 0.5 * job.lr * (1 + float(np.cos(np.pi * (step - warmup) / max(1, steps - warmup))))
@@ -227,7 +227,7 @@ def update(
 
 @dataclass
 class Training:
-    """A job under way: its data, networks and how far it is."""
+    """Hold a job that is being trained: its data, its networks and its position."""
 
     job: Job
     checkpoint: Path

@@ -1,4 +1,4 @@
-"""Networks of a few thousand parameters for the search for trained-out trainings."""
+"""Define networks of a few thousand parameters for the search for trained-out trainings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from netaug.models.init import initialize
 
 
 class Residual(nn.Module):
-    """Stem, then stages of one residual block of two 3x3 convolutions each, with a stride-2 convolution between."""
+    """Stack a stem and stages of one residual block of two 3x3 convolutions, with stride-2 convolutions between."""
 
     def __init__(self, channels: tuple[int, ...], expand: float, stem_stride: int, num_classes: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a step would save if both passes shared what they compute alike: the stem. Counts, no timing.
+"""Count what a step would save if both passes shared what they compute alike: the stem. No timing.
 
     python -m benchmarks.stem
 
@@ -34,16 +34,16 @@ def shared_layers(layers: Iterable[Layer], widening: set[str]) -> list[Layer]:
         layers: In order.
         widening: Groups that are drawn.
     """
-    found = []
+    shared = []
     for layer in layers:
         if not layer.depthwise and set(layer.source) & widening:
             break
-        found.append(layer)
-    return found
+        shared.append(layer)
+    return shared
 
 
 def saved(supernet: Supernet, progress: float) -> float:
-    """Share of a step's forward multiply-accumulates that would be computed once instead of twice."""
+    """Return the fraction of a step's forward multiply-accumulates that would be computed once instead of twice."""
     drawn = [supernet.sample(step, progress) for step in range(DRAWS)]
     base = supernet.plan.base_widths
     widening = {name for widths in drawn for name in widths if widths[name] > base[name]}

@@ -1,4 +1,4 @@
-"""How long a NetAug step takes beside the baseline's, next to the ratio of their multiply-accumulates.
+"""Measure how long a NetAug step takes beside the baseline's, next to the ratio of their multiply-accumulates.
 
 Run alone on an idle machine: `python benchmarks/step.py`. The three kinds of step (the plain model, the
 supernet's base pass alone, base plus augmented) take turns, so that a drift of the machine's speed meets all
@@ -34,7 +34,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Times of one case in seconds, one entry per round."""
+    """Hold the times of one case in seconds, one entry per round."""
 
     plain: list[float]
     base: list[float]
@@ -115,19 +115,19 @@ def main() -> None:
         f"torch {torch.__version__}, {arguments.threads} threads, batch {arguments.batch}, {arguments.rounds} rounds"
     )
     for name in [arguments.only] if arguments.only else CASES:
-        found = measure(
+        times = measure(
             name,
             batch=arguments.batch,
             rounds=arguments.rounds,
             channels_last=not arguments.contiguous,
             late=arguments.late,
         )
-        by_round = [netaug / plain for netaug, plain in zip(found.netaug, found.plain, strict=True)]
+        by_round = [netaug / plain for netaug, plain in zip(times.netaug, times.plain, strict=True)]
         print(
-            f"{name:18} plain {statistics.median(found.plain) * 1e3:6.0f} ms   "
-            f"base pass / plain {statistics.median(found.base) / statistics.median(found.plain):.2f}   "
+            f"{name:18} plain {statistics.median(times.plain) * 1e3:6.0f} ms   "
+            f"base pass / plain {statistics.median(times.base) / statistics.median(times.plain):.2f}   "
             f"NetAug / plain {statistics.median(by_round):.2f} (mean {statistics.mean(by_round):.2f})   "
-            f"MACs {statistics.median(found.mac_ratio):.2f} (mean {statistics.mean(found.mac_ratio):.2f})"
+            f"MACs {statistics.median(times.mac_ratio):.2f} (mean {statistics.mean(times.mac_ratio):.2f})"
         )
 
 

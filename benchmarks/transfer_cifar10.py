@@ -42,54 +42,54 @@ def pretrain(out: Path, data: str, arm: str, seed: int) -> Path:
     """Return the run folder of a pre-training; the baseline's with the same initialization and order of images."""
     epochs, augmented = ARMS[arm] or (0, False)
     folder = out / "pretrain" / f"{arm}-seed{seed}"
-    words = ["train", "demo/cifar10", f"--data.classes={SOURCE}", f"--train.epochs={epochs}"]
-    words += [
+    arguments = ["train", "demo/cifar10", f"--data.classes={SOURCE}", f"--train.epochs={epochs}"]
+    arguments += [
         f"--netaug.enabled={str(augmented).lower()}",
         "--train.eval_every=20",
         "--train.checkpoint_every=20",
     ]
-    if not _run(words, folder, data, seed):
+    if not _run(arguments, folder, data, seed):
         raise SystemExit(f"no result in {folder}")
     return folder
 
 
 def finetune(
-    out: Path, data: str, arm: str, seed: int, shots: int, draw: int, lr: float, held: float
+    out: Path, data: str, arm: str, seed: int, shots: int, draw: int, lr: float, holdout: float
 ) -> float:
-    """Top-1 in percent after fine-tuning; on the test images, or on held-out training images."""
+    """Return top-1 in percent after fine-tuning; on the test images, or on held-out training images."""
     name = f"{arm}-seed{seed}-shots{shots}-draw{draw}-lr{lr:g}"
-    folder = out / ("tune" if held else "final") / name
-    words = ["train", "demo/cifar10", "--netaug.enabled=false"]
+    folder = out / ("tune" if holdout else "final") / name
+    arguments = ["train", "demo/cifar10", "--netaug.enabled=false"]
     if arm != "scratch":
-        words = [
+        arguments = [
             "finetune",
             "--from",
             str(pretrain(out, data, arm, seed)),
             "--data.name=cifar10",
             "--data.pad=2",
         ]
-    words += [f"--data.classes={TARGET}", f"--data.shots={shots}", f"--data.subset_seed={draw}"]
-    words += [f"--data.holdout={held}", f"--data.batch_size={BATCH}", "--data.eval_batch_size=500"]
-    words += [f"--train.epochs={TUNED_EPOCHS}", "--train.warmup_epochs=9", f"--train.lr={lr}"]
-    words += [f"--train.eval_every={TUNED_EPOCHS}", f"--train.checkpoint_every={TUNED_EPOCHS}"]
-    if not _run(words, folder, data, seed):
-        if held:
+    arguments += [f"--data.classes={TARGET}", f"--data.shots={shots}", f"--data.subset_seed={draw}"]
+    arguments += [f"--data.holdout={holdout}", f"--data.batch_size={BATCH}", "--data.eval_batch_size=500"]
+    arguments += [f"--train.epochs={TUNED_EPOCHS}", "--train.warmup_epochs=9", f"--train.lr={lr}"]
+    arguments += [f"--train.eval_every={TUNED_EPOCHS}", f"--train.checkpoint_every={TUNED_EPOCHS}"]
+    if not _run(arguments, folder, data, seed):
+        if holdout:
             return 0.0  # a rate with which training diverges is not chosen
         raise SystemExit(f"no result in {folder}")
     return float(json.loads((folder / "summary.json").read_text())["val_top1"])
 
 
-def _run(words: list[str], folder: Path, data: str, seed: int) -> bool:
+def _run(arguments: list[str], folder: Path, data: str, seed: int) -> bool:
     """Train unless that is done; whether there is a result."""
     if (folder / "summary.json").exists():
         return True
-    own = [f"--data.root={data}", f"--train.seed={seed}", "--train.threads=1", "--out", str(folder)]
+    run_arguments = [f"--data.root={data}", f"--train.seed={seed}", "--train.threads=1", "--out", str(folder)]
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        return netaug([*words, *own]) == 0
+        return netaug([*arguments, *run_arguments]) == 0
 
 
 def best_rate(out: Path, data: str, arm: str, shots: int) -> tuple[float, dict[float, float]]:
@@ -115,7 +115,7 @@ def results(
     """Yield a row per final run."""
     for shots, arm in itertools.product(all_shots, arms):
         lr, means = best_rate(out, data, arm, shots)
-        print(f"{arm}, {shots} images a class: rate {lr:g} of held-out top-1 {means}", flush=True)
+        print(f"{arm}, {shots} images per class: rate {lr:g} of held-out top-1 {means}", flush=True)
         for seed, draw in itertools.product(range(seeds), range(draws)):
             top1 = finetune(out, data, arm, seed, shots, 10 * seed + draw, lr, 0.0)
             pre = (
@@ -138,8 +138,8 @@ def results(
 
 
 def table(rows: list[dict[str, object]], arms: list[str]) -> str:
-    """Mean and deviation over seeds, and NetAug's paired difference, as Markdown."""
-    lines = ["| images a class | arm | n | top-1 % | NetAug minus this arm |", "|---|---|---|---|---|"]
+    """Return mean and deviation over seeds, and NetAug's paired difference, as Markdown."""
+    lines = ["| images per class | arm | n | top-1 % | NetAug minus this arm |", "|---|---|---|---|---|"]
     for shots in sorted({int(str(row["shots"])) for row in rows}):
         by_arm = {arm: _by_seed(rows, arm, shots) for arm in arms}
         for arm, values in by_arm.items():
@@ -151,12 +151,12 @@ def table(rows: list[dict[str, object]], arms: list[str]) -> str:
 
 
 def _by_seed(rows: list[dict[str, object]], arm: str, shots: int) -> dict[int, float]:
-    """Mean over the draws of images, by seed."""
-    found: dict[int, list[float]] = {}
+    """Return the mean over draws of images, by seed."""
+    tops_by_seed: dict[int, list[float]] = {}
     for row in rows:
         if (row["arm"], row["shots"]) == (arm, shots):
-            found.setdefault(int(str(row["seed"])), []).append(float(str(row["top1"])))
-    return {seed: statistics.fmean(tops) for seed, tops in found.items()}
+            tops_by_seed.setdefault(int(str(row["seed"])), []).append(float(str(row["top1"])))
+    return {seed: statistics.fmean(tops) for seed, tops in tops_by_seed.items()}
 
 
 def main() -> None:

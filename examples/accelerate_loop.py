@@ -1,4 +1,4 @@
-"""NetAug with Hugging Face Accelerate, on scikit-learn's digits.
+"""Train with NetAug in Hugging Face Accelerate, on scikit-learn's digits.
 
 Run `python examples/accelerate_loop.py`, or `accelerate launch` it on several devices. What `prepare` returns may be
 a wrapper that knows nothing of passes or widths. Call the wrapper, so that gradients meet and mixed precision applies;

@@ -1,4 +1,4 @@
-"""NetAug in Lightning, on scikit-learn's digits: `python examples/lightning_module.py`, seconds on a CPU.
+"""Train with NetAug in Lightning, on scikit-learn's digits: `python examples/lightning_module.py`, seconds on a CPU.
 
 `NetAug` lets Lightning optimize: clipping, accumulation and precision work as ever, and both graphs are in memory until
 the one backward. `NetAugByHand` has one graph at a time, and what Lightning automates to write. Same gradients.

@@ -1,4 +1,4 @@
-"""NetAug in a plain PyTorch loop, on scikit-learn's digits: `python examples/plain_pytorch.py`, seconds on a CPU."""
+"""Train with NetAug in plain PyTorch on scikit-learn's digits: `python examples/plain_pytorch.py`, seconds on a CPU."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -10,7 +10,7 @@ import netaug
 
 
 def digits(images: int) -> tuple[DataLoader, DataLoader]:
-    """Batches of images [N, 1, 8, 8] and labels [N], to train on and to judge by."""
+    """Return batches of images [N, 1, 8, 8] and labels [N], for training and for evaluation."""
     pixels, labels = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(pixels / 16).float().view(-1, 1, 8, 8), torch.tensor(labels))
     train, val = Subset(data, range(images)), Subset(data, range(1500, 1797))
@@ -19,7 +19,7 @@ def digits(images: int) -> tuple[DataLoader, DataLoader]:
 
 @torch.no_grad()
 def percent_right(model: nn.Module, loader: DataLoader) -> float:
-    """Top-1 accuracy."""
+    """Return the top-1 accuracy in percent."""
     model.eval()
     hits = torch.cat([model(images).argmax(1) == labels for images, labels in loader])
     return 100 * hits.float().mean().item()

@@ -1,4 +1,4 @@
-"""NetAug in a training script in timm's style: `python examples/timm_style.py`, under a minute on a CPU.
+"""Train with NetAug in a script in timm's style: `python examples/timm_style.py`, under a minute on a CPU.
 
 The average is one of the whole supernet, since sorting exchanges channels between the tiny network and what NetAug
 adds. Without sorting, `ModelEmaV3(supernet.base)` does, updated from `supernet.base`.

@@ -1,1 +1,1 @@
-"""How much of the world's small convolutional classifiers NetAug widens, and whether exactly."""
+"""Measure how much of small convolutional classifiers NetAug widens, and whether exactly."""

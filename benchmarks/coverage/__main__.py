@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def catalogue(cache: Path, limits: dict[str, Any]) -> list[Entry]:
-    """Return every model of the two libraries, looked at once."""
+    """Return every model of the two libraries, each counted once."""
     from benchmarks.coverage.catalogue import Entry, all_names, look_at
     from netaug.core.progress import WorkProgress
 
@@ -58,7 +58,7 @@ def catalogue(cache: Path, limits: dict[str, Any]) -> list[Entry]:
 def checked(
     entries: list[Entry], cache: Path, arguments: argparse.Namespace, limits: dict[str, Any]
 ) -> dict[str, Record]:
-    """Return what was found about each model, in this run or one before."""
+    """Return the results of each model, from this run or an earlier one."""
     from benchmarks.coverage.probe import Record, probe
 
     records = {name: Record(**line) for name, line in read(cache).items()}
@@ -66,13 +66,15 @@ def checked(
     random.Random(0).shuffle(wanted)  # so that the first ones tell about the rest
     started, code = time.monotonic(), commit()
     for number, (entry, record, problem) in enumerate(run_all(probe, wanted, **limits), start=1):
-        found = records[entry.name] = record or Record(entry.name, error=problem)
-        found.code = code
-        append(cache, asdict(found))
-        verdict = "exact" if found.exact else found.error or "; ".join(found.notes)
+        record_of_model = records[entry.name] = record or Record(entry.name, error=problem)
+        record_of_model.code = code
+        append(cache, asdict(record_of_model))
+        verdict = (
+            "exact" if record_of_model.exact else record_of_model.error or "; ".join(record_of_model.notes)
+        )
         print(
-            f"{time.monotonic() - started:.0f} s, {number}/{len(wanted)}: {entry.name} {found.size} px, "
-            f"{found.widened:.0%} of MACs widen, {found.seconds} s, {verdict}",
+            f"{time.monotonic() - started:.0f} s, {number}/{len(wanted)}: {entry.name} {record_of_model.size} px, "
+            f"{record_of_model.widened:.0%} of MACs widen, {record_of_model.seconds} s, {verdict}",
             flush=True,
         )
     return records

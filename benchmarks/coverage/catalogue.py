@@ -1,4 +1,4 @@
-"""Which classifiers there are, how large they are, and whether they are convolutional; found by code."""
+"""List classifiers, their sizes, and whether they are convolutional; all of it computed from the models."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ TORCHVISION_OPTIONS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A classifier, as its library builds it.
+    """Describe a classifier as its library builds it.
 
     Args:
         name: ``timm:NAME`` or ``torchvision:NAME``.
         params: Number of parameters.
         size: Height = width of the default input in pixels.
-        macs: Multiply-accumulates of one image of that size; 0 if the model is too large to be looked at.
+        macs: Multiply-accumulates of one image of that size; 0 if the model is too large to be counted.
         conv_share: Part of ``macs`` in convolutions, in [0, 1]; see :func:`convolutional_macs`.
-        problem: Why it is not looked at further, else empty.
+        problem: Why it is not examined further, else empty.
     """
 
     name: str
@@ -70,21 +70,21 @@ def build(name: str, *, drop: float = 0.0) -> nn.Module:
         name: ``timm:NAME`` or ``torchvision:NAME``.
         drop: Rate of dropout and of drop path, in [0, 1), where timm's factory takes one.
     """
-    library, _, own = name.partition(":")
+    library, _, model_name = name.partition(":")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if library == "torchvision":
             model: nn.Module = torchvision.models.get_model(
-                own, weights=None, **TORCHVISION_OPTIONS.get(own, {})
+                model_name, weights=None, **TORCHVISION_OPTIONS.get(model_name, {})
             )
             return model
         for options in ({"drop_rate": drop, "drop_path_rate": drop}, {"drop_rate": drop}) if drop else ():
             try:
-                model = timm.create_model(own, **options)
+                model = timm.create_model(model_name, **options)
             except (TypeError, AssertionError):  # it has no such option
                 continue
             return model
-        model = timm.create_model(own)
+        model = timm.create_model(model_name)
         return model
 
 
@@ -110,7 +110,7 @@ def look_at(name: str) -> Entry:
 
 
 def image_shape(model: nn.Module) -> tuple[int, int]:
-    """Channels and height = width in pixels of a model's default input."""
+    """Return channels and height = width in pixels of a model's default input."""
     settings: Any = getattr(model, "pretrained_cfg", {})
     channels, height, _ = settings.get("input_size", (3, 224, 224))
     return int(channels), int(height)
@@ -160,7 +160,7 @@ class _ConvolutionCounter(TorchFunctionMode):
 
 
 def macs_by_module(model: nn.Module, channels: int, size: int) -> dict[str, int]:
-    """MACs of one image of this many pixels per module name; ``""`` is the whole model."""
+    """Return the MACs of one image of this many pixels by module name; ``""`` is the whole model."""
     twin = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin(torch.empty(1, channels, size, size, device="meta"))

@@ -1,4 +1,4 @@
-"""Why channels stay at base width: the reasons of frozen groups, free of names and numbers, to be counted."""
+"""Count why channels stay at base width: the reasons of frozen groups, free of names and numbers, to be counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def frozen_causes(supernet: Supernet) -> dict[str, int]:
 
 
 def widened_macs(supernet: Supernet, macs: dict[str, int]) -> tuple[float, dict[str, float]]:
-    """Part of the base network's MACs in layers of which an axis widens, and the rest by what holds it.
+    """Return the fraction of the base network's MACs in layers that widen, and fractions of the rest by cause.
 
     Args:
         supernet: An augmented model.
@@ -52,17 +52,17 @@ def widened_macs(supernet: Supernet, macs: dict[str, int]) -> tuple[float, dict[
             reasons = [cause(group.reason) for group in around if group.reason]
             inner = [reason for reason in reasons if reason != OUTPUT]
             held[module] = next(iter(inner or reasons), _ungrouped(supernet.base.get_submodule(module)))
-    share = round(sum(macs.get(module, 0) for module in widened) / total, 4)
+    fraction = round(sum(macs.get(module, 0) for module in widened) / total, 4)
     lost: Counter[str] = Counter()
     for module, reason in held.items():
         if module not in widened:
             lost[reason] += macs.get(module, 0)
     lost[NO_LAYER] = max(0, total - sum(macs.get(module, 0) for module in widened | set(held)))
-    return share, {reason: round(part / total, 4) for reason, part in lost.most_common() if part > 0}
+    return fraction, {reason: round(part / total, 4) for reason, part in lost.most_common() if part > 0}
 
 
 def _ungrouped(module: nn.Module) -> str:
-    """Why a layer has no width group on either side."""
+    """Return why a layer has no width group on either side."""
     return (
         IN_GROUPS
         if getattr(module, "groups", 1) not in (1, getattr(module, "in_channels", 1))

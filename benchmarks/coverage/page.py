@@ -1,4 +1,4 @@
-"""The page about coverage: definition, summary, what holds channels at base width, a row per model."""
+"""Render the page about coverage: definition, summary, what holds channels at base width, a row per model."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def page(entries: Iterable[Entry], records: Mapping[str, Record], *, jobs: int) 
     """Return the whole page as Markdown.
 
     Args:
-        entries: All models that were looked at.
-        records: What was found, by name.
+        entries: All models that were counted.
+        records: Results by name.
         jobs: How many models ran at a time.
     """
     looked_at = list(entries)
@@ -98,12 +98,12 @@ def _summary(convolutional: Sequence[Pair], others: Sequence[Pair]) -> str:
         ("not augmented (refused, or out of time or memory)", lambda record: bool(record.error)),
     ]
     lines = ["| | convolutional | others |", "|---|---:|---:|"]
-    for what, test in tests:
+    for title, test in tests:
         cells = []
         for pairs in (convolutional, others):
             count = sum(test(record) for _, record in pairs)
-            cells.append(str(count) if what == "models" else f"{count} ({count / max(1, len(pairs)):.1%})")
-        lines.append(f"| {what} | {' | '.join(cells)} |")
+            cells.append(str(count) if title == "models" else f"{count} ({count / max(1, len(pairs)):.1%})")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     slowest = [
         max(pairs, key=lambda pair: pair[1].seconds, default=None) for pairs in (convolutional, others)
     ]
@@ -140,19 +140,21 @@ def _how(pairs: Sequence[Pair], jobs: int) -> str:
 
 
 def _causes(pairs: Sequence[Pair]) -> str:
-    held: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    models_by_cause: dict[str, list[tuple[float, str]]] = defaultdict(list)
     below: dict[str, int] = defaultdict(int)
     for entry, record in pairs:
-        shares = {what: share for what, share in record.held.items() if share >= 0.02}
-        for what, share in shares.items():
-            held[what].append((share, _name(entry)))
-            below[what] += record.widened < 0.5
-    if not held:
+        fractions = {
+            cause_of_models: fraction for cause_of_models, fraction in record.held.items() if fraction >= 0.02
+        }
+        for cause_of_models, fraction in fractions.items():
+            models_by_cause[cause_of_models].append((fraction, _name(entry)))
+            below[cause_of_models] += record.widened < 0.5
+    if not models_by_cause:
         return "Nothing.\n"
     lines = ["| cause | models | below half | most of the MACs |", "|---|---:|---:|---|"]
-    for what, models in sorted(held.items(), key=lambda item: -len(item[1])):
-        worst = ", ".join(f"{name} {share:.0%}" for share, name in sorted(models, reverse=True)[:3])
-        lines.append(f"| {what} | {len(models)} | {below[what]} | {worst} |")
+    for cause_of_models, models in sorted(models_by_cause.items(), key=lambda item: -len(item[1])):
+        worst = ", ".join(f"{name} {fraction:.0%}" for fraction, name in sorted(models, reverse=True)[:3])
+        lines.append(f"| {cause_of_models} | {len(models)} | {below[cause_of_models]} | {worst} |")
     return "\n".join(lines) + "\n"
 
 
@@ -185,10 +187,12 @@ def _row(entry: Entry, record: Record) -> str:
 
 def _held(record: Record) -> str:
     problems = [text for text in (record.error, *record.notes) if text]
-    shares = [
-        f"{what} {share:.0%}" for what, share in record.held.items() if share >= 0.01 and what != OUTPUT
+    causes = [
+        f"{cause_of_model} {fraction:.0%}"
+        for cause_of_model, fraction in record.held.items()
+        if fraction >= 0.01 and cause_of_model != OUTPUT
     ]
-    return "; ".join([*problems, *shares[:3]]).replace("|", "\\|").replace("\n", " ")
+    return "; ".join([*problems, *causes[:3]]).replace("|", "\\|").replace("\n", " ")
 
 
 def _mark(kept: bool) -> str:

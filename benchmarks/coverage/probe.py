@@ -1,4 +1,4 @@
-"""What is measured on one classifier: does it widen, how much of it, and is all of it exact."""
+"""Measure one classifier: does it widen, how much of it, and is all of it exact."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHT_DRAWS = 4
 
 @dataclass
 class Record:
-    """What was found about one model; a line of the cache.
+    """Hold the results of one model; a line of the cache.
 
     Args:
         name: ``timm:NAME`` or ``torchvision:NAME``.
@@ -115,7 +115,7 @@ def _fill(record: Record, entry: Entry) -> None:
 
 
 def check(record: Record, model: nn.Module, supernet: Supernet, images: Tensor) -> None:
-    """All promises, each noted by itself if it does not hold."""
+    """Test all promises; each that does not hold is noted by itself."""
     for name, promise in (
         ("gradients", gradients_reach_all_that_is_added),
         ("exact_base", base_is_the_model),
@@ -159,7 +159,7 @@ def smallest_size(model: nn.Module, channels: int, own_size: int) -> int:
 
 
 def gradients_reach_all_that_is_added(model: nn.Module, supernet: Supernet, images: Tensor) -> str:
-    """The widest network trains every parameter that NetAug adds; a rectifier that is dead by chance has a retry."""
+    """Return which added parameters the widest network does not train; one behind a dead rectifier has a retry."""
     network = copy.deepcopy(supernet).train()
     network.use_widest()
     dead = {
@@ -180,7 +180,7 @@ def gradients_reach_all_that_is_added(model: nn.Module, supernet: Supernet, imag
 
 
 def _shake(network: nn.Module, generator: torch.Generator) -> None:
-    """Move every parameter by as much as its values differ."""
+    """Perturb every parameter by as much as its values differ."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.is_floating_point() and parameter.numel() > 1:
@@ -188,7 +188,7 @@ def _shake(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def base_is_the_model(model: nn.Module, supernet: Supernet, images: Tensor) -> str:
-    """Outputs, gradients and buffers of a base pass, after augmented passes with frozen weights."""
+    """Return how a base pass, after augmented passes with frozen weights, differs from the model; empty if not."""
     network = copy.deepcopy(supernet).train()
     for step in range(2):
         for pass_ in network.passes(step, 0.0):
@@ -211,7 +211,7 @@ def base_is_the_model(model: nn.Module, supernet: Supernet, images: Tensor) -> s
 
 
 def extracted_is_the_supernet(model: nn.Module, supernet: Supernet, images: Tensor) -> str:
-    """At base in both modes, at two draws and at the widest in training mode (batch statistics)."""
+    """Return how extracted networks differ: base in both modes, two draws and the widest on batch statistics."""
     network = copy.deepcopy(supernet)
     if list(network.extract().state_dict()) != list(model.state_dict()):
         return "the extracted network has other keys"
@@ -220,7 +220,7 @@ def extracted_is_the_supernet(model: nn.Module, supernet: Supernet, images: Tens
         expected = _outputs(copy.deepcopy(network).train(training), images)
         if not _same(_outputs(plain, images), expected):
             return f"base differs in {'training' if training else 'evaluation'} mode"
-    for what, widths in (
+    for widths_name, widths in (
         ("a draw", network.sample(1)),
         ("another draw", network.sample(2)),
         ("the widest", network.plan.widest),
@@ -229,7 +229,7 @@ def extracted_is_the_supernet(model: nn.Module, supernet: Supernet, images: Tens
         with network.at(widths):
             expected = _outputs(network.train(), images)
             if not _same(_outputs(plain, images), expected):
-                return f"{what} differs, {_how_far(plain, network, images)}"
+                return f"{widths_name} differs, {_how_far(plain, network, images)}"
     return ""
 
 
@@ -250,7 +250,7 @@ def _how_far(plain: nn.Module, network: nn.Module, images: Tensor) -> str:
 
 
 def _run(network: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Outputs with dropout keyed, and a scalar of which each output's gradient is another number."""
+    """Return outputs with dropout keyed, and a scalar of which each output's gradient is another number."""
     torch.manual_seed(2)
     outputs = _leaves(network(images))
     generator = torch.Generator().manual_seed(3)

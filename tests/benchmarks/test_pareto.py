@@ -62,6 +62,6 @@ def test_a_report_is_files_and_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_is_a_run(arm: str) -> None:
-    config = load_config("demo/cifar10", ARMS[arm].words)
+    config = load_config("demo/cifar10", ARMS[arm].arguments)
     assert config.netaug.enabled != arm.startswith("baseline")
     assert arm not in CHEAP or ARMS[arm].lr is not None
