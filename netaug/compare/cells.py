@@ -51,6 +51,7 @@ class Table:
 def make_table(columns: dict[str, Callable[[Row], Cell]], rows: Sequence[Row]) -> Table:
     """Return a table with a column for each heading; a column without any value is left out."""
     cells = {header: [make(row) for row in rows] for header, make in columns.items()}
+    # a column of dashes tells nothing, and consoles are narrow
     kept = [header for header, column in cells.items() if any(cell.text != NONE for cell in column)]
     lines = zip(*(cells[header] for header in kept), strict=True)
     return Table(tuple(kept), tuple(lines))

@@ -28,9 +28,11 @@ from netaug.compare.verdict import judge
 from netaug.core.consoles import SafeConsole
 from netaug.core.errors import TrainingError
 
+# this Python and this package, whatever `netaug` the PATH has
 TRAIN_COMMAND = (sys.executable, "-m", "netaug", "train")
 Train = Callable[[Sequence[RunSpec]], list[RunRecord]]
 """Trains the runs of a list, or reads them where nothing is trained."""
+# --standalone takes a free port, so that runs side by side do not meet
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 

@@ -82,6 +82,7 @@ def equal_accuracy(
         return None
     target = _chosen(standard, resolution)
     scores = {seed: _chosen(baseline[seed], target.resolution).score - within for seed in seeds}
+    # by seed, because arms of one seed share initialization and data order
     by_seed = {seed: _saving(crossing(arm[seed], scores[seed]), target) for seed in seeds}
     at_least = any(_ascending(arm[seed])[0].score >= scores[seed] for seed in seeds)
     of_means = _saving(crossing(means, target.score - within), target)

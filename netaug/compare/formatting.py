@@ -12,6 +12,7 @@ MINUS = "\u2212"
 def signed(value: float) -> str:
     """Format as ``+0.9``, with a true minus sign if negative; what rounds to nothing is ``0.0``, without a sign."""
     text = f"{abs(value):.1f}"
+    # -0.04 would read as minus zero
     if float(text) == 0.0:
         return text
     return f"{'+' if value > 0 else MINUS}{text}"
@@ -42,6 +43,7 @@ def seconds(value: float | None) -> str:
     """Format as ``9.5 s``, ``41 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if value is None:
         return NONE
+    # from 9.95 on the text would be 10.0 s
     if value < 9.95:
         return f"{value:.1f} s"
     return duration(value)
@@ -52,6 +54,7 @@ def si(value: float | None) -> str:
     if value is None:
         return NONE
     for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # 999,600 is 1.00 M, not 1000 k
         if value >= size * 0.9995:
             scaled = value / size
             digits = 0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2

@@ -186,6 +186,7 @@ def _typed(kind: type[Record], content: Mapping[str, Any]) -> Record:
         text = item.name in ("score", "val_split")
         if value is not None and not isinstance(value, str if text else int | float):
             raise TypeError(f"{item.name} is {type(value).__name__}")
+    # a field that the file lacks keeps its default: earlier versions wrote fewer
     names = [item.name for item in fields(kind) if item.default is MISSING or item.name in values]
     return kind(**{name: values[name] for name in names})
 

@@ -145,6 +145,7 @@ class CompareRequest:
         if arm.stage:
             return [Choice()]
         fixed = {*arm.fixed, *dict(arm.times)}
+        # choices that differ only in settings that the arm fixes are one choice
         return list(
             dict.fromkeys(
                 Choice(

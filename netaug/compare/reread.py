@@ -63,6 +63,7 @@ def reread(request: CompareRequest) -> Reread:
         RunFolderError: No run of it has finished.
     """
     reader = _Reader(request, Ledger(request, {}, only_reads=True))
+    # otherwise the outcome would be that all runs failed
     if not any(request.out.glob("*/summary.json")):
         raise RunFolderError(
             f"no run of the comparison in '{request.out}' has finished yet.",

@@ -134,6 +134,7 @@ def arm_rows(
     final = [run for run in runs if run.spec.phase == "final"]
     references = {arm.name: arm.reference for arm in plan.arms}
     for (arm_name, _), name in comparators.items():
+        # a longer reference is itself compared with the reference that it is longer than
         references.setdefault(name, references.get(arm_name))
     rows = []
     for name, reference in references.items():
@@ -159,6 +160,7 @@ def _row(name: str, runs: Sequence[RunRecord], fields: Mapping[str, Any]) -> Arm
     return ArmRow(
         arm=name,
         epochs=summaries[0].epochs if summaries else runs[0].spec.epochs,
+        # a failed run may have ended before its settings were resolved
         lr=next((run.lr for run in runs if run.lr is not None), None),
         n=len(summaries),
         failed=len(runs) - len(summaries),

@@ -25,6 +25,7 @@ from netaug.core.lock import is_held
 from netaug.distributed.launch import SAFE_PATH, alone, end_with_parent
 
 _LAST_LINES = 12
+# a child that is told to stop writes a checkpoint first
 _PATIENCE_SECONDS = 15.0
 _FORMER_SECONDS = 60.0
 _TORCHRUN = re.compile(r"^[WE]\d{4} .*torch/distributed/elastic/", re.MULTILINE)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from netaug.core.progress import WorkProgress
 
+# a future per item costs more than a small item; few chunks ahead keep memory bounded
 _CHUNK, _CHUNKS_AHEAD = 32, 3
 
 Result = TypeVar("Result")

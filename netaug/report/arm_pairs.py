@@ -42,6 +42,7 @@ def differences(comparison: Comparison) -> list[Compared]:
             if other not in rows or difference is None:
                 continue
             at = when(row, rows[other])
+            # the same arm may serve at equal epochs and at equal cost: that is one comparison, not two
             before = by_pair.get((row.arm, other))
             by_pair[row.arm, other] = (
                 replace(before, when=f"{before.when}, {at}")

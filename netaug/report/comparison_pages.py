@@ -120,7 +120,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     if failed:
         yield "## What failed\n"
     for message, names in failed.items():
-        yield f"{markdown(', '.join(names))}; last words:\n"
+        yield f"{markdown(', '.join(names))}; last output:\n"
         yield from _block(message)
     yield "## What limits this answer\n"
     yield from (f"- {markdown(caveat)}" for caveat in verdict.caveats)

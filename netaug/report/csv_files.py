@@ -36,6 +36,7 @@ _RUN_COLUMNS = (
 def write_runs(comparison: Comparison, path: Path) -> None:
     """Write one line per run, tuning and failed runs included; unknown values stay empty."""
     scores = list(dict.fromkeys(run.summary.score for run in comparison.runs if run.summary)) or ["top1"]
+    # runs that are judged by different metrics have a column each
     columns = [column.format(score=score) for column in _RUN_COLUMNS for score in scores]
     write_atomic(path, csv_text(list(dict.fromkeys(columns)), map(_run_line, comparison.runs)))
 

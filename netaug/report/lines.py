@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from netaug.compare.records import Epoch, RunRecord
 
-Quantity = Literal["val", "train", "loss", "val_loss", "share", "cosine"]
+Quantity = Literal["val", "train", "loss", "val_loss", "fraction", "cosine"]
 Axis = Literal["epoch", "seconds", "macs"]
 _MOST_POINTS = 100
 """Points of a curve that are drawn; more would only make the page larger."""
@@ -19,7 +19,7 @@ _VALUES: dict[Quantity, Callable[[Epoch], float | None]] = {
     "train": lambda epoch: epoch.train_score,
     "loss": lambda epoch: epoch.train_loss,
     "val_loss": lambda epoch: epoch.val_loss,
-    "share": lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,
+    "fraction": lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,
     "cosine": lambda epoch: epoch.gradient_cosine,
 }
 
@@ -92,6 +92,7 @@ def points(run: RunRecord, quantity: Quantity, axis: Axis) -> list[tuple[float, 
     values = []
     for x, epoch in zip(accumulate(steps), run.curve, strict=True):
         y = _VALUES[quantity](epoch)
+        # records of earlier versions have no MACs per epoch, so that x stays 0
         if y is not None and math.isfinite(y) and x > 0:
             values.append((x, y))
     return values

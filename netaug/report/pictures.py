@@ -25,7 +25,7 @@ COSTS: tuple[Wanted, ...] = (
     ("val", "macs", "Against arithmetic"),
 )
 GRADIENTS: tuple[Wanted, ...] = (
-    ("share", "epoch", "Share of the augmented pass"),
+    ("fraction", "epoch", "Fraction from the augmented pass"),
     ("cosine", "epoch", "Cosine between the passes"),
 )
 

@@ -23,7 +23,7 @@ _UNITS: dict[Quantity, str] = {
     "train": "{score}, %",
     "loss": "loss",
     "val_loss": "loss",
-    "share": "share, %",
+    "fraction": "fraction, %",
     "cosine": "cosine",
 }
 _WORDS: dict[Quantity, str] = {
@@ -31,10 +31,10 @@ _WORDS: dict[Quantity, str] = {
     "train": "{score} on training images",
     "loss": "Loss on training images",
     "val_loss": "Loss",
-    "share": "Share of the augmented pass in the gradient",
+    "fraction": "Fraction of the gradient from the augmented pass",
     "cosine": "Cosine between the gradients of both passes",
 }
-_LEVELS: dict[Quantity, float] = {"share": 50.0, "cosine": 0.0}
+_LEVELS: dict[Quantity, float] = {"fraction": 50.0, "cosine": 0.0}
 """Where a line is drawn for the eye: both passes pull alike; they pull at a right angle."""
 _AXES: dict[Axis, str] = {
     "epoch": "epoch",
@@ -117,6 +117,7 @@ def paired_differences(
         for line, pair in enumerate(compared):
             _draw_difference(axes, -line, pair.difference, styles.get(pair.arm, 0))
             title = f"{pair.arm} vs {pair.against}"
+            # on a plate, or the line at zero would cross the text
             box = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
             axes.text(0.0, 0.29 - line, title, transform=axes.get_yaxis_transform(), fontsize=10.5, bbox=box)
             axes.axhline(-line - 0.45, color=GRID, linewidth=0.8)

@@ -25,7 +25,7 @@ _PICTURES: tuple[tuple[str, Axis, tuple[tuple[Quantity, str], ...]], ...] = (
     ("Score", "epoch", (("val", "evaluation"), ("train", "training"))),
     ("Loss", "epoch", (("val_loss", "evaluation"), ("loss", "training"))),
     ("Score against training time", "seconds", (("val", "evaluation"),)),
-    ("Share of the augmented pass in the gradient", "epoch", (("share", "training"),)),
+    ("Fraction of the gradient from the augmented pass", "epoch", (("fraction", "training"),)),
 )
 _LOOKS = [(0, "evaluation"), (1, "training")]
 
@@ -40,6 +40,7 @@ def write_run_page(folder: Path, path: Path) -> None:
     Raises:
         RunFolderError: No epoch has ended yet, or ``summary.json`` is damaged.
     """
+    # a record needs a specification; of this one only the folder counts
     run = read_record(RunSpec("run", "final", 0, None, None, 1), folder)
     if not run.curve:
         raise RunFolderError(f"no epoch of the run in '{folder}' has ended yet.", fix="wait for the first")
@@ -79,7 +80,7 @@ def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:
     if scores:
         best, at = max(scores)
         facts.append((f"{score}, last evaluation", f"{scores[-1][0]:.2f} %"))
-        facts.append((f"{score}, best", f"{best:.2f} % after epoch {at}; for looking only"))
+        facts.append((f"{score}, best", f"{best:.2f} % after epoch {at}; not to be reported"))
     if last.train_score is not None:
         facts.append((f"{score} on training images", f"{last.train_score:.2f} %"))
     facts.append(("training time", seconds(sum(epoch.seconds for epoch in run.curve))))

@@ -85,6 +85,7 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
     body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
     body = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)
+    # laid out with a font that every matplotlib has, shown in the page's
     body = re.sub(r"'DejaVu Sans'", "inherit", body)
     for color, variable in _CSS.items():
         body = body.replace(color, variable)

@@ -17,6 +17,7 @@ from netaug.compare.table import arm_cell, arm_columns
 from netaug.report.arm_pairs import Compared, differences
 from netaug.report.families import arm_styles, families, firsts
 
+# where the message begins: lines of the log come before it
 _ERROR = re.compile(r"^\w+Error: ", re.MULTILINE)
 _STAGE = re.compile(r'"?\{run:([^{}]+)\}"?')
 

@@ -27,6 +27,7 @@ def tradeoff(arms: Mapping[str, Arm], score: str, equal: EqualAccuracy | None = 
             _draw(axes, number, name, arm)
         if equal is not None and equal.saving is not None and equal.saving != 0:
             _draw_saving(axes, equal)
+        # room for the resolutions that are written above and below the lines
         axes.margins(y=0.13)
         axes.legend(loc="lower right", frameon=False)
         axes.set_xlabel("MACs of an image")

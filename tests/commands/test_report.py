@@ -48,7 +48,7 @@ def test_a_recipe_is_compared_and_its_pages_come_back(
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "after 2 of 2 epochs" in page
-    assert "Share of the augmented pass" in page
+    assert "Fraction of the gradient" in page
     assert page.count("<script") == 1
 
 

@@ -88,7 +88,7 @@ def test_the_headline_and_every_part_are_there(text):
             "Believed from score",
             "Classes",
             "Precision against recall",
-            "What is taken for what",
+            "Confusions",
             "Best found",
             "Worst",
             "COCO's twelve numbers",

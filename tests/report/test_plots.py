@@ -55,7 +55,7 @@ def test_the_ends_of_curves_can_be_told_apart():
     assert top is not None
     assert 30.0 < bottom < 40.0
     assert top > 95.0
-    assert frame(lines, "share") == (None, None)
+    assert frame(lines, "fraction") == (None, None)
 
 
 def test_points_leave_out_epochs_without_evaluation_but_not_their_cost():
@@ -65,7 +65,7 @@ def test_points_leave_out_epochs_without_evaluation_but_not_their_cost():
     assert [x for x, _ in points(run, "val", "seconds")] == pytest.approx([times[0], times[2]])
     assert [x for x, _ in points(run, "val", "epoch")] == [1.0, 3.0]
     assert [x for x, _ in points(run, "val", "macs")] == [1000.0, 3000.0]
-    assert [y for _, y in points(run, "share", "epoch")] == pytest.approx([50.0, 51.0, 52.0])
+    assert [y for _, y in points(run, "fraction", "epoch")] == pytest.approx([50.0, 51.0, 52.0])
     assert len(points(run, "train", "epoch")) == 3
 
 
@@ -85,7 +85,7 @@ def test_thinned_lines_keep_their_ends():
 
 def test_nothing_to_draw_is_none():
     assert mean_lines([record("netaug", 0, None)], ARMS, "val", "epoch") == {}
-    assert mean_lines([record("netaug", 0, 70.0)], ARMS, "share", "epoch") == {}
+    assert mean_lines([record("netaug", 0, 70.0)], ARMS, "fraction", "epoch") == {}
     assert paired_differences([], {}) is None
     assert outcomes([], LOOKED, "macs", "name") is None
 

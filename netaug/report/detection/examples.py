@@ -46,7 +46,7 @@ class Mark:
     """Describe a box on a picture.
 
     Args:
-        kind: A right prediction; one on an object of another class; one on nothing; an object that is not found.
+        kind: A right prediction; one on an object of another class; one on background; an object that is not detected.
         box: Corners in pixels of the file.
         text: What is written beside it.
     """

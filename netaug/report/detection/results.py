@@ -47,6 +47,7 @@ class Results:
     facts: Mapping[str, str]
     command: str
 
+    # cached, because the page needs each of these several times
     @cached_property
     def voc(self) -> VocAP:
         """Average precision at an overlap of one half, all points."""

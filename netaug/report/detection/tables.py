@@ -85,7 +85,7 @@ def coco_rows(results: Results) -> list[tuple[str, str]]:
 def shades(results: Results) -> list[tuple[str, list[Shade]]]:
     """Return the confusion matrix by rows of true classes; the last column is missed, the last row background."""
     totals = results.matrix.sum(axis=1)
-    names = (*results.class_names, "nothing there")
+    names = (*results.class_names, "background")
     return [
         (
             names[row],
@@ -104,6 +104,7 @@ def confusions_table(results: Results) -> Table:
     wrong = results.matrix[:classes, :classes].copy()
     np.fill_diagonal(wrong, 0)
     totals = results.matrix[:classes].sum(axis=1)
+    # stable, so that equal counts have the order of classes and the page is the same each time
     order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
     rows = []
     for flat_index in order.tolist():
