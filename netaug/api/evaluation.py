@@ -16,6 +16,7 @@ from netaug.config.detect import check_side
 from netaug.config.loading import default_config
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import ConfigError, DataError
+from netaug.core.progress import track
 from netaug.data import Data, DataInfo, Normalizer, build_data
 from netaug.data.detection.objects import check_judged
 from netaug.models.trial import check_fits
@@ -92,7 +93,7 @@ class TrainedNetwork:
         check_fits(self.model, card.name, example, card.num_classes)
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
         task = choose_task(config, data)
-        found = list(measure(self.model, data.val, normalizer, task))
+        found = list(track(measure(self.model, data.val, normalizer, task), "evaluating", len(data.val)))
         rows = collected(found)
         metrics = task.judged(added([one.sums for one in found]), rows)
         return Measurement(size, profile(self.model, example).macs, task.score, metrics, data, rows)

@@ -6,9 +6,9 @@ Training, evaluation, packing, checks of data, caches of teachers and comparison
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
@@ -18,6 +18,8 @@ from netaug.core.display import duration
 
 _PLAIN_SECONDS = 10.0
 _REDRAW_SECONDS = 0.25
+
+Item = TypeVar("Item")
 
 
 class ProgressDisplay:
@@ -143,6 +145,20 @@ class WorkProgress:
         eta = duration((self._total - self._done) / rate) if rate > 0 else "unknown"
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
         return f"{self._done:,} of {self._total:,}  {speed}  ETA {eta}"
+
+
+def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+    """Yield the items, and show the progress of the caller's work on them.
+
+    Args:
+        items: ``total`` of them.
+        title: What is done.
+        total: How many.
+    """
+    with WorkProgress(title, total) as progress:
+        for item in items:
+            yield item
+            progress.advance()
 
 
 @contextmanager
