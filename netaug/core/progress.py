@@ -90,11 +90,11 @@ class ProgressDisplay:
 
 
 class WorkProgress:
-    """Show how many pieces of work are done, their rate and the time left; a context manager.
+    """Show how many items of work are done, their rate and the time left; a context manager.
 
     Args:
         title: What is done.
-        total: How many pieces there are.
+        total: How many items there are.
         console: Where to write; stderr by default. Where it is not a terminal it gets a line every ten seconds.
         clock: Seconds, for rates.
     """
@@ -120,12 +120,12 @@ class WorkProgress:
     def __exit__(self, *_: object) -> None:
         self._display.__exit__()
 
-    def advance(self, pieces: int = 1) -> None:
-        """Count further pieces as done."""
-        self._show(self._done + pieces)
+    def advance(self, items: int = 1) -> None:
+        """Count further items as done."""
+        self._show(self._done + items)
 
     def reach(self, done: int) -> None:
-        """Set how many pieces are done; of the first call none counts for the rate, since others may have done them."""
+        """Set how many items are done; of the first call none counts for the rate, since others may have done them."""
         if self._done_before is None:
             self._done_before, self._start = done, self._clock()
         self._show(done)
