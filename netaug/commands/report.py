@@ -45,11 +45,11 @@ def _of_comparison(folder: Path) -> None:
 
     from netaug.commands.compare import asked
     from netaug.compare.reread import command_of, reread
-    from netaug.compare.resolve import settled
+    from netaug.compare.resolve import resolve_plan
     from netaug.report.comparison_pages import write_report
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
-    found = reread(replace(request, plan=settled(request, builds=False)) if request.plan else request)
+    found = reread(replace(request, plan=resolve_plan(request, builds=False)) if request.plan else request)
     write_report(found.comparison, folder)
     say(found.comparison.verdict.headline)
     if found.missing:

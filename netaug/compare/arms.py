@@ -23,7 +23,7 @@ class Arm:
         recipe: What it trains, as for `netaug train`.
         settings: The settings it fixes. ``{run:STAGE}`` in a string is that stage's run folder of the same seed.
         times: Factors on numbers among its settings, such as twice the epochs; once they are worked out
-            (:func:`netaug.compare.resolve.settled`), ``settings`` has what comes of them too.
+            (:func:`netaug.compare.resolve.resolve_plan`), ``settings`` has what comes of them too.
         reference: The arm it is compared with; None if others are compared with it, or for a stage.
         stage: Whether it is only trained for other arms: a teacher, or a pre-training.
         once: Whether a stage is trained with seed 0 alone, for all seeds of the others.
@@ -46,7 +46,7 @@ class Arm:
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the stages that come before it."""
-        return tuple(dict.fromkeys(name for _, value in self.settings for name in mentioned(value)))
+        return tuple(dict.fromkeys(name for _, value in self.settings for name in stages_in(value)))
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,16 @@ def two_arms(recipe: str) -> Plan:
     return Plan(recipe, (baseline, netaug))
 
 
-def mentioned(value: object) -> list[str]:
+def stages_in(value: object) -> list[str]:
     """Return the stages whose run folders a setting names."""
     if isinstance(value, list | tuple):
-        return [name for item in value for name in mentioned(item)]
+        return [name for item in value for name in stages_in(item)]
     return _RUN.findall(value) if isinstance(value, str) else []
 
 
-def filled(value: Any, folders: Mapping[str, str]) -> Any:
+def with_folders(value: Any, folders: Mapping[str, str]) -> Any:
     """Return a setting with the run folders of stages in place."""
     if isinstance(value, list | tuple):
-        return [filled(item, folders) for item in value]
+        return [with_folders(item, folders) for item in value]
     # a function, since backslashes of a folder's name would act in a replacement text
     return _RUN.sub(lambda match: folders[match[1]], value) if isinstance(value, str) else value

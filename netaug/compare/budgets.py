@@ -41,7 +41,7 @@ def longer_names(plan: Plan) -> dict[str, str]:
     }
 
 
-def sure_names(plan: Plan) -> list[str]:
+def certain_names(plan: Plan) -> list[str]:
     """Return the names that are certain to be trained: only one arm is compared with the reference, in one budget."""
     names = longer_names(plan)
     return [
@@ -114,8 +114,8 @@ def _costs(runs: Sequence[RunRecord], arm: Arm, budget: Budget) -> list[tuple[fl
     for (name, seed, tuned), summary in done.items():
         reference: RunSummary | None = done.get((str(arm.reference), seed, tuned))
         if name == arm.name and reference is not None:
-            mine, other = (float(getattr(run, _COST[budget])) for run in (summary, reference))
-            costs.append((mine, other, reference.epochs))
+            cost, reference_cost = (float(getattr(run, _COST[budget])) for run in (summary, reference))
+            costs.append((cost, reference_cost, reference.epochs))
     return costs
 
 

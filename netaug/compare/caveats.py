@@ -113,7 +113,7 @@ def _run_caveats(request: CompareRequest, runs: Sequence[RunRecord]) -> list[str
         caveats.append(f"Times and MACs of the arms leave out the training of {', '.join(stages)}.")
     if trained_once := [arm.name for arm in request.arms if arm.stage and arm.once]:
         caveats.append(
-            f"Trained once, for all seeds: {', '.join(trained_once)}. Intervals do not cover the randomness of that training."
+            f"Trained once, for all seeds: {', '.join(trained_once)}. Intervals do not cover their randomness."
         )
     failed = sum(run.summary is None for run in runs)
     if failed:

@@ -57,16 +57,16 @@ def make_table(columns: dict[str, Callable[[Row], Cell]], rows: Sequence[Row]) -
     return Table(tuple(kept), tuple(lines))
 
 
-def of_number(value: float | None, form: Callable[[float], str]) -> Cell:
+def number_cell(value: float | None, form: Callable[[float], str]) -> Cell:
     """Return the cell of a number; a dash where there is none."""
     return Cell(NONE if value is None else form(value), value)
 
 
-def of_spread(value: Spread | None) -> Cell:
+def spread_cell(value: Spread | None) -> Cell:
     """Return the cell of a mean and its deviation."""
     return Cell(plus_minus(value), None if value is None else value.mean)
 
 
-def of_difference(value: Difference | None) -> Cell:
+def difference_cell(value: Difference | None) -> Cell:
     """Return the cell of a difference: its mean and interval, colored by its effect."""
     return Cell(NONE) if value is None else Cell(interval(value), value.mean, value.effect)

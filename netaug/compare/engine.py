@@ -15,13 +15,13 @@ from typing import Any
 
 from rich.console import Console
 
-from netaug.compare.budgets import find_longer, longer_names, sure_names
+from netaug.compare.budgets import certain_names, find_longer, longer_names
 from netaug.compare.ledger import Ledger
 from netaug.compare.plan import Phase, RunSpec, final_runs, specs_of, tune_runs
 from netaug.compare.progress import Board
 from netaug.compare.records import RunRecord
 from netaug.compare.request import Choice, CompareRequest
-from netaug.compare.resolve import common_settings, settled
+from netaug.compare.resolve import common_settings, resolve_plan
 from netaug.compare.results import Comparators, Comparison, arm_rows, settings_and_environment
 from netaug.compare.runner import Runner
 from netaug.compare.verdict import judge
@@ -55,7 +55,7 @@ def compare(request: CompareRequest) -> Comparison:
         TrainingError: Every run failed.
         KeyboardInterrupt: Ctrl-C; the message names what is kept.
     """
-    plan = settled(request)
+    plan = resolve_plan(request)
     if request.plan is not None:  # a recipe alone stays the plan of two that is spoken of as such
         request = replace(request, plan=plan)
     command: tuple[str, ...] = TRAIN_COMMAND
@@ -85,7 +85,7 @@ def outcome(request: CompareRequest, ledger: Ledger, train: Train) -> Comparison
     """Return all runs of a comparison and what they mean.
 
     Args:
-        request: What was asked, its plan settled.
+        request: What was asked, its plan resolved.
         ledger: What was decided before.
         train: Makes the runs of a list, or finds them made; gives a record of each that there is.
 
@@ -150,7 +150,7 @@ def _phase(
 def _planned(request: CompareRequest) -> dict[str, int]:
     """Return the number of runs per arm over both phases, as far as they are known."""
     plan, planned = request.whole_plan, dict[str, int]()
-    of_longer = {name: plan.arm(longer_names(plan)[name]) for name in sure_names(plan)}
+    of_longer = {name: plan.arm(longer_names(plan)[name]) for name in certain_names(plan)}
     for name, arm in {**{arm.name: arm for arm in plan.arms}, **of_longer}.items():
         final = 1 if arm.stage and arm.once else request.seeds
         planned[name] = final + len(request.choices(arm)) * request.tunes

@@ -222,7 +222,7 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     before, now = old.get("arms", {}), new["arms"]
     keys = [key for key in {**new, **old} if key != "arms" and old.get(key) != new.get(key)]
     # a setting of a newer version does not make another comparison of an older record while it has its default
-    keys = [key for key in keys if key in old or not _as_ever(key, new[key])]
+    keys = [key for key in keys if key in old or not _is_unchanged_default(key, new[key])]
     differences = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys]
     differences += [
         f"arm {name!r}: {before[name]!r} there, {now[name]!r} now"
@@ -232,7 +232,7 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(differences)
 
 
-def _as_ever(key: str, value: object) -> bool:
+def _is_unchanged_default(key: str, value: object) -> bool:
     """Return whether a setting that an earlier version did not have has its default, and so changes nothing."""
     if key == "--nproc":
         return value == 1

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netaug.compare.arms import Arm, Settings, filled, mentioned
+from netaug.compare.arms import Arm, Settings, stages_in, with_folders
 from netaug.compare.request import Choice, CompareRequest
 
 Phase = Literal["tune", "final"]
@@ -74,12 +74,12 @@ class RunSpec:
 
     def arguments(self, folders: Mapping[str, str]) -> list[str]:
         """Return the settings as arguments of `netaug train`, with the run folders of the stages it needs."""
-        given = {key: filled(value, folders) for key, value in self.settings().items()}
+        given = {key: with_folders(value, folders) for key, value in self.settings().items()}
         return [f"--{key}={text(value)}" for key, value in given.items()]
 
     def needs(self, arms: Sequence[Arm]) -> dict[str, str]:
         """Return the stages this run needs, each with the name of its run folder."""
-        names = {name for _, value in self.arm_settings for name in mentioned(value)}
+        names = {name for _, value in self.arm_settings for name in stages_in(value)}
         once = {arm.name: arm.once for arm in arms}
         return {
             name: RunSpec(name, self.phase, 0 if once[name] else self.seed, None, None, 1).name
@@ -90,7 +90,7 @@ class RunSpec:
         """Return whether a run's resolved configuration (nested mapping) has the settings this run fixes."""
         return all(
             # the run folder of a stage moves with the comparison's folder, so it is not compared
-            mentioned(value) or text(_found(config, key)) == text(value)
+            stages_in(value) or text(_value_at(config, key)) == text(value)
             for key, value in self.settings().items()
         )
 
@@ -132,7 +132,7 @@ def specs_of(
     ]
 
 
-def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
+def train_arguments(request: CompareRequest, spec: RunSpec) -> list[str]:
     """Return the arguments of `netaug train` that make a run, its recipe first."""
     folders = {stage: str(request.out / run) for stage, run in spec.needs(request.arms).items()}
     settings = [
@@ -149,7 +149,7 @@ def train_words(request: CompareRequest, spec: RunSpec) -> list[str]:
             for position, word in enumerate(settings)
             if last_positions[word.split("=", 1)[0]] == position
         ),
-        *request.trust_words(),
+        *request.trust_arguments(),
     ]
 
 
@@ -214,7 +214,7 @@ def text(value: object) -> str:
     return f"{float(value):.15g}" if isinstance(value, int | float) else str(value)
 
 
-def _found(config: Mapping[str, Any], key: str) -> object:
+def _value_at(config: Mapping[str, Any], key: str) -> object:
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from netaug.compare.arms import Budget, Settings
-from netaug.compare.planvalues import factors_of, grid_of, mapping, settings_of
+from netaug.compare.planvalues import read_factors, read_grid, read_mapping, read_settings
 from netaug.config.recipes import find_recipe
 from netaug.core.errors import ConfigError
 from netaug.core.yaml_files import read_text, read_yaml
@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PlanFile:
-    """Hold a plan as it is written; :func:`netaug.compare.planning.plan_of` makes a plan of it.
+    """Hold a plan as it is written; :func:`netaug.compare.planning.expand_plan` makes a plan of it.
 
     Args:
         name: Of the plan.
@@ -73,7 +73,7 @@ class PlanFile:
     seeds: int | None = None
 
 
-def looks_like_a_plan(path: Path) -> bool:
+def is_plan_file(path: Path) -> bool:
     """Return whether a YAML file has keys at its top that plans have and recipes have not."""
     try:
         return _OF_PLANS.search(read_text(path)) is not None
@@ -88,8 +88,8 @@ def read_plan(path: Path) -> PlanFile:
         ConfigError: No YAML, an unknown key (with the nearest valid name), a value of the wrong type, a name twice.
     """
     where = str(path)
-    tree = mapping(read_yaml(path), where, _TOP)
-    if len(mapping(tree.get("arms"), f"{where}: arms")) < 2:
+    tree = read_mapping(read_yaml(path), where, _TOP)
+    if len(read_mapping(tree.get("arms"), f"{where}: arms")) < 2:
         raise ConfigError(
             f"a plan needs two 'arms' or more to compare ({where}).",
             got=", ".join(tree.get("arms") or {}) or "none",
@@ -105,26 +105,26 @@ def read_plan(path: Path) -> PlanFile:
         about=_line(tree.get("about", ""), f"{where}: about"),
         arms=parts("arms", "recipe", "set", "times", "reference"),
         recipe=_recipe(tree.get("recipe"), f"{where}: recipe", path),
-        settings=settings_of(tree.get("settings"), f"{where}: settings"),
+        settings=read_settings(tree.get("settings"), f"{where}: settings"),
         stages=parts("stages", "recipe", "set", "times", "once"),
         cases=parts("cases", "recipe", "set"),
         reference=_optional_name(tree.get("reference"), f"{where}: reference"),
         budgets=_budgets(tree.get("budgets", ["time"]), f"{where}: budgets"),
-        grid=grid_of(tree.get("grid"), f"{where}: grid"),
+        grid=read_grid(tree.get("grid"), f"{where}: grid"),
         seeds=_seeds(tree.get("seeds"), f"{where}: seeds"),
     )
 
 
 def _parts(tree: object, where_in_file: str, keys: Sequence[str], path: Path) -> tuple[Part, ...]:
     parts = []
-    for name, values in mapping(tree, where_in_file).items():
+    for name, values in read_mapping(tree, where_in_file).items():
         where_in_part = f"{where_in_file}.{name}"
         if not _NAME.fullmatch(name) or name.startswith("tune-"):
             allowed = (
                 "letters, digits, '-', '_' and '+', not beginning with 'tune-': it is part of folders' names"
             )
             raise ConfigError(f"this name cannot be used ({where_in_file}).", got=repr(name), allowed=allowed)
-        part = mapping(values, where_in_part, keys)
+        part = read_mapping(values, where_in_part, keys)
         once = part.get("once", False)
         if not isinstance(once, bool):
             raise ConfigError(f"'once' must be true or false ({where_in_part}).", got=repr(once))
@@ -132,8 +132,8 @@ def _parts(tree: object, where_in_file: str, keys: Sequence[str], path: Path) ->
             Part(
                 name,
                 _recipe(part.get("recipe"), f"{where_in_part}.recipe", path),
-                settings_of(part.get("set"), f"{where_in_part}.set"),
-                factors_of(part.get("times"), f"{where_in_part}.times"),
+                read_settings(part.get("set"), f"{where_in_part}.set"),
+                read_factors(part.get("times"), f"{where_in_part}.times"),
                 _optional_name(part.get("reference"), f"{where_in_part}.reference"),
                 once,
             )

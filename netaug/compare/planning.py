@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netaug.compare.arms import Arm, Plan, Settings
 from netaug.compare.budgets import longer_names
-from netaug.compare.planfile import Part, PlanFile, looks_like_a_plan, read_plan
+from netaug.compare.planfile import Part, PlanFile, is_plan_file, read_plan
 from netaug.config.recipes import find_recipe, recipe_names
 from netaug.core.errors import ConfigError
 from netaug.core.suggest import did_you_mean, nearest
@@ -38,13 +38,13 @@ def find_plan(name: str, small: bool = False) -> Plan | None:
         ConfigError: It is neither, there is no small version, or the plan is wrong.
     """
     if small:
-        return plan_of(read_plan(_small(name)))
+        return expand_plan(read_plan(_small(name)))
     path = plan_path(name)
     # a file of the working directory does not hide a packaged recipe of its name
     if path is None and Path(name).is_file() and name not in recipe_names():
-        path = Path(name) if looks_like_a_plan(Path(name)) else None
+        path = Path(name) if is_plan_file(Path(name)) else None
     if path is not None:
-        return plan_of(read_plan(path))
+        return expand_plan(read_plan(path))
     try:
         find_recipe(name)
     except ConfigError as error:
@@ -64,7 +64,7 @@ def plan_lines() -> dict[str, str]:
     return {name: read_plan(path).about for name in plan_names() if (path := plan_path(name))}
 
 
-def plan_of(written: PlanFile) -> Plan:
+def expand_plan(written: PlanFile) -> Plan:
     """Return the plan with a copy of each arm per case, its names checked.
 
     Raises:

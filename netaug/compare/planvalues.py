@@ -17,7 +17,7 @@ _NOT_HERE = {
 }
 
 
-def mapping(value: object, where_in_file: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
+def read_mapping(value: object, where_in_file: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
     """Return a mapping with text for keys, all of them among ``allowed`` if that is not empty."""
     if value is None:
         return {}
@@ -41,13 +41,13 @@ def mapping(value: object, where_in_file: str, allowed: Sequence[str] = ()) -> d
     return value
 
 
-def settings_of(tree: object, where_in_file: str) -> Settings:
+def read_settings(tree: object, where_in_file: str) -> Settings:
     """Return settings by dotted key, from a file that has them so or nested in groups; each in its type."""
     settings_by_key: dict[str, Any] = {}
-    for key, value in mapping(tree, where_in_file).items():
+    for key, value in read_mapping(tree, where_in_file).items():
         members = {key: value}
         if key in GROUPS:
-            nested = mapping(value, f"{where_in_file}.{key}")
+            nested = read_mapping(value, f"{where_in_file}.{key}")
             members = {f"{key}.{name}": member for name, member in nested.items()}
         for full, member in members.items():
             if full in settings_by_key:
@@ -66,10 +66,10 @@ def _typed(key: str, value: object, where_in_file: str) -> Any:
     return typed(key, value, where_in_file)
 
 
-def factors_of(tree: object, where_in_file: str) -> Settings:
+def read_factors(tree: object, where_in_file: str) -> Settings:
     """Return factors above 0 by setting."""
     factors = []
-    for key, factor in mapping(tree, where_in_file).items():
+    for key, factor in read_mapping(tree, where_in_file).items():
         if key not in settings():
             raise unknown_key(key, where_in_file)
         # True is an int to Python
@@ -79,10 +79,10 @@ def factors_of(tree: object, where_in_file: str) -> Settings:
     return tuple(factors)
 
 
-def grid_of(tree: object, where_in_file: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+def read_grid(tree: object, where_in_file: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     """Return the values to choose from by setting, each in its type, all different."""
     grid = []
-    for key, values in mapping(tree, where_in_file).items():
+    for key, values in read_mapping(tree, where_in_file).items():
         if not isinstance(values, list) or not values:
             raise ConfigError(
                 f"the values to choose from must be a list ({where_in_file}.{key}).",

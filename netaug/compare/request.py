@@ -168,15 +168,15 @@ class CompareRequest:
 
     def command(self) -> str:
         """Return the command line that asks for this comparison, ready for a shell."""
-        words = ["netaug", "compare", self.recipe, "--seeds", str(self.seeds), "--jobs", str(self.jobs)]
-        words += ["--threads", str(self.threads_per_run), "--out", str(self.out)]
+        arguments = ["netaug", "compare", self.recipe, "--seeds", str(self.seeds), "--jobs", str(self.jobs)]
+        arguments += ["--threads", str(self.threads_per_run), "--out", str(self.out)]
         if self.nproc > 1:
-            words += ["--nproc", str(self.nproc)]
+            arguments += ["--nproc", str(self.nproc)]
         if self.lrs:
-            words += ["--lr", *(f"{lr:.15g}" for lr in self.lrs)]
-        return shlex.join([*words, *self.overrides, *self.trust_words()])
+            arguments += ["--lr", *(f"{lr:.15g}" for lr in self.lrs)]
+        return shlex.join([*arguments, *self.overrides, *self.trust_arguments()])
 
-    def trust_words(self) -> list[str]:
+    def trust_arguments(self) -> list[str]:
         """Return the option that names the trusted factories, last on a command line."""
         return ["--trust", *self.trusted] if self.trusted else []
 

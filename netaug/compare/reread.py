@@ -45,19 +45,19 @@ def command_of(folder: Path) -> list[str]:
     """
     path = folder / FILE
     try:
-        words = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
-        if words[:2] != ["netaug", "compare"]:
-            raise ValueError(f"the command is {shlex.join(words[:2])!r}")
+        arguments = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
+        if arguments[:2] != ["netaug", "compare"]:
+            raise ValueError(f"the command is {shlex.join(arguments[:2])!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(f"the record of the comparison, '{path}', cannot be read.", got=error) from error
-    return words[2:]
+    return arguments[2:]
 
 
 def reread(request: CompareRequest) -> Reread:
     """Return the comparison of the runs in ``request.out`` that have ended; changes nothing there.
 
     Args:
-        request: What was asked, its plan settled.
+        request: What was asked, its plan resolved.
 
     Raises:
         RunFolderError: No run of it has finished.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from netaug.compare.arms import Arm, Plan, filled
+from netaug.compare.arms import Arm, Plan, with_folders
 from netaug.compare.plan import text
 from netaug.compare.request import CompareRequest
 from netaug.config import RunConfig
@@ -14,7 +14,7 @@ from netaug.config.provenance import check_provenance
 from netaug.core.errors import ConfigError
 
 
-def settled(request: CompareRequest, *, builds: bool = True) -> Plan:
+def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
     """Return the plan with factors multiplied out and the settings of every arm checked.
 
     Args:
@@ -54,7 +54,7 @@ def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = 
         ConfigError: One of them is wrong; names the arm.
     """
     common = [f"--{key}={text(value)}" for key, value in plan.settings]
-    arm_arguments = [f"--{key}={text(filled(value, _Anything()))}" for key, value in arm.settings]
+    arm_arguments = [f"--{key}={text(with_folders(value, _AnyFolder()))}" for key, value in arm.settings]
     # without the arm's own settings first, so that a mistake in what all share is not reported as this arm's
     load_config(arm.recipe, [*common, *request.overrides], builds=False)
     try:
@@ -117,7 +117,7 @@ def _multiplied(request: CompareRequest, arm: Arm, builds: bool) -> Arm:
     return replace(arm, settings=tuple(settings.items()))
 
 
-class _Anything(dict[str, str]):
+class _AnyFolder(dict[str, str]):
     """Stand for the folder of every stage, where only the other settings are checked."""
 
     def __missing__(self, name: str) -> str:

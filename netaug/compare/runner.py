@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import RunSpec, train_words
+from netaug.compare.plan import RunSpec, train_arguments
 from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
@@ -144,11 +144,14 @@ class Runner:
 
     def _start(self, spec: RunSpec, *, from_scratch: bool = False) -> _Child:
         """Start a run, or resume it where a killed comparison left it, unless ``from_scratch``."""
-        _wait_for_the_former(self._ledger.folder(spec.name))
+        _wait_for_former_process(self._ledger.folder(spec.name))
         resumed = not from_scratch and self._ledger.unfinished(spec.name)
         resumed = resumed and spec.fits(read_config(self._ledger.folder(spec.name)))
         folder = self._ledger.folder(spec.name) if resumed else self._ledger.claim(spec.name)
-        log, command = self._ledger.log(spec.name), [*self._train_command, *train_words(self._request, spec)]
+        log, command = (
+            self._ledger.log(spec.name),
+            [*self._train_command, *train_arguments(self._request, spec)],
+        )
         # a resumed run keeps what it printed before
         with log.open("ab" if resumed else "wb") as output:
             process = subprocess.Popen(
@@ -205,7 +208,7 @@ class Runner:
                 self._board.say(f"{label(child.spec)}: {line}")
 
 
-def _wait_for_the_former(folder: Path) -> None:
+def _wait_for_former_process(folder: Path) -> None:
     """Wait for a training that a killed comparison left behind: it was told to stop, but writes a checkpoint first.
 
     Raises:

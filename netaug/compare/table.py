@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from netaug.compare.cells import Cell, make_table, of_difference, of_number, of_spread
+from netaug.compare.cells import Cell, difference_cell, make_table, number_cell, spread_cell
 from netaug.compare.formatting import NONE, rate, seconds, si
 from netaug.compare.results import ArmRow, Comparison
 from netaug.core.consoles import SafeConsole
@@ -29,12 +29,12 @@ def arm_columns(rows: Sequence[ArmRow], score: str = "top-1") -> dict[str, Calla
     differ = len({(row.params, row.macs) for row in rows if row.n and not row.stage}) > 1
     return {
         "arm": arm_cell,
-        f"{score} %": lambda row: of_spread(row.val_score) if row.n else Cell("failed"),
-        "mean per class %": lambda row: of_spread(row.val_mean_per_class),
+        f"{score} %": lambda row: spread_cell(row.val_score) if row.n else Cell("failed"),
+        "mean per class %": lambda row: spread_cell(row.val_mean_per_class),
         **_difference_columns(rows),
         "n": lambda row: Cell(f"{row.n} ({row.failed} failed)" if row.failed else str(row.n), row.n),
-        f"train {score} %": lambda row: of_spread(row.train_score),
-        "epochs": lambda row: of_number(row.epochs, "{:.0f}".format),
+        f"train {score} %": lambda row: spread_cell(row.train_score),
+        "epochs": lambda row: number_cell(row.epochs, "{:.0f}".format),
         "lr": lambda row: Cell(rate(row.lr), row.lr),
         "train time": lambda row: Cell(seconds(row.train_seconds), row.train_seconds),
         "train MACs": lambda row: Cell(si(row.train_macs), row.train_macs),
@@ -51,9 +51,9 @@ def arm_cell(row: ArmRow) -> Cell:
 def _difference_columns(rows: Sequence[ArmRow]) -> dict[str, Callable[[ArmRow], Cell]]:
     """Name a column after the other arm where it is the same for all rows."""
     named: dict[str, tuple[Callable[[ArmRow], str | None], Callable[[ArmRow], Cell]]] = {
-        "vs reference": (lambda row: row.reference, lambda row: of_difference(row.vs_baseline)),
-        "at equal time": (lambda row: row.long, lambda row: of_difference(row.vs_long)),
-        "at equal MACs": (lambda row: row.macs_arm, lambda row: of_difference(row.vs_macs)),
+        "vs reference": (lambda row: row.reference, lambda row: difference_cell(row.vs_baseline)),
+        "at equal time": (lambda row: row.long, lambda row: difference_cell(row.vs_long)),
+        "at equal MACs": (lambda row: row.macs_arm, lambda row: difference_cell(row.vs_macs)),
     }
     columns: dict[str, Callable[[ArmRow], Cell]] = {}
     for title, (other, cell) in named.items():
@@ -64,7 +64,7 @@ def _difference_columns(rows: Sequence[ArmRow]) -> dict[str, Callable[[ArmRow], 
     return columns
 
 
-def lines(rows: Sequence[ArmRow], score: str = "top-1") -> list[tuple[str, ...]]:
+def table_lines(rows: Sequence[ArmRow], score: str = "top-1") -> list[tuple[str, ...]]:
     """Return the table's heading, then a line per arm; columns that no arm has are left out."""
     table = make_table(arm_columns(rows, score), rows)
     return [table.headers, *(tuple(cell.text for cell in row) for row in table.rows)]
@@ -94,7 +94,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _tables(comparison: Comparison, console: Console) -> list[Table]:
     """Return a table with a row per arm; on a narrow console with a column per arm, or several tables of rows."""
-    lines_of_table = lines(comparison.rows, comparison.score)
+    lines_of_table = table_lines(comparison.rows, comparison.score)
     if _width(lines_of_table, console) <= console.width:
         return [_grid(lines_of_table)]
     if len(lines_of_table) <= _FEW:

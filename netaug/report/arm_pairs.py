@@ -13,7 +13,7 @@ from netaug.report.families import arm_styles, families
 
 
 @dataclass(frozen=True)
-class Compared:
+class ArmPair:
     """Hold the comparison of one arm with another.
 
     Args:
@@ -29,10 +29,10 @@ class Compared:
     difference: Difference
 
 
-def differences(comparison: Comparison) -> list[Compared]:
+def differences(comparison: Comparison) -> list[ArmPair]:
     """Return what was compared with what, family by family; each pair of arms once."""
     rows = {row.arm: row for row in comparison.rows}
-    by_pair: dict[tuple[str, str], Compared] = {}
+    by_pair: dict[tuple[str, str], ArmPair] = {}
     for row in comparison.rows:
         for other, difference, when in (
             (row.reference, row.vs_baseline, _epochs),
@@ -47,7 +47,7 @@ def differences(comparison: Comparison) -> list[Compared]:
             by_pair[row.arm, other] = (
                 replace(before, when=f"{before.when}, {at}")
                 if before
-                else Compared(row.arm, other, at, difference)
+                else ArmPair(row.arm, other, at, difference)
             )
     position = arm_styles(comparison)
     family = {

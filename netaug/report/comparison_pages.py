@@ -14,7 +14,7 @@ from pathlib import Path
 
 from netaug.compare import table
 from netaug.compare.cells import Table
-from netaug.compare.plan import train_words
+from netaug.compare.plan import train_arguments
 from netaug.compare.results import Comparison
 from netaug.core.escaping import html, markdown, terminal
 from netaug.core.io import write_atomic
@@ -85,7 +85,9 @@ def commands(comparison: Comparison) -> list[tuple[str, str]]:
     request = comparison.request
     several = ("torchrun", "--standalone", "--nproc-per-node", str(request.nproc), "-m")
     start = (*(several if request.nproc > 1 else ()), "netaug", "train")
-    return [(run.spec.name, shlex.join([*start, *train_words(request, run.spec)])) for run in comparison.runs]
+    return [
+        (run.spec.name, shlex.join([*start, *train_arguments(request, run.spec)])) for run in comparison.runs
+    ]
 
 
 def render_markdown(comparison: Comparison) -> str:

@@ -51,7 +51,7 @@ def arm_styles(comparison: Comparison) -> dict[str, int]:
     return {arm: number for family in families(comparison) for number, arm in enumerate(family.arms)}
 
 
-def firsts(comparison: Comparison) -> set[str]:
+def first_arms(comparison: Comparison) -> set[str]:
     """Return the arms that begin a family, but for the first family."""
     return {family.arms[0] for family in families(comparison)[1:]}
 

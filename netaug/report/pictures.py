@@ -13,18 +13,18 @@ from netaug.report.families import Family, families
 from netaug.report.lines import Axis, Quantity, frame, mean_lines
 from netaug.report.plots import Styles, curves, outcomes, paired_differences
 
-Wanted = tuple[Quantity, Axis, str]
+CurveRequest = tuple[Quantity, Axis, str]
 """What is drawn, over what, and the picture's title."""
-CURVES: tuple[Wanted, ...] = (
+CURVES: tuple[CurveRequest, ...] = (
     ("val", "epoch", "Evaluation images"),
     ("train", "epoch", "Training images"),
     ("loss", "epoch", "Loss on training images"),
 )
-COSTS: tuple[Wanted, ...] = (
+COSTS: tuple[CurveRequest, ...] = (
     ("val", "seconds", "Against training time"),
     ("val", "macs", "Against arithmetic"),
 )
-GRADIENTS: tuple[Wanted, ...] = (
+GRADIENTS: tuple[CurveRequest, ...] = (
     ("fraction", "epoch", "Fraction from the augmented pass"),
     ("cosine", "epoch", "Cosine between the passes"),
 )
@@ -45,7 +45,7 @@ class PictureRow:
     pictures: tuple[tuple[str, Markup], ...]
 
 
-def curve_rows(comparison: Comparison, requests: Sequence[Wanted]) -> list[PictureRow]:
+def curve_rows(comparison: Comparison, requests: Sequence[CurveRequest]) -> list[PictureRow]:
     """Return curves of each family, in portions of arms that can be told apart; the portions share their limits.
 
     The loss is drawn only where training has no score.

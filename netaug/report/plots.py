@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from netaug.compare.paired_statistics import Difference
 from netaug.compare.results import ArmRow
-from netaug.report.arm_pairs import Compared
+from netaug.report.arm_pairs import ArmPair
 from netaug.report.lines import Axis, Curves, Frame, Point, Quantity, thinned
 from netaug.report.styles import line_style, style_of
 from netaug.report.svg import CARD, GRID, INK, arm_color, as_svg, plot
@@ -107,7 +107,7 @@ def outcomes(
 
 
 def paired_differences(
-    compared: Sequence[Compared], styles: Mapping[str, int], name: str = "pairs", score: str = "top-1"
+    compared: Sequence[ArmPair], styles: Mapping[str, int], name: str = "pairs", score: str = "top-1"
 ) -> Markup | None:
     """Return a line per comparison: a dot per seed, the mean with its interval; None if there is none."""
     if not compared:

@@ -60,11 +60,11 @@ def write_run_page(folder: Path, path: Path) -> None:
     write_atomic(path, page)
 
 
-def _command(words: object) -> Markup | None:
+def _command(argv: object) -> Markup | None:
     """Return the command for a shell; no character of it changes, because it is to be copied."""
-    if not isinstance(words, list):
+    if not isinstance(argv, list):
         return None
-    return html(shlex.join(["netaug", *map(str, words[1:])]))
+    return html(shlex.join(["netaug", *map(str, argv[1:])]))
 
 
 def _headline(run: RunRecord, score: str, config: dict[str, Any]) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from netaug.compare.arms import Arm
-from netaug.compare.cells import Cell, Table, make_table, of_difference, of_number
+from netaug.compare.cells import Cell, Table, difference_cell, make_table, number_cell
 from netaug.compare.formatting import NONE, rate, seconds, si
 from netaug.compare.paired_statistics import EFFECT_WORDS
 from netaug.compare.plan import text
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
 from netaug.compare.table import arm_cell, arm_columns
-from netaug.report.arm_pairs import Compared, differences
-from netaug.report.families import arm_styles, families, firsts
+from netaug.report.arm_pairs import ArmPair, differences
+from netaug.report.families import arm_styles, families, first_arms
 
 # where the message begins: lines of the log come before it
 _ERROR = re.compile(r"^\w+Error: ", re.MULTILINE)
@@ -25,7 +25,7 @@ _STAGE = re.compile(r'"?\{run:([^{}]+)\}"?')
 def arms_table(comparison: Comparison) -> Table:
     """Return a row per arm, family by family."""
     styles, rows = arm_styles(comparison), _in_families(comparison)
-    begins = firsts(comparison)
+    begins = first_arms(comparison)
 
     def name(row: ArmRow) -> Cell:
         return replace(arm_cell(row), arm=styles.get(row.arm), begins=row.arm in begins)
@@ -36,10 +36,10 @@ def arms_table(comparison: Comparison) -> Table:
 def differences_table(comparison: Comparison) -> Table:
     """Return a row per comparison of two arms."""
     styles = arm_styles(comparison)
-    columns: dict[str, Callable[[Compared], Cell]] = {
+    columns: dict[str, Callable[[ArmPair], Cell]] = {
         "arm": lambda pair: Cell(pair.arm, pair.arm, arm=styles.get(pair.arm)),
         "against": lambda pair: Cell(pair.against, pair.against, arm=styles.get(pair.against)),
-        f"points of {comparison.score}": lambda pair: of_difference(pair.difference),
+        f"points of {comparison.score}": lambda pair: difference_cell(pair.difference),
         "result": lambda pair: Cell(
             EFFECT_WORDS[pair.difference.effect], EFFECT_WORDS[pair.difference.effect]
         ),
@@ -54,7 +54,7 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
     styles, score = arm_styles(comparison), comparison.score
 
     def number(name: str, form: Callable[[float], str]) -> Callable[[RunRecord], Cell]:
-        return lambda run: of_number(None if run.summary is None else getattr(run.summary, name), form)
+        return lambda run: number_cell(None if run.summary is None else getattr(run.summary, name), form)
 
     def tuned(run: RunRecord) -> Cell:
         return Cell(", ".join(f"{key} {text(value)}" for key, value in run.spec.tuned) or NONE, None)
@@ -66,7 +66,7 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
         "chosen": tuned,
         "epochs": number("epochs", "{:.0f}".format),
         f"{score} %": lambda run: (
-            of_number(run.summary.val_score, "{:.2f}".format) if run.summary else Cell("failed")
+            number_cell(run.summary.val_score, "{:.2f}".format) if run.summary else Cell("failed")
         ),
         f"train {score} %": number("train_score", "{:.2f}".format),
         "loss": number("val_loss", "{:.4f}".format),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from netaug.compare.arms import Plan
 from netaug.compare.planfile import read_plan
-from netaug.compare.planning import plan_of
+from netaug.compare.planning import expand_plan
 
 FOUR_ARMS = """
 about: A teacher and four arms.
@@ -24,4 +24,4 @@ def plan_from(folder: Path, text: str = FOUR_ARMS, name: str = "mine.yaml") -> P
     """The plan with this text, written into ``folder``."""
     path = folder / name
     path.write_text(text, encoding="utf-8")
-    return plan_of(read_plan(path))
+    return expand_plan(read_plan(path))

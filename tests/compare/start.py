@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from netaug.compare.resolve import settled
+from netaug.compare.resolve import resolve_plan
 from tests.compare.helpers import request, run_fake
 from tests.compare.plans import plan_from
 
@@ -13,7 +13,7 @@ def main(out: Path, slow: str) -> None:
     """Run the plan; each epoch of each run takes that long."""
     four = ("--train.epochs=4",)
     asked = request(out, *four, plan=plan_from(out.parent), seeds=3, jobs=2)
-    run_fake(replace(asked, plan=settled(asked), overrides=(*four, f"--fake.slow={slow}")))
+    run_fake(replace(asked, plan=resolve_plan(asked), overrides=(*four, f"--fake.slow={slow}")))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What comes before what, and who is compared with whom."""
 
-from netaug.compare.arms import Arm, Plan, filled, mentioned, two_arms
+from netaug.compare.arms import Arm, Plan, stages_in, two_arms, with_folders
 from tests.compare.plans import plan_from
 
 OFF = (("netaug.enabled", False),)
@@ -36,6 +36,6 @@ def test_the_reference_with_more_epochs_has_no_longer_reference(tmp_path):
 
 def test_run_folders_take_the_place_of_stages():
     value = ("{run:a}/x", "y", "{run:b}")
-    assert mentioned(value) == ["a", "b"]
-    assert filled(value, {"a": "/r/a-seed1", "b": "/r/b-seed0"}) == ["/r/a-seed1/x", "y", "/r/b-seed0"]
-    assert filled(3, {}) == 3
+    assert stages_in(value) == ["a", "b"]
+    assert with_folders(value, {"a": "/r/a-seed1", "b": "/r/b-seed0"}) == ["/r/a-seed1/x", "y", "/r/b-seed0"]
+    assert with_folders(3, {}) == 3

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from netaug.compare.budgets import find_longer, longer_names, sure_names
+from netaug.compare.budgets import certain_names, find_longer, longer_names
 from netaug.compare.ledger import Ledger
-from netaug.compare.resolve import settled
+from netaug.compare.resolve import resolve_plan
 from tests.compare.helpers import record, request
 from tests.compare.plans import FOUR_ARMS, plan_from
 
@@ -14,7 +14,7 @@ from tests.compare.plans import FOUR_ARMS, plan_from
 @pytest.fixture
 def plan(tmp_path):
     text = FOUR_ARMS + "  other: {set: {netaug.alpha: 2}}\nbudgets: [time, macs]\n"
-    return settled(request(tmp_path / "out", plan=plan_from(tmp_path, text)))
+    return resolve_plan(request(tmp_path / "out", plan=plan_from(tmp_path, text)))
 
 
 def runs_of(seconds, seeds=2, macs=None):
@@ -62,8 +62,8 @@ def test_names_say_whose_budget_they_have(plan, tmp_path):
     assert set(longer_names(plan)) == {
         f"baseline-{kind}-{arm}" for kind in ("long", "macs") for arm in ("taught", "netaug", "other")
     }
-    assert sure_names(plan) == []
+    assert certain_names(plan) == []
     pair = plan_from(
         tmp_path, "recipe: demo/digits\nreference: a\narms: {a: {set: {netaug.enabled: false}}, b: {}}"
     )
-    assert sure_names(pair) == ["a-long"]
+    assert certain_names(pair) == ["a-long"]

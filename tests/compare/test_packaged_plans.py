@@ -7,7 +7,7 @@ import pytest
 
 from netaug.compare import CompareRequest
 from netaug.compare.planning import SMALL, find_plan, plan_lines, plan_names
-from netaug.compare.resolve import arm_config, settled
+from netaug.compare.resolve import arm_config, resolve_plan
 
 
 def asked(name):
@@ -18,7 +18,7 @@ def asked(name):
 @pytest.mark.parametrize("name", plan_names())
 def test_the_settings_of_every_arm_are_sound(name):
     request = asked(name)
-    plan = settled(request)
+    plan = resolve_plan(request)
     for arm in plan.arms:
         config = arm_config(request, plan, arm)
         for key, value in arm.settings:
@@ -48,5 +48,5 @@ def test_the_document_names_every_plan_and_its_example_is_a_plan(tmp_path):
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "example.yaml").write_text(example)
     request = asked(str(tmp_path / "example.yaml"))
-    assert len(settled(request).arms) == 1 + 2 * 3
+    assert len(resolve_plan(request).arms) == 1 + 2 * 3
     assert request.tunes

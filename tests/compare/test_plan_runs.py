@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 
 from netaug.compare import engine
-from netaug.compare.resolve import settled
+from netaug.compare.resolve import resolve_plan
 from netaug.core.errors import ConfigError
 from tests.compare.helpers import request, run_fake
 from tests.compare.plans import FOUR_ARMS, plan_from
 
 
 def asked(tmp_path, text=FOUR_ARMS, *overrides, **changes):
-    """A request for a plan, settled with the settings that exist; the fake ones come after."""
+    """A request for a plan, resolved with the settings that exist; the fake ones come after."""
     plan = plan_from(tmp_path, text)
     out, four = tmp_path / "out", ("--train.epochs=4",)
     asked = request(out, *four, recipe="mine.yaml", plan=plan, lrs=plan.rates, **changes)
-    return replace(asked, plan=settled(asked), overrides=(*four, *overrides))
+    return replace(asked, plan=resolve_plan(asked), overrides=(*four, *overrides))
 
 
 def config(tmp_path, run):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from netaug.compare.request import CompareRequest
-from netaug.compare.resolve import common_settings, settled
+from netaug.compare.resolve import common_settings, resolve_plan
 from netaug.core.errors import ConfigError
 from tests.compare.plans import FOUR_ARMS, plan_from
 
@@ -21,7 +21,7 @@ def own(plan, arm):
 
 def test_factors_multiply_what_the_command_line_says(tmp_path):
     request = asked(tmp_path, FOUR_ARMS, "--train.epochs=7", "--train.lr=0.05")
-    plan = settled(request)
+    plan = resolve_plan(request)
     assert own(plan, "twice")["train.epochs"] == 14
     assert own(plan, "netaug")["train.lr"] == pytest.approx(0.1)
     assert common_settings(request)["train"]["epochs"] == 7
@@ -32,7 +32,7 @@ def test_factors_multiply_what_the_command_line_says(tmp_path):
 
 def test_factors_multiply_what_the_case_sets(tmp_path):
     text = FOUR_ARMS + "cases: {slow: {set: {train.lr: 0.02}}}\n"
-    assert own(settled(asked(tmp_path, text)), "slow.netaug")["train.lr"] == pytest.approx(0.04)
+    assert own(resolve_plan(asked(tmp_path, text)), "slow.netaug")["train.lr"] == pytest.approx(0.04)
 
 
 def test_what_an_arm_sets_cannot_be_overridden(tmp_path):
@@ -58,7 +58,7 @@ def test_what_an_arm_sets_cannot_be_overridden(tmp_path):
 )
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is(tmp_path, arm, message):
     with pytest.raises(ConfigError, match=message):
-        settled(asked(tmp_path, f"{FOUR_ARMS}{arm}\n"))
+        resolve_plan(asked(tmp_path, f"{FOUR_ARMS}{arm}\n"))
 
 
 def test_rates_to_choose_from_are_not_for_arms_with_their_own(tmp_path):
@@ -74,10 +74,10 @@ def test_rates_to_choose_from_are_not_for_arms_with_their_own(tmp_path):
 
 def test_images_are_held_out_by_tuning_alone(tmp_path):
     with pytest.raises(ConfigError, match="tuning holds out"):
-        settled(asked(tmp_path, FOUR_ARMS + "settings: {data.holdout: 0.2}\n", lrs=(0.1, 0.2)))
+        resolve_plan(asked(tmp_path, FOUR_ARMS + "settings: {data.holdout: 0.2}\n", lrs=(0.1, 0.2)))
 
 
 def test_a_stage_may_be_what_an_arm_is(tmp_path):
     text = FOUR_ARMS.replace("train.label_smoothing: 0}", "train.label_smoothing: 0.1}")  # the recipe's
     assert text != FOUR_ARMS
-    assert len(settled(asked(tmp_path, text)).arms) == 5
+    assert len(resolve_plan(asked(tmp_path, text)).arms) == 5

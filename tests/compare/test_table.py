@@ -9,7 +9,7 @@ from rich.console import Console
 
 from netaug.compare import Comparison, show
 from netaug.compare.results import arm_rows
-from netaug.compare.table import lines
+from netaug.compare.table import table_lines
 from netaug.compare.verdict import judge
 from tests.compare.helpers import record, request
 
@@ -34,9 +34,9 @@ def test_every_number_is_shown_whole(width):
 
 def test_mean_per_class_accuracy_has_a_column_where_it_was_measured():
     plain = record("baseline", 0, 70.0)
-    assert "mean per class %" not in lines(arm_rows([plain]))[0]
+    assert "mean per class %" not in table_lines(arm_rows([plain]))[0]
     assert plain.summary is not None
     measured = replace(plain, summary=replace(plain.summary, val_mean_per_class=61.5))
-    headers, row = lines(arm_rows([measured]))
+    headers, row = table_lines(arm_rows([measured]))
     assert row[headers.index("mean per class %")] == "61.5"
     assert row[headers.index("top-1 %")] == "70.0"

@@ -43,7 +43,7 @@ def render_page(results: Results) -> str:
         classes=tables.classes_table(results),
         curves=precision_recall(results.voc),
         legend=[results.class_names[label] for label in labels] if len(labels) <= FEW else [],
-        matrix=tables.shades(results) if classes <= tables.MOST_CLASSES else [],
+        matrix=tables.confusion_rows(results) if classes <= tables.MOST_CLASSES else [],
         columns=(*results.class_names, "missed"),
         confusions=tables.confusions_table(results),
         threshold=f"{results.threshold:.2f}",

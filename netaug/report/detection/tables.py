@@ -33,7 +33,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Shade:
+class ConfusionCell:
     """Describe a cell of the confusion matrix.
 
     Args:
@@ -82,7 +82,7 @@ def coco_rows(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def shades(results: Results) -> list[tuple[str, list[Shade]]]:
+def confusion_rows(results: Results) -> list[tuple[str, list[ConfusionCell]]]:
     """Return the confusion matrix by rows of true classes; the last column is missed, the last row background."""
     totals = results.matrix.sum(axis=1)
     names = (*results.class_names, "background")
@@ -90,7 +90,7 @@ def shades(results: Results) -> list[tuple[str, list[Shade]]]:
         (
             names[row],
             [
-                Shade(int(count), 100 * count / totals[row] if totals[row] else None, row == column)
+                ConfusionCell(int(count), 100 * count / totals[row] if totals[row] else None, row == column)
                 for column, count in enumerate(results.matrix[row])
             ],
         )
