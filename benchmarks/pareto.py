@@ -1,4 +1,4 @@
-"""Which cheaper forms of NetAug keep its gain? CIFAR-10 at 16 pixels, 10,000 images, a network of 2,084 parameters.
+"""Compare cheaper forms of NetAug by the gain they keep: CIFAR-10 at 16 pixels, 10,000 images, 2,084 parameters.
 
     python -m benchmarks.pareto screen --data DIR --out runs/pareto
     python -m benchmarks.pareto train --data DIR --out runs/pareto --seeds 3

@@ -1,6 +1,6 @@
 """Search for small trainings that are trained out: where four times the epochs give the plain network almost nothing.
 
-Images are shrunk once, held in memory as bytes, and augmented a batch at a time, so that a run costs little more than
+Images are shrunk once, held in memory as bytes, and augmented batch by batch, so that a run costs little more than
 its arithmetic. Each line of a plan is one run (`Job`, JSON); results are appended to a CSV as they come. A run that was
 stopped resumes at its last checkpoint, and runs whose row is there are skipped, so the same command can be started
 again, also several times side by side (`--part 0/2`, `--part 1/2`).
@@ -17,9 +17,7 @@ import csv
 import fcntl
 import hashlib
 import json
-import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import netaug
+from benchmarks.regime_data import Batches, Images, load_split
 from benchmarks.regime_nets import build_network
 from netaug.core.seeding import generator, seeded
 from netaug.profile import profile
@@ -95,36 +93,6 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-@dataclass(frozen=True)
-class Images:
-    """Hold the images of one split in memory: uint8 ``[N, H, W, 3]`` and int64 labels ``[N]``."""
-
-    pixels_NHWC: Tensor
-    labels_N: Tensor
-
-
-def load_split(root: Path, split: str, side: int, cache: Path) -> Images:
-    """Read ``root/split/CLASS/*.jpg``, shrunk by area to ``side`` pixels, and keep the arrays in ``cache``."""
-    path = cache / f"cifar10-{side}-{split}.npz"
-    if not path.exists():
-        from PIL import Image
-
-        classes = sorted(folder.name for folder in (root / split).iterdir())
-        pixels, labels = [], []
-        for label, name in enumerate(classes):
-            for file in sorted((root / split / name).iterdir()):
-                with Image.open(file) as image:
-                    small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
-                pixels.append(np.asarray(small))
-                labels.append(label)
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez(temporary, pixels=np.stack(pixels), labels=np.array(labels))
-        temporary.replace(path)
-    arrays = np.load(path)
-    return Images(torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"]))
-
-
 def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
     """Return training and evaluation images; the held-out ones are the same for every job of a task."""
     side = int(job.task.rpartition("-")[2])
@@ -137,51 +105,6 @@ def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
     if job.test:
         return train, load_split(root, "test", side, cache)
     return train, Images(images.pixels_NHWC[held_N], images.labels_N[held_N])
-
-
-class Batches:
-    """Make normalized batches: padded, cropped and mirrored at random in training, unchanged in evaluation."""
-
-    def __init__(self, images: Images, mean_C: Tensor, std_C: Tensor) -> None:
-        self.images = images
-        self.mean_C, self.scale_C = mean_C, 1 / std_C
-        self.side = images.pixels_NHWC.shape[1]
-        self.pad = max(1, self.side // 8)
-        pad = self.pad
-        self.padded_NHWC = F.pad(images.pixels_NHWC, (0, 0, pad, pad, pad, pad))
-
-    def _normalized(self, pixels_NHWC: Tensor) -> Tensor:
-        return ((pixels_NHWC.float() - self.mean_C) * self.scale_C).permute(0, 3, 1, 2)
-
-    def training(self, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the full batches of an epoch, a function of seed and epoch alone."""
-        keyed = generator(seed, "epoch", epoch)
-        count = len(self.images.labels_N)
-        order_N = torch.randperm(count, generator=keyed)
-        corner_N2 = torch.randint(0, 2 * self.pad + 1, (count, 2), generator=keyed)
-        mirrored_N = torch.rand(count, generator=keyed) < 0.5
-        along_S = torch.arange(self.side)
-        for start in range(0, count - batch_size + 1, batch_size):
-            index_B = order_N[start : start + batch_size]
-            rows_BS = corner_N2[index_B, 0, None] + along_S
-            cols_BS = (
-                torch.where(mirrored_N[index_B, None], along_S.flip(0), along_S) + corner_N2[index_B, 1, None]
-            )
-            pixels = self.padded_NHWC[index_B[:, None, None], rows_BS[:, :, None], cols_BS[:, None, :]]
-            yield self._normalized(pixels), self.images.labels_N[index_B]
-
-    def score(self, network: nn.Module, most: int = 10**9) -> float:
-        """Return top-1 in percent of the first ``most`` images in evaluation mode."""
-        network.eval()
-        labels_N, right = self.images.labels_N[:most], 0
-        with torch.inference_mode():
-            for start in range(0, len(labels_N), 1000):
-                outputs = network(
-                    self._normalized(self.images.pixels_NHWC[start : start + 1000][: len(labels_N) - start])
-                )
-                right += int((outputs.argmax(1) == labels_N[start : start + 1000]).sum())
-        network.train()
-        return 100 * right / len(labels_N)
 
 
 def make_optimizer(network: nn.Module, job: Job) -> torch.optim.Optimizer:
@@ -329,7 +252,7 @@ def finished(out: Path) -> set[str]:
 
 
 def append(out: Path, job: Job, row: dict[str, Any]) -> None:
-    """Append one row under a lock, as several processes write side by side."""
+    """Append one row under a lock, because several processes write side by side."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", newline="") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

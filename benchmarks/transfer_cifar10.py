@@ -1,4 +1,4 @@
-"""Does a network that was pre-trained with NetAug transfer better? CIFAR-10, five classes to the other five.
+"""Compare how networks pre-trained with and without NetAug transfer: CIFAR-10, five classes to the other five.
 
     python -m benchmarks.transfer_cifar10 --data DIR --out runs/transfer-cifar10
 
