@@ -75,7 +75,7 @@ def test_a_run_folder_tells_parts_of_the_loss_and_precision(run: Path) -> None:
     assert summary["score"] == "ap50"
     assert summary["val_metrics"] == lines[-1]["val_metrics"]
     _, card = load_weights(run / "model.safetensors")
-    assert card.detects
+    assert card.task == "detect"
     assert len(card.anchors) == 9
     assert card.scores == {"ap50": summary["val_metrics"]["ap50"]}
 
@@ -174,7 +174,7 @@ def test_network_and_data_must_be_of_one_kind(root: Path, capsys: pytest.Capture
     assert main(["train", "demo/bccd", f"--data.root={root}", *SMALL, "--model.name=mobilenetv2-0.35"]) == 2
     assert "--model.name yolov3:mobilenetv2-0.35 finds objects with it" in capsys.readouterr().err
     assert main(["train", "demo/digits", "--model.name=yolov3:mobilenetv2-0.35"]) == 2
-    assert "--model.name mobilenetv2-0.35 names whole images" in capsys.readouterr().err
+    assert "--model.name mobilenetv2-0.35 classifies whole images" in capsys.readouterr().err
 
 
 def test_networks_of_other_widths_are_measured_and_extracted(

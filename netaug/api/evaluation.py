@@ -12,18 +12,16 @@ from torch import Tensor, nn
 
 from netaug.api.settings import words_of
 from netaug.config import DataConfig, RunConfig
-from netaug.config.detect import check_side
 from netaug.config.loading import default_config
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import ConfigError, DataError
 from netaug.core.progress import track
 from netaug.data import Data, DataInfo, Normalizer, build_data
-from netaug.data.detection.objects import check_judged
 from netaug.models.trial import check_fits
 from netaug.profile import profile
 from netaug.runs.folder import find_weights, read_config
 from netaug.tasks.evaluate import added, collected, measure
-from netaug.tasks.registry import choose_task
+from netaug.tasks.registry import choose_task, task_kind
 from netaug.weights.metadata import ModelCard, load_weights, read_card
 
 
@@ -82,15 +80,15 @@ class TrainedNetwork:
         """
         card, config = self.card, self.config
         size = side or config.data.image_size or card.image_size
-        if card.detects:
-            check_side("--resolution" if side else "data.image_size", size)
+        kind = task_kind(card.task)
+        kind.check_side("--resolution" if side else "data.image_size", size)
         settings = replace(evaluation_data(config.data, card), image_size=size)
         detect = replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
         data = build_data(settings, seed=config.train.seed, detect=detect)
         check_classes(card, data.info)
-        check_judged(data)
+        kind.check_data(data)
         example = torch.zeros(2, card.in_chans, size, size, device=self.device)
-        check_fits(self.model, card.name, example, card.num_classes)
+        check_fits(self.model, card.name, example, card.num_classes, kind.output_form())
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
         task = choose_task(config, data)
         found = list(track(measure(self.model, data.val, normalizer, task), "evaluating", len(data.val)))
@@ -143,9 +141,8 @@ def evaluation_settings(place: Path, given: Sequence[str]) -> RunConfig:
             fix="add --data.name and --data.root, or give the run folder",
         )
     card = read_card(weights)
-    if card is not None and card.detects:  # the default is for images with one label each
-        given = ["--train.label_smoothing=0", *given]
-    return default_config(given)
+    defaults = () if card is None else task_kind(card.task).evaluation_settings
+    return default_config([*defaults, *given])
 
 
 def open_network(place: Path, config: RunConfig, trusted: Collection[str] = ()) -> TrainedNetwork:

@@ -9,6 +9,7 @@ from netaug.elastic.inspect import Inspection, describe
 from netaug.elastic.settings import AugmentConfig
 from netaug.models import create_model, default_image_size
 from netaug.models.trial import check_fits
+from netaug.tasks.registry import kind_of_network
 
 
 def inspect(
@@ -37,7 +38,7 @@ def inspect(
         name, side = model, default_image_size(model)
         example = torch.randn(2, 3, side, side) if example is None else example
         model = create_model(name, num_classes=num_classes, in_chans=example.shape[1])
-        check_fits(model, name, example, num_classes)
+        check_fits(model, name, example, num_classes, kind_of_network(name).output_form())
     if example is None:
         raise TypeError("inspect() needs an example input for a network that is given as a module")
     return describe(model, example, AugmentConfig() if config is None else config)

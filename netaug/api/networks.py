@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from netaug.config.detect import DetectConfig
+from netaug.config import RunConfig
 from netaug.core.device import choose_device
-from netaug.core.errors import ConfigError
 from netaug.runs.folder import RunFolder, find_weights, read_config
-from netaug.tasks.detect_images import Found, find_objects
-from netaug.tasks.predict import Prediction
-from netaug.tasks.predict import predict as classify
-from netaug.weights.metadata import load_weights
+from netaug.tasks.kind import PredictOptions, TaskKind
+from netaug.tasks.registry import task_kind
+from netaug.weights.metadata import ModelCard, load_weights
+
+if TYPE_CHECKING:
+    from netaug.tasks.classify_images import Prediction
+    from netaug.tasks.detect_images import ImageDetections
+
+TOP, SCORE = 5, 0.25
+"""What :func:`predict` and the command take where nothing is given: classes per image, least score of an object."""
 
 
 def load(source: str | Path, *, trusted: Collection[str] = ()) -> nn.Module:
@@ -38,21 +44,68 @@ def load(source: str | Path, *, trusted: Collection[str] = ()) -> nn.Module:
     return network
 
 
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network that is ready for image files.
+
+    Args:
+        network: In evaluation mode.
+        metadata: Says how images are read and what the classes are called.
+        kind: The kind of task that it is for.
+        options: How it predicts.
+    """
+
+    network: nn.Module
+    metadata: ModelCard
+    kind: TaskKind
+    options: PredictOptions
+
+    def __call__(self, images: Sequence[str]) -> Iterator[Any]:
+        """Return an iterator over the predictions, one per image file.
+
+        Raises:
+            ConfigError: An option is out of range.
+            DataError: A file is missing or does not decode.
+        """
+        return self.kind.predictions(self.network, self.metadata, images, self.options)
+
+
+def open_predictor(
+    source: str | Path,
+    *,
+    top: int | None = None,
+    score: float | None = None,
+    device: str = "auto",
+    trusted: Collection[str] = (),
+) -> Predictor:
+    """Load the network of a run folder or weights file for predictions; arguments as for :func:`predict`."""
+    network, metadata = load_weights(find_weights(source), trusted)
+    options = PredictOptions(
+        top=TOP if top is None else top,
+        score=SCORE if score is None else score,
+        device=choose_device(device, "--device"),
+        run_settings=lambda: (
+            read_config(Path(source)) if RunFolder(Path(source)).config.is_file() else RunConfig()
+        ),
+    )
+    return Predictor(network, metadata, task_kind(metadata.task), options)
+
+
 def predict(
     source: str | Path,
     images: str | Path | Sequence[str | Path],
     *,
-    top: int = 5,
-    score: float = 0.25,
+    top: int = TOP,
+    score: float = SCORE,
     device: str = "auto",
     trusted: Collection[str] = (),
-) -> list[Prediction] | list[Found]:
+) -> list[Prediction] | list[ImageDetections]:
     """Classify image files, or find the objects in them, with the network of a run folder or weights file.
 
     Args:
         source: A run folder or a weights file.
         images: Image files.
-        top: How many classes per image, of a classifier.
+        top: Number of classes per image, of a classifier.
         score: Least score in [0, 1) of an object, of a detector.
         device: ``auto``, ``cpu``, ``cuda``, ...
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
@@ -65,24 +118,5 @@ def predict(
         DataError: A file is missing or does not decode.
         NetaugError: There is no network, or it cannot be read.
     """
-    network, metadata = load_weights(find_weights(source), trusted)
     files = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
-    chosen = choose_device(device, "device")
-    if metadata.detects:
-        settings = detection_settings(Path(source), score)
-        return list(find_objects(network, metadata, files, settings, chosen))
-    if top < 1:
-        raise ConfigError("top is out of range.", got=top, allowed="a whole number, at least 1")
-    return classify(network, metadata, files, top=top, device=chosen)
-
-
-def detection_settings(source: Path, score: float) -> DetectConfig:
-    """Return what counts as found: as in the run, if ``source`` is one, from this score on.
-
-    Raises:
-        ConfigError: The score is out of range.
-    """
-    if not 0 <= score < 1:
-        raise ConfigError("--score is out of range.", got=score, allowed="a number in [0, 1)")
-    own = read_config(source).detect if RunFolder(source).config.is_file() else DetectConfig()
-    return replace(own, score_threshold=score)
+    return list(open_predictor(source, top=top, score=score, device=device, trusted=trusted)(files))

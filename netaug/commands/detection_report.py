@@ -23,10 +23,10 @@ def prepare(folder: Path, card: ModelCard) -> None:
     """
     from netaug.core.io import cannot_write
 
-    if not card.detects:
+    if card.task != "detect":
         raise ConfigError(
             "--report is a page about a detector.",
-            got=f"{card.name}, which names whole images",
+            got=f"{card.name}, which classifies whole images",
             fix="leave it out; `netaug compare` makes pages about any network",
         )
     try:

@@ -66,10 +66,17 @@ def run(words: list[str]) -> None:
     from netaug.elastic.inspect import describe
     from netaug.models.trial import check_fits
     from netaug.regularize.layers import put_regularizers
+    from netaug.tasks.registry import kind_of_network
 
     feed = _feed(config, arguments, is_recipe)
     model, example = _network(config, feed)
-    check_fits(model, config.model.name, example, feed.num_classes)
+    check_fits(
+        model,
+        config.model.name,
+        example,
+        feed.num_classes,
+        kind_of_network(config.model.name).output_form(),
+    )
     found = describe(model, example, config.netaug.augment_config(config.train.seed))
     console = SafeConsole(highlight=False)
     if not console.is_terminal:

@@ -150,9 +150,8 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
 
     from netaug.core.device import choose_device, set_up
     from netaug.data import Normalizer, build_data
-    from netaug.data.detection.objects import check_judged
     from netaug.runs.folder import read_config
-    from netaug.tasks.registry import choose_task
+    from netaug.tasks.registry import choose_task, task_kind
     from netaug.train.reopen import WidthBench, open_supernet
 
     supernet, card = open_supernet(run, trusted)
@@ -164,7 +163,7 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     pin_memory = device.type == "cuda"
     data = build_data(config.data, seed=config.train.seed, pin_memory=pin_memory, detect=detect)
     check_classes(card, data.info)
-    check_judged(data)
+    task_kind(card.task).check_data(data)
     supernet.to(device=device, memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
     normalizer = Normalizer(card.mean, card.std, device, last)
     batches = min(len(data.train), -(-images // config.data.batch_size))

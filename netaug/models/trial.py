@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from netaug.config.detect import ANCHORS, SCALES
 from netaug.core.errors import ModelError, first_line
 from netaug.core.modules import copied
 from netaug.core.seeding import seeded
 from netaug.models import default_image_size
-from netaug.models.registry import is_detector
 
 
-def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
+@dataclass(frozen=True)
+class OutputForm:
+    """What a network of a task has to return.
+
+    Args:
+        name: What it is, such as ``one logit per class``.
+        allowed: Describes it for a number of classes.
+        holds: Whether outputs have it, for N images and C classes.
+    """
+
+    name: str
+    allowed: Callable[[int], str]
+    holds: Callable[[object, int, int], bool]
+
+
+ONE_LOGIT_PER_CLASS = OutputForm(
+    "one logit per class",
+    lambda num_classes: f"a tensor of shape [N, {num_classes}]",
+    lambda outputs, count, num_classes: isinstance(outputs, Tensor) and outputs.shape == (count, num_classes),
+)
+
+
+def check_fits(
+    model: nn.Module,
+    name: str,
+    example_NCHW: Tensor,
+    num_classes: int,
+    form: OutputForm = ONE_LOGIT_PER_CLASS,
+) -> None:
     """Run the network once, to say what does not fit before any time is spent.
 
+    Args:
+        model: Stays as it is: a copy runs.
+        name: As in `model.name`, for messages.
+        example_NCHW: Images in the network's input format.
+        num_classes: Number of classes C.
+        form: What it has to return.
+
     Raises:
-        ModelError: The forward fails, a layer strides over a map it is larger than, or the output is not
-            ``[N, num_classes]``, or three maps of a detector.
+        ModelError: The forward fails, a layer strides over a map it is larger than, or the outputs have another form.
     """
     size = example_NCHW.shape[-1]
     shrunk: list[str] = []
@@ -40,14 +73,20 @@ def check_fits(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: i
             allowed=f"larger images; this network is meant for {default_image_size(name)}",
             fix="raise data.image_size, or take a network with fewer strides, such as micronet",
         )
-    _check_outputs(outputs, name, (len(example_NCHW), num_classes))
+    _check_outputs(outputs, name, (len(example_NCHW), num_classes), form)
 
 
-def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes: int) -> None:
+def check_trains(
+    model: nn.Module,
+    name: str,
+    example_NCHW: Tensor,
+    num_classes: int,
+    form: OutputForm = ONE_LOGIT_PER_CLASS,
+) -> None:
     """Run the network once as in training, on a copy; some networks or batch sizes work in evaluation only.
 
     Raises:
-        ModelError: The forward fails, or the output is not ``[N, num_classes]``, or three maps of a detector.
+        ModelError: The forward fails, or the outputs have another form.
     """
     try:
         outputs = _trial(model, example_NCHW, training=True, shrunk=[])
@@ -57,7 +96,7 @@ def check_trains(model: nn.Module, name: str, example_NCHW: Tensor, num_classes:
             got=f"{_kind_and_line(error)} on {len(example_NCHW)} images of {example_NCHW.shape[-1]} pixels",
             fix="raise data.batch_size or data.image_size" if len(example_NCHW) == 1 else None,
         ) from error
-    _check_outputs(outputs, name, (len(example_NCHW), num_classes), when=" in training")
+    _check_outputs(outputs, name, (len(example_NCHW), num_classes), form, when=" in training")
 
 
 def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: list[str]) -> object:
@@ -67,24 +106,15 @@ def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: li
         return trial(example_NCHW)
 
 
-def _check_outputs(outputs: object, name: str, shape: tuple[int, int], when: str = "") -> None:
-    if is_detector(name) and _are_maps(outputs, *shape):
-        return
-    if isinstance(outputs, Tensor) and outputs.shape == shape:
+def _check_outputs(
+    outputs: object, name: str, shape: tuple[int, int], form: OutputForm, when: str = ""
+) -> None:
+    if form.holds(outputs, *shape):
         return
     raise ModelError(
-        f"the network {name!r} does not return one logit a class{when}.",
+        f"the network {name!r} does not return {form.name}{when}.",
         got=tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__,
-        allowed=f"a tensor of shape [N, {shape[1]}]",
-    )
-
-
-def _are_maps(outputs: object, count: int, num_classes: int) -> bool:
-    channels = ANCHORS // SCALES * (5 + num_classes)
-    return (
-        isinstance(outputs, tuple)
-        and len(outputs) == SCALES
-        and all(isinstance(one, Tensor) and one.shape[:2] == (count, channels) for one in outputs)
+        allowed=form.allowed(shape[1]),
     )
 
 

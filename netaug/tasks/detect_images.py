@@ -1,4 +1,4 @@
-"""Objects in image files."""
+"""Objects in image files, found by a detector."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from netaug.weights.metadata import ModelCard
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is found in one image.
+class ImageDetections:
+    """The objects that a detector finds in one image.
 
     Args:
         image: The file.
         pixels_CHW: Its uint8 pixels, upright.
-        rows_K7: Position of the file among those asked for, class, score, left, top, right, bottom in its pixels; best
+        rows_K7: Position of the file among those given, class, score, left, top, right, bottom in its pixels; best
             scores first.
     """
 
@@ -36,13 +36,13 @@ class Found:
 
 
 def find_objects(
-    model: nn.Module, card: ModelCard, images: Sequence[str], config: DetectConfig, device: torch.device
-) -> Iterator[Found]:
+    model: nn.Module, metadata: ModelCard, images: Sequence[str], config: DetectConfig, device: torch.device
+) -> Iterator[ImageDetections]:
     """Look for objects in image files, fitted whole into the network's input as evaluation images are.
 
     Args:
         model: A detector.
-        card: Says how large its input is, how it is normalized, and its anchors.
+        metadata: Says how large its input is, how it is normalized, and its anchors.
         images: Paths; each is one forward.
         config: Least score, overlap of non-maximum suppression, most detections of an image.
         device: Where to compute.
@@ -51,17 +51,20 @@ def find_objects(
         DataError: A file is missing or does not decode.
     """
     model = model.to(device)
-    normalizer = Normalizer(card.mean, card.std, device, channels_last=True)
-    with evaluating(model), torch.no_grad():
+    normalizer = Normalizer(metadata.mean, metadata.std, device, channels_last=True)
+    with evaluating(model):
         for number, image in enumerate(images):
-            pixels_CHW = decode_file(image, card.in_chans)
-            input_CHW, frame_6 = fitted(pixels_CHW, card.image_size)
-            decoded = decode(model(normalizer(input_CHW[None])), card.anchors)
-            yield Found(image, pixels_CHW, detections(decoded, frame_6[None], torch.tensor([number]), config))
+            pixels_CHW = decode_file(image, metadata.in_chans)
+            input_CHW, frame_6 = fitted(pixels_CHW, metadata.image_size)
+            with torch.no_grad():  # not around the loop: a generator would leave it on in its caller's code
+                decoded = decode(model(normalizer(input_CHW[None])), metadata.anchors)
+            yield ImageDetections(
+                image, pixels_CHW, detections(decoded, frame_6[None], torch.tensor([number]), config)
+            )
 
 
 def fitted(pixels_CHW: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """An image in the middle of a gray square of ``side`` pixels, and its row of ``DetectionBatch.frames_N6``."""
+    """Return an image in a gray square of ``side`` pixels, and its row of ``DetectionBatch.frames_N6``."""
     height, width = pixels_CHW.shape[-2:]
     placement = letterbox(width, height, side)
     target = placement.target

@@ -19,9 +19,10 @@ from netaug.elastic.passes import smaller
 from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.models import create_model, initialize
 from netaug.models.dropout import card_options, factory_options
-from netaug.models.registry import DETECTOR, is_detector
+from netaug.models.registry import is_detector
 from netaug.models.trial import check_fits
 from netaug.profile import profile
+from netaug.tasks.registry import task_kind
 from netaug.train.augmenting import refuse_if_never_drawn
 from netaug.train.freeze import freeze, frozen_groups
 from netaug.weights.backbone import is_of_a_detector, put_backbone
@@ -41,7 +42,8 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
         ModelError: It cannot be built, does not fit the data, or the images are too small for it.
         CheckpointError: The weights to start from cannot be read, or do not fit it.
     """
-    _check_task(config.name, info)
+    kind = task_kind(info.task)
+    kind.check_network(config.name, info)
     for name, wanted, found in (
         ("num_classes", config.num_classes, info.num_classes),
         ("in_chans", config.in_chans, info.in_chans),
@@ -59,22 +61,8 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
         initialize(model, config.init)
     if config.weights is not None:
         _start_from(model, config, config.weights, info)
-    check_fits(model, config.name, example_input(info, seed), info.num_classes)
+    check_fits(model, config.name, example_input(info, seed), info.num_classes, kind.output_form())
     return model
-
-
-def _check_task(name: str, info: DataInfo) -> None:
-    if is_detector(name) and info.task != "detect":
-        raise ModelError(
-            f"the network {name!r} finds objects, and the data {info.name!r} has none.",
-            allowed="data.name voc, coco or yolo",
-            fix=f"--model.name {name.removeprefix(DETECTOR)} names whole images",
-        )
-    if info.task == "detect" and not is_detector(name):
-        raise ModelError(
-            f"the network {name!r} names whole images, and the data {info.name!r} is to find objects in.",
-            fix=f"--model.name {DETECTOR}{name} finds objects with it",
-        )
 
 
 def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
@@ -114,14 +102,8 @@ def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Networ
     if config.train.freeze:
         freeze(model, config.train.freeze, _head(config.model, info))
     if config.netaug.enabled:
-        if config.netaug.resolution < 1 and info.task == "detect":
-            raise ConfigError(
-                "netaug.resolution is for classification: boxes do not follow the smaller images.",
-                got=f"{config.netaug.resolution:g}, and a detector",
-                fix="leave netaug.resolution out; netaug.batch_share and netaug.augment_every save time too",
-            )
         if config.netaug.resolution < 1:
-            _check_fits_small(model, config, example, info.num_classes)
+            _check_fits_small(model, config, example, info)
         supernet = _augmented(model, example, config.netaug.augment_config(seed), config.train.freeze)
         refuse_if_never_drawn(supernet)
         return supernet
@@ -154,7 +136,7 @@ def example_input(info: DataInfo, seed: int = 0) -> Tensor:
 def make_card(
     config: ModelConfig, info: DataInfo, top1: float | None, scores: Mapping[str, float] | None = None
 ) -> ModelCard:
-    """The description that goes with the weights; ``scores`` are those of a detector."""
+    """Return the metadata that goes with the weights; ``scores`` are those beside top-1, in percent."""
     return ModelCard(
         name=config.name,
         options=card_options(config),
@@ -170,14 +152,15 @@ def make_card(
         netaug_version=netaug.__version__,
         anchors=info.anchors,
         scores=dict(scores or {}),
+        task=info.task,
     )
 
 
-def _check_fits_small(model: nn.Module, config: RunConfig, example_NCHW: Tensor, num_classes: int) -> None:
+def _check_fits_small(model: nn.Module, config: RunConfig, example_NCHW: Tensor, info: DataInfo) -> None:
     """Run the network once on images as small as those of augmented passes."""
     small = smaller(example_NCHW, config.netaug.resolution)
     try:
-        check_fits(model, config.model.name, small, num_classes)
+        check_fits(model, config.model.name, small, info.num_classes, task_kind(info.task).output_form())
     except ModelError as error:
         side, full = small.shape[-1], example_NCHW.shape[-1]
         raise ModelError(

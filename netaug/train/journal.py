@@ -15,6 +15,7 @@ from netaug.data.batch import DataInfo
 from netaug.profile import Profile
 from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
+from netaug.tasks.registry import task_kind
 from netaug.train.build import make_card
 from netaug.train.console import TrainingConsole
 from netaug.train.diagnostics import advise
@@ -88,13 +89,10 @@ class FolderJournal:
         self.folder.save_network(network, card)
 
     def _scores(self, record: EpochRecord) -> dict[str, float]:
-        """Return the scores that a detector's weights file records."""
-        detects = self.info.task == "detect" and record.val_score is not None
-        return (
-            {name: value for name, value in record.val_metrics.items() if name.startswith("ap")}
-            if detects
-            else {}
-        )
+        """Return the metrics that the weights file records beside top-1; none where nothing was evaluated."""
+        if record.val_score is None:
+            return {}
+        return task_kind(self.info.task).scores_for_weights(record.val_metrics, record.score)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint."""

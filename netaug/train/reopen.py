@@ -21,6 +21,7 @@ from netaug.runs.checkpoints import Checkpoints
 from netaug.runs.folder import RunFolder, find_weights, read_config
 from netaug.tasks.base import Task
 from netaug.tasks.evaluate import evaluate
+from netaug.tasks.registry import task_kind
 from netaug.weights.metadata import ModelCard, fill, load_weights
 from netaug.weights.resized import size_changes
 
@@ -113,11 +114,11 @@ class WidthBench:
 
     def card_of(self, widths: Mapping[str, int], score: float | None) -> ModelCard:
         """What describes the network of these widths in a weights file; ``score`` is in percent, if measured."""
-        detects, name = self.card.detects, self.task.score
+        scores = {} if score is None else {self.task.score: score}
         card = replace(
             self.card,
-            top1=None if detects else score,
-            scores={name: score} if detects and score is not None else {},
+            top1=scores.get("top1"),
+            scores=task_kind(self.card.task).scores_for_weights(scores, self.task.score) if scores else {},
             val_split=self.data.info.val_split,
             netaug_version=netaug.__version__,
         )

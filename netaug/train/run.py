@@ -15,7 +15,6 @@ from netaug.core.errors import CheckpointError, TrainingError, first_line
 from netaug.core.lock import RunLock, was_killed
 from netaug.core.signals import Stopped, StopRequests
 from netaug.data import Data, Normalizer, build_data
-from netaug.data.detection.objects import check_judged, check_taught
 from netaug.data.single_class import check_classes
 from netaug.distill.distillation import Distillation, open_distillation
 from netaug.distributed.all_reduce import StepFlags
@@ -37,7 +36,7 @@ from netaug.regularize.mixing import make_mixer
 from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.runs.records import EpochRecord
 from netaug.runs.resume import check_same_data, check_same_run, data_record, notice_decoder
-from netaug.tasks.registry import choose_task
+from netaug.tasks.registry import choose_task, task_kind
 from netaug.train.augmenting import check_steps
 from netaug.train.build import build_model, build_network, example_input
 from netaug.train.compile import check_compiler, compile_base
@@ -107,13 +106,15 @@ def _train(
     )
     check_data_alike(world, data)
     with world.raise_on_all_ranks():
-        check_taught(data)
-        check_judged(data)
+        kind = task_kind(data.info.task)
+        kind.check_settings(config)
+        kind.check_training_data(data)
+        kind.check_data(data)
         check_classes(data, limited=config.data.limit is not None)
         model = build_model(config.model, data.info, config.train.seed)
         example = example_input(data.info)
         batch = config.data.batch_size // world.size
-        check_trains(model, config.model.name, example[:batch], data.info.num_classes)
+        check_trains(model, config.model.name, example[:batch], data.info.num_classes, kind.output_form())
         cost = profile(model, example)
         network = build_network(model, config, data.info)
         placed = put_regularizers(network.base, example, config.regularize)

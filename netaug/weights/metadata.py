@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class ModelCard:
         widths: Channels per width group of a network extracted wider than the factory's; else empty.
         sizes: What its modules say of their sizes, where it differs from the factory's network.
         anchors: Of a detector: widths and heights of its anchors in pixels of the input, smallest first; else empty.
-        scores: Metrics of a detector on ``val_split`` in percent, by name.
+        scores: Metrics on ``val_split`` in percent other than top-1, by name; of a detector its average precisions.
+        task: Name of the kind of task, as in ``DataInfo.task``; empty is ``detect`` with anchors, else ``classify``.
     """
 
     name: str
@@ -70,11 +71,12 @@ class ModelCard:
     sizes: Sizes = field(default_factory=dict)
     anchors: tuple[tuple[float, float], ...] = field(default_factory=tuple)
     scores: dict[str, float] = field(default_factory=dict)
+    task: str = field(default_factory=str)
 
-    @property
-    def detects(self) -> bool:
-        """Whether the network finds objects instead of naming images."""
-        return bool(self.anchors)
+    def __post_init__(self) -> None:
+        """Fill in the task that the anchors imply."""
+        if not self.task:
+            object.__setattr__(self, "task", _implied_task(self.anchors))
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> ModelCard:
@@ -110,7 +112,10 @@ class ModelCard:
         """
         pairs = self.anchors
         sound = {
-            **{name: _is_short(getattr(self, name)) for name in ("name", "val_split", "netaug_version")},
+            **{
+                name: _is_short(getattr(self, name))
+                for name in ("name", "val_split", "netaug_version", "task")
+            },
             "options": check_options(self.name, self.options),
             "num_classes": _is_whole(self.num_classes, _MOST_CLASSES),
             "in_chans": _is_whole(self.in_chans, _MOST_CHANNELS),
@@ -130,6 +135,11 @@ class ModelCard:
         wrong = [f"{name} {_shortened(getattr(self, name))}" for name, holds in sound.items() if not holds]
         if wrong:
             raise ValueError(f"values that cannot be: {', '.join(wrong)}")
+
+
+def _implied_task(anchors: Sequence[tuple[float, float]]) -> str:
+    """Return the task of a file that names none, as those of classifiers and detectors do."""
+    return "detect" if anchors else "classify"
 
 
 def _is_number(value: object, least: float = -_MOST) -> bool:
@@ -157,6 +167,8 @@ def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
         for name, tensor in model.state_dict().items()
     }
     described = {name: value for name, value in asdict(card).items() if value or name not in _IF_THERE}
+    if card.task == _implied_task(card.anchors):  # else earlier versions could not read the file
+        del described["task"]
     metadata = {_METADATA_KEY: json.dumps(described)}
     write_atomic(path, safetensors.torch.save(tensors, metadata=metadata))
 

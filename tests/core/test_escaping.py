@@ -110,12 +110,11 @@ def test_all_of_the_package_prints_through_one_function() -> None:
 
 
 def test_predictions_and_runs_are_shown_escaped(tmp_path: Path) -> None:
-    from netaug.commands.predict import as_table
     from netaug.commands.runs import table
     from netaug.runs.listing import find_runs
-    from netaug.tasks.predict import Prediction
+    from netaug.tasks.classify_images import Prediction, predictions_table
 
-    shown = as_table([Prediction("p\n\x1b[2J.png", (("cat\x1b[31m\nx", 0.5), ("dog", 0.25)))])
+    shown = predictions_table([Prediction("p\n\x1b[2J.png", (("cat\x1b[31m\nx", 0.5), ("dog", 0.25)))])
     assert len(shown.splitlines()) == 3
     run = tmp_path / "a\x1b[2J"
     run.mkdir()

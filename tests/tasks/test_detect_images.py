@@ -13,11 +13,11 @@ from pycocotools.coco import COCO
 
 from netaug.cli import main
 from netaug.commands.predict import image_files
-from netaug.commands.predict_boxes import targets
 from netaug.config.detect import DetectConfig
 from netaug.core.errors import ConfigError, DataError
-from netaug.report.detection.pictures import class_color, draw_boxes, text_color
+from netaug.detect.drawing import class_color, draw_boxes, text_color
 from netaug.tasks.detect_images import find_objects, fitted
+from netaug.tasks.detect_printing import picture_paths
 from tests.detect.detectors import Says, card_of, write_detector
 
 CPU = torch.device("cpu")
@@ -156,10 +156,10 @@ def test_bad_input_is_one_message(tmp_path, capsys, extra, said):
 
 
 def test_names_of_pictures_do_not_meet(tmp_path):
-    found = targets(["a/x.jpg", "b/X.jpg", "c/x.jpg", "c/x.gif"], tmp_path)
+    found = picture_paths(["a/x.jpg", "b/X.jpg", "c/x.jpg", "c/x.gif"], tmp_path)
     assert [path.name for path in found] == ["x.jpg", "X-2.jpg", "x-3.jpg", "x.png"]
     with pytest.raises(ConfigError, match="write over"):
-        targets([str(tmp_path / "x.jpg")], tmp_path)
+        picture_paths([str(tmp_path / "x.jpg")], tmp_path)
 
 
 def test_a_folder_stands_for_its_images_in_order(tmp_path):

@@ -75,7 +75,7 @@ def test_a_forward_that_fails_is_a_message() -> None:
 
 
 def test_outputs_that_are_no_logits_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"one logit a class(?s:.*)\(2, 5, 6, 6\)"):
+    with pytest.raises(ModelError, match=r"one logit per class(?s:.*)\(2, 5, 6, 6\)"):
         build_model(ModelConfig(name=HERE + "headless"), INFO, 0)
 
 
@@ -92,7 +92,7 @@ class _Auxiliary(nn.Module):
 
 
 def test_outputs_that_are_no_logits_in_training_only_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"one logit a class in training(?s:.*)tuple"):
+    with pytest.raises(ModelError, match=r"one logit per class in training(?s:.*)tuple"):
         check_trains(_Auxiliary(), "x", example_input(INFO), 5)
 
 
