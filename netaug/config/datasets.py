@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
-Task = Literal["classify", "detect"]
+from typing import NamedTuple
 
 
 class DatasetName(NamedTuple):
@@ -12,11 +10,11 @@ class DatasetName(NamedTuple):
 
     Args:
         summary: One line: what is in it, or where its files lie.
-        task: What its labels are for: ``classify``, one class per image; ``detect``, boxes.
+        task: Name of the kind of task: ``classify``, one class per image; ``detect``, boxes; or another.
     """
 
     summary: str
-    task: Task = "classify"
+    task: str = "classify"
 
 
 DATASETS: dict[str, DatasetName] = {
@@ -70,12 +68,16 @@ DATASETS: dict[str, DatasetName] = {
 """Every dataset of ``data.name``; each has a reader of this name in ``netaug/data/readers``."""
 
 
+_HEADINGS = {"classify": "With one label per image", "detect": "With boxes"}
+
+
 def names_in_words() -> str:
     """Return the sentences that list all datasets in the help of ``data.name``."""
-    labeled, boxed = (
-        "; ".join(
-            f"`{name}`: {dataset.summary}" for name, dataset in DATASETS.items() if dataset.task == task
-        )
-        for task in ("classify", "detect")
+    tasks = dict.fromkeys([*_HEADINGS, *(dataset.task for dataset in DATASETS.values())])
+    return " ".join(f"{_HEADINGS.get(task, f'For {task}')}: {_names_of(task)}." for task in tasks)
+
+
+def _names_of(task: str) -> str:
+    return "; ".join(
+        f"`{name}`: {dataset.summary}" for name, dataset in DATASETS.items() if dataset.task == task
     )
-    return f"With one label per image: {labeled}. With boxes: {boxed}."

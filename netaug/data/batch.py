@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from netaug.detect.targets import BoxTargets
+
+
+class Batch(Protocol):
+    """What every batch has, whatever its task."""
+
+    @property
+    def images_NCHW(self) -> Tensor:  # noqa: N802
+        """uint8 pixels, 0..255, shape ``[N, C, H, W]``; normalization happens on the device."""
+
+    @property
+    def indices_N(self) -> Tensor:  # noqa: N802
+        """int64 positions in the split, shape ``[N]``; they name the samples in messages and logs."""
+
+    @property
+    def targets(self) -> Any:
+        """What the loss compares the outputs with; it has ``to(device, non_blocking=...)`` and slices by images."""
+
+    def __len__(self) -> int: ...
+
+    def pin_memory(self) -> Self:
+        """Return the same batch in page-locked memory; called by the loader when the device is CUDA."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,7 @@ class ClassificationBatch:
 
     @property
     def targets(self) -> Tensor:
-        """What the network is to say of the images: ``labels_N``."""
+        """What the loss compares the outputs with: ``labels_N``."""
         return self.labels_N
 
     def pin_memory(self) -> ClassificationBatch:
@@ -71,9 +92,6 @@ class DetectionBatch:
         )
 
 
-Batch = ClassificationBatch | DetectionBatch
-
-
 @dataclass(frozen=True)
 class DataInfo:
     """What a model and its user must know about a dataset.
@@ -91,7 +109,7 @@ class DataInfo:
         val_size: Number of evaluation images.
         val_split: Where the evaluation images come from: ``val``, ``test`` or ``holdout``.
         metric: What results on it are customarily reported in, beside top-1 if it is another.
-        task: What a network is to do with the images.
+        task: Name of the kind of task, such as ``classify`` or ``detect``.
         anchors: Of detection: widths and heights of the anchors in pixels of the network's input, smallest first.
     """
 
@@ -106,7 +124,7 @@ class DataInfo:
     val_size: int
     val_split: str
     metric: Literal["top1", "mean_per_class", "voc", "voc07", "coco"] = "top1"
-    task: Literal["classify", "detect"] = "classify"
+    task: str = "classify"
     anchors: tuple[tuple[float, float], ...] = ()
 
     @property

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from netaug.config import DataConfig, DetectConfig
-from netaug.config.datasets import Task
 from netaug.config.regularize import RegularizeConfig
+from netaug.data import labeled as labeled  # registers what builds loaders
 from netaug.data import readers as readers  # registers the datasets
-from netaug.data.detection.build import build_boxed
-from netaug.data.labeled import build_labeled
-from netaug.data.prepared import Data, Feed
+from netaug.data.detection import build as build  # likewise
+from netaug.data.prepared import Data, Feed, builder_of
 from netaug.data.registry import find_dataset
 from netaug.data.sampler import WHOLE, Share
 from netaug.data.workers import warn_of_many
-
-_BUILDERS: dict[Task, Callable[[DataConfig, Feed], Data]] = {"classify": build_labeled, "detect": build_boxed}
-"""How the loaders of each task are built; a new task adds its entry here."""
 
 
 def build_data(
@@ -48,4 +42,4 @@ def build_data(
     """
     task = find_dataset(config.name).task
     warn_of_many(config.workers)
-    return _BUILDERS[task](config, Feed(seed, pin_memory, share, regularize, detect))
+    return builder_of(task)(config, Feed(seed, pin_memory, share, regularize, detect))

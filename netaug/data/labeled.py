@@ -13,7 +13,7 @@ from netaug.data.decode.deep_images import warn_of_deep
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import EvalLoader, Loading, TrainLoader
 from netaug.data.memory import belongs_in_memory, into_memory
-from netaug.data.prepared import Data, Feed, normalization
+from netaug.data.prepared import Data, Feed, builds_loaders, normalization
 from netaug.data.registry import (
     Published,
     Source,
@@ -32,6 +32,7 @@ from netaug.regularize.images import make_image_regularizer
 _log = logging.getLogger("netaug")
 
 
+@builds_loaders("classify")
 def build_labeled(config: DataConfig, feed: Feed) -> Data:
     """Build the loaders of images with one label each.
 

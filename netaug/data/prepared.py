@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from netaug.config import DataConfig, DetectConfig
 from netaug.config.regularize import RegularizeConfig
 from netaug.core.errors import DataError
-from netaug.data.batch import DataInfo
-from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
+from netaug.data.batch import Batch, DataInfo
 from netaug.data.listing_digest import DataListing
-from netaug.data.loading import EvalLoader, TrainLoader
+from netaug.data.loading import TrainLoader
 from netaug.data.sampler import WHOLE, Share
 from netaug.detect.annotations import Annotations
+
+
+class TrainBatches(Protocol):
+    """Training batches of any task."""
+
+    def __len__(self) -> int:
+        """Return the number of steps per epoch."""
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """Return this process's batches of an epoch, 0-based, but for the first ``skip``."""
+
+
+class EvalBatches(Protocol):
+    """Evaluation batches of any task: each image once."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True)
@@ -30,8 +47,8 @@ class Data:
     """
 
     info: DataInfo
-    train: TrainLoader | BoxTrainLoader
-    val: EvalLoader | BoxEvalLoader
+    train: TrainBatches
+    val: EvalBatches
     truth: Annotations | None = None
     listing: DataListing | None = None
 
@@ -40,13 +57,13 @@ class Data:
         """Return the training batches of images with one label each.
 
         Raises:
-            DataError: The images have boxes.
+            DataError: They are for another task.
         """
         if isinstance(self.train, TrainLoader):
             return self.train
         raise DataError(
             "this works with images that have one label each.",
-            got=f"the dataset '{self.info.name}', whose images have boxes",
+            got=f"the dataset '{self.info.name}', which is for the task {self.info.task!r}",
         )
 
 
@@ -71,6 +88,30 @@ class Feed:
     def augment_seed(self, config: DataConfig) -> int:
         """Return the seed that keys the augmentation: that of the settings, else the run's."""
         return self.seed if config.augment_seed is None else config.augment_seed
+
+
+Builder = Callable[[DataConfig, Feed], Data]
+_BUILDERS: dict[str, Builder] = {}
+
+
+def builds_loaders(task: str) -> Callable[[Builder], Builder]:
+    """Register the function below as what builds the loaders of all datasets of a task.
+
+    Args:
+        task: Its name, as datasets give it.
+    """
+
+    def register(builder: Builder) -> Builder:
+        assert task not in _BUILDERS, f"two functions build the loaders of {task!r}"
+        _BUILDERS[task] = builder
+        return builder
+
+    return register
+
+
+def builder_of(task: str) -> Builder:
+    """Return what builds the loaders of a task."""
+    return _BUILDERS[task]
 
 
 def normalization(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
-from netaug.config.datasets import DATASETS, Task
+from netaug.config.datasets import DATASETS
 from netaug.core.errors import DataError
 from netaug.core.suggest import did_you_mean, nearest
 from netaug.data.roots import unreadable
@@ -118,14 +118,14 @@ class Dataset(NamedTuple):
     """A registered dataset.
 
     Args:
-        task: What its labels are for: ``classify`` or ``detect``.
-        read: Its reader: ``read(config)`` returns a :class:`Source`; for ``detect``, ``read(config, problems)``
-            returns a :class:`~netaug.data.detection.sources.BoxSource`.
+        task: Name of its kind of task.
+        read: Its reader: for ``classify``, ``read(config)`` returns a :class:`Source`; for ``detect``,
+            ``read(config, problems)`` returns a :class:`~netaug.data.detection.sources.BoxSource`.
         published: What its publishers say of it; None if everything depends on the files.
         reads: The settings among :data:`SPECIAL` that it honors.
     """
 
-    task: Task
+    task: str
     read: Callable[..., Any]
     published: Published | None
     reads: tuple[str, ...]
@@ -205,7 +205,7 @@ def load_source(config: DataConfig) -> Source:
     if known.task != "classify":
         raise DataError(
             "this works with images that have one label each.",
-            got=f"the dataset '{config.name}', whose images have boxes",
+            got=f"the dataset '{config.name}', which is for the task {known.task!r}",
             allowed=", ".join(name for name, other in sorted(_DATASETS.items()) if other.task == "classify"),
         )
     try:

@@ -21,7 +21,7 @@ from netaug.data.detection.sources import BoxSource, BoxSplit, keep_labels
 from netaug.data.listing_digest import DataListing, ListedSplit
 from netaug.data.loading import Loading
 from netaug.data.memory import announce_bytes
-from netaug.data.prepared import Data, Feed, normalization
+from netaug.data.prepared import Data, Feed, builds_loaders, normalization
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import find_dataset, warn_of_ignored
 from netaug.data.roots import unreadable
@@ -34,6 +34,7 @@ from netaug.detect.annotations import Annotations, Integers
 _log = logging.getLogger("netaug")
 
 
+@builds_loaders("detect")
 def build_boxed(config: DataConfig, feed: Feed) -> Data:
     """Build the loaders of images with boxes.
 
