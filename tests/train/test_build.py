@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -109,9 +108,6 @@ def test_a_resolution_that_the_network_is_too_deep_for_is_refused() -> None:
     model = build_model(MICRO, INFO, 0)
     with pytest.raises(ModelError, match=r"netaug\.resolution is too low(?s:.*)1x1 pixels(?s:.*)0\.1 of 8"):
         build_network(model, RunConfig(model=MICRO, netaug=NetAugConfig(resolution=0.1)), INFO)
-    config = RunConfig(model=MICRO, netaug=NetAugConfig(resolution=0.75))
-    with pytest.raises(ConfigError, match=r"netaug\.resolution is for classification"):
-        build_network(model, config, dataclasses.replace(INFO, task="detect"))
 
 
 def test_a_run_none_of_whose_steps_is_augmented_is_refused() -> None:
