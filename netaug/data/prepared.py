@@ -30,6 +30,9 @@ class TrainBatches(Protocol):
 class EvalBatches(Protocol):
     """Evaluation batches of any task: each image once."""
 
+    def __len__(self) -> int:
+        """Return the number of batches."""
+
     def __iter__(self) -> Iterator[Batch]: ...
 
 
