@@ -1,11 +1,12 @@
-"""What one walk over a network's graph finds out: which channels must have the same width.
+"""The state of one walk over a network's graph, which finds out which channels must have the same width.
 
 Every parameter and every result has a layout: which of its dimensions are elastic, and the groups along them
 (see :mod:`netaug.elastic.groups`). The rules in :mod:`netaug.elastic.rules` fill it in, operation by
 operation.
 
 Only groups that a convolution or linear layer makes widen; learned tokens and positions stay. An operation
-without a rule freezes what it touches, and the reason stays with the group. The network's outputs are frozen.
+without a rule freezes what it touches, and the reason stays with the group: to widen what is not understood could
+give a network that runs and computes something else. The network's outputs are frozen: the task fixes their number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from netaug.elastic.trace import Trace, module_of, shape_of, tensor_inputs
 
 @dataclass(frozen=True)
 class DenseUse:
-    """One call of a convolution or linear layer.
+    """A call of a convolution or linear layer.
 
     Args:
         node: The call.
@@ -48,7 +49,7 @@ class DenseUse:
 
 @dataclass(frozen=True)
 class SizeUse:
-    """A whole number in a call that counts elastic channels, and the module attribute it may come from.
+    """A whole number in a call that counts elastic channels, with the module attribute that it may come from.
 
     Args:
         module: The module whose forward makes the call.
@@ -66,7 +67,7 @@ class SizeUse:
 
 
 class Analysis:
-    """The state of one walk over the graph.
+    """Holds the state of one walk over the graph.
 
     Attributes:
         trace: The graph.
@@ -88,7 +89,7 @@ class Analysis:
     # Layouts
 
     def layout(self, node: object) -> Layout:
-        """Elastic dimensions of a result, parameter or batch norm statistic; none for anything else."""
+        """Return the elastic dimensions of a result, parameter or running statistic; none for anything else."""
         if not isinstance(node, Node):
             return {}
         name = self.trace.tensors.get(node)
@@ -99,32 +100,34 @@ class Analysis:
         return self._open(layout)
 
     def layouts_of(self, node: Node) -> list[Layout]:
-        """Elastic dimensions of each tensor that a call gives."""
-        found = self._layouts.get(node)
-        return [self._open(layout) for layout in found] if isinstance(found, list) else [self.layout(node)]
+        """Return the elastic dimensions of each tensor that a call gives."""
+        layouts = self._layouts.get(node)
+        return (
+            [self._open(layout) for layout in layouts] if isinstance(layouts, list) else [self.layout(node)]
+        )
 
     def entry(self, node: Node, index: int) -> Layout:
-        """Elastic dimensions of one tensor out of a call that gives several."""
+        """Return the elastic dimensions of one tensor out of a call that gives several."""
         layout = self._layouts.get(node, {})
         return self._open(layout[index] if isinstance(layout, list) else layout)
 
     def set_layout(self, node: Node, layout: Layout | list[Layout]) -> None:
-        """Keep what a rule found about a call's result, or results."""
+        """Store what a rule found about a call's result, or results."""
         self._layouts[node] = layout
 
     def axes(self) -> dict[str, Layout]:
-        """Elastic dimensions of every parameter and statistic, by name."""
+        """Return the elastic dimensions of every parameter and statistic, by name."""
         return {
             name: {dim: self.groups.resolve(parts) for dim, parts in layout.items()}
             for name, layout in self._axes.items()
         }
 
     def dim(self, node: object, dim: int) -> Parts:
-        """The groups along one dimension, none if it keeps its size."""
+        """Return the groups along one dimension, none if it keeps its size."""
         return self.layout(node).get(dim, ())
 
     def full_dim(self, node: Node, dim: int) -> Parts:
-        """The groups along one dimension; a dimension that keeps its size becomes a frozen group."""
+        """Return the groups along one dimension; a dimension that keeps its size becomes a frozen group."""
         parts = self.dim(node, dim)
         if parts:
             return parts
@@ -137,10 +140,11 @@ class Analysis:
         return {dim: parts for dim, parts in resolved.items() if not self.groups.is_frozen(parts)}
 
     def _axes_of(self, name: str, shape: tuple[int, ...]) -> Layout:
-        """A parameter starts with a group of its own along every dimension; its uses then say what these are."""
+        """Return a parameter's dimensions: each starts as its own group, until uses say which groups are one."""
         if name not in self._axes:
             module = name.rpartition(".")[0] or name
             elastic = name in self.trace.parameters or name in self.trace.statistics
+            # A kernel's height and width are positions: only its first two dimensions hold channels.
             dims = (2 if name in self.trace.kernels else len(shape)) if elastic else 0
             sizes = enumerate(shape[:dims])
             self._axes[name] = {
@@ -156,6 +160,7 @@ class Analysis:
         Returns:
             The groups along them; none if one of them keeps its size, which then holds for all.
         """
+        # All or none: if one of them keeps its size, wider others could not meet it, so they freeze too.
         layouts = [self.dim(tensor, dim) for tensor, dim in dims if isinstance(tensor, Node)]
         if not all(layouts):
             for parts in layouts:
@@ -165,15 +170,15 @@ class Analysis:
             self.groups.unify(layouts[0], parts, where(node))
         return self.groups.resolve(layouts[0])
 
-    def tile(self, node: Node, parts: Parts, count: int, what: str) -> Parts:
-        """Demand ``count`` equal stretches and give one; if there cannot be, freeze: the call ``what``."""
+    def tile(self, node: Node, parts: Parts, count: int, action: str) -> Parts:
+        """Demand ``count`` equal stretches and return one; if there cannot be, freeze: the call does ``action``."""
         tiles = self.groups.tile(parts, count, where(node)) if parts else ()
         if tiles is None:
-            self.groups.freeze(parts, f"'{where(node)}' {what}")
+            self.groups.freeze(parts, f"'{where(node)}' {action}")
         return tiles or ()
 
     def freeze_node(self, node: Node, reason: str, *, except_dims: Iterable[int] = ()) -> None:
-        """Freeze all groups in a tensor, but for some dimensions."""
+        """Freeze all groups in a tensor, except along some dimensions."""
         for dim, parts in self.layout(node).items():
             if dim not in except_dims:
                 self.groups.freeze(parts, reason)
@@ -189,38 +194,38 @@ class Analysis:
     # Notes
 
     def parameter_behind(self, node: Node) -> str | None:
-        """The parameter of the same shape that a weight is, or is computed from."""
+        """Return the parameter of the same shape that a weight is, or is computed from."""
         wanted, todo = shape_of(node), [node]
         while todo:
-            found = todo.pop(0)
-            name = self.trace.tensors.get(found)
-            if name in self.trace.parameters and shape_of(found) == wanted:
+            source = todo.pop(0)
+            name = self.trace.tensors.get(source)
+            if name in self.trace.parameters and shape_of(source) == wanted:
                 return name
-            todo += tensor_inputs(found) if found in self._layouts else []
+            todo += tensor_inputs(source) if source in self._layouts else []
         return None
 
     def note_size(self, node: Node, value: object, parts: Parts) -> None:
-        """A call names the number of elastic channels: note the attributes of its module that may be its source."""
+        """Note the attributes of a module that may be the source of a number of elastic channels in a call."""
         if isinstance(value, int) and value > 1 and parts:
             for attribute, held in self._attributes(node).items():
                 if type(held) is int and held == value:
                     self.sizes.append(SizeUse(module_of(node), attribute, None, parts, certain=False))
 
     def note_sizes(self, node: Node, values: Sequence[object], parts: Mapping[int, Parts]) -> None:
-        """The same for a list of numbers, of which some count elastic channels."""
-        for index, found in parts.items():
-            self.note_size(node, values[index], found)
+        """Note the same for a list of numbers, of which some count elastic channels."""
+        for index, channels in parts.items():
+            self.note_size(node, values[index], channels)
         for attribute, held in self._attributes(node).items():
             if isinstance(held, (list, tuple)) and list(held) == list(values):
-                for index, found in parts.items():
-                    if found:
-                        self.sizes.append(SizeUse(module_of(node), attribute, index, found, certain=False))
+                for index, channels in parts.items():
+                    if channels:
+                        self.sizes.append(SizeUse(module_of(node), attribute, index, channels, certain=False))
 
     def _attributes(self, node: Node) -> dict[str, object]:
         return vars(self.model.get_submodule(module_of(node)))
 
-    def settle_sizes(self) -> None:
-        """Channels that one attribute counts in several calls, such as one per head, have the same width."""
+    def unify_sizes(self) -> None:
+        """Demand equal widths of channels that one attribute counts in several calls, such as those of each head."""
         first: dict[tuple[str, str, int | None], Parts] = {}
         for use in self.sizes:
             parts = first.setdefault((use.module, use.attribute, use.index), use.parts)
@@ -228,30 +233,30 @@ class Analysis:
                 self.groups.unify(parts, use.parts, use.module)
 
     def guess_sizes(self) -> None:
-        """Note attributes that count the channels a module computes: they may be read where the graph shows nothing.
+        """Note attributes that count channels that a module computes: they may be read where the graph shows nothing.
 
-        A full slice, for example, leaves no trace. Modules of torch itself take their sizes from their inputs.
+        A full slice, for example, leaves no trace in the graph.
         """
         known, named = {(use.module, use.attribute) for use in self.sizes}, len(self.sizes)
         for node in self.trace.operations:
             if type(self.model.get_submodule(module_of(node))).__module__.startswith("torch."):
-                continue
+                continue  # these take their sizes from their inputs
             for layout in self.layouts_of(node)[:1]:
                 for dim, parts in layout.items():
                     self.note_size(node, shape_of(node)[dim], parts)
         self.sizes[named:] = [use for use in self.sizes[named:] if (use.module, use.attribute) not in known]
 
     def require_size(self, module: str, attribute: str, parts: Parts, index: int | None = None) -> None:
-        """A module surely reads this attribute as the number of these channels."""
+        """Demand that an attribute follows these channels: the module surely reads it as their number."""
         if parts:
             self.sizes.append(SizeUse(module, attribute, index, parts, certain=True))
 
 
 def outputs_per_weight(node: Node, weight: Node, batch_size: int) -> int:
-    """How often a call uses each weight element for one example, from its output ``[N, ..., channels, ...]``."""
+    """Count how often a call uses each weight element for one example, from its output ``[N, ..., channels, ...]``."""
     return math.prod(shape_of(node)) // shape_of(weight)[0] // batch_size
 
 
 def where(node: Node) -> str:
-    """How messages name the place of a call."""
+    """Return how messages name the place of a call."""
     return module_of(node) or "forward"

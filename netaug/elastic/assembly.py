@@ -1,4 +1,8 @@
-"""Putting a weight of some width together from its base and what is added, and its gradient apart again."""
+"""Put a weight of some width together from its base and what is added, and take its gradient apart again.
+
+The wide weight is a new tensor in every pass. Its gradient goes back into the base parameter, where it adds to that
+of the base pass, and into the added ones.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ Segments = Mapping[int, tuple[Segment, ...]]
 
 
 class Block(NamedTuple):
-    """A rectangle of the result and where it comes from.
+    """A rectangle of the result, and where it comes from.
 
     Args:
         source: 0 for the base tensor, ``n`` for the ``n``-th added one.
@@ -33,11 +37,11 @@ class Block(NamedTuple):
     size: tuple[int, ...]
 
     def of_source(self, tensor: Tensor) -> Tensor:
-        """The part of the source."""
+        """Return the block's view of its source."""
         return _narrowed(tensor, self.start, self.size)
 
     def of_result(self, tensor: Tensor) -> Tensor:
-        """The part of the result."""
+        """Return the block's view of the result."""
         return _narrowed(tensor, self.target, self.size)
 
 
@@ -63,7 +67,7 @@ def assemble(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> T
 def _blocks(
     base_shape: tuple[int, ...], dims: tuple[int, ...], segments: Segments
 ) -> tuple[tuple[int, ...], list[Block]]:
-    """The result's shape and its blocks; what has added positions along several dimensions is in the first's tensor."""
+    """Return the result's shape and blocks; what is added along several dimensions is in the tensor of the first."""
     shape, placed = list(base_shape), []
     for dim in dims:
         lengths = [segment.stop - segment.start for segment in segments[dim]]
@@ -83,11 +87,16 @@ def _blocks(
 
 
 class _Assemble(torch.autograd.Function):
-    """Copies blocks; each source's gradient is written once, with zeros where this width does not read it."""
+    """Copies blocks; each source's gradient is written once, with zeros where this width does not read it.
+
+    The same as slices and ``torch.cat``, but for the backward: there each slice would make a gradient of the whole
+    tensor, and all of them would be added up.
+    """
 
     @staticmethod
     def forward(ctx: Any, shape: tuple[int, ...], blocks: list[Block], *sources: Tensor) -> Tensor:
         base = sources[0]
+        # A channels-last model keeps its layout, or the convolution would convert the weight in every wide pass.
         result = torch.empty(shape, dtype=base.dtype, device=base.device, memory_format=_format(base))
         for block in blocks:
             block.of_result(result).copy_(block.of_source(sources[block.source]))
@@ -97,20 +106,20 @@ class _Assemble(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        found: list[Tensor | None] = [None, None]
+        gradients_of_sources: list[Tensor | None] = [None, None]
         for number, shape in enumerate(ctx.shapes):
             if not ctx.needs_input_grad[2 + number]:
-                found.append(None)
+                gradients_of_sources.append(None)
                 continue
             blocks = [block for block in ctx.blocks if block.source == number]
-            if len(blocks) == 1 and blocks[0].size == tuple(shape):
-                found.append(blocks[0].of_result(gradient))
+            if len(blocks) == 1 and blocks[0].size == tuple(shape):  # read as a whole: a view will do
+                gradients_of_sources.append(blocks[0].of_result(gradient))
                 continue
             base_gradient = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
             for block in blocks:
                 block.of_source(base_gradient).copy_(block.of_result(gradient))
-            found.append(base_gradient)
-        return tuple(found)
+            gradients_of_sources.append(base_gradient)
+        return tuple(gradients_of_sources)
 
 
 def _by_index(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> Tensor:

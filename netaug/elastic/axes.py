@@ -31,7 +31,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """The room that one width group takes along an axis.
+    """The stretch that one width group takes along an axis.
 
     Args:
         group: Name of the width group.
@@ -54,20 +54,20 @@ class Axis:
 
     @property
     def base_size(self) -> int:
-        """Elements in the base network."""
+        """Count the elements in the base network."""
         return sum(span.base * span.repeat for span in self.spans)
 
     @property
     def added_size(self) -> int:
-        """Elements that the widest network has beyond the base."""
+        """Count the elements that the widest network has beyond the base."""
         return sum((span.most - span.base) * span.repeat for span in self.spans)
 
     def size(self, widths: Mapping[str, int]) -> int:
-        """Elements in the network of these widths; a group that is not named is at base."""
+        """Count the elements in the network of these widths; a group that is not named is at base."""
         return sum(widths.get(span.group, span.base) * span.repeat for span in self.spans)
 
     def segments(self, widths: Mapping[str, int]) -> tuple[Segment, ...]:
-        """What a network of these widths reads, in order; neighboring base segments are merged.
+        """Return what a network of these widths reads, in order; neighboring base segments are merged.
 
         Segments of added elements are kept even if empty, so that every added tensor takes part in every
         augmented pass (with a zero gradient).
@@ -88,7 +88,7 @@ class Axis:
         return tuple(segments)
 
     def positions(self, group: str) -> Tensor:
-        """Stored positions of a group's channels, base first, shape ``[most, spans of the group x repeat]``."""
+        """Return stored positions of a group's channels, base first, shape ``[most, spans of the group x repeat]``."""
         columns = []
         base_start, added_start = 0, self.base_size
         for span in self.spans:
@@ -106,7 +106,7 @@ Axes = Mapping[int, Axis]
 
 
 def added_shape(base_shape: tuple[int, ...], axes: Axes, dim: int) -> tuple[int, ...]:
-    """The shape of the tensor that holds what is added along ``dim``: full in later dimensions, base in earlier."""
+    """Return the shape of the tensor that is added along ``dim``: full in later dimensions, base in earlier."""
     shape = list(base_shape)
     for other, axis in axes.items():
         if other > dim:
@@ -116,17 +116,17 @@ def added_shape(base_shape: tuple[int, ...], axes: Axes, dim: int) -> tuple[int,
 
 
 def added_dims(axes: Axes) -> tuple[int, ...]:
-    """The dimensions along which something is added."""
+    """Return the dimensions along which something is added."""
     return tuple(sorted(dim for dim, axis in axes.items() if axis.added_size > 0))
 
 
 def added_key(name: str, dim: int) -> str:
-    """Under which name a supernet keeps what a tensor gains along a dimension (names may hold no dots)."""
+    """Return the name under which a supernet keeps what a tensor gains along a dimension (it may hold no dots)."""
     return f"{name.replace('.', '/')}[{dim}]"
 
 
 def added_values(base: Tensor, axes: Axes, dim: int, seed: int | None) -> Tensor:
-    """First values of what is added: uniform, with the mean and standard deviation of the base tensor's own.
+    """Draw the first values of what is added: uniform, with mean and standard deviation of the base tensor.
 
     Without a seed they are zero.
     """
@@ -135,15 +135,16 @@ def added_values(base: Tensor, axes: Axes, dim: int, seed: int | None) -> Tensor
     if seed is None:
         return base.new_zeros(added_shape(base.shape, axes, dim))
     values = base.detach().double()
+    # Uniform in [-s, s] has the standard deviation s / sqrt(3).
     mean, spread = float(values.mean()), float(values.std(correction=0)) * 3**0.5
-    drawn = torch.empty(added_shape(base.shape, axes, dim))
+    drawn = torch.empty(added_shape(base.shape, axes, dim))  # on the CPU: the same values on every device
     drawn.uniform_(-1.0, 1.0, generator=torch.Generator().manual_seed(seed))
     return drawn.mul_(spread).add_(mean).to(dtype=base.dtype, device=base.device)
 
 
 def join(base: Tensor, added: Mapping[int, Tensor]) -> Tensor:
-    """The whole widest tensor in stored order (base first, then added, along every dimension)."""
-    for dim in sorted(added, reverse=True):
+    """Return the whole widest tensor in stored order (base first, then added, along every dimension)."""
+    for dim in sorted(added, reverse=True):  # the tensor of a dimension is full in the later ones
         base = torch.cat([base, added[dim]], dim)
     return base
 

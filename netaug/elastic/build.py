@@ -1,4 +1,8 @@
-"""From a model to its supernet: trace, plan, prove the plan by running it.
+"""Build the supernet of a model: record its graph, plan what widens, prove the plan by running it.
+
+Besides those that ``keep`` names, a group freezes for one of three reasons, kept for ``netaug inspect``: an operation
+of the graph cannot pass its channels on, a wider network fails on the shapes, or it computes other values in the base
+channels. A group that froze stays frozen, so the search for a plan ends.
 
 With ``resolution`` below 1 a dry run of base and widest network at that size, and a check that no convolution
 strides over a single pixel, come before training. The graph is recorded a second time at that size, so that
@@ -16,7 +20,7 @@ from torch import Tensor, nn
 
 from netaug.core.errors import ConfigError, ModelError, ShapeError, UnsupportedModelError
 from netaug.core.modules import copied
-from netaug.elastic.dry_run import Outcome, Rehearsal
+from netaug.elastic.dry_run import DryRun, Outcome
 from netaug.elastic.neutral import kept_generators
 from netaug.elastic.passes import smaller
 from netaug.elastic.plan import Plan
@@ -61,28 +65,28 @@ def augment(
 def plan_supernet(
     model: nn.Module, example_input: Tensor | tuple[Tensor, ...], config: AugmentConfig | None = None
 ) -> Supernet:
-    """The same as :func:`augment`, also if nothing widens: its groups then say why."""
+    """Build a supernet as :func:`augment` does, also if nothing widens: its groups then say why."""
     config = config or AugmentConfig()
     example = example_input if isinstance(example_input, tuple) else (example_input,)
     check_preconditions(model, example)
     with kept_generators():
         proof = Proof(model, example, config)  # first, as it knows better why a network cannot be recorded
-        plan = _proven_plan(Planner(model, example, config), Rehearsal(model, example, config), proof)
+        plan = _proven_plan(Planner(model, example, config), DryRun(model, example, config), proof)
         if config.resolution < 1.0:
             plan = with_small_layers(plan, model, example, config)
     supernet = Supernet(copied(model), plan, config)
-    supernet.training = model.training
+    supernet.training = model.training  # the copy of the model has its modes already
     return supernet
 
 
-def _proven_plan(planner: Planner, rehearsal: Rehearsal, proof: Proof) -> Plan:
-    """A plan that holds: attributes follow the widths if that gets a failing network further, else groups freeze."""
+def _proven_plan(planner: Planner, dry_run: DryRun, proof: Proof) -> Plan:
+    """Return a plan that holds: where a run fails, attributes follow the widths if that helps, else groups freeze."""
     frozen: dict[str, str] = {}
     followed: tuple[Follower, ...] = ()
-    in_vain: set[str] = set()
+    hopeless: set[str] = set()  # modules, numbers aside, in which following attributes does not help
     while True:
         plan = planner.plan(frozen, followed)
-        trial, outcome = _first_failure(plan, rehearsal, proof)
+        trial, outcome = _first_failure(plan, dry_run, proof)
         if outcome.error is None:
             return plan
         if not plan.widest:
@@ -91,19 +95,19 @@ def _proven_plan(planner: Planner, rehearsal: Rehearsal, proof: Proof) -> Plan:
             )
         pattern = re.sub(r"\d+", "*", outcome.module)  # blocks of one kind fail for one reason
         more = None
-        if pattern not in in_vain:
+        if pattern not in hopeless:
             more = _followed_further(planner, trial, frozen, followed, outcome)
         if more is None:
-            in_vain.add(pattern)
+            hopeless.add(pattern)
             frozen.update(_broken_groups(planner, trial, plan, outcome))
         else:
             followed = more
 
 
 class _TrialRun(NamedTuple):
-    """One of the runs that a plan has to stand: of shapes alone or of values, at these widths."""
+    """A run that a plan has to pass at these widths: of shapes alone, or of values."""
 
-    runner: Rehearsal | Proof
+    runner: DryRun | Proof
     widths: Mapping[str, int]
 
     def of(self, plan: Plan, widths: Mapping[str, int] | None = None) -> Outcome:
@@ -112,9 +116,10 @@ class _TrialRun(NamedTuple):
         return self.runner.run(plan, {name: width for name, width in given.items() if name in free})
 
 
-def _first_failure(plan: Plan, rehearsal: Rehearsal, proof: Proof) -> tuple[_TrialRun, Outcome]:
-    """The first run that fails, or else the last one: shapes of the widest network, then values of several."""
-    trials = [_TrialRun(rehearsal, plan.widest), *(_TrialRun(proof, one) for one in proof.widths(plan))]
+def _first_failure(plan: Plan, dry_run: DryRun, proof: Proof) -> tuple[_TrialRun, Outcome]:
+    """Return the first run that fails, else the last: shapes of the widest network, then values of several networks."""
+    # Shapes come first: they need no values, and a network with wrong shapes has none to compare.
+    trials = [_TrialRun(dry_run, plan.widest), *(_TrialRun(proof, widths) for widths in proof.widths(plan))]
     for trial in trials:
         outcome = trial.of(plan)
         if outcome.error is not None:
@@ -129,8 +134,8 @@ def _followed_further(
     followed: tuple[Follower, ...],
     before: Outcome,
 ) -> tuple[Follower, ...] | None:
-    """The attributes followed, and those further ones with which the network runs furthest, if any help."""
-    best, reached = None, before.operations
+    """Return the attributes to follow with those added that let the network run furthest; None if none help."""
+    best, reached = None, before.operations  # the only measure of progress in code that is not ours
     for more in planner.followers():
         if not set(more) <= set(followed):
             outcome = trial.of(planner.plan(frozen, (*followed, *more)))
@@ -142,12 +147,12 @@ def _followed_further(
 
 
 def _broken_groups(planner: Planner, trial: _TrialRun, plan: Plan, outcome: Outcome) -> dict[str, str]:
-    """The groups near the failure with which the network fails also if nothing else widens, each with the error."""
+    """Find the groups near the failure that make the network fail even if nothing else widens, each with the error."""
     base, wide = plan.base_widths, trial.widths
     near = [name for name in planner.groups_of(outcome.module) if wide.get(name, 0) > base.get(name, 0)]
     for suspects in (near, [name for name in wide if wide[name] > base[name]]):
         alone = {name: trial.of(plan, {name: wide[name]}) for name in suspects}
-        broken = {name: found.reason for name, found in alone.items() if found.error is not None}
+        broken = {name: run.reason for name, run in alone.items() if run.error is not None}
         if broken:
             return broken
     if isinstance(trial.runner, Proof):
@@ -156,7 +161,7 @@ def _broken_groups(planner: Planner, trial: _TrialRun, plan: Plan, outcome: Outc
 
 
 def _fewest(trial: _TrialRun, plan: Plan, near: list[str]) -> list[str]:
-    """Groups, of these if possible, with which alone the network still fails, and none of which can be left out."""
+    """Return a set of groups, near ones if possible, that fails and fails no more without any one of them."""
     kept = dict(trial.widths)
     for name in [*(name for name in trial.widths if name not in near), *near]:
         fewer = {other: width for other, width in kept.items() if other != name}
@@ -185,7 +190,7 @@ def _refuse_if_nothing_widens(supernet: Supernet, model: nn.Module) -> None:
 def with_small_layers(
     plan: Plan, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig
 ) -> Plan:
-    """The plan with its layers also counted at ``config.resolution``, after a trial run of the widest network there.
+    """Return the plan with its layers also counted at ``config.resolution``, where the widest network is run once.
 
     Args:
         plan: Proven at full size.
@@ -197,7 +202,7 @@ def with_small_layers(
         ModelError: There are no images among the inputs, or the network does not run on smaller ones.
     """
     shapes = ", ".join(str(list(tensor.shape)) for tensor in example)
-    small = tuple(smaller(one, config.resolution) if _is_images(one) else one for one in example)
+    small = tuple(smaller(tensor, config.resolution) if _is_images(tensor) else tensor for tensor in example)
     if all(after is before for after, before in zip(small, example, strict=True)):
         raise ModelError(
             "the augmented pass has a resolution below 1, but no input is a batch of images.",
@@ -206,11 +211,11 @@ def with_small_layers(
             fix="leave resolution at 1",
         )
     try:
-        error = Rehearsal(model, small, config).run(plan, plan.widest).error
+        error = DryRun(model, small, config).run(plan, plan.widest).error
         layers = None if error else Planner(model, small, config).plan().layers
     except (ModelError, ShapeError) as failed:
         error, layers = str(failed.got or failed), None
-    if layers is None or [one.weight for one in layers] != [one.weight for one in plan.layers]:
+    if layers is None or [layer.weight for layer in layers] != [layer.weight for layer in plan.layers]:
         sizes = ", ".join(str(list(tensor.shape)) for tensor in small)
         raise ModelError(
             f"the network cannot run its augmented passes at resolution {config.resolution:g}.",

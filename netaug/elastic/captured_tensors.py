@@ -1,4 +1,4 @@
-"""Tensors that a copy of a network reads from the original: a closure, lambda or hook holds the original.
+"""Find tensors that a copy of a network reads from the original, which a closure, lambda or hook holds.
 
 A copy of a module copies its attributes, but a function keeps what it was made with. So a copy would compute
 with the original's parameters, and train its own in vain.
@@ -18,8 +18,8 @@ from netaug.core.errors import ModelError
 from netaug.core.modules import copied
 
 
-class Reads(TorchDispatchMode):
-    """Watches what the operations of a copy read.
+class ReadWatcher(TorchDispatchMode):
+    """Watches which tensors the operations of a copy read.
 
     Args:
         model: The original.
@@ -34,15 +34,15 @@ class Reads(TorchDispatchMode):
         memo: dict[int, Any] = {}
         self.copy = copied(model, memo)
         self.stack: Sequence[str] = ()
-        self._owned = {id(value) for value in memo.values() if isinstance(value, Tensor)}
+        self._copied = {id(value) for value in memo.values() if isinstance(value, Tensor)}
         self._of_original = {
             _storage(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())
         }
         self._computed = _computed(model)
         self._left_over: dict[int, tuple[str, nn.Module, str, Tensor]] = {}
-        self._found: ModelError | None = None
+        self._error: ModelError | None = None
 
-    def __enter__(self) -> Reads:
+    def __enter__(self) -> ReadWatcher:
         for name, attribute in self._computed:
             module = self.copy.get_submodule(name)
             value = module.__dict__[attribute]
@@ -52,32 +52,32 @@ class Reads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for leaf in tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor) and self._found is None:
-                self._look_at(leaf)
+            if isinstance(leaf, Tensor) and self._error is None:
+                self._check_read(leaf)
         return func(*args, **(kwargs or {}))
 
     def refuse(self) -> None:
-        """Say what was read that is not the copy's own.
+        """Refuse a model whose copy read tensors that are not its own.
 
         Raises:
-            ModelError: Something was.
+            ModelError: It read a tensor of the original, or a parameter or computed constant from elsewhere.
         """
-        if self._found is not None:
-            raise self._found
+        if self._error is not None:
+            raise self._error
 
-    def _look_at(self, tensor: Tensor) -> None:
-        storage = _storage(tensor)
+    def _check_read(self, tensor: Tensor) -> None:
+        storage = _storage(tensor)  # not the tensor's id: views and detached tensors share storage
         name = self._of_original.get(storage)
-        if name is not None and storage not in self._own_storages():
-            self._found = _refusal(f"'{name}'", self.stack)
-        elif isinstance(tensor, nn.Parameter) and id(tensor) not in self._owned:
-            self._found = _refusal(f"a parameter of shape {list(tensor.shape)} outside of it", self.stack)
+        if name is not None and storage not in self._copy_storages():
+            self._error = _refusal(f"'{name}'", self.stack)
+        elif isinstance(tensor, nn.Parameter) and id(tensor) not in self._copied:
+            self._error = _refusal(f"a parameter of shape {list(tensor.shape)} outside of it", self.stack)
         elif storage in self._left_over:
             where, module, attribute, value = self._left_over[storage]
             if module.__dict__.get(attribute) is value:
-                self._found = _constant(f"{where}.{attribute}".lstrip("."))
+                self._error = _constant(f"{where}.{attribute}".lstrip("."))
 
-    def _own_storages(self) -> set[int]:
+    def _copy_storages(self) -> set[int]:
         tensors = (*self.copy.parameters(), *self.copy.buffers())
         return {_storage(tensor) for tensor in tensors}
 
@@ -87,7 +87,7 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _computed(model: nn.Module) -> list[tuple[str, str]]:
-    """Module and name of the attributes that were computed from other tensors."""
+    """Return module and name of the attributes that were computed from other tensors."""
     return [
         (name, attribute)
         for name, module in model.named_modules()

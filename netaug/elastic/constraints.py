@@ -1,4 +1,4 @@
-"""What users set for single groups: which a glob pattern means, their own multipliers, the limit on MACs.
+"""Apply what users set for single groups: glob patterns, their multipliers, the limit on MACs.
 
 The last pattern that matches a group counts, and one without effect is an error. A draw beyond
 ``max_macs_ratio`` times the base network's MACs is repeated, each try with its own key; then ratios fall
@@ -22,7 +22,7 @@ from netaug.elastic.settings import AugmentConfig
 
 
 def matching(pattern: str, members: Mapping[str, Sequence[str]]) -> list[str]:
-    """The groups that a glob pattern means: those of that name; if there are none, all of the modules it matches.
+    """Return the groups that a glob pattern means: those of that name, else those of the modules that it matches.
 
     Args:
         pattern: Matches whole names; ``*`` also matches dots.
@@ -36,7 +36,7 @@ def matching(pattern: str, members: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def with_own_ratios(groups: Sequence[Group], config: AugmentConfig) -> list[Group]:
-    """The groups with the multipliers of ``config.groups``, where a pattern matches; the last one counts.
+    """Return the groups with the multipliers of ``config.groups`` where a pattern matches; the last one counts.
 
     Raises:
         ConfigError: A pattern matches no group, or none whose width is drawn.
@@ -45,10 +45,10 @@ def with_own_ratios(groups: Sequence[Group], config: AugmentConfig) -> list[Grou
     by_name = {group.name: group for group in groups}
     for pattern, ratios in config.groups.items():
         inside = [name for name in by_name if _is_inside(name, pattern)]
-        found = [by_name[name] for name in inside or matching(pattern, members)]
-        drawn = [group for group in found if group.role in ("width", "expand")]
+        matched = [by_name[name] for name in inside or matching(pattern, members)]
+        drawn = [group for group in matched if group.role in ("width", "expand")]
         if not drawn:
-            raise _without_effect(pattern, found, groups)
+            raise _without_effect(pattern, matched, groups)
         by_name.update({group.name: replace(group, ratios=tuple(ratios)) for group in drawn})
     return [by_name[group.name] for group in groups]
 
@@ -56,7 +56,7 @@ def with_own_ratios(groups: Sequence[Group], config: AugmentConfig) -> list[Grou
 def within_limit(
     groups: Iterable[Group], config: AugmentConfig, macs: Callable[[Mapping[str, int]], int]
 ) -> list[Group]:
-    """The groups without the multipliers that ``max_macs_ratio`` rules out whatever else is drawn.
+    """Return the groups without the multipliers that ``max_macs_ratio`` rules out whatever else is drawn.
 
     Args:
         groups: Of the supernet without a limit, sources before those that follow them.
@@ -79,7 +79,7 @@ def within_limit(
     pruned = []
     for group in groups:
         left = tuple(ratio for ratio in group.ratios if alone[group.name][ratio] <= most)
-        pruned.append(replace(group, ratios=left or (1.0,)))
+        pruned.append(replace(group, ratios=left or (1.0,)))  # 1.0 alone: the group is never drawn
     return pruned
 
 
@@ -89,14 +89,14 @@ def _is_inside(name: str, pattern: str) -> bool:
     return any(fnmatchcase(".".join(parts[: n + 1]), pattern) for n in range(len(parts)))
 
 
-def _without_effect(pattern: str, found: Sequence[Group], groups: Sequence[Group]) -> ConfigError:
+def _without_effect(pattern: str, matched: Sequence[Group], groups: Sequence[Group]) -> ConfigError:
     drawn = [group.name for group in groups if group.role in ("width", "expand")]
     reasons = [
         f"'{group.name}' " + (f"keeps its width: {group.reason}" if group.reason else _follows(group))
-        for group in found
+        for group in matched
     ]
     return ConfigError(
-        f"groups['{pattern}'] matches no width group {'that is drawn' if found else 'and no module with one'}.",
+        f"groups['{pattern}'] matches no width group {'that is drawn' if matched else 'and no module with one'}.",
         got="; ".join(reasons) or None,
         allowed=", ".join(drawn) or "no group of this network is drawn",
         fix="see all groups with their modules with `netaug inspect --members`",
@@ -110,7 +110,7 @@ def _follows(group: Group) -> str:
 def _refuse_if_only_base_fits(
     groups: Sequence[Group], config: AugmentConfig, base: int, alone: Mapping[str, Mapping[float, int]]
 ) -> None:
-    """Every time of the training in which something is drawn needs a step above base that fits."""
+    """Refuse a limit within which, at some time of the training, nothing above base fits."""
     limit = config.max_macs_ratio
     assert limit is not None
     for progress in sorted(

@@ -28,7 +28,7 @@ from netaug.elastic.supernet import Supernet
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial run ended.
+    """What a trial run ended with.
 
     Args:
         error: The first line of what went wrong; None if nothing did.
@@ -44,14 +44,14 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """Why a group with which it ends so keeps its width."""
+        """Return why a group that lets a run end so keeps its width."""
         if self.moves:
             return f"base channels move when it widens: in '{self.module or 'forward'}' {self.error}"
         return f"the network fails when it widens: {self.error}"
 
 
-class Rehearsal:
-    """Runs plans on a copy of the model that has shapes but no values, or on a true copy if that cannot be done."""
+class DryRun:
+    """Runs plans on a copy of the model without values (the meta device), or on a true copy where values are needed."""
 
     def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
         self._config = config
@@ -81,6 +81,7 @@ class Rehearsal:
         supernet = Supernet(self._model, plan, self._config)
         supernet.use(widths)
         counter = _Counter()
+        # The stack is left as it was at the error, so its last name is the innermost module that failed.
         with module_stack(self._model) as stack, torch.no_grad(), torch.random.fork_rng():
             try:
                 with counter:
@@ -95,7 +96,7 @@ class Rehearsal:
 
 
 def of_two_or_more(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The example, a single one twice: batch norms need two."""
+    """Return the example, a single one twice: batch norms need two."""
     if any(tensor.dim() and len(tensor) > 1 for tensor in example):
         return example
     return tuple(torch.cat([tensor, tensor]) if tensor.dim() else tensor for tensor in example)
@@ -116,13 +117,13 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def module_stack(model: nn.Module) -> Iterator[list[str]]:
-    """The names of the modules whose forward is running; an error leaves them as they were when it was raised."""
+    """Yield the names of the modules whose forward is running; an error leaves them as they were when it was raised."""
     names = {id(module): name for name, module in model.named_modules()}
     stack: list[str] = []
 
     def enter(module: nn.Module, inputs: object) -> None:
         if id(module) in names:
-            stack.append(names[id(module)])
+            stack.append(names[id(module)])  # global hooks also run for modules of other networks
 
     def leave(module: nn.Module, inputs: object, outputs: object) -> None:
         if id(module) in names:

@@ -1,4 +1,4 @@
-"""A plain network out of a supernet: the caller's class, no trace of augmentation."""
+"""Take a plain network out of a supernet: the caller's class, no trace of augmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def extract(supernet: Supernet) -> nn.Module:
     """Copy the network of the supernet's present widths into plain modules."""
     network = copied(supernet.base)
-    remove_training_hooks(network)
+    remove_training_hooks(network)  # regularizers drop in training only and are no part of the result
     if supernet.widths == supernet.plan.base_widths:
         return network
     modules: dict[str, nn.Module] = {}
@@ -27,6 +27,7 @@ def extract(supernet: Supernet) -> nn.Module:
         value = _wide_value(supernet, name)
         for module_name, attribute in owners:
             module = modules[module_name] = network.get_submodule(module_name)
+            # Not setattr: a parametrization or custom __setattr__ would act on the value.
             if attribute in module._parameters:
                 module._parameters[attribute] = value  # type: ignore[assignment]
             else:
@@ -39,7 +40,7 @@ def extract(supernet: Supernet) -> nn.Module:
 
 
 def _wide_value(supernet: Supernet, name: str) -> Tensor:
-    """The parameter at the present widths; a running statistic of an added channel is that of no data."""
+    """Return a tensor at the present widths; running statistics of added channels are those of no data."""
     axes = supernet.plan.axes[name]
     if name in dict(supernet.base.named_parameters()):
         base = supernet.base.get_parameter(name)

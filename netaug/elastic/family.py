@@ -1,4 +1,4 @@
-"""Networks between the base and the widest: the widths that come nearest to a number of multiply-accumulates.
+"""Choose networks between the base and the widest: the widths nearest to a number of multiply-accumulates.
 
 The networks lie on a chain that adds one channel to one group at a time, all groups at about the same
 fraction of their way. Their weights files record widths for people, and for loading the size attributes of
@@ -15,7 +15,7 @@ from netaug.elastic.supernet import Supernet
 
 
 class Chain:
-    """Every network on a way from base to widest that adds one channel to one group at a time.
+    """Holds the networks on a way from base to widest that adds one channel to one group at a time.
 
     Each group is, at any point of the way, about the same fraction of the way from its base to its most channels, so
     no layer is narrow while the others are wide. MACs only grow along the way.
@@ -28,27 +28,27 @@ class Chain:
         self._supernet = supernet
         groups = supernet.groups
         self._base = {name: groups[name].base for name in supernet.plan.widest}
-        shares = [
+        fractions = [
             ((channel - 0.5) / (most - self._base[name]), name)
             for name, most in supernet.plan.widest.items()
             for channel in range(1, most - self._base[name] + 1)
         ]
-        self._added = [name for _, name in sorted(shares)]
+        self._added = [name for _, name in sorted(fractions)]
 
     def __len__(self) -> int:
         return len(self._added) + 1
 
     def widths(self, steps: int) -> dict[str, int]:
-        """Channels per group after so many channels have been added; 0 is base, ``len - 1`` the widest."""
+        """Return the channels per group after so many added channels; 0 is base, ``len - 1`` the widest."""
         widths = dict(self._base)
         for name in self._added[:steps]:
             widths[name] += 1
         return widths
 
     def nearest(self, macs: float) -> dict[str, int]:
-        """The widths on the way whose MACs are nearest to these; the narrower ones if two are as near."""
+        """Return the widths whose MACs are nearest to these; the narrower ones if two are as near."""
         low, high = 0, len(self) - 1
-        while high - low > 1:
+        while high - low > 1:  # by halves: MACs only grow along the way
             middle = (low + high) // 2
             low, high = (middle, high) if self._macs(middle) <= macs else (low, middle)
         return self.widths(min((low, high), key=lambda steps: (abs(self._macs(steps) - macs), steps)))
@@ -58,7 +58,7 @@ class Chain:
 
 
 def widths_at_macs(supernet: Supernet, ratio: float) -> dict[str, int]:
-    """Widths of the network with this many times the base network's MACs, as near as whole channels allow.
+    """Return the widths with this many times the base network's MACs, as near as whole channels allow.
 
     Args:
         supernet: Whose widths they are.
@@ -78,7 +78,7 @@ def widths_at_macs(supernet: Supernet, ratio: float) -> dict[str, int]:
 
 
 def family(supernet: Supernet, count: int) -> list[dict[str, int]]:
-    """Widths of so many networks, evenly spaced in MACs from the base to the widest, both included.
+    """Return the widths of so many networks, evenly spaced in MACs from base to widest, both included.
 
     Raises:
         ConfigError: The count is below 2, or there are not that many different networks.
@@ -88,7 +88,7 @@ def family(supernet: Supernet, count: int) -> list[dict[str, int]]:
     if 2 <= count <= len(chain):
         wanted = [base + (most - base) * step / (count - 1) for step in range(count)]
         nearest = [chain.nearest(macs) for macs in wanted]
-        if all(one != other for one, other in pairwise(nearest)):
+        if all(narrower != wider for narrower, wider in pairwise(nearest)):
             return nearest
     raise ConfigError(
         "a family of this many networks cannot be made.",

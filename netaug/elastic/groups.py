@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """Channels of one width group along a dimension, ``repeat`` consecutive elements per channel."""
+    """The channels of one width group along a dimension, ``repeat`` consecutive elements per channel."""
 
     group: int
     repeat: int = 1
@@ -32,7 +32,7 @@ MOST_PARTS = 4096
 
 
 class Groups:
-    """All groups of one network."""
+    """Holds all groups of one network."""
 
     def __init__(self) -> None:
         self._sizes: list[int] = []
@@ -44,45 +44,45 @@ class Groups:
     # What there is
 
     def new(self, size: int, name: str) -> int:
-        """A group of ``size`` channels that nothing makes yet."""
+        """Make a group of ``size`` channels that no layer makes yet."""
         self._sizes.append(size)
         self._names.append(name)
         return len(self._sizes) - 1
 
     def roots(self) -> list[int]:
-        """Groups that stand for themselves and that some layer makes, in the order in which they are made."""
+        """Return the groups that stand for themselves and that some layer makes, in the order of the layers."""
         claimed = [group for group in self._claims if group not in self._instead]
         return sorted(claimed, key=lambda group: (self._claims[group], group))
 
     def resolve(self, parts: Iterable[Part]) -> Parts:
-        """The same dimension in groups that stand for themselves."""
-        found: list[Part] = []
+        """Return the same dimension in groups that stand for themselves."""
+        resolved: list[Part] = []
         for part in parts:
             instead = self._instead.get(part.group)
             if instead is None:
-                found.append(part)
+                resolved.append(part)
             else:
-                found += self.resolve(Part(inner.group, inner.repeat * part.repeat) for inner in instead)
-        return tuple(found)
+                resolved += self.resolve(Part(inner.group, inner.repeat * part.repeat) for inner in instead)
+        return tuple(resolved)
 
     def members(self, parts: Iterable[Part]) -> set[int]:
-        """The groups along a dimension."""
+        """Return the groups along a dimension."""
         return {part.group for part in self.resolve(parts)}
 
     def size(self, group: int) -> int:
-        """Channels of a group in the base network."""
+        """Return the channels of a group in the base network."""
         return self._sizes[group]
 
     def name(self, group: int) -> str:
-        """Name of what makes the group first."""
+        """Return the name of what makes the group first."""
         return self._names[group]
 
     def reason(self, group: int) -> str | None:
-        """Why the group keeps its base width, or None if it may widen."""
+        """Return why the group keeps its base width, or None if it may widen."""
         return self._reasons.get(group)
 
     def elements(self, parts: Iterable[Part]) -> int:
-        """Elements that the parts take at base width."""
+        """Count the elements that the parts take at base width."""
         return sum(self._sizes[part.group] * part.repeat for part in parts)
 
     def is_frozen(self, parts: Iterable[Part]) -> bool:
@@ -101,10 +101,10 @@ class Groups:
     def freeze(self, parts: Iterable[Part], reason: str) -> None:
         """Keep these groups at base width; the first reason given stays."""
         for part in self.resolve(parts):
-            self._reasons.setdefault(part.group, reason)
+            self._reasons.setdefault(part.group, reason)  # the first cause, not what followed from it
 
     def freeze_unclaimed(self) -> None:
-        """Groups that no layer makes stay: positions, learned tokens and the like."""
+        """Freeze the groups that no layer makes: positions, learned tokens and the like."""
         for group in range(len(self._sizes)):
             if group not in self._instead and group not in self._claims:
                 self._reasons.setdefault(group, "no layer makes these channels")
@@ -126,7 +126,7 @@ class Groups:
                 return
 
     def cut(self, parts: Parts, start: int, stop: int) -> Parts | None:
-        """The parts of elements ``start`` to ``stop``; None if that goes through the middle of a channel."""
+        """Return the parts of elements ``start`` to ``stop``; None if that goes through the middle of a channel."""
         for border in (start, stop):
             if not self._cut_at(parts, border):
                 return None
@@ -138,7 +138,7 @@ class Groups:
         return tuple(result)
 
     def tile(self, parts: Parts, count: int, where: str) -> Parts | None:
-        """Demand that a dimension consists of ``count`` equal stretches; returns one, None if it cannot be so."""
+        """Demand that a dimension consists of ``count`` equal stretches; return one, or None if it cannot."""
         parts = self.resolve(parts)
         if count == 1:
             return parts
@@ -158,6 +158,7 @@ class Groups:
             if self.cut(parts, number * total // count, (number + 1) * total // count) is None:
                 return None
         for number in range(1, count):
+            # Cut again each time: unifying the last stretch may have divided the first one further.
             first = self.cut(parts, 0, total // count)
             other = self.cut(parts, number * total // count, (number + 1) * total // count)
             assert first is not None and other is not None
@@ -165,7 +166,7 @@ class Groups:
         return self.cut(parts, 0, total // count)
 
     def divide(self, parts: Parts, repeat: int) -> Parts | None:
-        """Demand that elements come in runs of ``repeat`` per channel; returns the channels, None if they do not."""
+        """Demand that elements come in runs of ``repeat`` per channel; return the channels, or None if they cannot."""
         for part in self.resolve(parts):
             if part.repeat % repeat == 0 or part.group in self._instead:
                 continue
@@ -178,16 +179,17 @@ class Groups:
             return None
         return tuple(Part(part.group, part.repeat // repeat) for part in resolved)
 
-    def _align(self, one: Part, other: Part) -> bool:
-        """Make two different parts that start at the same place more alike; False if that is impossible."""
-        lengths = self._sizes[one.group] * one.repeat, self._sizes[other.group] * other.repeat
+    def _align(self, first: Part, second: Part) -> bool:
+        """Make two different parts that start at the same element more alike; False if that is impossible."""
+        lengths = self._sizes[first.group] * first.repeat, self._sizes[second.group] * second.repeat
         if lengths[0] != lengths[1]:
-            longer = one if lengths[0] > lengths[1] else other
+            longer = first if lengths[0] > lengths[1] else second
             return self._cut_at((longer,), min(lengths))
-        repeat = math.lcm(one.repeat, other.repeat)
-        if lengths[0] % repeat or one.group == other.group:
+        repeat = math.lcm(first.repeat, second.repeat)
+        if lengths[0] % repeat or first.group == second.group:
             return False
-        kept, gone = sorted((one, other), key=lambda part: (-part.repeat, self._rank(part.group)))
+        # The coarser grouping stays: elements of one channel cannot be told apart, several channels can go together.
+        kept, gone = sorted((first, second), key=lambda part: (-part.repeat, self._rank(part.group)))
         if kept.repeat == repeat:
             self._replace(gone.group, (Part(kept.group, repeat // gone.repeat),))
             return True
@@ -214,14 +216,14 @@ class Groups:
             self._replace(part.group, tuple(Part(self._same(part.group, size)) for size in sizes))
 
     def _same(self, group: int, size: int) -> int:
-        """A new group made by whoever makes ``group``."""
+        """Make a group under the name of ``group``."""
         return self.new(size, self._names[group])
 
     def _rank(self, group: int) -> tuple[int, int]:
         return self._claims.get(group, len(self._sizes)), group
 
     def _replace(self, group: int, parts: Parts) -> None:
-        """Let parts stand for a group from now on, with its name, maker and reason where they have none."""
+        """Let parts stand for a group from now on, with its name, claim and reason where they have none."""
         self._instead[group] = parts
         claim = self._claims.get(group)
         for part in self.resolve(parts):

@@ -1,4 +1,4 @@
-"""What can widen in a network and what cannot, for people: groups, counts, reasons."""
+"""Show what can widen in a network and what cannot: groups, counts, reasons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRAWS = 500
 
 @dataclass(frozen=True)
 class Counts:
-    """Size of one network, or the mean over drawn ones.
+    """The size of one network, or the mean over drawn ones.
 
     Args:
         parameters: Weights, biases and norm affines.
@@ -36,7 +36,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The groups of a supernet and how large it gets.
+    """The groups of a supernet and how large its networks are.
 
     Args:
         groups: By name, frozen ones first.
@@ -59,7 +59,7 @@ class Inspection:
     config: AugmentConfig
 
     def render(self, *, members: bool = False) -> Group:
-        """Tables for a terminal.
+        """Return tables for a terminal.
 
         Args:
             members: List the parameters of every group.
@@ -161,13 +161,13 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
 
 
 def _cost(supernet: Supernet, draws: int) -> float:
-    """Mean MACs per step beside those of a base pass, from ``draws`` networks of each phase of the schedule."""
+    """Return mean MACs per step over those of a base pass, from ``draws`` networks of each phase of the schedule."""
     config, base = supernet.config, supernet.macs({})
     fraction = config.draws * config.batch_share / config.augment_every
     cuts = sorted({0.0, config.start, config.width_until, config.expand_until, 1.0})
     cost = 1.0
     for begin, end in itertools.pairwise(cuts):
-        progress = (begin + end) / 2
+        progress = (begin + end) / 2  # between two cuts of the schedule nothing changes
         if base and supernet.widens(0, progress):
             drawn = [supernet.sample(step, progress) for step in range(draws)]
             macs = sum(supernet.macs(widths, resolution=config.resolution) for widths in drawn) / draws
@@ -182,15 +182,15 @@ def describe(
     return inspect(plan_supernet(model, example_input, config))
 
 
-def _mean(found: Sequence[Counts]) -> Counts:
+def _mean(drawn: Sequence[Counts]) -> Counts:
     return Counts(
-        sum(counts.parameters for counts in found) / len(found),
-        sum(counts.macs for counts in found) / len(found),
+        sum(counts.parameters for counts in drawn) / len(drawn),
+        sum(counts.macs for counts in drawn) / len(drawn),
     )
 
 
 def _possible(group: WidthGroup) -> str:
-    """The channels a group can have: all of them if they depend on nothing else, else the range."""
+    """Write the channels that a group can have: all of them if they depend on nothing else, else the range."""
     if group.role == "width":
         channels = sorted({max(group.base, int(group.base * ratio + 0.5)) for ratio in group.ratios})
         return ", ".join(map(str, channels))

@@ -1,4 +1,4 @@
-"""Runs of a network in which each channel is computed from channels alone that a layer reads, so that values compare.
+"""Run a network so that each channel depends only on the channels that a layer reads, and values can be compared.
 
 Norms, softmax and the like make a channel depend on how many others there are, and drawn numbers on the order in
 which they are drawn. In such a run they are replaced by functions of each element, and reductions over channels see
@@ -42,7 +42,7 @@ _REDUCTIONS = {
 
 
 class MovedError(Exception):
-    """In a wider network a call gives other values where the base channels are."""
+    """A call in a wider network gives other values where the base channels are."""
 
 
 class Neutral(TorchFunctionMode):
@@ -80,6 +80,7 @@ class Neutral(TorchFunctionMode):
             return args[0] if args else kwargs["input"]
         if name in _REDUCTIONS:
             return self._reduce(func, name, args, kwargs)
+        # A call draws the same, however many were drawn before it.
         torch.default_generator.manual_seed(self.calls)
         if name == "scaled_dot_product_attention":
             return func(*args[:3], **_attention(args, kwargs))
@@ -87,13 +88,14 @@ class Neutral(TorchFunctionMode):
         if name in _NORMS:
             return _normalized(func, name, args, kwargs)
         if name in _ACROSS:
+            # Any function of each element will do; softsign stays finite and keeps different values apart.
             return F.softsign(args[0] if args else kwargs["input"])
         if name in _DRAWN and isinstance(result, Tensor) and result.is_floating_point():
             return result.detach().fill_(0.5)
         return result
 
     def _reduce(self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> Any:
-        """A reduction, over the base channels alone."""
+        """Reduce over the base channels alone."""
         x = args[0] if args else kwargs.get("input")
         if not isinstance(x, Tensor) or (len(args) > 1 and isinstance(args[1], Tensor)):
             return func(*args, **kwargs)
@@ -111,10 +113,10 @@ class Neutral(TorchFunctionMode):
             return
         if self.calls >= len(self._reference._results):
             return
-        wanted_name, wanted = self._reference._results[self.calls]
-        if name != wanted_name or len(leaves) != len(wanted):
-            raise MovedError(f"{name!r} is called where the base network calls {wanted_name!r}")
-        for wide, base in zip(leaves, wanted, strict=True):
+        expected_name, expected = self._reference._results[self.calls]
+        if name != expected_name or len(leaves) != len(expected):
+            raise MovedError(f"{name!r} is called where the base network calls {expected_name!r}")
+        for wide, base in zip(leaves, expected, strict=True):
             if not _holds(wide, base):
                 raise MovedError(
                     f"{name!r} gives other values at the base channels: behind a slice, split or view with a border "
@@ -122,20 +124,20 @@ class Neutral(TorchFunctionMode):
                 )
 
 
-def same(found: Any, wanted: Any) -> bool:
-    """Whether two results of a network are equal but for rounding."""
-    pairs = [[leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)] for one in (found, wanted)]
+def same(outputs: Any, expected: Any) -> bool:
+    """Whether two outputs of a network are equal up to rounding."""
+    pairs = [[leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)] for tree in (outputs, expected)]
     return len(pairs[0]) == len(pairs[1]) and all(
         a.shape == b.shape and _close(a.detach(), b.detach()) for a, b in zip(*pairs, strict=True)
     )
 
 
-def _close(found: Tensor, wanted: Tensor) -> bool:
-    if not found.is_floating_point():
-        return torch.equal(found, wanted)
-    finite = wanted[wanted.isfinite()]
+def _close(outputs: Tensor, expected: Tensor) -> bool:
+    if not outputs.is_floating_point():
+        return torch.equal(outputs, expected)
+    finite = expected[expected.isfinite()]
     scale = float(finite.abs().max()) if finite.numel() else 0.0
-    return torch.allclose(found, wanted, rtol=0.0, atol=_tolerance(found) * scale, equal_nan=True)
+    return torch.allclose(outputs, expected, rtol=0.0, atol=_tolerance(outputs) * scale, equal_nan=True)
 
 
 def _tolerance(tensor: Tensor) -> float:
@@ -151,14 +153,14 @@ def _holds(wide: Tensor, base: Tensor) -> bool:
 
 
 def _differing(wide: Tensor, base: Tensor) -> list[int]:
-    """The dimensions whose size differs; none if there are not as many."""
+    """Return the dimensions whose size differs; none if the tensors have not as many."""
     if wide.dim() != base.dim():
         return []
     return [dim for dim in range(base.dim()) if wide.shape[dim] != base.shape[dim]]
 
 
 def _positions(wide: Tensor, base: Tensor, dim: int) -> list[int] | None:
-    """Where along a dimension the base channels stand in their order; None if they do not.
+    """Find where along a dimension the base channels stand in their order; None if they do not.
 
     Each channel is known by a sum of its elements with random weights. What other dimensions have more must be zero.
     """
@@ -182,7 +184,7 @@ def _positions(wide: Tensor, base: Tensor, dim: int) -> list[int] | None:
 
 
 def _base_channels(wide: Tensor, base: Tensor, dims: Iterable[int]) -> Tensor:
-    """A tensor without what it has more than the base network's along these dimensions."""
+    """Return a tensor without the channels that the base network does not have along these dimensions."""
     for dim in _differing(wide, base):
         if dim in dims:
             positions = _positions(wide.detach(), base, dim)
@@ -193,7 +195,7 @@ def _base_channels(wide: Tensor, base: Tensor, dims: Iterable[int]) -> Tensor:
 
 
 def _dims(name: str, args: Sequence[Any], kwargs: dict[str, Any], rank: int) -> set[int]:
-    """The dimensions that a reduction is over."""
+    """Return the dimensions that a reduction is over."""
     dim_index = 2 if name in ("norm", "vector_norm") else 1
     given = kwargs.get("dim", kwargs.get("axis", args[dim_index] if len(args) > dim_index else None))
     if given is None or isinstance(given, bool) or given in ((), []):
@@ -202,32 +204,32 @@ def _dims(name: str, args: Sequence[Any], kwargs: dict[str, Any], rank: int) -> 
 
 
 def _attention(args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Attention's arguments, without dropout and with a factor that does not follow the width."""
+    """Return attention's arguments, without dropout and with a scale that does not follow the width."""
     named = dict(zip(("attn_mask", "dropout_p", "is_causal"), args[3:6], strict=False))
     return {**kwargs, **named, "dropout_p": 0.0, "scale": 0.25}
 
 
 def _normalized(func: Callable[..., Any], name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
-    """A norm without statistics: every element is made small by itself, then has its weight and bias."""
+    """Stand in for a norm without its statistics: bound every element by itself, then apply weight and bias."""
     if getattr(func, "__module__", None) == "torch.nn.functional" and inspect.isfunction(func):
         call = inspect.signature(func).bind(*args, **kwargs).arguments
         x, affine = call["input"], [call.get("weight"), call.get("bias")]
     else:
         x = args[0] if args else kwargs["input"]
         affine = [
-            kwargs.get(key, args[place] if place is not None and len(args) > place else None)
-            for key, place in zip(("weight", "bias"), _BUILT_IN[name], strict=True)
+            kwargs.get(key, args[position] if position is not None and len(args) > position else None)
+            for key, position in zip(("weight", "bias"), _BUILT_IN[name], strict=True)
         ]
     result: Tensor = F.softsign(x)
     if name not in ("layer_norm", "rms_norm"):
-        affine = [one if one is None else one.view(1, -1, *[1] * (x.dim() - 2)) for one in affine]
+        affine = [tensor if tensor is None else tensor.view(1, -1, *[1] * (x.dim() - 2)) for tensor in affine]
     result = result if affine[0] is None else result * affine[0]
     return result if affine[1] is None else result + affine[1]
 
 
 @contextmanager
 def same_draws() -> Iterator[None]:
-    """The same random numbers in every run, whoever draws them."""
+    """Draw the same random numbers in every run, whoever draws them."""
     with kept_generators():
         torch.manual_seed(0)
         random.seed(0)

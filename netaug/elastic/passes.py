@@ -1,4 +1,4 @@
-"""One of a training step's passes: which network runs, on which images, with which weight.
+"""The passes of a training step: which network runs, on which images, with which weight.
 
 **Cheaper steps.** With ``augment_every`` k only steps whose number is a multiple of k have an augmented pass.
 In the others, as before ``start`` and after the last phase that widens, added weights have no gradient (not
@@ -31,7 +31,7 @@ from netaug.core.errors import ShapeError
 
 
 class Examples(Protocol):
-    """What the network is to say of some examples; the first of them can be taken."""
+    """What the outputs for some examples are compared with; the first of them can be taken."""
 
     def __getitem__(self: Targets, rows: slice, /) -> Targets: ...
 
@@ -41,7 +41,7 @@ Targets = TypeVar("Targets", bound=Examples)
 
 @dataclass(frozen=True)
 class Pass:
-    """One of a step's forward-backward passes; the supernet is already set to its widths.
+    """One forward and backward of a step; the supernet is already set to its widths.
 
     Args:
         name: ``base`` or ``augmented``.
@@ -64,7 +64,7 @@ class Pass:
     statistics: bool = True
 
     def take(self, images: Tensor, labels: Targets) -> tuple[Tensor, Targets]:
-        """The images and labels, or the like, that this pass sees.
+        """Return the images and labels, or other targets, that this pass sees.
 
         Args:
             images: The batch's, any shape whose first dimension counts them; ``[N, C, H, W]`` with a resolution
@@ -77,6 +77,7 @@ class Pass:
         Raises:
             ShapeError: There is a resolution and the inputs are not images.
         """
+        # The first images, not drawn ones: a batch is in drawn order. Two at least, as batch norms need.
         count = min(len(images), max(2, round(self.share * len(images))))
         if count < len(images):
             images, labels = images[:count], labels[:count]
@@ -105,5 +106,5 @@ def smaller(images_NCHW: Tensor, factor: float) -> Tensor:
 
 
 def smaller_side(side: int, factor: float) -> int:
-    """A side in pixels times a factor, rounded to a whole pixel (halves up), at least one."""
+    """Return a side in pixels times a factor, rounded to a whole pixel (halves up), at least one."""
     return max(1, int(side * factor + 0.5))

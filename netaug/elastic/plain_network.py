@@ -11,7 +11,7 @@ from netaug.elastic import Pass, Supernet
 
 
 class BaseOnly(nn.Module):
-    """A plain network with the supernet's interface and a single base pass per step: the baseline.
+    """Wraps a plain network in the supernet's interface, with a single base pass per step: the baseline.
 
     Args:
         base: The network.
@@ -28,11 +28,11 @@ class BaseOnly(nn.Module):
         return self.base(*inputs)
 
     def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
-        """The one pass of a step; the same at every step."""
+        """Yield the one pass of a step; the same at every step."""
         yield Pass("base", 1.0, {})
 
     def widens(self, step: int, progress: float) -> bool:
-        """Never: there is no augmented pass."""
+        """Return False: there is no augmented pass."""
         return False
 
     def sorts(self, progress: float) -> bool:
@@ -40,7 +40,7 @@ class BaseOnly(nn.Module):
         return False
 
     def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:
-        """Multiply-accumulates of the network for one image; it has one width, its images one size."""
+        """Return the multiply-accumulates of the network for one image; it has one width, its images one size."""
         return self._macs
 
 

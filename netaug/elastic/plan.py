@@ -14,7 +14,7 @@ from netaug.elastic.axes import Axis
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that always have the same width.
+    """A width group: channels that always have the same width.
 
     Args:
         name: The module that produces them first.
@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear call, for counting and for sorting.
+    """A call of a convolution or linear layer, for counting and for sorting.
 
     Args:
         weight: Name of its weight.
@@ -75,7 +75,7 @@ class Size:
     axes: dict[int | None, Axis]
 
     def value(self, widths: Mapping[str, int]) -> int | list[int] | tuple[int, ...]:
-        """What the attribute is in a network of these widths."""
+        """Return the value of the attribute in a network of these widths."""
         if isinstance(self.base, int):
             return self.axes[None].size(widths)
         sizes = [self.axes[i].size(widths) if i in self.axes else n for i, n in enumerate(self.base)]
@@ -108,16 +108,16 @@ class Plan:
 
     @property
     def base_widths(self) -> dict[str, int]:
-        """Channels per group in the base network, of the groups that can widen."""
+        """Return the channels per group in the base network, of the groups that can widen."""
         return {group.name: group.base for group in self.groups.values() if group.role != "frozen"}
 
     @property
     def widest(self) -> dict[str, int]:
-        """Channels per group in the widest network, of the groups that can widen."""
+        """Return the channels per group in the widest network, of the groups that can widen."""
         return {group.name: group.most for group in self.groups.values() if group.role != "frozen"}
 
     def checked(self, widths: Mapping[str, int]) -> dict[str, int]:
-        """Channels of every group that can widen, at base where not named.
+        """Return the channels of every group that can widen, at base where not named.
 
         Raises:
             ShapeError: A group is unknown or frozen, or its channels are out of range.
@@ -141,7 +141,7 @@ class Plan:
 
 
 class Counter:
-    """Counts networks of given widths.
+    """Counts parameters and multiply-accumulates of the networks of a supernet, without building them.
 
     Args:
         plan: Of the supernet.
@@ -153,20 +153,20 @@ class Counter:
 
     @classmethod
     def of(cls, base: nn.Module, plan: Plan) -> Counter:
-        """A counter for the supernet of a network."""
+        """Make the counter for the supernet of a network."""
         return cls(plan, {name: tuple(parameter.shape) for name, parameter in base.named_parameters()})
 
     def macs(self, widths: Mapping[str, int]) -> int:
-        """Multiply-accumulates of convolutions and linear layers for one example; base where not named."""
+        """Count the multiply-accumulates of convolutions and linear layers for one example; base where not named."""
         return sum(layer.positions * self._elements(layer.weight, widths) for layer in self._plan.layers)
 
     def parameters(self, widths: Mapping[str, int]) -> int:
-        """Number of parameters; base where not named."""
+        """Count the parameters; base where not named."""
         return sum(self._elements(name, widths) for name in self._shapes)
 
     def _elements(self, name: str, widths: Mapping[str, int]) -> int:
         axes = self._plan.axes.get(name, {})
-        elements = 1
+        elements = 1  # a tensor without dimensions has one
         for dim, size in enumerate(self._shapes[name]):
             elements *= axes[dim].size(widths) if dim in axes else size
         return elements

@@ -22,21 +22,21 @@ from netaug.elastic.trace import Trace, module_of, norms_with_statistics, tensor
 
 
 class Follower(NamedTuple):
-    """An attribute of all modules of a class that may count channels."""
+    """An attribute that may count channels, in all modules of a class."""
 
     kind: type[nn.Module]
     attribute: str
 
 
 class Planner:
-    """One walk over a model's graph; plans with further groups frozen can be made from it at once."""
+    """Walks once over a model's graph, then makes plans from it, each with further groups frozen."""
 
     def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
         self.trace: Trace = trace(model, example)
         self.config = config
         self.analysis = Analysis(self.trace, model)
         apply_rules(self.analysis)
-        self.analysis.settle_sizes()
+        self.analysis.unify_sizes()  # before guesses are added, which may not merge groups
         self.analysis.guess_sizes()
         self._roles = assign_roles(self.analysis)
         self._names = self._unique_names()
@@ -63,7 +63,7 @@ class Planner:
         }
         return Plan(
             groups=groups,
-            axes={name: found for name, layout in axes.items() if (found := _widening(layout))},
+            axes={name: widening for name, layout in axes.items() if (widening := _widening(layout))},
             layers=tuple(
                 Layer(
                     use.weight,
@@ -82,26 +82,26 @@ class Planner:
         )
 
     def followers(self) -> list[tuple[Follower, ...]]:
-        """Attributes of module classes that may be the source of sizes named in calls: by class, then one by one."""
+        """Return attributes of module classes that may be the source of sizes in calls: by class, then one by one."""
         followers = dict.fromkeys(self._follower(use) for use in self.analysis.sizes if not use.certain)
         by_class: dict[type[nn.Module], tuple[Follower, ...]] = {}
         for follower in followers:
             by_class[follower.kind] = (*by_class.get(follower.kind, ()), follower)
         return [
-            *(several for several in by_class.values() if len(several) > 1),
-            *((one,) for one in followers),
+            *(of_class for of_class in by_class.values() if len(of_class) > 1),
+            *((follower,) for follower in followers),
         ]
 
     def groups_of(self, module: str) -> list[str]:
-        """Names of the groups along what a module's own operations take and give."""
-        found: dict[str, None] = {}
+        """Return the names of the groups along what a module's own operations take and give."""
+        names: dict[str, None] = {}
         for node in self.trace.operations:
             if module_of(node) == module:
                 for tensor in (node, *tensor_inputs(node)):
                     for layout in self.analysis.layouts_of(tensor):
                         for parts in layout.values():
-                            found.update(dict.fromkeys(self._group_names(parts)))
-        return list(found)
+                            names.update(dict.fromkeys(self._group_names(parts)))
+        return list(names)
 
     def _follower(self, use: SizeUse) -> Follower:
         return Follower(type(self.analysis.model.get_submodule(use.module)), use.attribute)
@@ -112,12 +112,13 @@ class Planner:
         for use in self.analysis.sizes:
             if not use.certain and self._follower(use) not in followed:
                 continue
-            place, parts = (use.module, use.attribute), self.analysis.groups.resolve(use.parts)
-            if uses.setdefault(place, {}).setdefault(use.index, parts) != parts:
-                conflicting.add(place)
+            owner, parts = (use.module, use.attribute), self.analysis.groups.resolve(use.parts)
+            if uses.setdefault(owner, {}).setdefault(use.index, parts) != parts:
+                conflicting.add(owner)
         sizes = []
         for (module, attribute), by_index in uses.items():
             axes = {index: self._axis(parts, groups) for index, parts in by_index.items()}
+            # One number cannot count the channels of two groups: it stays, and the dry run tells what that breaks.
             if (module, attribute) not in conflicting and any(axis.added_size for axis in axes.values()):
                 base = getattr(self.analysis.model.get_submodule(module), attribute)
                 sizes.append(Size(module, attribute, base, axes))
@@ -142,15 +143,15 @@ class Planner:
             for dim, parts in layout.items():
                 for name in dict.fromkeys(self._group_names(parts)):
                     members[name].append(f"{tensor}[{dim}]")
-        return {name: tuple(found) for name, found in members.items()}
+        return {name: tuple(parameters) for name, parameters in members.items()}
 
     def _group_names(self, parts: Parts) -> tuple[str, ...]:
-        """Channels that no layer makes are in no group."""
+        """Return the names of the groups; channels that no layer makes are in none."""
         names = (self._names.get(part.group) for part in self.analysis.groups.resolve(parts))
         return tuple(name for name in names if name is not None)
 
     def _kept(self) -> dict[str, str]:
-        """A pattern means the groups of that name; if there are none, all groups of the modules it matches."""
+        """Return the groups that ``keep`` freezes: those that a pattern names, else those of the modules it matches."""
         kept: dict[str, str] = {}
         for pattern in self.config.keep:
             matches = matching(pattern, self._members)
@@ -177,6 +178,7 @@ class Planner:
                 )
                 source = self._group_names(assignment.source)
                 groups.append(replace(group, ratios=tuple(ratios), source=source))
+        # Sources before those that follow them: the widths of expand and follow groups are worked out from them.
         order = {"frozen": 0, "width": 1, "expand": 2, "follow": 3}
         return sorted(with_own_ratios(groups, self.config), key=lambda group: order[group.role])
 

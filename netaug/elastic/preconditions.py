@@ -1,4 +1,4 @@
-"""Which models and examples nothing can be done with, and where in a model an error comes from."""
+"""Refuse models and examples that cannot be augmented, and say where in a model an error comes from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from netaug.core.errors import ModelError, first_line
 
 _TORCH = str(Path(torch.__file__).parent)
-_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+_QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
 
 
 def check_preconditions(model: object, example: tuple[Tensor, ...]) -> None:
@@ -42,7 +42,7 @@ def check_preconditions(model: object, example: tuple[Tensor, ...]) -> None:
 
 
 def place_of(error: BaseException, model: nn.Module) -> str:
-    """Where an error was raised: the innermost module of the model, and the last line of code that is not torch's.
+    """Say where an error was raised: the innermost module of the model, and the last line of code outside torch.
 
     Returns:
         ``in 'name' (file.py:12)``, or as much of it as is known.
@@ -63,17 +63,17 @@ def place_of(error: BaseException, model: nn.Module) -> str:
 
 
 def account_of(error: BaseException, model: nn.Module) -> str:
-    """Where an error was raised, its kind, and the first line of its text."""
+    """Say where an error was raised, its kind, and the first line of its text."""
     return f"{place_of(error, model)} {type(error).__name__}: {first_line(error)}".lstrip()
 
 
 def describe(tensors: tuple[Tensor, ...]) -> str:
-    """Type and shape of the inputs, for messages."""
+    """Write type and shape of the inputs, for messages."""
     return ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
 
 
 def types_of(model: nn.Module) -> str:
-    """The types of a model's parameters, for messages."""
+    """Write the types of a model's parameters, for messages."""
     return ", ".join(sorted({str(parameter.dtype) for parameter in model.parameters()})) or "none"
 
 
@@ -104,16 +104,16 @@ def _check_module(what: str, module: nn.Module) -> None:
             got=type(module).__name__,
             fix="augment its ._orig_mod first, then torch.compile the supernet",
         )
-    if type(module).__module__.startswith(_QUANTISED):
+    if type(module).__module__.startswith(_QUANTIZED):
         raise ModelError(
-            f"{what} is quantised.",
+            f"{what} is quantized.",
             got=f"{type(module).__module__}.{type(module).__name__}",
-            fix="augment and train the network of floating-point numbers, and quantise what .extract() gives",
+            fix="augment and train the network of floating-point numbers, and quantize what .extract() gives",
         )
 
 
 def _check_computed(name: str, module: nn.Module) -> None:
-    """Weights that torch's hooks compute before each forward are not parameters: nothing could be added to them."""
+    """Refuse weights that hooks of torch compute before each forward: they are not parameters that can widen."""
     for attribute, value in vars(module).items():
         sources = [parameter for parameter in module._parameters if parameter.startswith(f"{attribute}_")]
         if isinstance(value, Tensor) and not value.is_leaf and sources:

@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_leaves
 from netaug.core.errors import ModelError, first_line
 from netaug.core.modules import remove_training_hooks
 from netaug.core.seeding import generator
-from netaug.elastic.captured_tensors import Reads
+from netaug.elastic.captured_tensors import ReadWatcher
 from netaug.elastic.dry_run import Outcome, module_stack, of_two_or_more
 from netaug.elastic.neutral import MovedError, Neutral, same, same_draws
 from netaug.elastic.overlay import kept_state
@@ -48,15 +48,15 @@ _log = logging.getLogger("netaug")
 
 
 class _Trial(NamedTuple):
-    """What a copy is run with: its inputs, their type (None: as they are), and whether its weights are drawn."""
+    """The inputs that a copy is run with, their type (None: as they are), and whether its weights are drawn."""
 
     inputs: tuple[Tensor, ...]
     dtype: torch.dtype | None
     drawn: bool = True
 
 
-class _Blank(Supernet):
-    """A supernet whose added weights are zero, and in whose runs what mixes channels without weights is replaced."""
+class _ZeroSupernet(Supernet):
+    """A supernet whose added weights are zero, and whose runs replace what mixes channels without weights."""
 
     neutral: Neutral
 
@@ -85,17 +85,18 @@ class Proof:
 
     def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
         self._model, self._example, self._config = model, example, config
-        self._supernet: tuple[Plan, _Blank] | None = None
+        self._supernet: tuple[Plan, _ZeroSupernet] | None = None
         self._watched: Neutral | None = None
         self._steady: bool | None = None
         self._precise = False
         self._runs = any(self._prepare(trial) for trial in _trials(example, torch.float32))
 
     def widths(self, plan: Plan) -> list[dict[str, int]]:
-        """The widths to be proven: the widest, then some in which every two groups widen differently."""
+        """Return the widths to be proven: the widest, then some in which every two groups widen differently."""
         groups = list(plan.groups.values())
         free = [group for group in groups if len(group.ratios) > 1 and group.role != "frozen"]
         steps = max((len(group.ratios) for group in free), default=2)
+        # Digits of the groups' numbers as ratios: any two groups differ in one digit, so few runs tell all apart.
         codes = math.ceil(math.log(len(free) + 1, steps))
         widths = [plan.widest]
         for number in range(codes + DRAWS):
@@ -107,7 +108,11 @@ class Proof:
                 for index, group in enumerate(free)
             }
             widths.append(free_widths(groups, ratios))
-        return [one for n, one in enumerate(widths) if one != plan.base_widths and one not in widths[:n]]
+        return [
+            candidate
+            for n, candidate in enumerate(widths)
+            if candidate != plan.base_widths and candidate not in widths[:n]
+        ]
 
     def run(self, plan: Plan, widths: Mapping[str, int]) -> Outcome:
         """Compare the network of these widths with the base network.
@@ -147,8 +152,8 @@ class Proof:
         return alike
 
     def _became_precise(self) -> bool:
-        """Go over to double precision, in which rounding cannot be what differs; False if the network cannot."""
-        self._precise, self._supernet = True, None
+        """Change to double precision, where rounding cannot be what differs; False if the network cannot."""
+        self._precise, self._supernet = True, None  # it was built on the copy in single precision
         kept = self._copy, self._inputs, self._reference, self._outputs, self._parameters
         if any(self._prepare(trial) for trial in _trials(self._example, torch.float64)):
             return True
@@ -157,7 +162,7 @@ class Proof:
 
     def _prepare(self, trial: _Trial) -> bool:
         """Make a copy and run it; False if it does not run so."""
-        reads = Reads(self._model)
+        reads = ReadWatcher(self._model)
         self._copy = _without_dropped_blocks(reads.copy.train())
         if trial.dtype is not None:
             self._copy.to(trial.dtype)
@@ -173,15 +178,19 @@ class Proof:
         except Exception:
             return False
         finally:
-            reads.refuse()
+            reads.refuse()  # also after an error, which a captured tensor may be the cause of
         if not all(bool(leaf.isfinite().all()) for leaf in _tensors(self._outputs)):
             return False
         self._refuse_recomputation()
-        self._parameters = {name: one.detach().clone() for name, one in self._copy.named_parameters()}
+        self._parameters = {
+            name: parameter.detach().clone() for name, parameter in self._copy.named_parameters()
+        }
         return True
 
-    def _forward(self, neutral: Neutral, supernet: _Blank | None = None, reads: Reads | None = None) -> Any:
-        """The outputs of a network of the supernet, or of the base network: with gradients if its reads are watched."""
+    def _forward(
+        self, neutral: Neutral, supernet: _ZeroSupernet | None = None, reads: ReadWatcher | None = None
+    ) -> Any:
+        """Run a network of the supernet, or the base network; with gradients if its reads are watched."""
         with same_draws(), kept_state(self._copy, ()), torch.set_grad_enabled(reads is not None):
             if supernet is not None:
                 supernet.neutral = neutral
@@ -210,12 +219,12 @@ class Proof:
                     fix="make it a buffer with register_buffer",
                 )
 
-    def _supernet_of(self, plan: Plan) -> _Blank:
+    def _supernet_of(self, plan: Plan) -> _ZeroSupernet:
         if self._supernet is None or self._supernet[0] is not plan:
-            self._supernet = plan, _Blank(self._copy, plan, self._config, blank=True)
+            self._supernet = plan, _ZeroSupernet(self._copy, plan, self._config, blank=True)
         return self._supernet[1]
 
-    def _diagnosis(self, supernet: _Blank) -> Outcome:
+    def _diagnosis(self, supernet: _ZeroSupernet) -> Outcome:
         """Run again and compare what each call gives: where does it go wrong first?"""
         if self._watched is None:
             self._watched = Neutral(watch=True)
@@ -233,7 +242,7 @@ class Proof:
 
 
 def _trials(example: tuple[Tensor, ...], dtype: torch.dtype) -> Iterator[_Trial]:
-    """Small noise first, which is cheap; at last the very example, for networks that take nothing else."""
+    """Yield small noise first, which is cheap; at last the very example, for networks that take nothing else."""
     full = of_two_or_more(example)
     noise = tuple(_noise(tensor, number) for number, tensor in enumerate(full))
     lengths = {len(tensor) for tensor in full if tensor.dim()}
@@ -247,7 +256,7 @@ def _trials(example: tuple[Tensor, ...], dtype: torch.dtype) -> Iterator[_Trial]
 
 
 def _noise(tensor: Tensor, number: int) -> Tensor:
-    """Noise of the same shape: an example may be all zeros, where nothing would differ."""
+    """Draw noise of the same shape: an example may be all zeros, where nothing would differ."""
     if not tensor.is_floating_point() or tensor.dim() < 2:
         return tensor
     drawn = torch.randn(tensor.shape, generator=generator(0, "proof", number))
@@ -275,7 +284,7 @@ def _without_dropped_blocks(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _draw_weights(network: nn.Module) -> None:
-    """Weights that hide nothing: none is zero, as many first ones are, and a plan does not depend on training."""
+    """Draw weights that hide nothing: many networks start with zeros, and a plan must not depend on training."""
     for name, parameter in network.named_parameters():
         if not parameter.is_floating_point():
             continue

@@ -1,4 +1,4 @@
-"""Batch-norm statistics for a network of any width, so that it can be evaluated.
+"""Estimate batch-norm statistics for a network of any width, so that it can be evaluated.
 
 A supernet keeps running statistics for its base network only; its wider networks normalize with those of the
 batch. Here the network is taken out and gets statistics of its own from training images; the supernet is not
@@ -62,7 +62,9 @@ def recalibrate(
         Yu & Huang 2019, arXiv:1903.05134, section 3.3 (statistics of each width after training).
     """
     _check_count(images)
-    network = supernet.extract(widths).eval()
+    network = supernet.extract(
+        widths
+    ).eval()  # a copy: the supernet's statistics stay those of its base passes
     if not has_statistics(network):
         _log.warning("nothing to recalibrate: %s keeps no running statistics", type(network).__name__)
         return network
@@ -83,7 +85,7 @@ def has_statistics(network: nn.Module) -> bool:
 
 
 def batch_inputs(batch: Any) -> Any:
-    """The images of a batch: itself, the first of a tuple or list, or what a mapping calls images.
+    """Return the images of a batch: itself, the first of a tuple or list, or what a mapping calls images.
 
     Raises:
         DataError: The images are not found, or are not floating-point, so not what a network is fed with.
@@ -115,7 +117,7 @@ def _norms(network: nn.Module) -> Iterator[tuple[str, _NormBase]]:
 
 
 def _limited(loader: Iterable[Any], images: int | None, inputs: Inputs) -> Iterator[tuple[Tensor, ...]]:
-    """The inputs of whole batches until enough images have been seen."""
+    """Yield the inputs of whole batches until enough images have been seen."""
     seen = 0
     for batch in loader:
         arguments = inputs(batch)
@@ -133,7 +135,7 @@ def _limited(loader: Iterable[Any], images: int | None, inputs: Inputs) -> Itera
 
 
 class _Moments:
-    """Mean and unbiased variance per channel of all that a layer has seen, in double precision."""
+    """Holds mean and unbiased variance per channel of all that a layer has seen, in double precision."""
 
     def __init__(self, norm: _NormBase, mean: Tensor, var: Tensor) -> None:
         self.norm, self._running_mean, self._running_var = norm, mean, var
@@ -141,15 +143,15 @@ class _Moments:
         self._mean = torch.zeros_like(mean, dtype=torch.float64)
         self._squares = torch.zeros_like(var, dtype=torch.float64)  # summed squared deviations
 
-    def see(self, _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def add(self, _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Add what a forward is called with (Chan et al. 1979: two samples' moments into one)."""
         x = (arguments[0] if arguments else named["input"]).detach()
         var, mean = torch.var_mean(x, [dim for dim in range(x.dim()) if dim != 1], correction=0)
         added = x.numel() // x.shape[1]
         total = self._count + added
-        apart = mean.double() - self._mean
-        self._squares += var.double() * added + apart**2 * (self._count * added / total)
-        self._mean += apart * (added / total)
+        difference = mean.double() - self._mean
+        self._squares += var.double() * added + difference**2 * (self._count * added / total)
+        self._mean += difference * (added / total)
         self._count = total
 
     def write(self, name: str) -> None:
@@ -188,10 +190,10 @@ def _estimate(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None
 
 @contextmanager
 def _measuring(network: nn.Module, moments: Iterable[_Moments]) -> Iterator[None]:
-    """Let the norms use the statistics of each batch, and nothing else be as in training."""
+    """Let the norms use the statistics of each batch; all else stays in evaluation mode."""
     with ExitStack() as stack:
         for moment in moments:
-            handle = moment.norm.register_forward_pre_hook(moment.see, with_kwargs=True)
+            handle = moment.norm.register_forward_pre_hook(moment.add, with_kwargs=True)
             stack.callback(handle.remove)
         for _, norm in _norms(network):
             stack.callback(setattr, norm, "momentum", norm.momentum)

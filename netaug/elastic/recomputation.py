@@ -1,4 +1,4 @@
-"""Activation checkpointing: a network that runs parts of its forward again during backward.
+"""Refuse activation checkpointing, with which a network runs parts of its forward again during backward.
 
 A wide pass lays its weights over the modules for the length of one forward, so what is run again later would
 read the base weights. Such networks are refused, never trained wrongly.
@@ -26,11 +26,11 @@ _ENTRIES = (
 
 
 class RecomputationError(Exception):
-    """A network is about to be run with activation checkpointing."""
+    """A network calls activation checkpointing."""
 
 
 class _Refusal:
-    """Stands for either form of torch's checkpointing."""
+    """Stands in for either form of torch's checkpointing."""
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
         raise RecomputationError("torch.utils.checkpoint")
@@ -59,7 +59,7 @@ def refused_recomputation(network: nn.Module) -> Iterator[None]:
     Raises:
         ModelError: The network calls it.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled():  # checkpointing then runs forward once, which is right
         yield
         return
     try:
@@ -71,7 +71,7 @@ def refused_recomputation(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def modules_run(network: nn.Module) -> Iterator[list[str]]:
-    """The names of the modules whose forward is called inside a ``with`` block."""
+    """Yield the names of the modules whose forward is called inside a ``with`` block."""
     names = {id(module): name or type(module).__name__ for name, module in network.named_modules()}
     run: list[str] = []
 

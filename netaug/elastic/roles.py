@@ -29,7 +29,7 @@ _ADDITIONS = ("add", "sub")
 
 @dataclass(frozen=True)
 class Assignment:
-    """A group's role and, for ``expand`` and ``follow``, the channels whose width it follows."""
+    """The role of a group and, for ``expand`` and ``follow``, the channels whose width it follows."""
 
     role: Role
     source: Parts = ()
@@ -39,6 +39,7 @@ def assign_roles(analysis: Analysis) -> dict[int, Assignment]:
     """Give every group a role; a chain of hidden groups follows the channels before the whole chain."""
     flow = _Flow(analysis)
     roles: dict[int, Assignment] = {}
+    # Gates come first, and a role once given stays: a gate lies inside the residual branch that ends in the addition.
     for role, operators in (("follow", ("mul",)), ("expand", _ADDITIONS)):
         for join in analysis.trace.operations:
             if operator_name(join) not in operators:
@@ -51,7 +52,7 @@ def assign_roles(analysis: Analysis) -> dict[int, Assignment]:
 
 
 def _settled(analysis: Analysis, group: int, roles: dict[int, Assignment]) -> Assignment:
-    """An expand group inside another's block follows that block's input; a cycle falls back to ``width``."""
+    """Return a group's final role: inside another's block it follows that block's input; a cycle makes it ``width``."""
     assignment = roles.get(group, Assignment("width"))
     if assignment.role != "expand":
         return assignment
@@ -71,7 +72,7 @@ def _settled(analysis: Analysis, group: int, roles: dict[int, Assignment]) -> As
 
 
 def _inverted_blocks(analysis: Analysis, roles: dict[int, Assignment]) -> Iterable[tuple[int, Parts]]:
-    """Hidden channels without a shortcut: dense, depthwise, dense, wider than both what enters and what leaves."""
+    """Yield hidden groups of blocks without a shortcut: dense, depthwise, dense, wider than what enters and leaves."""
     later = _behind_dense(analysis)
     for group in analysis.groups.roots():
         makers = [
@@ -91,7 +92,7 @@ def _inverted_blocks(analysis: Analysis, roles: dict[int, Assignment]) -> Iterab
 
 
 def _behind_dense(analysis: Analysis) -> set[Node]:
-    """Operations on channels that a layer has made; the others see the image."""
+    """Return the operations on channels that a layer has made; the others see the image."""
     dense, later = {use.node for use in analysis.uses}, set[Node]()
     for node in analysis.trace.operations:
         if any(source in dense or source in later for source in tensor_inputs(node)):
@@ -109,7 +110,7 @@ def _groups(analysis: Analysis, parts: Parts) -> set[int]:
 
 
 class _Flow:
-    """Dominators of the data flow: where two branches that meet again came apart."""
+    """Holds the dominators of the data flow: where two branches that meet again came apart."""
 
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
@@ -128,7 +129,7 @@ class _Flow:
                     self._nodes_of_group.setdefault(group, set()).add(node)
 
     def hidden_groups(self, join: Node, *, shortcut: bool) -> list[tuple[int, Parts]]:
-        """Groups that live only between a fork and ``join``, with the channels at the fork.
+        """Return the groups that live only between a fork and ``join``, with the channels at the fork.
 
         Args:
             join: An operation that combines two activations.
@@ -162,6 +163,7 @@ class _Flow:
         while first is not second:
             if first is None or second is None:
                 return None
+            # Climb from the later of the two: a dominator always comes earlier in the order of the graph.
             if self._order.get(first, -1) > self._order.get(second, -1):
                 first = self._above[first]
             elif second in self._above:
@@ -171,12 +173,12 @@ class _Flow:
         return first
 
     def _between(self, fork: Node, end: Node) -> set[Node]:
-        found: set[Node] = set()
+        nodes: set[Node] = set()
         todo = [end]
         while todo:
             node = todo.pop()
-            if node is fork or node in found or node not in self._order:
+            if node is fork or node in nodes or node not in self._order:
                 continue
-            found.add(node)
+            nodes.add(node)
             todo.extend(self._sources(node))
-        return found
+        return nodes

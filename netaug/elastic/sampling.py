@@ -1,4 +1,4 @@
-"""From drawn ratios to channels: the paper's two kinds of width, and which of them a step augments.
+"""Draw widths: from ratios to channels for the paper's two kinds of width, and which of them a step augments.
 
 Every draw comes from a generator keyed by (seed, what, step), so nothing is stored or replayed when a run
 resumes, and the number of processes does not matter.
@@ -19,7 +19,7 @@ TRIES = 10
 
 
 def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, int]:
-    """Channels of every group for the drawn ratios.
+    """Return the channels of every group for the drawn ratios.
 
     Args:
         groups: Sources before the groups that follow them.
@@ -36,13 +36,14 @@ def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, i
         if group.source:
             actual = sum(widths.get(name, base[name]) for name in group.source)
             growth = actual / sum(base[name] for name in group.source)
+        # Halves up; round() takes them to even.
         wanted = int(group.base * growth * ratios.get(group.name, 1.0) + 0.5)
         widths[group.name] = max(group.base, wanted) if group.role != "frozen" else group.base
     return widths
 
 
 def free_widths(groups: Sequence[Group], ratios: Mapping[str, float]) -> dict[str, int]:
-    """The same of the groups that can widen alone."""
+    """Return the same for the groups that can widen, and only for these."""
     widths = resolve(groups, ratios)
     return {group.name: widths[group.name] for group in groups if group.role != "frozen"}
 
@@ -71,10 +72,13 @@ def draw(
     """
     groups = list(groups)
     ratios: dict[str, float] = {}
+    # The first draw is the same for any number of draws.
     where = (step, "draw", number) if number else (step,)
     for attempt in range(TRIES):
+        # The first attempt has the key of a draw without a limit, so a limit changes only the draws beyond it.
         random = generator(config.seed, "widths", *where, *([attempt] if attempt else []))
         for group in groups:
+            # Drawn also if the role is not augmented now: a group's draw then depends on no schedule.
             choice = int(torch.randint(len(group.ratios), (), generator=random))
             ratios[group.name] = group.ratios[choice] if is_augmented(group.role, config, progress) else 1.0
         widths = free_widths(groups, ratios)
@@ -90,7 +94,7 @@ def _shrunk(
     fits: Callable[[Mapping[str, int]], bool],
     random: torch.Generator,
 ) -> dict[str, int]:
-    """The first network within the limit as ratios fall in a random order; the last one is base."""
+    """Return the first network within the limit as ratios fall in a random order; the last one is base."""
     ladders = {group.name: _ladder(group, ratios[group.name]) for group in groups}
     notches = [name for name, ladder in ladders.items() for _ in ladder[1:]]
     order = [notches[i] for i in torch.randperm(len(notches), generator=random)]
@@ -110,7 +114,7 @@ def _shrunk(
 
 
 def _ladder(group: Group, ratio: float) -> list[float]:
-    """This ratio and the smaller ones of the group, down to 1.0."""
+    """Return this ratio and the smaller ones of the group, down to 1.0."""
     return sorted({ratio, 1.0, *(smaller for smaller in group.ratios if smaller < ratio)}, reverse=True)
 
 

@@ -52,7 +52,7 @@ _GROUPS_SHAPE = "a mapping of glob patterns to lists of multipliers, such as {'s
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How wide the networks of a step are, and what their passes see; the settings of every training with NetAug.
+    """Sets how wide the networks of a step are and what their passes see: the settings of every training with NetAug.
 
     The defaults are the paper's for MobileNetV2-Tiny (arXiv:2110.08890).
 
@@ -127,7 +127,7 @@ _MOST_TIMES = 100
 
 @dataclass(frozen=True)
 class AugmentConfig(StepSettings):
-    """Settings of :func:`netaug.augment`: those of :class:`StepSettings`, and what keys the draws.
+    """Sets how :func:`netaug.augment` augments: all of :class:`StepSettings`, and the seed of the draws.
 
     Args:
         seed: Keys every draw of widths and the initial values of the added weights.

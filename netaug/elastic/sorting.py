@@ -1,5 +1,8 @@
 """Sort hidden channels by importance, so that the base network holds the important ones.
 
+Only ``expand`` groups are sorted, as in the paper: each lives inside one block, whose last layer says how much it reads
+of a channel. The channels of a ``width`` group are read by all blocks of a stage.
+
 The widest network computes the same before and after, and so does its next update: every optimizer state and
 every averaged copy is permuted along.
 
@@ -61,6 +64,7 @@ def sort_channels(
         if group.role == "expand" and group.most > group.base:
             importance = _importance(supernet, group.name)
             if importance is not None:
+                # Stable: channels of equal importance (a layer of zeros) keep their order on every machine.
                 orders[group.name] = torch.sort(importance, descending=True, stable=True).indices.cpu()
     _move(supernet, optimizer, averages, orders)
     return orders
@@ -72,10 +76,11 @@ def _move(
     averages: list[Supernet],
     orders: dict[str, Tensor],
 ) -> None:
-    """Permute parameters, statistics and states; nothing is moved if one of them cannot be."""
+    """Permute parameters, statistics and states, or nothing if one of them cannot be permuted."""
     parameters, buffers = dict(supernet.base.named_parameters()), dict(supernet.base.named_buffers())
     moving = {name: moves for name in supernet.plan.axes if (moves := _moves(supernet, name, orders))}
     weights = [name for name in moving if name in parameters and added_dims(supernet.plan.axes[name])]
+    # All checks before the first move: a supernet sorted by half could not be put back.
     for name in weights:
         if optimizer is not None:
             _check_states(optimizer, name, _parts(supernet, name))
@@ -90,13 +95,13 @@ def _move(
 
 
 def _parts(supernet: Supernet, name: str) -> list[Tensor]:
-    """A base parameter and what is added to it."""
+    """Return a base parameter and what is added to it."""
     dims = added_dims(supernet.plan.axes[name])
     return [supernet.base.get_parameter(name), *(_added(supernet, name, dim) for dim in dims)]
 
 
 def _check_states(optimizer: torch.optim.Optimizer, name: str, tensors: list[Tensor]) -> None:
-    """Refuse states of which it is not known what belongs to which channel."""
+    """Refuse states whose entries cannot be assigned to channels."""
     states = [state for tensor in tensors if (state := optimizer.state.get(tensor))]
     got = None
     if any(set(state) != set(states[0]) for state in states):
@@ -117,13 +122,13 @@ def _check_states(optimizer: torch.optim.Optimizer, name: str, tensors: list[Ten
 
 
 def _importance(supernet: Supernet, group: str) -> Tensor | None:
-    """L1 norm per channel over the dense layers that read the group, gates aside, shape ``[most]``."""
+    """Measure the L1 norm per channel over the dense layers that read the group, gates aside, shape ``[most]``."""
     total: Tensor | None = None
     gates = {g.name for g in supernet.plan.groups.values() if g.role == "follow"}
     seen = set()
     for layer in supernet.plan.layers:
         is_reader = group in layer.source and not layer.depthwise and not set(layer.target) & gates
-        if not is_reader or layer.weight in seen:
+        if not is_reader or layer.weight in seen:  # a shared layer counts once
             continue
         seen.add(layer.weight)
         whole = _whole(supernet, layer.weight)
@@ -135,7 +140,7 @@ def _importance(supernet: Supernet, group: str) -> Tensor | None:
 
 
 def _moves(supernet: Supernet, name: str, orders: dict[str, Tensor]) -> dict[int, Tensor]:
-    """Per dimension of a tensor, the stored position that each stored position is filled from."""
+    """Return, per dimension of a tensor, the stored position that each stored position is filled from."""
     moves = {}
     for dim, axis in supernet.plan.axes[name].items():
         groups = {span.group for span in axis.spans} & orders.keys()
@@ -191,6 +196,7 @@ def _permute_states(
         _complete(optimizer, tensors, key)
         values = [optimizer.state[tensor][key] for tensor in tensors]
         whole = join(values[0], dict(zip(parts, values[1:], strict=True)))
+        # In place: an optimizer may hold references to its states.
         new_base, new_added = split(_reordered(whole, moves), base.shape, parts)
         for value, new in zip(values, (new_base, *new_added.values()), strict=True):
             value.copy_(new)
@@ -214,7 +220,7 @@ def _complete(optimizer: torch.optim.Optimizer, tensors: list[Tensor], key: str)
 
 
 def _permute_statistic(supernet: Supernet, name: str, moves: dict[int, Tensor]) -> None:
-    """Running statistics exist for base channels only; a channel that moves in gets their mean until re-learned."""
+    """Permute running statistics; they exist for base channels only, so a channel that moves in gets their mean."""
     buffer = supernet.base.get_buffer(name)
     axis = supernet.plan.axes[name][0]
     whole = torch.cat([buffer, buffer.mean().expand(axis.added_size)])

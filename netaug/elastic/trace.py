@@ -23,7 +23,7 @@ from netaug.elastic.preconditions import account_of, check_preconditions, descri
 
 @dataclass(frozen=True)
 class Trace:
-    """The operations of one forward pass, in order.
+    """Holds the operations of one forward pass, in order.
 
     Args:
         operations: Calls of ATen operators.
@@ -34,6 +34,7 @@ class Trace:
         kernels: Which of them are weights of torch's own convolutions, with positions after the first two dimensions.
         statistics: Which names are running statistics of torch's own norms, one entry per channel.
         batch_size: Number of examples in the example input.
+        owners: Every (module, attribute) that holds a tensor, by its first name.
     """
 
     operations: tuple[Node, ...]
@@ -55,31 +56,31 @@ def trace(model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
         UnsupportedModelError: The model's control flow cannot be recorded.
     """
     check_preconditions(model, example)
-    frozen_copy = copied(model).eval()
+    copy = copied(model).eval()  # in training mode dropout and statistics would be operations of the graph
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            frozen_copy(*example)
+            copy(*example)  # first: a model that does not run at all is another mistake
     except Exception as error:
         raise ModelError(
             f"'{type(model).__name__}' does not run on the example input.",
-            got=f"input {describe(example)}, parameters {types_of(model)}: {account_of(error, frozen_copy)}",
+            got=f"input {describe(example)}, parameters {types_of(model)}: {account_of(error, copy)}",
             fix="give an example of the shape, type and device the network is trained with",
         ) from error
     try:
         with _quiet():
-            program = torch.export.export(frozen_copy, example, strict=False)
+            program = torch.export.export(copy, example, strict=False)
     except Exception as error:
         raise UnsupportedModelError(
             f"the operations of '{type(model).__name__}' cannot be recorded by torch.export.",
-            got=account_of(error, frozen_copy),
+            got=account_of(error, copy),
             fix=_advice(error),
         ) from error
-    return _read(program, frozen_copy, example)
+    return _read(program, copy, example)
 
 
 def _advice(error: Exception) -> str:
-    """What to do about an export that failed: only some fail because of control flow."""
+    """Return what to do about an export that failed: only some fail because of control flow."""
     if "data-dependent" in str(error).lower():
         return (
             "remove control flow that depends on the data from forward, or augment only the part without it"
@@ -101,7 +102,7 @@ def _quiet() -> Iterator[None]:
 
 
 def arguments(node: Node) -> dict[str, Any]:
-    """An operator call's arguments by name, defaults filled in."""
+    """Return an operator call's arguments by name, defaults filled in."""
     schema = node.target._schema  # type: ignore[union-attr]
     values = {argument.name: argument.default_value for argument in schema.arguments}
     values.update(zip((argument.name for argument in schema.arguments), node.args, strict=False))
@@ -110,27 +111,27 @@ def arguments(node: Node) -> dict[str, Any]:
 
 
 def operator_name(node: Node) -> str:
-    """The ATen name without namespace, overload and the underscore of in-place forms, e.g. ``relu``."""
+    """Return the ATen name without namespace, overload and the underscore of in-place forms, e.g. ``relu``."""
     schema = getattr(node.target, "_schema", None)
     name = str(schema.name) if schema is not None else getattr(node.target, "__name__", str(node.target))
     return name.rpartition("::")[2].rstrip("_")
 
 
 def shape_of(node: Node) -> tuple[int, ...]:
-    """The shape of a node's (first) result."""
+    """Return the shape of a node's (first) result."""
     value = node.meta["val"]
     return tuple(int(size) for size in (value[0] if isinstance(value, (tuple, list)) else value).shape)
 
 
 def module_of(node: Node) -> str:
-    """The name of the innermost module that made this call, for messages and group names."""
+    """Return the name of the innermost module that made this call, for messages and group names."""
     stack = node.meta.get("nn_module_stack") or {}
     names = [entry[0] for entry in stack.values()]
     return str(names[-1]) if names else ""
 
 
 def gives_tensors(node: Node) -> bool:
-    """Whether a call gives any tensor; checks and questions for sizes do not."""
+    """Whether a call gives any tensor; assertions and queries of sizes do not."""
     return number_of_results(node) > 0
 
 
@@ -140,14 +141,14 @@ def gives_several(node: Node) -> bool:
 
 
 def number_of_results(node: Node) -> int:
-    """How many tensors a call gives."""
+    """Count the tensors that a call gives."""
     value = node.meta.get("val")
     values = value if isinstance(value, (tuple, list)) else [value]
-    return sum(isinstance(one, Tensor) for one in values)
+    return sum(isinstance(entry, Tensor) for entry in values)
 
 
 def norms_with_statistics(model: nn.Module) -> list[str]:
-    """Names of torch's own norms that keep running statistics."""
+    """Return the names of torch's own norms that keep running statistics."""
     return [
         name
         for name, module in model.named_modules()
@@ -156,7 +157,7 @@ def norms_with_statistics(model: nn.Module) -> list[str]:
 
 
 def running_statistics(model: nn.Module) -> list[str]:
-    """Names of the running means and variances that torch's own norms keep."""
+    """Return the names of the running means and variances that torch's own norms keep."""
     return [
         f"{name}.{attribute}" if name else attribute
         for name in norms_with_statistics(model)
@@ -166,7 +167,7 @@ def running_statistics(model: nn.Module) -> list[str]:
 
 
 def tensor_inputs(node: Node) -> list[Node]:
-    """All nodes that a call takes, also those inside lists."""
+    """Return all nodes that a call takes, also those inside lists."""
     return list(node.all_input_nodes)
 
 
@@ -216,6 +217,6 @@ def _owners(model: nn.Module) -> tuple[dict[str, str], dict[str, tuple[tuple[str
             name = f"{module_name}.{attribute}" if module_name else attribute
             canonical[name] = first.setdefault(id(tensor), name)
             places = owners.setdefault(canonical[name], [])
-            if all(model.get_submodule(place) is not module for place, _ in places):
+            if all(model.get_submodule(other) is not module for other, _ in places):
                 places.append((module_name, attribute))
     return canonical, {name: tuple(places) for name, places in owners.items()}

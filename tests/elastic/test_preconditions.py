@@ -55,7 +55,7 @@ def _scripted() -> nn.Module:
         return torch.jit.trace(tiny.build("plain").eval(), tiny.images())  # type: ignore[no-any-return]
 
 
-def _quantised() -> nn.Module:
+def _quantized() -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return nn.Sequential(dynamic.Linear(3, 5))
@@ -97,8 +97,8 @@ def _with_nan() -> nn.Module:
         (lambda: torch.compile(tiny.build("plain"), backend="eager"), r"is compiled.*_orig_mod"),
         (_scripted, r"'inner' is scripted or traced.*\.extract\(\)"),
         (
-            _quantised,
-            r"'inner\.0' is quantised.*quantise what \.extract\(\)",
+            _quantized,
+            r"'inner\.0' is quantized.*quantize what \.extract\(\)",
         ),
         (_normalized_by_hook, r"'inner\.second\.weight' is computed.*remove_weight_norm"),
         (

@@ -15,7 +15,7 @@ from netaug.elastic.trace import arguments, module_of, shape_of
 
 @elastic_rule("conv1d", "conv2d", "conv3d")
 def convolution(analysis: Analysis, node: Node) -> Layout:
-    """Weight ``[out, in / groups, ...]``: depthwise, in groups of channels, or over all channels."""
+    """Make the channels of a convolution, weight ``[out, in / groups, ...]``: depthwise, grouped, or dense."""
     call = arguments(node)
     x, weight, groups = call["input"], call["weight"], call["groups"]
     if _keeps_kernel(analysis, node, x, weight):
@@ -35,7 +35,7 @@ def convolution(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def transposed_convolution(analysis: Analysis, node: Node) -> Layout:
-    """Weight ``[in, out / groups, ...]``."""
+    """Make the channels of a transposed convolution, weight ``[in, out / groups, ...]``."""
     call = arguments(node)
     x, weight, groups = call["input"], call["weight"], call["groups"]
     if _keeps_kernel(analysis, node, x, weight):
@@ -54,7 +54,7 @@ def transposed_convolution(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("linear")
 def linear(analysis: Analysis, node: Node) -> Layout:
-    """Weight ``[out, in]``, applied along the last dimension."""
+    """Make the channels of a linear layer, weight ``[out, in]``, along the last dimension."""
     call = arguments(node)
     x, weight = call["input"], call["weight"]
     last = len(shape_of(x)) - 1
@@ -90,6 +90,7 @@ def _depthwise(analysis: Analysis, node: Node, *, multiplier: int) -> Layout:
     channels = analysis.dim(x, 1)
     _record(analysis, node, 1, source=channels, target=target, positions=positions, depthwise=True)
     name = module_of(node)
+    # A depthwise layer has as many groups as channels, so its ``groups`` has to follow the width.
     if isinstance(analysis.model.get_submodule(name), _ConvNd):
         analysis.require_size(name, "groups", channels)
     else:
@@ -98,7 +99,7 @@ def _depthwise(analysis: Analysis, node: Node, *, multiplier: int) -> Layout:
 
 
 def _tile(analysis: Analysis, node: Node, parts: Parts, groups: int) -> Parts:
-    """One group's channels; the convolution widens within each of its groups."""
+    """Return the channels of one group of the convolution, which widens within each of its groups."""
     return analysis.tile(node, parts, groups, f"cannot divide these channels into {groups} groups")
 
 
@@ -133,9 +134,10 @@ def _same(analysis: Analysis, node: Node, first: Parts, second: Parts) -> Parts:
 
 
 def _made(analysis: Analysis, node: Node, weight: Node, target: Parts, bias: Node | None) -> Parts:
-    """The channels that a weight makes, named after its module."""
+    """Return the channels that a weight makes, named after its module."""
     name = analysis.parameter_behind(weight)
     if name is None:
+        # Added channels need rows of a parameter; a computed weight (a hypernetwork, say) has none.
         analysis.give_up(node, f"'{where(node)}' computes its weight from other tensors")
         return ()
     analysis.groups.claim(target, name.rpartition(".")[0] or name)

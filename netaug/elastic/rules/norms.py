@@ -13,10 +13,11 @@ from netaug.elastic.trace import arguments, module_of, shape_of
 
 @elastic_rule("batch_norm", "instance_norm")
 def batch_norm(analysis: Analysis, node: Node) -> Layout:
-    """Statistics per channel, kept by a torch module or not at all."""
+    """Pass channels through a norm per channel, whose statistics a torch module keeps or none."""
     call = arguments(node)
     x = call["input"]
     kept = [call[name] for name in ("running_mean", "running_var") if call[name] is not None]
+    # A wide pass hides the statistics of torch's own norms only; others would be updated with a wider network's.
     if any(analysis.trace.tensors.get(tensor) not in analysis.trace.statistics for tensor in kept):
         return analysis.give_up(node, f"'{where(node)}' keeps statistics outside a torch module")
     affine = [call[name] for name in ("weight", "bias") if call[name] is not None]
@@ -28,7 +29,7 @@ def batch_norm(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("layer_norm", "rms_norm")
 def layer_norm(analysis: Analysis, node: Node) -> Layout:
-    """Over the last dimensions, whose sizes the module keeps in ``normalized_shape``."""
+    """Pass channels through a norm over the last dimensions, whose sizes are in ``normalized_shape``."""
     call = arguments(node)
     x, shape = call["input"], call["normalized_shape"]
     affine = [call[name] for name in ("weight", "bias") if call.get(name) is not None]
@@ -46,7 +47,7 @@ def layer_norm(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("group_norm")
 def group_norm(analysis: Analysis, node: Node) -> Layout:
-    """Statistics per group of channels: every group widens alike."""
+    """Pass channels through a norm per group of channels: all groups widen alike."""
     call = arguments(node)
     x = call["input"]
     analysis.tile(

@@ -40,7 +40,7 @@ from netaug.elastic.trace import shape_of, tensor_inputs
     ),
 )
 def combine(analysis: Analysis, node: Node) -> Layout:
-    """Dimensions that meet at full size must agree, a dimension of size 1 takes the other's groups."""
+    """Unify dimensions that meet at full size; a dimension of size 1 takes the other's groups."""
     result: Layout = {}
     shape = shape_of(node)
     for dim, size in enumerate(shape):
@@ -79,13 +79,13 @@ def combine(analysis: Analysis, node: Node) -> Layout:
     *("empty_like", "full_like", "rand_like", "randn_like", "float", "half", "bfloat16", "bernoulli"),
 )
 def keep(analysis: Analysis, node: Node) -> Layout:
-    """A result of the first input's shape."""
+    """Give the result the first input's layout."""
     return analysis.layout(node.args[0])
 
 
 @elastic_rule("prelu", "_prelu_kernel")
 def prelu(analysis: Analysis, node: Node) -> Layout:
-    """One slope for all channels, or one each."""
+    """Unify the slopes with the channels if there is one for each."""
     x, slope = tensor_inputs(node)
     if shape_of(slope)[0] > 1:
         analysis.meet(node, (x, 1), (slope, 0))
@@ -94,5 +94,5 @@ def prelu(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("new_zeros", "new_ones", "new_full", "new_empty", "zeros", "ones", "full", "arange", "empty")
 def create(analysis: Analysis, node: Node) -> Layout:
-    """A new tensor of a size that is given."""
+    """Make a new tensor, whose size is given and stays."""
     return {}

@@ -12,7 +12,7 @@ from netaug.elastic.trace import arguments, shape_of, tensor_inputs
 
 @elastic_rule("matmul", "bmm", "mm")
 def matmul(analysis: Analysis, node: Node) -> Layout:
-    """``[..., n, k] @ [..., k, m]``."""
+    """Unify the inner dimensions of ``[..., n, k] @ [..., k, m]``."""
     first, second = tensor_inputs(node)[0], tensor_inputs(node)[-1]
     if min(len(shape_of(first)), len(shape_of(second))) < 2:
         return analysis.give_up(node, f"'{where(node)}' multiplies by a vector")
@@ -42,7 +42,7 @@ def matmul(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("scaled_dot_product_attention")
 def attention(analysis: Analysis, node: Node) -> Layout:
-    """Queries and keys agree in features, keys and values in positions; values give the features."""
+    """Unify the features of queries and keys, and the positions of keys and values, which give the features."""
     call = arguments(node)
     query, key, value = call["query"], call["key"], call["value"]
     last = len(shape_of(node)) - 1
@@ -56,7 +56,7 @@ def attention(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("einsum")
 def einsum(analysis: Analysis, node: Node) -> Layout:
-    """Dimensions of the same letter agree."""
+    """Unify dimensions of the same letter."""
     call = arguments(node)
     inputs, _, output = call["equation"].replace(" ", "").partition("->")
     terms = inputs.split(",")

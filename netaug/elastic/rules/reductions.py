@@ -16,7 +16,7 @@ from netaug.elastic.trace import arguments, gives_several, shape_of, tensor_inpu
     *("linalg_vector_norm", "logsumexp", "argmax", "argmin", "any", "all", "median"),
 )
 def reduce(analysis: Analysis, node: Node) -> Result:
-    """Any number of channels may be reduced; the others stay where they are or move up."""
+    """Drop reduced dimensions, whatever their width; the others stay where they are or move up."""
     if len(tensor_inputs(node)) > 1:
         return combine(analysis, node)  # as in max(a, b)
     call = arguments(node)
@@ -40,7 +40,7 @@ def reduce(analysis: Analysis, node: Node) -> Result:
     "grid_sampler",
 )
 def spatial(analysis: Analysis, node: Node) -> Result:
-    """Positions change, the batch and the channels do not."""
+    """Keep batch and channels; positions change."""
     x = node.args[0]
     assert isinstance(x, Node)
     kept = {dim for dim in analysis.layout(x) if dim < 2}
@@ -51,7 +51,7 @@ def spatial(analysis: Analysis, node: Node) -> Result:
 
 @elastic_rule("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d", "reflection_pad1d")
 def pad(analysis: Analysis, node: Node) -> Layout:
-    """What is added to the channels is constant and keeps its size."""
+    """Put frozen groups around padded channels: what is added is constant and keeps its size."""
     call = arguments(node)
     x, amounts = tensor_inputs(node)[0], call.get("pad") or call["padding"]
     layout, rank = analysis.layout(x), len(shape_of(x))

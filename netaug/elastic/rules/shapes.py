@@ -15,7 +15,7 @@ from netaug.elastic.trace import arguments, shape_of
 
 @elastic_rule("permute")
 def permute(analysis: Analysis, node: Node) -> Layout:
-    """Dimensions in another order."""
+    """Put dimensions in another order."""
     call = arguments(node)
     order = [dim % len(call["dims"]) for dim in call["dims"]]
     layout = analysis.layout(call["self"])
@@ -24,7 +24,7 @@ def permute(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("transpose", "swapaxes", "swapdims")
 def transpose(analysis: Analysis, node: Node) -> Layout:
-    """Two dimensions change places."""
+    """Swap two dimensions."""
     x, first, second = node.args
     assert isinstance(x, Node) and isinstance(first, int) and isinstance(second, int)
     return _swapped(analysis, x, first, second)
@@ -32,7 +32,7 @@ def transpose(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("t", "mT", "numpy_T", "matrix_H", "adjoint")
 def turn_matrix(analysis: Analysis, node: Node) -> Layout:
-    """The last two dimensions change places."""
+    """Swap the last two dimensions."""
     x = node.args[0]
     assert isinstance(x, Node)
     return _swapped(analysis, x, -1, -2) if len(shape_of(x)) > 1 else analysis.layout(x)
@@ -46,7 +46,7 @@ def _swapped(analysis: Analysis, x: Node, first: int, second: int) -> Layout:
 
 @elastic_rule("movedim", "moveaxis")
 def movedim(analysis: Analysis, node: Node) -> Layout:
-    """Some dimensions move, the others keep their order."""
+    """Move some dimensions; the others keep their order."""
     call = arguments(node)
     x, rank = call["self"], len(shape_of(node))
     pairs = [call[name] for name in ("source", "destination")]
@@ -96,7 +96,7 @@ def reshape(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("pixel_shuffle")
 def pixel_shuffle(analysis: Analysis, node: Node) -> Layout:
-    """Runs of channels become positions."""
+    """Turn runs of channels into positions."""
     x, factor = node.args[:2]
     assert isinstance(x, Node) and isinstance(factor, int)
     parts = analysis.dim(x, 1)
@@ -108,7 +108,7 @@ def pixel_shuffle(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("pixel_unshuffle")
 def pixel_unshuffle(analysis: Analysis, node: Node) -> Layout:
-    """Positions become runs of channels."""
+    """Turn positions into runs of channels."""
     x, factor = node.args[:2]
     assert isinstance(x, Node) and isinstance(factor, int)
     return {1: tuple(Part(part.group, part.repeat * factor**2) for part in analysis.dim(x, 1))}
@@ -116,7 +116,7 @@ def pixel_unshuffle(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("channel_shuffle", "native_channel_shuffle")
 def channel_shuffle(analysis: Analysis, node: Node) -> Layout:
-    """The first channel of every stretch, then the second of every stretch, and so on."""
+    """Order channels as the first of every stretch, then the second of every stretch, and so on."""
     x, stretches = node.args[:2]
     assert isinstance(x, Node) and isinstance(stretches, int)
     tiles = analysis.tile(node, analysis.dim(x, 1), stretches, "shuffles these channels")
@@ -124,7 +124,7 @@ def channel_shuffle(analysis: Analysis, node: Node) -> Layout:
 
 
 def _named_sizes(node: Node) -> dict[int, object]:
-    """The sizes that a call names, by dimension of its result; -1 is worked out by torch."""
+    """Return the sizes that a call names, by dimension of its result; -1 is worked out by torch."""
     call = arguments(node)
     given = call.get("size", call.get("shape", call.get("sizes")))
     if not isinstance(given, Sequence):
@@ -134,17 +134,17 @@ def _named_sizes(node: Node) -> dict[int, object]:
 
 
 def _flattened(shape: tuple[int, ...], dims: Sequence[int], elastic: int, parts: Parts) -> Parts:
-    """An elastic dimension and fixed ones around it as one dimension."""
+    """Return an elastic dimension and fixed ones around it as one dimension."""
     position = dims.index(elastic)
     outer = math.prod(shape[dim] for dim in dims[:position])
     inner = math.prod(shape[dim] for dim in dims[position + 1 :])
     if outer * len(parts) > MOST_PARTS:
-        return parts * (MOST_PARTS + 1)
+        return parts * (MOST_PARTS + 1)  # beyond the limit, which the caller checks: the channels freeze
     return tuple(Part(part.group, part.repeat * inner) for part in parts) * outer
 
 
 def _divided(analysis: Analysis, node: Node, flat: Parts, sizes: dict[int, int]) -> tuple[int, Parts] | None:
-    """The new dimension that is elastic: the longest that the groups fit as they are, else the longest."""
+    """Return the new elastic dimension: the longest that the groups fit as they are, else the longest."""
     longest_first = sorted((dim for dim in sizes if sizes[dim] > 1), key=lambda dim: (-sizes[dim], -dim))
     dims = list(sizes)
     for dim in longest_first:

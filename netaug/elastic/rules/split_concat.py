@@ -15,7 +15,7 @@ from netaug.elastic.trace import arguments, number_of_results, shape_of
 
 @elastic_rule("cat", "concat", "concatenate")
 def concatenate(analysis: Analysis, node: Node) -> Layout:
-    """Channels one after the other; the other dimensions agree."""
+    """Put channels one after the other; unify the other dimensions."""
     call = arguments(node)
     tensors = [t for t in call["tensors"] if isinstance(t, Node) and len(shape_of(t)) == len(shape_of(node))]
     dim = call["dim"] % len(shape_of(node))
@@ -29,7 +29,7 @@ def concatenate(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("stack")
 def stack(analysis: Analysis, node: Node) -> Layout:
-    """A new dimension; the others agree."""
+    """Add a dimension; unify the others."""
     call = arguments(node)
     new = call["dim"] % len(shape_of(node))
     result: Layout = {}
@@ -40,7 +40,7 @@ def stack(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("chunk", "tensor_split", "unsafe_chunk")
 def chunk(analysis: Analysis, node: Node) -> list[Layout]:
-    """Equal stretches, whatever the width."""
+    """Divide channels into equal stretches, whatever the width."""
     call = arguments(node)
     x, count = call["self"], number_of_results(node)
     dim = call["dim"] % len(shape_of(x))
@@ -53,7 +53,7 @@ def chunk(analysis: Analysis, node: Node) -> list[Layout]:
 
 @elastic_rule("glu")
 def gate(analysis: Analysis, node: Node) -> Layout:
-    """One half times the sigmoid of the other."""
+    """Unify the halves of a gated linear unit: one times the sigmoid of the other."""
     call = arguments(node)
     x, dim = call["self"], call["dim"] % len(shape_of(node))
     half = analysis.tile(node, analysis.dim(x, dim), 2, "cannot divide these channels into halves")
@@ -62,7 +62,7 @@ def gate(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
 def split(analysis: Analysis, node: Node) -> list[Layout]:
-    """Stretches of given sizes: each widens by itself if the module keeps the sizes, which is tried."""
+    """Split channels at given sizes: each stretch widens by itself if the module keeps the sizes, which is tried."""
     call = arguments(node)
     x = call["self"]
     dim = call["dim"] % len(shape_of(x))
@@ -82,14 +82,15 @@ def split(analysis: Analysis, node: Node) -> list[Layout]:
     stretches = _cut(analysis, parts, sizes)
     for stretch, size in zip(stretches, sizes, strict=True):
         if stretch and size == 1:
+            # A size of 1 is as often an index or a count of something else: it cannot be told to follow a width.
             analysis.groups.freeze(stretch, f"'{where(node)}' splits a single channel off")
-    analysis.note_sizes(node, sizes, {i: found for i, found in enumerate(stretches) if found})
+    analysis.note_sizes(node, sizes, {i: stretch for i, stretch in enumerate(stretches) if stretch})
     return _parted(analysis, node, x, dim, _cut(analysis, parts, sizes))
 
 
 def _cut(analysis: Analysis, parts: Parts, sizes: Sequence[int]) -> list[Parts | None]:
     ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
-    for end in ends:
+    for end in ends:  # all borders first: a later cut may divide a stretch that was returned before
         analysis.groups.cut(parts, 0, end)
     return [analysis.groups.cut(parts, end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
@@ -97,7 +98,7 @@ def _cut(analysis: Analysis, parts: Parts, sizes: Sequence[int]) -> list[Parts |
 def _parted(
     analysis: Analysis, node: Node, x: Node, dim: int, stretches: Sequence[Parts | None]
 ) -> list[Layout]:
-    if None in stretches:
+    if None in stretches:  # a border goes through a channel that has several elements
         analysis.groups.freeze(analysis.dim(x, dim), f"'{where(node)}' divides a channel's elements")
         return [analysis.layout(x)] * len(stretches)
     return [{**analysis.layout(x), dim: stretch or ()} for stretch in stretches]
@@ -105,7 +106,7 @@ def _parted(
 
 @elastic_rule("getitem")
 def getitem(analysis: Analysis, node: Node) -> Layout:
-    """One tensor of several."""
+    """Take one tensor of several."""
     several, index = node.args
     assert isinstance(several, Node) and isinstance(index, int)
     return analysis.entry(several, index)
@@ -113,7 +114,7 @@ def getitem(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("slice", "narrow")
 def slice_(analysis: Analysis, node: Node) -> Layout:
-    """A stretch of a dimension."""
+    """Take a stretch of a dimension."""
     call = arguments(node)
     x = call.get("self", call.get("input"))
     assert isinstance(x, Node)
@@ -138,7 +139,7 @@ def slice_(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("select", "unbind")
 def select(analysis: Analysis, node: Node) -> Result:
-    """One entry of a dimension, or each of them."""
+    """Take one entry of a dimension, or each of them."""
     call = arguments(node)
     x = call["self"]
     dim = call["dim"] % len(shape_of(x))
@@ -149,7 +150,7 @@ def select(analysis: Analysis, node: Node) -> Result:
 
 @elastic_rule("expand", "expand_as", "broadcast_to")
 def expand(analysis: Analysis, node: Node) -> Layout:
-    """A dimension of size 1 becomes long, the others stay."""
+    """Expand dimensions of size 1; the others stay."""
     x, other = node.args[:2]
     assert isinstance(x, Node)
     rank, more = len(shape_of(node)), len(shape_of(node)) - len(shape_of(x))
@@ -164,7 +165,7 @@ def expand(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("repeat", "tile")
 def repeat(analysis: Analysis, node: Node) -> Layout:
-    """The whole dimension again and again."""
+    """Repeat the whole dimension."""
     x = node.args[0]
     assert isinstance(x, Node)
     more = len(shape_of(node)) - len(shape_of(x))
@@ -176,7 +177,7 @@ def repeat(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("repeat_interleave")
 def repeat_interleave(analysis: Analysis, node: Node) -> Layout:
-    """Every element several times in a row."""
+    """Repeat every element in a row."""
     call = arguments(node)
     x, times, dim = call["self"], call["repeats"], call["dim"]
     if not isinstance(times, int) or dim is None:
@@ -188,7 +189,7 @@ def repeat_interleave(analysis: Analysis, node: Node) -> Layout:
 
 @elastic_rule("roll", "flip")
 def turn(analysis: Analysis, node: Node) -> Layout:
-    """The order of positions changes; channels must not be turned."""
+    """Change the order of positions; channels that are turned freeze."""
     call = arguments(node)
     x, dims = call["self"], call["dims"]
     for dim in [dims] if isinstance(dims, int) else dims:
