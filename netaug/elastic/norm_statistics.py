@@ -1,10 +1,15 @@
-"""Running statistics that all widths share: those of the base channels move in wider passes too.
+"""What a wide pass does to batch-norm statistics: nothing, unless they are shared.
 
-With ``batch_norm: shared`` a wide pass shows each norm the base channels' statistics with blanks for added
-ones, and writes back what happened to the base channels. Training never reads running statistics, so weights
-are the same to the bit, and recalibrated networks too: the ablation shows what mixed statistics cost an
-evaluation, no more. Otherwise only base passes update them; an augmented pass that draws all-base widths
-leaves them unchanged too.
+Running statistics are those of the base network, which is evaluated with them, and a channel's mean is another one
+where the channel is computed from more inputs. So :func:`without_statistics` hides them in a wide pass: the norm then
+normalizes with the statistics of the batch, in training and evaluation mode alike, and updates none. This holds for
+an augmented pass that draws all-base widths too. :func:`netaug.recalibrate` estimates the statistics of a wider
+network, so that it can be evaluated.
+
+With ``batch_norm: shared``, an ablation, :class:`SharedStatistics` shows each norm the base channels' statistics with
+blanks for added ones, and writes back what happened to the base channels. Training never reads running statistics, so
+weights are the same to the bit, and recalibrated networks too: the ablation shows what mixed statistics cost an
+evaluation, no more.
 """
 
 from __future__ import annotations
@@ -16,14 +21,21 @@ from torch import Tensor, nn
 
 from netaug.elastic.assembly import assemble
 from netaug.elastic.axes import Segment
-from netaug.elastic.overlay import Place, Setting, without_statistics
+from netaug.elastic.overlay import RUNNING_STATISTICS, ModuleAttribute, Override
 from netaug.elastic.plan import Plan
 
-_KEPT = ("running_mean", "running_var")
+_UPDATED = ("running_mean", "running_var")
+
+
+def without_statistics(norm: nn.Module) -> list[Override]:
+    """Return what lets a norm use the statistics of the batch and update no running ones."""
+    # Without running statistics torch takes those of the batch in evaluation mode too, whatever ``training`` says.
+    hidden = [Override(ModuleAttribute(norm, name), None) for name in RUNNING_STATISTICS]
+    return [*hidden, Override(ModuleAttribute(norm, "track_running_stats"), False)]
 
 
 class SharedStatistics:
-    """What norms show in one forward of a wider network: the base channels' statistics, and blanks for added ones.
+    """Shows norms, in one forward of a wider network, the base channels' statistics with blanks for added ones.
 
     Args:
         base: The network.
@@ -35,21 +47,21 @@ class SharedStatistics:
         self._base, self._plan, self._widths = base, plan, widths
         self._shown: list[tuple[Tensor, Tensor, tuple[Segment, ...]]] = []
 
-    def settings(self) -> Iterator[Setting]:
-        """Per norm, statistics of its width; norms in evaluation mode have none, as in any wider pass."""
+    def overrides(self) -> Iterator[Override]:
+        """Yield statistics of the width per norm; norms in evaluation mode see none, as in any wider pass."""
         for name in self._plan.statistics:
             module = self._base.get_submodule(name)
             if not module.training:
                 yield from without_statistics(module)
                 continue
-            for kept in _KEPT:
-                axis = self._plan.axes.get(f"{name}.{kept}", {}).get(0)
+            for statistic in _UPDATED:
+                axis = self._plan.axes.get(f"{name}.{statistic}", {}).get(0)
                 if axis is None:
-                    continue  # of base width: it moves its own
-                buffer, segments = module.get_buffer(kept), axis.segments(dict(self._widths))
+                    continue  # of base width: the forward updates the norm's own buffer
+                buffer, segments = module.get_buffer(statistic), axis.segments(dict(self._widths))
                 shown = assemble(buffer, {0: buffer.new_zeros(axis.added_size)}, {0: segments})
                 self._shown.append((buffer, shown, segments))
-                yield Setting(Place(module, kept), shown)
+                yield Override(ModuleAttribute(module, statistic), shown)
 
     @torch.no_grad()
     def write_back(self) -> None:

@@ -1,13 +1,14 @@
-"""Let modules see other tensors and sizes than their own for the length of one forward.
+"""Show modules other tensors and sizes than their own for the length of one forward.
 
-An instance attribute hides a parameter or buffer of the same name, so a module's own ``forward``, whatever
-its class, reads the wide weight where it names its own. Nothing is registered, and nothing stays behind.
+This is where a width reaches a convolution. ``nn.Module`` keeps parameters apart from ``__dict__``, where Python looks
+first: an entry of the same name in ``__dict__`` hides the parameter, and the module's own ``forward``, whatever its
+class, reads the wide weight as ``self.weight``. Nothing is registered, and nothing stays behind.
 
 So there are no elastic twins of layers: any module class works, also one that reads its weight in its own
-way, and a parameter owned by a custom module widens like any other. Numbers that count channels are set the
-same way, and batch norms see no running statistics, which makes them use those of the batch. All other
-buffers, and tensors that a module updates in place, are copies for the length of a wide pass: counters,
-codebooks, queues and spectral norm's vectors are those of base passes, to the bit.
+way, and a parameter owned by a custom module widens like any other. Numbers that count channels are overridden the
+same way, and so are running statistics (:mod:`netaug.elastic.norm_statistics`). All other buffers, and tensors
+that a module updates in place, are copies for the length of a wide pass: counters, codebooks, queues and spectral
+norm's vectors are those of base passes, to the bit.
 """
 
 from __future__ import annotations
@@ -23,43 +24,45 @@ from netaug.elastic.axes import Axes, Segment
 from netaug.elastic.plan import Plan
 
 _ABSENT = object()
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-class Place(NamedTuple):
-    """An attribute of a module."""
+class ModuleAttribute(NamedTuple):
+    """An attribute of a module: where it is, not what it is."""
 
     module: nn.Module
     attribute: str
 
 
-class Setting(NamedTuple):
-    """A value that a place shows while it is overlaid."""
+class Override(NamedTuple):
+    """A value that an attribute shows while it is overridden."""
 
-    place: Place
+    attribute: ModuleAttribute
     value: Any
 
 
 class WideTensor:
-    """A parameter that can widen: where modules hold it, and what is added to it along which dimensions.
+    """A parameter that can widen, with the modules that hold it and what is added to it along which dimensions.
 
     Args:
-        places: Every module attribute that holds the base parameter.
+        owners: Every module attribute that holds the base parameter.
         axes: Its elastic dimensions.
         added: The added part per dimension.
     """
 
-    def __init__(self, places: tuple[Place, ...], axes: Axes, added: dict[int, Place]) -> None:
-        self.places, self.axes, self._added = places, axes, added
+    def __init__(
+        self, owners: tuple[ModuleAttribute, ...], axes: Axes, added: dict[int, ModuleAttribute]
+    ) -> None:
+        self.owners, self.axes, self._added = owners, axes, added
 
     def segments(self, widths: dict[str, int]) -> dict[int, tuple[Segment, ...]]:
-        """What a network of these widths reads, per dimension."""
+        """Return what a network of these widths reads, per dimension."""
         return {dim: self.axes[dim].segments(widths) for dim in self._added}
 
     def value(self, segments: dict[int, tuple[Segment, ...]]) -> Tensor:
-        """The tensor of some width, differentiable in the base parameter and all that is added."""
-        base: Tensor = getattr(*self.places[0])
-        added: dict[int, Tensor] = {dim: getattr(*place) for dim, place in self._added.items()}
+        """Assemble the tensor of some width, differentiable in the base parameter and all that is added."""
+        base: Tensor = getattr(*self.owners[0])  # read anew in each pass: ``model.to`` may replace it
+        added: dict[int, Tensor] = {dim: getattr(*holder) for dim, holder in self._added.items()}
         return assemble(base, added, segments)
 
 
@@ -76,33 +79,27 @@ def wide_tensors(
     """
     tensors = {}
     for name, by_dim in names.items():
-        places = tuple(
-            Place(base.get_submodule(module), attribute) for module, attribute in plan.owners[name]
+        owners = tuple(
+            ModuleAttribute(base.get_submodule(module), attribute) for module, attribute in plan.owners[name]
         )
-        own = {dim: Place(added, attribute) for dim, attribute in by_dim.items()}
-        tensors[name] = WideTensor(places, plan.axes[name], own)
+        added_by_dim = {dim: ModuleAttribute(added, attribute) for dim, attribute in by_dim.items()}
+        tensors[name] = WideTensor(owners, plan.axes[name], added_by_dim)
     return tensors
 
 
-def following_settings(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Setting]:
-    """Sizes that go with widths: groups of depthwise layers and the like."""
+def size_overrides(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Override]:
+    """Return the sizes that go with widths: groups of depthwise layers and the like."""
     return [
-        Setting(Place(base.get_submodule(size.module), size.attribute), size.value(widths))
+        Override(ModuleAttribute(base.get_submodule(size.module), size.attribute), size.value(widths))
         for size in plan.sizes
     ]
-
-
-def without_statistics(norm: nn.Module) -> list[Setting]:
-    """What lets a norm use the statistics of the batch, and keep no running ones."""
-    hidden = [Setting(Place(norm, name), None) for name in _STATISTICS]
-    return [*hidden, Setting(Place(norm, "track_running_stats"), False)]
 
 
 @contextmanager
 def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
     """Let a network work on copies of its buffers, and of other tensors that it updates in place, inside ``with``.
 
-    Running statistics of torch's own norms are left out: :func:`without_statistics` hides them, or they are shared.
+    Running statistics of torch's own norms are left out: they have overrides of their own.
     What a forward assigns to an attribute that is not a buffer stays: it may be what the caller wants to read.
 
     Args:
@@ -114,11 +111,16 @@ def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
     for name, module in base.named_modules():
         attributes = module.__dict__
         if module._buffers:
-            ours = _STATISTICS if name in statistics else ()
-            shown = {key: one if key in ours else _copy(one, copies) for key, one in module._buffers.items()}
+            overridden = RUNNING_STATISTICS if name in statistics else ()
+            shown = {
+                key: buffer if key in overridden else _copy(buffer, copies)
+                for key, buffer in module._buffers.items()
+            }
             undo.append((attributes, "_buffers", module._buffers, shown))
         undo += [
-            (attributes, key, one, _copy(one, copies)) for key, one in attributes.items() if _is_state(one)
+            (attributes, key, value, _copy(value, copies))
+            for key, value in attributes.items()
+            if _is_state(value)
         ]
     for attributes, key, _, shown in undo:
         attributes[key] = shown
@@ -126,7 +128,7 @@ def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
         yield
     finally:
         for attributes, key, kept, shown in undo:
-            if attributes.get(key) is shown:
+            if attributes.get(key) is shown:  # else the forward has assigned something, which stays
                 attributes[key] = kept
 
 
@@ -135,24 +137,24 @@ def _is_state(value: object) -> bool:
 
 
 def _copy(tensor: Tensor | None, copies: dict[int, Tensor]) -> Tensor | None:
-    """One copy for all places that hold a tensor."""
+    """Return one copy for all modules that hold a tensor."""
     if tensor is not None and id(tensor) not in copies:
         copies[id(tensor)] = tensor.clone()
     return copies[id(tensor)] if tensor is not None else None
 
 
 @contextmanager
-def overlaid(settings: Iterable[Setting]) -> Iterator[None]:
-    """Show the values at their places inside a ``with`` block, also if it ends with an error."""
+def overlaid(overrides: Iterable[Override]) -> Iterator[None]:
+    """Show the values at their attributes inside a ``with`` block; then, or after an error, all is as before."""
     undo: list[tuple[dict[str, Any], str, Any]] = []
     try:
-        for (module, attribute), value in settings:
-            attributes = module.__dict__
+        for (module, attribute), value in overrides:
+            attributes = module.__dict__  # not setattr, which refuses a plain tensor in place of a parameter
             undo.append((attributes, attribute, attributes.get(attribute, _ABSENT)))
             attributes[attribute] = value
         yield
     finally:
-        for attributes, attribute, value in reversed(undo):
+        for attributes, attribute, value in reversed(undo):  # an attribute may be overridden twice
             if value is _ABSENT:
                 del attributes[attribute]
             else:

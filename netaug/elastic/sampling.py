@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 
+from netaug.core.errors import ConfigError
 from netaug.core.seeding import generator
 from netaug.elastic.plan import Group
 from netaug.elastic.settings import AugmentConfig
@@ -116,6 +117,21 @@ def _shrunk(
 def _ladder(group: Group, ratio: float) -> list[float]:
     """Return this ratio and the smaller ones of the group, down to 1.0."""
     return sorted({ratio, 1.0, *(smaller for smaller in group.ratios if smaller < ratio)}, reverse=True)
+
+
+def check_progress(progress: float) -> None:
+    """Refuse a progress that is not the fraction of the training that is done.
+
+    Raises:
+        ConfigError: It is out of [0, 1].
+    """
+    if not 0.0 <= progress <= 1.0:
+        raise ConfigError(
+            "progress is the fraction of the training that is done.",
+            got=progress,
+            allowed="a number in [0, 1]",
+            fix="step / total_steps",
+        )
 
 
 def is_augmented(role: str, config: AugmentConfig, progress: float) -> bool:

@@ -50,7 +50,7 @@ class RatiosByGlob(Mapping[str, tuple[float, ...]]):
 _GROUPS_SHAPE = "a mapping of glob patterns to lists of multipliers, such as {'stages.3.*': [1.0, 2.0]}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepSettings:
     """Sets how wide the networks of a step are and what their passes see: the settings of every training with NetAug.
 
@@ -125,7 +125,7 @@ class StepSettings:
 _MOST_TIMES = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AugmentConfig(StepSettings):
     """Sets how :func:`netaug.augment` augments: all of :class:`StepSettings`, and the seed of the draws.
 

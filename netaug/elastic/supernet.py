@@ -1,8 +1,11 @@
 """A network that also works as the first channels of wider networks that share its weights.
 
-The caller's model is kept whole inside (``supernet.base``): a base pass *is* that model. For a wider pass the
-supernet puts the wide weights together and lays them over the modules' own for the length of one forward, so
-the model's ``forward`` runs unchanged, whatever it does with its parameters.
+The caller's model is kept whole inside (``supernet.base``): a base pass *is* that model, exact and at no cost.
+
+A drawn width reaches a convolution in four steps: ``passes`` draws widths (:mod:`netaug.elastic.sampling`), ``_widen``
+looks up what each weight reads at these widths (:mod:`netaug.elastic.axes`), ``_run_wide`` puts the wide weights
+together (:mod:`netaug.elastic.assembly`) and shows them to the modules in place of their own for the length of one
+forward (:mod:`netaug.elastic.overlay`). The model's ``forward`` runs unchanged, whatever it does with its parameters.
 """
 
 from __future__ import annotations
@@ -16,31 +19,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netaug.core.errors import ConfigError
 from netaug.core.modules import copied_module
 from netaug.core.seeding import key
 from netaug.elastic.axes import Segment, added_dims, added_key, added_values
 from netaug.elastic.extract import extract
-from netaug.elastic.norm_statistics import SharedStatistics
+from netaug.elastic.norm_statistics import SharedStatistics, without_statistics
 from netaug.elastic.overlay import (
-    Place,
-    Setting,
-    following_settings,
+    ModuleAttribute,
+    Override,
     kept_state,
     overlaid,
+    size_overrides,
     wide_tensors,
-    without_statistics,
 )
 from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Counter, Group, Plan
 from netaug.elastic.recomputation import refused_recomputation
-from netaug.elastic.sampling import draw, is_augmented
+from netaug.elastic.sampling import check_progress, draw, is_augmented
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 
 
 class Supernet(nn.Module):
-    """A model with room to widen; made by :func:`netaug.augment`.
+    """A model that can widen; :func:`netaug.augment` makes it.
 
     Calling it runs the network of the present widths. At base widths that is the caller's own model, bit for bit. Wider
     networks normalize with batch statistics, in training and evaluation mode alike, and work on copies of buffers:
@@ -71,19 +72,19 @@ class Supernet(nn.Module):
         self._wide = wide_tensors(base, plan, self.added, names)
         self._widths = dict(plan.base_widths)
         self._segments: dict[str, dict[int, tuple[Segment, ...]]] | None = None
-        self._switches: list[Setting] = []
+        self._overrides: list[Override] = []
         self._shared: SharedStatistics | None = None
 
     # Widths
 
     @property
     def groups(self) -> dict[str, Group]:
-        """Every width group by name, the frozen ones with the reason."""
+        """Return every width group by name, the frozen ones with the reason."""
         return dict(self.plan.groups)
 
     @property
     def widths(self) -> dict[str, int]:
-        """Present channels per group, of the groups that can widen."""
+        """Return the present channels per group, of the groups that can widen."""
         return dict(self._widths)
 
     def use_base(self) -> None:
@@ -114,11 +115,11 @@ class Supernet(nn.Module):
         """Prepare wide passes, also of base widths; unless ``shares``, they keep off the running statistics."""
         self._widths = widths
         self._segments = {name: tensor.segments(widths) for name, tensor in self._wide.items()}
-        self._switches = following_settings(self.base, self.plan, widths)
+        self._overrides = size_overrides(self.base, self.plan, widths)
         self._shared = SharedStatistics(self.base, self.plan, widths) if shares else None
         if not shares:
             norms = map(self.base.get_submodule, self.plan.statistics)
-            self._switches += [setting for norm in norms for setting in without_statistics(norm)]
+            self._overrides += [override for norm in norms for override in without_statistics(norm)]
 
     def sample(self, step: int, progress: float = 0.0, number: int = 0) -> dict[str, int]:
         """Draw the widths of a step, a function of ``config.seed``, ``step``, the phase and ``number`` alone.
@@ -155,7 +156,7 @@ class Supernet(nn.Module):
         return self.config.start < progress < self.config.width_until
 
     def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
-        """The passes of one training step: the base network, then ``config.draws`` wider networks (weight alpha each).
+        """Yield the passes of a training step: the base network, then ``config.draws`` wider ones (weight alpha each).
 
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
         While nothing is augmented yet or any more, and between two steps of ``config.augment_every``, there is only
@@ -171,13 +172,7 @@ class Supernet(nn.Module):
         Raises:
             ConfigError: ``progress`` is out of range.
         """
-        if not 0.0 <= progress <= 1.0:
-            raise ConfigError(
-                "progress is the fraction of the training that is done.",
-                got=progress,
-                allowed="a number in [0, 1]",
-                fix="step / total_steps",
-            )
+        check_progress(progress)
         try:
             self.use_base()
             widens = self.widens(step, progress)
@@ -219,7 +214,7 @@ class Supernet(nn.Module):
     def _run_wide(self, *inputs: Tensor) -> Any:
         assert self._segments is not None
         state = kept_state(self.base, self.plan.statistics)
-        with refused_recomputation(self.base), state, overlaid(self._settings(self._segments)):
+        with refused_recomputation(self.base), state, overlaid(self._all_overrides(self._segments)):
             outputs = self._run_base(*inputs)
         if self._shared is not None:
             self._shared.write_back()
@@ -229,27 +224,27 @@ class Supernet(nn.Module):
         return self.base(*inputs)
 
     def wide_tensor(self, name: str) -> Tensor:
-        """The value of a parameter at the present widths."""
+        """Return the value of a parameter at the present widths."""
         if self._segments is None or name not in self._segments:
             return self.base.get_parameter(name)
         return self._wide[name].value(self._segments[name])
 
-    def _settings(self, segments: Mapping[str, dict[int, tuple[Segment, ...]]]) -> Iterator[Setting]:
-        yield from self._switches
+    def _all_overrides(self, segments: Mapping[str, dict[int, tuple[Segment, ...]]]) -> Iterator[Override]:
+        yield from self._overrides
         if self._shared is not None:
-            yield from self._shared.settings()
+            yield from self._shared.overrides()
         for module in self.base.modules():
             if module._compiled_call_impl is not None:  # compiled for its own weights
-                yield Setting(Place(module, "_compiled_call_impl"), None)
+                yield Override(ModuleAttribute(module, "_compiled_call_impl"), None)
         for name, tensor in self._wide.items():
             value = tensor.value(segments[name])
-            for place in tensor.places:
-                yield Setting(place, value)
+            for owner in tensor.owners:
+                yield Override(owner, value)
 
     # Results
 
     def extract(self, widths: Mapping[str, int] | None = None) -> nn.Module:
-        """A plain network of the caller's class that owes nothing to the supernet.
+        """Return a plain network of the caller's class that shares nothing with the supernet.
 
         Args:
             widths: Channels per group; None gives the base network with the caller's ``state_dict`` keys.
@@ -262,7 +257,7 @@ class Supernet(nn.Module):
             return extract(self)
 
     def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:
-        """Multiply-accumulates of convolutions and linear layers for one example.
+        """Count the multiply-accumulates of convolutions and linear layers for one example.
 
         Args:
             widths: Channels per group; present widths by default.
@@ -273,7 +268,7 @@ class Supernet(nn.Module):
         return counter.macs(self._widths if widths is None else self.plan.checked(widths))
 
     def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
-        """Number of parameters of the network of these widths; present widths by default."""
+        """Count the parameters of the network of these widths; present widths by default."""
         return self._counter.parameters(self._widths if widths is None else self.plan.checked(widths))
 
     def sort_channels(
@@ -289,9 +284,9 @@ class Supernet(nn.Module):
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
         """Be the network of these widths inside a ``with`` block, then what it was before."""
-        before = self._widths, self._segments, self._switches, self._shared
+        before = self._widths, self._segments, self._overrides, self._shared
         self.use(widths)
         try:
             yield
         finally:
-            self._widths, self._segments, self._switches, self._shared = before
+            self._widths, self._segments, self._overrides, self._shared = before

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment
 from netaug.elastic.axes import added_dims, added_key
+from netaug.elastic.norm_statistics import without_statistics
 from netaug.elastic.overlay import (
-    Place,
-    Setting,
-    following_settings,
+    ModuleAttribute,
+    Override,
     kept_state,
     overlaid,
+    size_overrides,
     wide_tensors,
-    without_statistics,
 )
 from tests import tiny
 
@@ -53,8 +53,12 @@ def test_values_are_shown_inside_and_every_attribute_is_back_afterwards(fails: b
     before = attributes(conv)
     weight = torch.ones(6, 2, 1, 1)
     shown = {"weight": weight, "bias": None, "groups": 2, "fresh": "x"}
-    settings = [Setting(Place(conv, name), value) for name, value in shown.items()]
-    settings = [Setting(Place(conv, "groups"), 7), Setting(Place(conv, "fresh"), 7), *settings]
+    settings = [Override(ModuleAttribute(conv, name), value) for name, value in shown.items()]
+    settings = [
+        Override(ModuleAttribute(conv, "groups"), 7),
+        Override(ModuleAttribute(conv, "fresh"), 7),
+        *settings,
+    ]
     with pytest.raises(ValueError, match="on purpose") if fails else nullcontext(), overlaid(settings):
         assert {name: getattr(conv, name) for name in shown} == shown
         assert dict(conv.named_parameters()).keys() == {"weight", "bias"}, "nothing is registered"
@@ -67,8 +71,8 @@ def test_settings_that_cannot_be_made_leave_nothing_behind() -> None:
     conv = nn.Conv2d(2, 4, 1)
     before = attributes(conv)
 
-    def made() -> Iterator[Setting]:
-        yield Setting(Place(conv, "weight"), torch.ones(1))
+    def made() -> Iterator[Override]:
+        yield Override(ModuleAttribute(conv, "weight"), torch.ones(1))
         raise MemoryError("on purpose")
 
     with pytest.raises(MemoryError, match="on purpose"), overlaid(made()):
@@ -111,7 +115,7 @@ def test_a_wide_tensor_is_bound_to_every_place_and_has_the_shape_of_the_widths()
     found = wide_tensors(base, plan, supernet.added, {name: dims for name, dims in names.items() if dims})
     assert {"stem.0.weight", "again.weight", "again.bias", "classifier.weight"} <= found.keys()
     tensor = found["again.weight"]
-    assert all(getattr(*place) is base.again.weight for place in tensor.places)
+    assert all(getattr(*owner) is base.again.weight for owner in tensor.owners)
     value = tensor.value(tensor.segments({"stem.0": 11}))
     rows, columns = supernet.added["again/weight[0]"], supernet.added["again/weight[1]"]
     assert torch.equal(value[:8, :8], base.again.weight)
@@ -127,7 +131,7 @@ def test_sizes_follow_the_widths() -> None:
     depthwise = [supernet.base.depthwise[0], supernet.base.down[1][0]]
     for hidden in (24, 31, supernet.plan.widest["expand.0"]):
         widths = {**supernet.plan.base_widths, "expand.0": hidden}
-        settings = following_settings(supernet.base, supernet.plan, widths)
+        settings = size_overrides(supernet.base, supernet.plan, widths)
         with overlaid(settings):
             assert [layer.groups for layer in depthwise] == [hidden, 16]
     assert [layer.groups for layer in depthwise] == [24, 16]

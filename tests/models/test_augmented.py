@@ -29,7 +29,9 @@ DRAWS = 60
 def test_widest_and_drawn_networks_cost_what_the_papers_do(name: str) -> None:
     width, params, macs, drawn, drawn_late = PAPER[name]
     size = default_image_size(name)
-    supernet = augment(create_model(name), torch.zeros(2, 3, size, size), AugmentConfig(width, EXPAND))
+    supernet = augment(
+        create_model(name), torch.zeros(2, 3, size, size), AugmentConfig(width=width, expand=EXPAND)
+    )
     supernet.use_widest()
     assert round(supernet.num_parameters() / 1e6, 2) == params
     assert round(supernet.macs() / 1e6) == macs

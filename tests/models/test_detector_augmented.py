@@ -47,7 +47,7 @@ def _slow(name: str) -> object:
 def test_promises_hold(name: str, keep: tuple[str, ...]) -> None:
     """Base and extracted detectors to the bit, gradients to all that is added."""
     network, images = _detector(name)
-    supernet = augment(network, images, AugmentConfig(CONFIG.width, CONFIG.expand, keep=keep))
+    supernet = augment(network, images, AugmentConfig(width=CONFIG.width, expand=CONFIG.expand, keep=keep))
     wide = {group.name for group in supernet.groups.values() if group.most > group.base}
     for part in ("backbone", "neck", "heads"):
         kept = any(fnmatchcase(f"{part}.0", pattern) for pattern in keep)
