@@ -111,7 +111,7 @@ class NetAugConfig(StepSettings):
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that determines a run's result, except machine and versions."""
+    """Holds everything that determines a run's result, except machine and versions."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -152,7 +152,7 @@ class RunConfig:
             )
 
     def _check_base_learns(self) -> None:
-        """What teaches the base pass needs one that learns."""
+        """Refuse settings that distill into a base pass that does not learn."""
         netaug = self.netaug
         if netaug.base_pass or not netaug.enabled:
             return

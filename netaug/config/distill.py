@@ -76,7 +76,7 @@ class DistillConfig:
         return bool(self.teacher) or self.cache is not None
 
     def _refuse_what_has_no_effect(self) -> None:
-        """A setting that differs from its default must do something."""
+        """Refuse settings that differ from their defaults but do nothing."""
         changed = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
         in_place = {"in_place", "in_place_temperature"}
         alone = changed - in_place - {"teacher", "cache"}

@@ -41,12 +41,12 @@ def load_config(
 
 
 def default_config(overrides: Sequence[str] = ()) -> RunConfig:
-    """The configuration without a recipe: defaults and overrides, see :func:`load_config`."""
+    """Return the configuration without a recipe: defaults and overrides, see :func:`load_config`."""
     return build(override({}, overrides))
 
 
 def recipe_values(recipe: str, inside: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The settings that a recipe names, `group.key` to typed value, on top of those of its ``base``.
+    """Return the settings that a recipe names, `group.key` to typed value, on top of those of its ``base``.
 
     Args:
         recipe: As for :func:`load_config`. A ``base:`` at its top names another one, whose settings it starts from:
@@ -81,7 +81,7 @@ BASE = "base"
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
-    """The configuration as nested plain values: what ``config.yaml`` holds and JSON or YAML can write."""
+    """Return the configuration as nested plain values: what ``config.yaml`` holds and JSON or YAML can write."""
     return {
         group: {field.name: _plain(getattr(getattr(config, group), field.name)) for field in own_first(cls)}
         for group, cls in GROUPS.items()
@@ -101,7 +101,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_yaml(config: RunConfig) -> str:
-    """The configuration as YAML; :func:`load_config` reads it back to an equal one."""
+    """Return the configuration as YAML; :func:`load_config` reads it back to an equal one."""
     return yaml.safe_dump(to_mapping(config), sort_keys=False)
 
 
@@ -117,7 +117,7 @@ _SHAPE = f"a mapping with the groups {', '.join(GROUPS)}"
 
 
 def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
-    """Nested recipe to `group.key` and typed value."""
+    """Flatten a nested recipe to `group.key` and typed value."""
     values = {}
     for group, members in tree.items():
         if group not in GROUPS:
@@ -135,12 +135,12 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """Settings by `group.key`, with those of command-line words in their place."""
+    """Return settings by `group.key`, overridden by those of command-line words."""
     return {**values, **with_preset(given_settings(values, words))}
 
 
 def given_settings(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """The settings of command-line words alone, typed; single options are put among those of ``values``."""
+    """Return the settings of command-line words alone, typed; single options are put among those of ``values``."""
     given: dict[str, Any] = {}
     for key, text in pairs(words):
         if (mapping := open_setting(key)) is not None:
@@ -195,5 +195,5 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings named in one place, and under them those of the preset that is named there, if one is."""
+    """Return settings named in one place over those of the preset that is named there, if one is."""
     return {**PRESETS.get(values.get(KEY, ""), {}), **values}

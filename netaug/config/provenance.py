@@ -10,7 +10,7 @@ from netaug.config.trust import check_network
 
 
 def names_given(given: Mapping[str, Any]) -> frozenset[str]:
-    """Networks that the user names on the command line, as the network to train or as teachers.
+    """Return the networks that the user names on the command line, as the network to train or as teachers.
 
     Args:
         given: Settings of the command line, `group.key` to typed value.

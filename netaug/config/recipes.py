@@ -22,12 +22,12 @@ def _all_names() -> list[str]:
 
 
 def recipe_summaries() -> dict[str, str]:
-    """Recipe name to its one line: the first comment line of the file."""
+    """Return recipe names with their summaries: the first comment line of each file."""
     return {name: summary(recipe_text(name)) for name in recipe_names()}
 
 
 def summary(text: str) -> str:
-    """The first comment line of a recipe's text, empty if the text does not start with a comment."""
+    """Return the first comment line of a recipe's text, empty if the text does not start with a comment."""
     first = text.lstrip().split("\n", 1)[0]
     return first.lstrip("# ").rstrip() if first.startswith("#") else ""
 
@@ -61,7 +61,7 @@ def find_recipe(recipe: str) -> tuple[str, Path]:
 
 
 def recipe_text(recipe: str) -> str:
-    """The text of a recipe, comments included.
+    """Return the text of a recipe, comments included.
 
     Raises:
         ConfigError: There is no such recipe, or its file is not UTF-8 text.

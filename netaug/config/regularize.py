@@ -142,7 +142,7 @@ class RegularizeConfig:
 
     @property
     def about_images(self) -> str:
-        """The regularizers of images with their strengths, as text; empty if there are none."""
+        """Return the regularizers of images with their strengths, as text; empty if there are none."""
         return ", ".join(
             f"{name} {self.strength(name)}".rstrip() for name in self.acting_on("batches", "images")
         )

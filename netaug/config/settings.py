@@ -39,7 +39,7 @@ GROUPS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One key of a run: its type hint, default and the sentence that explains it."""
+    """A setting of a run: its key, type hint, default and the sentence that explains it."""
 
     key: str
     hint: Any
@@ -48,7 +48,7 @@ class Setting:
 
     @property
     def expected(self) -> str:
-        """The type in words, for messages."""
+        """Return the type in words, for messages."""
         parts = get_args(self.hint)
         if get_origin(self.hint) is Literal:
             return "one of " + ", ".join(map(str, parts))
@@ -65,7 +65,7 @@ class Setting:
 
 @cache
 def settings() -> dict[str, Setting]:
-    """Every key of a run, `group.key`, in the order of the dataclasses."""
+    """Return every key of a run, `group.key`, in the order of the dataclasses."""
     found = {}
     for group, cls in GROUPS.items():
         hints = get_type_hints(cls)
@@ -92,7 +92,7 @@ def own_first(cls: Any) -> list[dataclasses.Field[Any]]:
 
 
 def open_setting(key: str) -> str | None:
-    """The setting that ``key`` is a member of, as ``model.options.channels`` is one of ``model.options``."""
+    """Return the setting that ``key`` is a member of, as ``model.options.channels`` is one of ``model.options``."""
     setting, _, member = key.rpartition(".")
     known = settings().get(setting)
     return setting if member and known is not None and known.hint == dict[str, Any] else None
@@ -112,7 +112,7 @@ def add_settings(parser: ArgumentParser, allowed: tuple[str, ...] = tuple(GROUPS
 
 
 def nearest_settings(name: str) -> list[str]:
-    """The settings that a wrong key or option most likely meant: same last part, else alike."""
+    """Return the settings that a wrong key or option most likely meant: same last part, else alike."""
     wanted = name.lstrip("-").replace("-", "_")
     by_leaf: dict[str, list[str]] = {}
     for key in settings():
@@ -125,7 +125,7 @@ def nearest_settings(name: str) -> list[str]:
 
 
 def unknown_key(key: str, where: str) -> ConfigError:
-    """The error for a key that is not a setting; names the nearest one."""
+    """Return the error for a key that is not a setting; names the nearest one."""
     known = list(settings())
     close = nearest_settings(key)
     group = key.split(".")[0]
@@ -140,14 +140,14 @@ def unknown_key(key: str, where: str) -> ConfigError:
 
 @cache
 def _typed_parser(key: str) -> ArgumentParser:
-    """A parser of one setting: with all of them, each value would be checked beside all defaults."""
+    """Return a parser of one setting: with all of them, each value would be checked beside all defaults."""
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, default_env=False)
     add_settings(parser, (key,))
     return parser
 
 
 def typed(key: str, value: object, where: str) -> Any:
-    """The value of one setting in its type; text from the command line is read as YAML.
+    """Return the value of one setting in its type; text from the command line is read as YAML.
 
     Raises:
         ConfigError: The value does not have the setting's type; names key, value and expected type.
@@ -173,29 +173,29 @@ def _takes_text(setting: Setting) -> bool:
 
 
 def _open_mapping(setting: Setting, value: object, where: str) -> dict[str, Any]:
-    """A mapping with names for keys and any plain values; texts in it that say a number or list are read as such.
+    """Return a mapping of names to any plain values; strings that say a number or list are read as such.
 
     jsonargparse does not see it: of a value of any type it imports what the value calls its ``class_path``.
     """
-    place = f"{setting.key} ({where})"
-    found = parse_value(value, place) if isinstance(value, str) else value
-    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+    origin = f"{setting.key} ({where})"
+    mapping = parse_value(value, origin) if isinstance(value, str) else value
+    if not isinstance(mapping, Mapping) or not all(isinstance(name, str) for name in mapping):
         raise _wrong_type(setting, value, where)
-    return {name: _plain(member, f"{setting.key}.{name} ({where})") for name, member in found.items()}
+    return {name: _plain(member, f"{setting.key}.{name} ({where})") for name, member in mapping.items()}
 
 
-def _plain(value: Any, place: str) -> Any:
+def _plain(value: Any, origin: str) -> Any:
     if isinstance(value, Mapping):
-        return {name: _plain(member, place) for name, member in value.items()}
+        return {name: _plain(member, origin) for name, member in value.items()}
     if isinstance(value, list):
-        return [_plain(member, place) for member in value]
+        return [_plain(member, origin) for member in value]
     if not isinstance(value, str) or not value.strip():
         return value
     try:
-        found = parse_value(value, place)
+        parsed = parse_value(value, origin)
     except ConfigError:  # a string that is not YAML is a string
         return value
-    return value if isinstance(found, str) or found is None else found
+    return value if isinstance(parsed, str) or parsed is None else parsed
 
 
 def _wrong_type(setting: Setting, value: object, where: str) -> ConfigError:
@@ -208,7 +208,7 @@ def _wrong_type(setting: Setting, value: object, where: str) -> ConfigError:
 
 
 def build(values: Mapping[str, Any]) -> RunConfig:
-    """The run configuration with these settings, `group.key` to typed value; the rest are defaults."""
+    """Return the run configuration with these settings, `group.key` to typed value; the rest are defaults."""
     parts = {
         group: cls(
             **{key.split(".")[1]: value for key, value in values.items() if key.startswith(f"{group}.")}

@@ -1,7 +1,9 @@
 """What a file may name as a network: nothing that makes Python import, or timm load or download, what the file chose.
 
 Weights files, run folders, recipes and plans come from anywhere. The networks written here and timm's are known code;
-a factory ``package.module:function`` is code of the user's choice, so only the user's own command line may name it.
+a factory ``package.module:function`` is code of the user's choice, so only the user's own command line may name it:
+with ``--model.name``, or ``--trust`` beside it for teachers and the arms of a plan. ``load_weights(path, trusted)`` and
+``load_config(..., trusted=)`` are the two doors through which a file's network comes.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def is_foreign(name: str) -> bool:
 
 
 def confirmation(name: str) -> str:
-    """What follows a command on a network of this name, so that it is imported again; nothing for known ones."""
+    """Return what follows a command on a network of this name, so that it is imported again; nothing for known ones."""
     return f" --model.name {shlex.quote(name)}" if is_foreign(name) else ""
 
 

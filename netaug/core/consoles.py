@@ -14,7 +14,7 @@ from netaug.core.escaping import terminal
 
 
 class SafeConsole(Console):
-    """A console that shows control characters in texts; those that rich makes itself, for colors and bars, act."""
+    """Shows control characters in texts as text; those that rich makes itself, for colors and bars, take effect."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of what is printed, each of plain text and a style."""

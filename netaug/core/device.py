@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 
 def choose_device(name: str, setting: str = "train.device") -> torch.device:
-    """The device of this name; ``auto`` is CUDA where it is present, else the CPU.
+    """Return the device of this name; ``auto`` is CUDA where it is present, else the CPU.
 
     Args:
         name: As torch names it, or ``auto``.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class NetaugError(Exception):
-    """A mistake the user can mend; the command line prints it without a traceback and exits with 2.
+    """A mistake that the user can fix; the command line prints it without a traceback and exits with 2.
 
     Args:
         where: What is wrong and where, one sentence.
@@ -31,7 +31,7 @@ class NetaugError(Exception):
         super().__init__("\n".join(lines))
 
     def report(self) -> str:
-        """The message with its kind in front, as the command line prints it."""
+        """Return the message with its kind in front, as the command line prints it."""
         return f"{type(self).__name__}: {self}"
 
 
@@ -57,7 +57,7 @@ class UntrustedNetworkError(ModelError):
     confirm: str = ""
 
     def with_command(self, words: Sequence[str]) -> UntrustedNetworkError:
-        """The same error, whose fix is this command line with the confirmation behind it, in place of another name."""
+        """Return the same error, whose fix is this command line with the confirmation appended."""
         option = self.confirm.split(" ")[0]
         kept = [
             word
@@ -94,5 +94,5 @@ class ResourceError(NetaugError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for messages; empty if it has none."""
+    """Return the first line of an error's text, for messages; empty if it has none."""
     return next(iter(str(error).strip().splitlines()), "")

@@ -25,7 +25,7 @@ _MARKDOWN = re.compile(r"([\\`*_<>|~]|\](?=\())")
 
 
 def terminal(text: object) -> str:
-    """A text of several lines for a terminal: control characters but tab and line end are spelled out."""
+    """Return a text of several lines for a terminal: control characters but tab and line end are spelled out."""
     return _CONTROL.sub(_written, str(text))
 
 
@@ -35,17 +35,17 @@ def line(text: object) -> str:
 
 
 def html(text: object) -> Markup:
-    """A text for HTML and SVG: markup is shown, and so are control characters, which XML does not allow."""
+    """Return a text for HTML and SVG: markup is shown, and so are control characters, which XML does not allow."""
     return escape(terminal(text))
 
 
 def markdown(text: object) -> str:
-    """A text of one line that Markdown shows as it is: no markup, no HTML, no link, no end of a table's cell."""
+    """Return a text of one line that Markdown shows as it is: no markup, no HTML, no link, no end of a table's cell."""
     return line(_MARKDOWN.sub(r"\\\1", str(text).replace("\n", " ")))
 
 
 def csv_cell(value: Any) -> Any:
-    """A value for a CSV file: a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    """Return a value for a CSV file: a text that a spreadsheet would run as a formula begins with an apostrophe."""
     if not isinstance(value, str):
         return value
     text = line(value)
@@ -70,7 +70,7 @@ class EscapingFormatter(logging.Formatter):
     """Log lines for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Return the line of a record."""
         return terminal(super().format(record))
 
 

@@ -55,7 +55,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file beside ``path``, locked; gone after an error."""
+    """Open a new file beside ``path``, locked; it is gone after an error."""
     while True:
         temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
         try:
@@ -102,7 +102,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def cannot_write(path: Path, error: OSError, needed: str = "space") -> RunFolderError:
-    """The message for a file that cannot be written.
+    """Return the error for a file that cannot be written.
 
     Args:
         path: The file.

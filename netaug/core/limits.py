@@ -63,7 +63,7 @@ def _explain(error: BaseException) -> NetaugError | None:
 
 
 def _limit(name: str, unit: str) -> str | None:
-    """The limit that is set, in words; None where there is none."""
+    """Return the limit that is set, in words; None where there is none."""
     try:
         import resource
     except ImportError:

@@ -57,7 +57,7 @@ class RunLock:
 
 
 def _let_go() -> None:
-    """A forked loader process would hold the folder on, for seconds after its training was killed."""
+    """Close the lock in a forked loader process, which would hold it for seconds after its training was killed."""
     while _held:
         os.close(_held.pop())
 

@@ -19,7 +19,7 @@ Copied = TypeVar("Copied")
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside a ``with`` block; then every module's own mode again, however the block ends."""
+    """Set evaluation mode inside a ``with`` block; then every module has its own mode again, however the block ends."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -30,7 +30,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class TrainingHook:
-    """Base of callables registered as forward or forward-pre hooks of modules; a copy of the module copies them."""
+    """Marks a callable that is registered as a hook of a module for training; a copy of the module copies it."""
 
 
 def remove_training_hooks(model: nn.Module) -> int:
@@ -45,7 +45,7 @@ def remove_training_hooks(model: nn.Module) -> int:
 
 
 def copied(original: Copied, memo: dict[int, Any] | None = None) -> Copied:
-    """``copy.deepcopy``, but tensors that were computed from others are copied too, as plain values.
+    """Copy as ``copy.deepcopy`` does, but also tensors that were computed from others, as plain values.
 
     Args:
         original: A network or anything that holds one.
@@ -56,7 +56,7 @@ def copied(original: Copied, memo: dict[int, Any] | None = None) -> Copied:
 
 
 def copied_module(original: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """What a module's ``__deepcopy__`` returns so that ``copy.deepcopy`` is :func:`copied`."""
+    """Return a copy for a module's ``__deepcopy__``, so that ``copy.deepcopy`` does what :func:`copied` does."""
     twin = type(original).__new__(type(original))
     memo[id(original)] = twin
     twin.__setstate__(copied(original.__dict__, memo))  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """What a path leads to that is not a regular file, in words."""
+    """Return what a path leads to that is not a regular file, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 
@@ -67,7 +67,7 @@ def is_special(entry: os.DirEntry[str] | Path) -> bool:
 
 
 def link_target(path: str | os.PathLike[str]) -> str | None:
-    """Where a link that leads nowhere points to; None if the path is no link."""
+    """Return where a link that leads nowhere points to; None if the path is not a link."""
     try:
         return os.readlink(path)
     except OSError:

@@ -18,13 +18,13 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def key(seed: int, *what: object) -> int:
-    """A 63-bit number that depends on the seed and on every part of ``what``, the same on any machine."""
+    """Return a 63-bit number that depends on the seed and on every part of ``what``, the same on any machine."""
     text = repr((seed, *what)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
 def generator(seed: int, *what: object) -> torch.Generator:
-    """A fresh CPU generator for the draw named by ``what``, e.g. ``generator(seed, "widths", step)``."""
+    """Return a fresh CPU generator for the draw named by ``what``, e.g. ``generator(seed, "widths", step)``."""
     return torch.Generator().manual_seed(key(seed, *what))
 
 
@@ -40,7 +40,7 @@ def seeded(seed: int, *what: object) -> Iterator[None]:
 
 
 def _mix(bits: Words) -> Words:
-    """The finalizer of SplitMix64 (Steele et al. 2014): a bijection of 64-bit words that scrambles well."""
+    """Scramble 64-bit words with the finalizer of SplitMix64 (Steele et al. 2014), a bijection."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))

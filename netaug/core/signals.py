@@ -11,7 +11,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1
 
 
 class Stopped(KeyboardInterrupt):
-    """A training that was asked to stop, with what it left behind in words.
+    """A training was asked to stop; the message says what it left behind.
 
     Attributes:
         exit_code: 128 + the signal's number, as a shell counts: 130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1.

@@ -57,7 +57,7 @@ def read_lines(path: str | os.PathLike[str], what: str = "file") -> list[str]:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, without the characters beyond LF, CRLF and CR that ``str.splitlines`` takes for ends."""
+    """Return the lines of a text, which end with LF, CRLF or CR alone (``str.splitlines`` knows more ends)."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
 
@@ -80,7 +80,7 @@ def decode_text(content: bytes | bytearray, path: str | os.PathLike[str], what: 
 
 
 def marked_encoding(content: bytes | bytearray) -> tuple[str, int]:
-    """The encoding that a byte-order mark names, UTF-8 without one, and how many bytes the mark has."""
+    """Return the encoding that a byte-order mark names, UTF-8 without one, and how many bytes the mark has."""
     start = bytes(content[:4])
     for mark, encoding in _MARKS:
         if start.startswith(mark):

@@ -14,7 +14,7 @@ from typing import IO
 
 @dataclass(frozen=True)
 class NewFolder:
-    """A folder that is filled beside its final place.
+    """A folder that is filled beside its final path.
 
     Args:
         filling: Where to write; this process alone does, and what is left in it at the end goes away.
@@ -58,7 +58,7 @@ def new_folder(out: Path, work: str) -> Iterator[NewFolder]:
 
 
 def lock_of(out: Path, work: str) -> Path:
-    """The file that is locked while a folder is filled, and stays if the process is killed."""
+    """Return the file that is locked while a folder is filled, and stays if the process is killed."""
     return out.parent / f".{out.name}.{work}.lock"
 
 
@@ -88,7 +88,7 @@ def _is_at(path: Path, file: IO[str]) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -23,7 +23,7 @@ class _Bounded(yaml.composer.Composer):
     """Counts what it reads, and refuses keys that are there twice."""
 
     def bound(self, where: str) -> None:
-        """Begin to count; ``where`` is for messages."""
+        """Start to count values; ``where`` is for messages."""
         self._where = where
         self._depth = self._values = 0
         self._sizes: dict[int, int] = {}  # values in a node, those of its aliases written out
@@ -69,15 +69,15 @@ class _Bounded(yaml.composer.Composer):
 
 
 class _Plain(_Bounded, yaml.SafeLoader):
-    """Texts, numbers, booleans and dates."""
+    """Reads strings, numbers, booleans and dates."""
 
 
 class _AsWritten(_Bounded, yaml.BaseLoader):
-    """Texts alone: ``yes`` does not become true, nor ``012`` ten."""
+    """Reads strings alone: ``yes`` does not become true, nor ``012`` ten."""
 
 
 class _WithNumbers(_Plain):
-    """Takes ``1e-3`` for a number, which YAML 1.1 does not, and dates for text."""
+    """Reads ``1e-3`` as a number, which YAML 1.1 does not, and dates as strings."""
 
 
 _WithNumbers.yaml_implicit_resolvers = {
@@ -90,7 +90,7 @@ _WithNumbers.add_implicit_resolver(
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value that a YAML text says: mappings, lists, strings and numbers, never objects.
+    """Return the value that a YAML text says: mappings, lists, strings and numbers, never objects.
 
     Args:
         text: Of at most :data:`MOST_BYTES`.
@@ -103,7 +103,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def parse_value(text: str, where: str) -> Any:
-    """The value of a setting that was written as text, in which ``1e-3`` is a number as on the command line.
+    """Return the value of a setting that was written as text, in which ``1e-3`` is a number as on the command line.
 
     Raises:
         ConfigError: As :func:`parse_yaml`.
@@ -112,7 +112,7 @@ def parse_value(text: str, where: str) -> Any:
 
 
 def parse_as_written(text: str, where: str) -> Any:
-    """The same with every number and word left as the text that stands there.
+    """Return the same with every number and word left as the text that is there.
 
     Raises:
         ConfigError: As :func:`parse_yaml`.
@@ -145,7 +145,7 @@ def _parse(text: str, where: str, kind: type[_Plain] | type[_AsWritten]) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """The value in a YAML file, see :func:`parse_yaml`.
+    """Return the value in a YAML file, see :func:`parse_yaml`.
 
     Raises:
         ConfigError: It cannot be read, or is not YAML.
@@ -154,7 +154,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of settings.
+    """Return the text of a file of settings.
 
     Raises:
         ConfigError: It is no regular file in UTF-8, or too long.

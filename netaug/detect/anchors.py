@@ -54,7 +54,7 @@ def kmeans_anchors(sizes_M2: Sizes, seed: int = 0) -> Anchors:
 
 
 def mean_best_iou(sizes_M2: Sizes, anchors: Anchors) -> float:
-    """How well anchors fit boxes: the mean over boxes of the overlap of sizes with the best anchor, in (0, 1].
+    """Measure how well anchors fit boxes: the mean over boxes of the IoU of sizes with the best anchor, in (0, 1].
 
     Raises:
         DataError: There are no boxes, or a size is not a number above 0.
@@ -94,7 +94,7 @@ def _best_overlaps(sizes_M2: Sizes, anchors_K2: Sizes) -> npt.NDArray[np.float64
 
 
 def _spread(different_U2: Sizes, random: np.random.Generator) -> Sizes:
-    """Nine different sizes to start from, each drawn by its squared distance to those before it (k-means++)."""
+    """Draw nine different sizes to start from, each by its squared distance to those before it (k-means++)."""
     chosen = [int(random.integers(len(different_U2)))]
     while len(chosen) < ANCHORS:
         distances = (1 - _best_overlaps(different_U2, different_U2[chosen])) ** 2
@@ -118,7 +118,7 @@ def _grouped(sizes_M2: Sizes, anchors_K2: Sizes) -> Sizes:
 
 
 def _filled(different_U2: Sizes) -> Sizes:
-    """Nine sizes, all different: those given, then halves and doubles, quarters and so on of them."""
+    """Return nine different sizes: those given, then halves and doubles, quarters and so on of them."""
     found = [tuple(size) for size in different_U2.tolist()]
     for factor in _FACTORS:
         for width, height in different_U2.tolist():

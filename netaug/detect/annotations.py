@@ -18,7 +18,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Annotations:
-    """The M objects of N images. Those of an image are consecutive, images in order.
+    """Holds the M objects of N images. Those of an image are consecutive, images in order.
 
     Args:
         sizes_N2: Width and height of each image file in pixels, as shown (turned upright).
@@ -43,24 +43,24 @@ class Annotations:
     category_ids_C: Ids
 
     def __len__(self) -> int:
-        """N, the number of images."""
+        """Return N, the number of images."""
         return len(self.sizes_N2)
 
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        """All arrays, in the order of the arguments."""
+        """Return all arrays, in the order of the arguments."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def of(self, index: int) -> slice:
-        """Where the objects of an image are."""
+        """Return where the objects of an image are."""
         return slice(int(self.starts_N1[index]), int(self.starts_N1[index + 1]))
 
     @property
     def owners(self) -> Integers:
-        """Which image each object is in."""
+        """Return which image each object is in."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts_N1))
 
     def select(self, indices: Integers) -> Annotations:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         counts = np.diff(self.starts_N1)[indices]
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         within = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)

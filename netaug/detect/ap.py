@@ -1,5 +1,8 @@
 """Average precision as Pascal VOC counts it.
 
+Only boxes of one class and image are compared, some millions of pairs at a time, so time and memory follow the pairs
+that can meet. Where there are no objects a number is NaN, never 0 or -1. Corners are edges of pixels: no ``+ 1``.
+
 K predictions, M objects, C classes. Rows of predictions are (position of the image in the split, class, score, left,
 top, right, bottom) in pixels of the file.
 """
@@ -19,13 +22,13 @@ Points = Literal["all", "11"]
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision and recall of one class, from its surest prediction down to each of the P that count.
+    """The precision and recall of a class, from its highest-scored prediction down to each of the P that count.
 
     Args:
         scores_P: Scores, highest first.
         right_P: Right predictions up to here.
-        precision_P: Share of the predictions up to here that are right.
-        recall_P: Share of the objects that are found by then; NaN if there are none.
+        precision_P: Fraction of the predictions up to here that are right.
+        recall_P: Fraction of the objects that are found by then; NaN if there are none.
         objects: Number of objects that count.
     """
 
@@ -38,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class VocAP:
-    """Average precision of each class, in [0, 1].
+    """The average precision of each class, in [0, 1].
 
     Args:
         ap_C: By class; NaN for a class without objects that count.
@@ -83,15 +86,8 @@ def voc_ap(rows_K7: Doubles, truth: Annotations, iou: float = 0.5, points: Point
     rows_K7 = rows_K7[np.argsort(-rows_K7[:, SCORE], kind="stable")]
     ignored_M = truth.difficult_M | truth.crowd_M
     right_K, counted_K = matched(rows_K7, truth, ignored_M, iou)
-    labels_K = rows_K7[:, CLASS].astype(np.int64)
     objects_C = np.bincount(truth.labels_M[~ignored_M], minlength=classes)
-    by_class = np.argsort(labels_K[counted_K], kind="stable")
-    ends = np.searchsorted(labels_K[counted_K][by_class], np.arange(classes + 1))
-    scores, right = rows_K7[counted_K, SCORE][by_class], right_K[counted_K][by_class]
-    curves = tuple(
-        _curve(scores[ends[c] : ends[c + 1]], right[ends[c] : ends[c + 1]], int(objects_C[c]))
-        for c in range(classes)
-    )
+    curves = _curves(rows_K7[counted_K], right_K[counted_K], objects_C)
     average = {"all": _area, "11": _eleven}[points]
     ap_C = np.array([average(curve) if curve.objects else np.nan for curve in curves], dtype=np.float64)
     known = ap_C[~np.isnan(ap_C)]
@@ -99,7 +95,7 @@ def voc_ap(rows_K7: Doubles, truth: Annotations, iou: float = 0.5, points: Point
 
 
 def matched(rows_K7: Doubles, truth: Annotations, ignored_M: Flags, iou: float) -> tuple[Flags, Flags]:
-    """Which predictions are right, and which count.
+    """Tell which predictions are right, and which count.
 
     Args:
         rows_K7: Predictions, the surest first.
@@ -120,6 +116,18 @@ def matched(rows_K7: Doubles, truth: Annotations, ignored_M: Flags, iou: float) 
     return right_K, counted_K
 
 
+def _curves(rows_K7: Doubles, right_K: Flags, objects_C: Integers) -> tuple[Curve, ...]:
+    """Return the curve of each class from rows that count, the highest score first."""
+    labels_K = rows_K7[:, CLASS].astype(np.int64)
+    by_class = np.argsort(labels_K, kind="stable")  # stable: within a class rows stay in order of score
+    ends = np.searchsorted(labels_K[by_class], np.arange(len(objects_C) + 1))
+    scores, right = rows_K7[by_class, SCORE], right_K[by_class]
+    return tuple(
+        _curve(scores[ends[c] : ends[c + 1]], right[ends[c] : ends[c + 1]], int(objects_C[c]))
+        for c in range(len(objects_C))
+    )
+
+
 def _curve(scores_P: Doubles, flags_P: Flags, objects: int) -> Curve:
     right_P = np.cumsum(flags_P, dtype=np.int64)
     precision_P = right_P / np.arange(1, len(flags_P) + 1)
@@ -128,18 +136,18 @@ def _curve(scores_P: Doubles, flags_P: Flags, objects: int) -> Curve:
 
 
 def _later_best(curve: Curve) -> Doubles:
-    """The best precision at each point of the curve or further down it."""
+    """Return the best precision at each point of the curve or further down it."""
     return np.asarray(np.maximum.accumulate(curve.precision_P[::-1])[::-1])
 
 
 def _area(curve: Curve) -> float:
-    """Each right prediction adds one object's share of recall, at the precision reached there or later."""
+    """Add up one object's recall for each right prediction, times the precision reached there or later."""
     gained = np.diff(curve.right_P, prepend=0)
     return float((gained * _later_best(curve)).sum() / curve.objects)
 
 
 def _eleven(curve: Curve) -> float:
-    """Recalls are compared as whole numbers, since 0.1 * 3 is not 3 / 10."""
+    """Average over eleven recalls, compared as whole numbers, since 0.1 * 3 is not 3 / 10."""
     best = _later_best(curve)
-    places = [int(np.searchsorted(10 * curve.right_P, tenth * curve.objects)) for tenth in range(11)]
-    return float(sum(best[place] for place in places if place < len(best)) / 11)
+    first_P = [int(np.searchsorted(10 * curve.right_P, tenth * curve.objects)) for tenth in range(11)]
+    return float(sum(best[first] for first in first_P if first < len(best)) / 11)

@@ -24,7 +24,7 @@ up to 96², above); average recall with 1, 10 and 100 predictions an image, and 
 
 @dataclass(frozen=True)
 class CocoResult:
-    """What COCO's evaluation says; all values in [0, 1], NaN where there is nothing to find.
+    """The result of COCO's evaluation; all values in [0, 1], NaN where there are no objects.
 
     Args:
         numbers: The twelve of :data:`NUMBERS`, by name.
@@ -38,7 +38,7 @@ class CocoResult:
 
 
 def coco_numbers(rows_K7: Doubles, truth: Annotations) -> dict[str, float]:
-    """COCO's twelve numbers by name, see :func:`coco_result`."""
+    """Return COCO's twelve numbers by name, see :func:`coco_result`."""
     return coco_result(rows_K7, truth).numbers
 
 
@@ -74,7 +74,7 @@ def coco_result(rows_K7: Doubles, truth: Annotations) -> CocoResult:
 
 
 def coco_entries(rows_K7: Doubles, ids_N: Ids, category_ids_C: Ids) -> list[dict[str, Any]]:
-    """Predictions as COCO's results format has them: boxes as left, top, width and height."""
+    """Return predictions in COCO's results format: boxes as left, top, width and height."""
     images = ids_N[rows_K7[:, IMAGE].astype(np.int64)].tolist()
     categories = category_ids_C[rows_K7[:, CLASS].astype(np.int64)].tolist()
     boxes = _left_top_size(rows_K7[:, BOX]).tolist()
@@ -93,7 +93,7 @@ def write_entries(entries: list[dict[str, Any]], path: Path) -> None:
 
 
 def _truth(truth: Annotations) -> dict[str, Any]:
-    """The dataset in COCO's form; images by position, categories by class, so that ids of any kind are fine."""
+    """Return the dataset in COCO's form; images by position, categories by class, so that ids of any kind are fine."""
     boxes = _left_top_size(truth.boxes_M4.astype(np.float64))
     return _dataset(
         truth, truth.owners, truth.labels_M, boxes, truth.areas_M, truth.crowd_M | truth.difficult_M
@@ -135,7 +135,7 @@ def _left_top_size(boxes_P4: Doubles) -> Doubles:
 
 
 def _known(value: float) -> float:
-    """COCO says -1 where there is nothing to find."""
+    """Return NaN where COCO says -1: there are no objects."""
     return float("nan") if value < 0 else float(value)
 
 
@@ -146,4 +146,4 @@ def _means(precision_TRC: Doubles) -> Doubles:
 
 
 def _silent(*_: object) -> None:
-    """The evaluation reports its progress to this."""
+    """Ignore what the evaluation prints of its progress."""

@@ -28,7 +28,7 @@ Shapes = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a detector says of N images.
+    """The decoded predictions of a detector for N images.
 
     Args:
         boxes_NP4: Corners in pixels of the network's input, not clipped; at least float32.
@@ -43,7 +43,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where each prediction sits.
+    """The cell, stride and anchor of each prediction.
 
     Args:
         cells_P2: Column and row of its cell.
@@ -57,7 +57,7 @@ class Grid:
 
 
 def make_grid(anchors: Anchors, shapes: Shapes, like: Tensor) -> Grid:
-    """The grid of maps of these shapes, in the type and on the device of ``like``."""
+    """Return the grid of maps of these shapes, in the type and on the device of ``like``."""
     kind, device = like.dtype, like.device
     cells, strides, sizes = list[Tensor](), list[Tensor](), list[Tensor]()
     for scale, (stride, (height, width)) in enumerate(zip(STRIDES, shapes, strict=True)):
@@ -101,7 +101,7 @@ def decode(maps: Sequence[Tensor], anchors: Anchors) -> Decoded:
 
 
 def encode(boxes_K4: Tensor, slots_K: Tensor, anchors: Anchors, shapes: Shapes) -> Tensor:
-    """The numbers ``t_x, t_y, t_w, t_h`` that predictions would have to say to decode to boxes.
+    """Return the numbers ``t_x, t_y, t_w, t_h`` that decode to boxes.
 
     Args:
         boxes_K4: Corners in pixels of the network's input.
@@ -117,12 +117,12 @@ def encode(boxes_K4: Tensor, slots_K: Tensor, anchors: Anchors, shapes: Shapes) 
 
 
 def map_shapes(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """Height and width in cells of each map."""
+    """Return height and width in cells of each map."""
     return [(int(one.shape[-2]), int(one.shape[-1])) for one in maps]
 
 
 def _flat(map_NKHW: Tensor) -> Tensor:
-    """``[N, 3 * K, H, W]`` as ``[N, 3 * H * W, K]``."""
+    """Reshape ``[N, 3 * K, H, W]`` to ``[N, 3 * H * W, K]``."""
     count, channels, height, width = map_NKHW.shape
     apart = map_NKHW.reshape(count, PER_CELL, channels // PER_CELL, height * width)
     return apart.transpose(2, 3).reshape(count, PER_CELL * height * width, channels // PER_CELL)

@@ -18,7 +18,7 @@ WRONG, UNCOUNTED = -1, -2
 
 @dataclass(frozen=True)
 class Pairing:
-    """The predictions of at least some score, the surest first, and what they lie on.
+    """The predictions of at least some score, highest first, and the objects that they match.
 
     Args:
         rows_K7: These predictions.
@@ -62,7 +62,7 @@ def pair_up(rows_K7: Doubles, truth: Annotations, *, score: float = 0.25, iou: f
 
 
 def _near(rows_K7: Doubles, truth: Annotations, iou: float) -> list[tuple[int, int]]:
-    """Pairs of prediction and object that overlap enough: predictions in order, for each the best object first."""
+    """Return pairs of prediction and object that overlap enough: predictions in order, best object first."""
     pieces = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     boxes_K4, boxes_M4 = np.ascontiguousarray(rows_K7[:, BOX]), truth.boxes_M4.astype(np.float64)
     for predictions, objects in pairs_within(rows_K7[:, IMAGE].astype(np.int64), truth.owners):

@@ -53,7 +53,7 @@ def detections(decoded: Decoded, frames_N6: Tensor, indices_N: Tensor, config: D
 def _candidates(
     objectness_P: Tensor, logits_PC: Tensor, threshold: float, most: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores as float64, classes and slots, best first; of equals the first slot."""
+    """Return scores as float64, classes and slots, best first; of equals the first slot."""
     slots_Q = (objectness_P >= threshold).nonzero().flatten()  # a class can only lower the score
     scores_QC = objectness_P[slots_Q, None] * logits_PC[slots_Q].float().sigmoid()
     rows_K, classes_K = (scores_QC >= threshold).nonzero(as_tuple=True)
@@ -66,7 +66,7 @@ def _candidates(
 
 
 def _in_file(boxes_K4: Tensor, frame_6: Tensor) -> Tensor:
-    """Boxes in pixels of the file, clipped to it."""
+    """Return boxes in pixels of the file, clipped to it."""
     factors, edges, sizes = frame_6[:2].repeat(2), frame_6[2:4].repeat(2), frame_6[4:].repeat(2)
     return ((boxes_K4 - edges) / factors).clamp(min=0).minimum(sizes)
 

@@ -13,7 +13,7 @@ from netaug.detect.overlaps import Doubles
 
 @dataclass(frozen=True)
 class Operating:
-    """Believing predictions from a score on; shares in [0, 1].
+    """The effect of keeping predictions from a score on; fractions in [0, 1].
 
     Args:
         score: The least score that is believed.
@@ -29,7 +29,7 @@ class Operating:
 
 
 def best_operating(curves: Sequence[Curve]) -> Operating | None:
-    """The score with the best F1 over all objects of some classes, the highest of several.
+    """Return the score with the best F1 over all objects of some classes, the highest of several.
 
     Returns:
         None if there are no objects, or none is found.
@@ -56,7 +56,7 @@ def best_operating(curves: Sequence[Curve]) -> Operating | None:
 
 
 def precision_at(curve: Curve, recalls_R: Doubles) -> Doubles:
-    """The best precision reached at each recall or a higher one; 0 beyond the highest, NaN without objects."""
+    """Return the best precision reached at each recall or a higher one; 0 beyond the highest, NaN without objects."""
     if not curve.objects:
         return np.full(len(recalls_R), np.nan)
     best_P = np.maximum.accumulate(curve.precision_P[::-1])[::-1]

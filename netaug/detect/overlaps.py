@@ -22,7 +22,7 @@ PAIRS_AT_ONCE = 2_000_000
 
 
 def pair_iou(first_P4: Doubles, second_P4: Doubles) -> Doubles:
-    """Intersection over union of P pairs of boxes; 0 where both are empty."""
+    """Return the intersection over union of P pairs of boxes; 0 where both are empty."""
     low = np.maximum(first_P4[:, :2], second_P4[:, :2])
     high = np.minimum(first_P4[:, 2:], second_P4[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
@@ -31,12 +31,12 @@ def pair_iou(first_P4: Doubles, second_P4: Doubles) -> Doubles:
 
 
 def box_areas(boxes_P4: Doubles) -> Doubles:
-    """Areas in square pixels."""
+    """Return areas in square pixels."""
     return np.asarray(np.clip(boxes_P4[:, 2:] - boxes_P4[:, :2], 0, None).prod(axis=1))
 
 
 def pairs_within(keys_K: Integers, object_keys_M: Integers) -> Iterator[tuple[Integers, Integers]]:
-    """Every pair of a prediction and an object of the same key, some at a time.
+    """Yield all pairs of a prediction and an object of the same key, some at a time.
 
     Args:
         keys_K: Of each prediction, what it has to share with an object: an image, or an image and a class.
@@ -66,7 +66,7 @@ def pairs_within(keys_K: Integers, object_keys_M: Integers) -> Iterator[tuple[In
 def best_object(
     boxes_K4: Doubles, keys_K: Integers, object_boxes_M4: Doubles, object_keys_M: Integers
 ) -> tuple[Integers, Doubles]:
-    """The object of the same key that each prediction overlaps most.
+    """Return the object of the same key that each prediction overlaps most.
 
     Returns:
         ``best_K``: the object's position, the first of several; -1 where no object of that key overlaps it.

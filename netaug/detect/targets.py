@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BoxTargets:
-    """The M objects of N images. Those of an image are consecutive, images in order.
+    """Holds the M objects of N images. Those of an image are consecutive, images in order.
 
     Args:
         boxes_M4: float32 corners (left, top, right, bottom) in pixels of the network's input.
@@ -26,11 +26,11 @@ class BoxTargets:
     counts_N: Tensor
 
     def __len__(self) -> int:
-        """N, the number of images."""
+        """Return N, the number of images."""
         return len(self.counts_N)
 
     def __getitem__(self, rows: slice) -> BoxTargets:
-        """The targets of some consecutive images."""
+        """Return the targets of some consecutive images."""
         start, stop, step = rows.indices(len(self))
         assert step == 1, "consecutive images only"
         ends = [0, *self.counts_N.cumsum(0).tolist()]
@@ -41,12 +41,12 @@ class BoxTargets:
 
     @property
     def owners(self) -> Tensor:
-        """Which of the N images each object is in, int64 ``[M]``."""
+        """Return which of the N images each object is in, int64 ``[M]``."""
         owners = torch.arange(len(self)).repeat_interleave(self.counts_N, output_size=len(self.labels_M))
         return owners.to(self.labels_M.device, non_blocking=True)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> BoxTargets:
-        """The same on a device."""
+        """Return the same on a device."""
         boxes, labels, ignored, counts = self._tensors()
         return BoxTargets(
             boxes.to(device, non_blocking=non_blocking),
@@ -56,7 +56,7 @@ class BoxTargets:
         )
 
     def pin_memory(self) -> BoxTargets:
-        """The same in page-locked memory."""
+        """Return the same in page-locked memory."""
         return BoxTargets(*(tensor.pin_memory() for tensor in self._tensors()))
 
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

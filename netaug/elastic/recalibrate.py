@@ -38,8 +38,6 @@ def recalibrate(
 ) -> nn.Module:
     """Extract the network of some widths with batch-norm statistics of its own, ready to be evaluated.
 
-    Each batch runs as in training, normalized by its own statistics; all else (dropout) is as in evaluation.
-
     Args:
         supernet: Stays as it is, its base network's statistics included.
         loader: Training batches; see :func:`batch_inputs` for what they can be.
@@ -190,7 +188,7 @@ def _estimate(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None
 
 @contextmanager
 def _measuring(network: nn.Module, moments: Iterable[_Moments]) -> Iterator[None]:
-    """Let the norms use the statistics of each batch; all else stays in evaluation mode."""
+    """Let the norms use the statistics of each batch; all else, such as dropout, stays in evaluation mode."""
     with ExitStack() as stack:
         for moment in moments:
             handle = moment.norm.register_forward_pre_hook(moment.add, with_kwargs=True)

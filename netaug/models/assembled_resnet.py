@@ -28,12 +28,12 @@ class Block(Protocol):
     """Makes a residual block whose last activation is its attribute ``act``."""
 
     def __call__(self, in_channels: int, inner: int, stride: int, *, first: bool) -> nn.Module:
-        """A block with ``inner`` channels in its 3x3 convs; ``first`` of its row, it projects its shortcut."""
+        """Build a block with ``inner`` channels in its 3x3 convs; the ``first`` of a stage projects its shortcut."""
 
 
 @register("assembled_resnet50", about="Assemble-ResNet50, the teacher of the paper", image_size=224)
 def assembled_resnet50(*, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0) -> StagedNet:
-    """ResNet50 with ResNet-D stem and shortcuts, selective kernels, blurred strides, big and little branches.
+    """Build a ResNet50 with ResNet-D stem and shortcuts, selective kernels, blurred strides, big and little branches.
 
     Blocks and their parts are timm's; with fresh weights, as every network here.
 
@@ -51,7 +51,7 @@ def assembled_resnet50(*, num_classes: int = 1000, in_chans: int = 3, dropout: f
 
 
 class BigLittleStem(nn.Module):
-    """Halves the image: one strided conv, plus a thinner branch that is strided later."""
+    """Halves the image: a strided conv, plus a thinner branch that is strided later."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class BigLittleStem(nn.Module):
 
 
 class BigLittleStage(nn.Module):
-    """Most blocks at half the resolution, few and thin ones at full resolution, added, then one more block.
+    """Runs most blocks at half the resolution and few thin ones at full resolution, adds them, then runs one more.
 
     Args:
         block: Makes the residual blocks.
@@ -120,7 +120,7 @@ def _build(block: Block, *, num_classes: int, in_chans: int, dropout: float) -> 
 
 
 def _chain(block: Block, in_channels: int, inner: int, blocks: int, *, stride: int) -> nn.Sequential:
-    """Blocks in a row, the first one with the stride."""
+    """Build blocks in a row, the first one with the stride."""
     rest = [block(inner * EXPANSION, inner, 1, first=False) for _ in range(blocks - 1)]
     return nn.Sequential(block(in_channels, inner, stride, first=True), *rest)
 

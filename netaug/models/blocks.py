@@ -10,7 +10,7 @@ from netaug.core.errors import ModelError
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor``, at least one, and never below 0.9 of ``channels``.
+    """Return the nearest multiple of ``divisor``, at least one, and never below 0.9 of ``channels``.
 
     Source:
         Sandler et al. 2018, arXiv:1801.04381: the rule of the published MobileNetV2 widths.
@@ -20,7 +20,7 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
 
 class ConvNormAct(nn.Module):
-    """A convolution without bias, batch norm, and an activation; odd kernels keep the size at stride 1.
+    """Applies a convolution without bias, batch norm and an activation; odd kernels keep the size at stride 1.
 
     Args:
         in_channels: Channels of the input ``[N, C, H, W]``.
@@ -55,7 +55,7 @@ class ConvNormAct(nn.Module):
 
 
 class DepthwiseSeparable(nn.Module):
-    """Depthwise conv, then a linear 1x1 conv; a shortcut exactly when stride is 1 and the channels agree."""
+    """Applies a depthwise, then a linear 1x1 conv; has a shortcut exactly when stride is 1 and the channels agree."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 conv to ``hidden``, depthwise conv, a gate if any, linear 1x1 conv; a shortcut where the shape is kept.
+    """Applies a 1x1 conv to ``hidden``, depthwise conv, an optional gate, linear 1x1 conv; shortcut if shapes agree.
 
     Args:
         in_channels: Channels of the input ``[N, C, H, W]``.
@@ -128,7 +128,7 @@ Stages = Iterable[tuple[int, Sequence[int], Sequence[int], int]]
 def inverted_stages(
     channels: int, table: Stages, width: float = 1.0, *, shortcut_at_start: bool = True
 ) -> list[list[nn.Module]]:
-    """Stages of inverted blocks, one after the other.
+    """Build stages of inverted blocks, one after the other.
 
     Args:
         channels: What enters the first one.
@@ -151,7 +151,7 @@ def inverted_stages(
 
 
 class StagedNet(nn.Module):
-    """Stem, stages of blocks, an optional last conv, global average pool, neck, dropout, linear classifier.
+    """Runs stem, stages of blocks, an optional last conv, global average pool, neck, dropout and linear classifier.
 
     Args:
         stem: First layer, from ``[N, in_chans, H, W]``.
@@ -189,7 +189,7 @@ class StagedNet(nn.Module):
         self.classifier = nn.Linear(features, num_classes)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Patterns that tell the layer of a parameter, in timm's form; what none matches is the classifier's layer.
+        """Return patterns that tell the layer of a parameter, in timm's form; others belong to the classifier's layer.
 
         Args:
             coarse: Whether a whole stage is one layer, else each block is.

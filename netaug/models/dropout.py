@@ -15,12 +15,12 @@ NAMES = ("dropout", "drop_rate", "dropout_rate", "drop")
 
 
 def factory_options(config: ModelConfig) -> dict[str, object]:
-    """All keyword arguments of the model's factory but the number of classes and channels."""
+    """Return all keyword arguments of the model's factory but the number of classes and channels."""
     return with_dropout(config.name, config.options, config.dropout)
 
 
 def card_options(config: ModelConfig) -> dict[str, object]:
-    """What a weights file says of them: not where timm took first weights from, which the file's own replace."""
+    """Return the options that a weights file keeps: without those for timm's pretrained weights, which it replaces."""
     options = factory_options(config)
     if "timm:" not in config.name:
         return options
@@ -28,7 +28,7 @@ def card_options(config: ModelConfig) -> dict[str, object]:
 
 
 def with_dropout(name: str, options: Mapping[str, object], dropout: float | None) -> dict[str, object]:
-    """Options for a model's factory with the classifier's dropout among them.
+    """Return the options for a model's factory with the classifier's dropout among them.
 
     Args:
         name: As for :func:`netaug.create_model`.
@@ -42,7 +42,7 @@ def with_dropout(name: str, options: Mapping[str, object], dropout: float | None
 
 
 def _argument(name: str) -> str:
-    """What the factory calls it: timm's models all say ``drop_rate``."""
+    """Return the factory's name for it: timm's models all say ``drop_rate``."""
     if name.startswith("timm:"):
         return "drop_rate"
     own = ":" in name and backbone_of(name) is None

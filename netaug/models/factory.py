@@ -59,7 +59,7 @@ def call(
 
 
 def describe(error: Exception) -> str:
-    """Kind, text and place of an error in somebody else's code, in one line."""
+    """Write kind, text and place of an error in somebody else's code, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = " ".join(str(error).split())

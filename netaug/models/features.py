@@ -23,7 +23,7 @@ _PROBE = 64  # pixels of the image that strides are read off with
 
 
 class StagedFeatures(nn.Module):
-    """Stem and stages of a network written here; what leaves some of the stages is returned.
+    """Runs stem and stages of a network written here, and returns the outputs of some stages.
 
     Args:
         network: Its stem and stages are used, not copied.
@@ -49,7 +49,7 @@ class StagedFeatures(nn.Module):
 def backbone_features(
     name: str, in_chans: int, options: Mapping[str, object]
 ) -> tuple[nn.Module, tuple[int, ...]]:
-    """A network without its classifier, from images to its last maps at the strides 8, 16 and 32.
+    """Return a network without its classifier, from images to its last maps at the strides 8, 16 and 32.
 
     Args:
         name: A network written here, or ``timm:NAME``.
@@ -84,7 +84,7 @@ def backbone_features(
 
 
 def _strides(network: StagedNet, in_chans: int) -> tuple[list[int], list[int]]:
-    """Strides and channels of what leaves each stage."""
+    """Return strides and channels of what leaves each stage."""
     training = network.training
     network.eval()
     strides, channels = list[int](), list[int]()
@@ -124,7 +124,7 @@ def _create(name: str, in_chans: int, options: Mapping[str, Any]) -> nn.Module:
 
 
 def _maps(network: nn.Module, name: str) -> tuple[list[int], list[int]]:
-    """Numbers and strides of the maps that one of timm's networks offers; not all start to count at the first."""
+    """Return numbers and strides of the maps that a network of timm offers; not all count from the first."""
     try:
         info: Any = network.feature_info
         return list(info.out_indices), list(info.reduction())
@@ -136,7 +136,7 @@ def _maps(network: nn.Module, name: str) -> tuple[list[int], list[int]]:
 
 
 def _map_channels(network: nn.Module, name: str, in_chans: int) -> tuple[int, ...]:
-    """Channels of the maps, from running the network once: some of timm's put channels last."""
+    """Return channels of the maps by running the network once: some of timm's put channels last."""
     training = network.training
     network.eval()
     with torch.no_grad():

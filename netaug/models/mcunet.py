@@ -22,7 +22,7 @@ STAGES = (  # channels, expand ratio of each block, kernel of each block, stride
 
 @register("mcunet", about="MCUNet, searched for microcontrollers", image_size=176)
 def mcunet(*, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0) -> StagedNet:
-    """MCUNet as the NetAug paper trains it.
+    """Build MCUNet as the NetAug paper trains it.
 
     Args:
         num_classes: Number of logits.

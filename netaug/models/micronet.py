@@ -1,4 +1,7 @@
-"""A network of a few hundred to a few thousand parameters, for demos and quick experiments."""
+"""A network of a few hundred to a few thousand parameters, for demos and quick experiments.
+
+The defaults have about 5,000 parameters for 10 classes of color images.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,7 @@ def micronet(
     kernel: int = 3,
     dropout: float = 0.0,
 ) -> StagedNet:
-    """Stem conv, stages of inverted residual blocks, global average pool, linear.
-
-    The defaults have about 5,000 parameters for 10 classes of color images.
+    """Build a stem conv, stages of inverted residual blocks, global average pool and linear layer.
 
     Args:
         num_classes: Number of logits.
@@ -46,21 +47,30 @@ def micronet(
         ModelError: A list has another length than ``channels``, or a number cannot be used.
     """
     _check(stem, stem_stride, channels, blocks, strides, expand, kernel)
+    stages = _stages(stem, channels, blocks, strides, expand, kernel)
+    first = ConvNormAct(in_chans, stem, 3, stride=stem_stride)
+    features = channels[-1]
+    model = StagedNet(
+        first, stages, nn.Identity(), features=features, num_classes=num_classes, dropout=dropout
+    )
+    init_default(model)
+    return model
+
+
+def _stages(
+    stem: int,
+    channels: Sequence[int],
+    blocks: Sequence[int],
+    strides: Sequence[int],
+    expand: float,
+    kernel: int,
+) -> list[list[nn.Module]]:
     stages = list[list[nn.Module]]()
     width = stem
     for out, count, first_stride in zip(channels, blocks, strides, strict=True):
         stages.append(_stage(width, out, count, first_stride, expand, kernel))
         width = out
-    model = StagedNet(
-        ConvNormAct(in_chans, stem, 3, stride=stem_stride),
-        stages,
-        nn.Identity(),
-        features=width,
-        num_classes=num_classes,
-        dropout=dropout,
-    )
-    init_default(model)
-    return model
+    return stages
 
 
 def _stage(

@@ -27,7 +27,7 @@ TINY_WIDTH = 0.35
 def mobilenetv2(
     *, width: float, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0
 ) -> StagedNet:
-    """MobileNetV2; widths below 1 keep the 1280 channels of the last conv.
+    """Build MobileNetV2; widths below 1 keep the 1280 channels of the last conv.
 
     Args:
         width: Multiplies the channels of every layer, > 0.
@@ -44,7 +44,7 @@ def mobilenetv2(
 
 @register("mobilenetv2-tiny", about="MobileNetV2 x 0.35 with its last conv scaled too", image_size=144)
 def mobilenetv2_tiny(*, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0) -> StagedNet:
-    """MobileNetV2-Tiny: width 0.35, and 448 instead of 1280 channels in the last conv.
+    """Build MobileNetV2-Tiny: width 0.35, and 448 instead of 1280 channels in the last conv.
 
     Args:
         num_classes: Number of logits.

@@ -29,7 +29,7 @@ LEAST = 16  # and how many hidden ones there are at least
 def mobilenetv3(
     *, width: float, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0
 ) -> StagedNet:
-    """MobileNetV3-Large; widths below 1 keep the 1280 channels before the classifier.
+    """Build MobileNetV3-Large; widths below 1 keep the 1280 channels before the classifier.
 
     Args:
         width: Multiplies the channels of every layer, > 0.

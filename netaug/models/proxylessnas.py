@@ -31,7 +31,7 @@ LAST = 1280  # conv 1x1
 def proxylessnas(
     *, width: float, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0
 ) -> StagedNet:
-    """ProxylessNAS-Mobile; widths below 1 keep the 1280 channels of the last conv.
+    """Build ProxylessNAS-Mobile; widths below 1 keep the 1280 channels of the last conv.
 
     Args:
         width: Multiplies the channels of every layer, > 0.

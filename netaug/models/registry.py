@@ -76,7 +76,7 @@ def list_models() -> list[str]:
 
 
 def describe_models() -> dict[str, str]:
-    """One line about each name of :func:`list_models`."""
+    """Return one line about each name of :func:`list_models`."""
     return {
         name: entry.about + (", by any number in the name" if entry.any_width else "")
         for name, entry in sorted(_ENTRIES.items())
@@ -84,7 +84,7 @@ def describe_models() -> dict[str, str]:
 
 
 def describe_detectors() -> dict[str, str]:
-    """One line about each detector, by its name with ``:BACKBONE`` behind it."""
+    """Return one line about each detector, by its name with ``:BACKBONE`` behind it."""
     return {f"{name}:BACKBONE": entry.about for name, entry in sorted(_DETECTORS.items())}
 
 
@@ -127,7 +127,7 @@ def create_model(name: str, /, *, num_classes: int = 1000, in_chans: int = 3, **
 
 
 def default_image_size(name: str, /) -> int:
-    """Height = width in pixels the model is meant for; 224 for a user's factory, which does not say.
+    """Return height = width in pixels that the model is meant for; 224 for a user's factory, which does not say.
 
     Raises:
         ModelError: There is no such model.
@@ -143,7 +143,7 @@ def default_image_size(name: str, /) -> int:
 
 
 def factory_of(name: str, /) -> Factory:
-    """The function that builds a model written here.
+    """Return the function that builds a model written here.
 
     Raises:
         ModelError: There is no such model.
@@ -156,7 +156,7 @@ def factory_of(name: str, /) -> Factory:
 
 
 def _find(name: str) -> tuple[_Entry, dict[str, object]]:
-    """The entry of a name, and the width in it as a keyword argument."""
+    """Return the entry of a name, and the width in it as a keyword argument."""
     for known, entry in _ENTRIES.items():
         if not entry.any_width:
             if name == known:

@@ -19,7 +19,7 @@ STAGES = (  # channels of the 3x3 convs, blocks, stride of the first block
 
 @register("resnet50", about="ResNet50, the large control of the paper", image_size=224)
 def resnet50(*, num_classes: int = 1000, in_chans: int = 3, dropout: float = 0.0) -> StagedNet:
-    """ResNet50 with the stride in the 3x3 convs, from torchvision's blocks.
+    """Build ResNet50 with the stride in the 3x3 convs, from torchvision's blocks.
 
     Args:
         num_classes: Number of logits.

@@ -100,7 +100,7 @@ def check_trains(
 
 
 def _trial(model: nn.Module, example_NCHW: Tensor, *, training: bool, shrunk: list[str]) -> object:
-    """The outputs of a copy, so that no statistics and no generator move."""
+    """Run a copy and return its outputs, so that no statistics and no generator change."""
     trial = copied(model).train(training)
     with torch.no_grad(), seeded(0, "trial"), _strides_watched(trial, shrunk):
         return trial(example_NCHW)

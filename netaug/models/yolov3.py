@@ -40,7 +40,7 @@ def yolov3(
     neck: Sequence[int] = NECK,
     **options: object,
 ) -> YoloV3:
-    """YOLOv3 on a backbone: three maps of predictions, at the strides 8, 16 and 32.
+    """Build YOLOv3 on a backbone: three maps of predictions, at the strides 8, 16 and 32.
 
     On MobileNetV2 x 0.35 the defaults have the multiply-accumulates of the paper's detector.
 
@@ -69,7 +69,7 @@ def yolov3(
 
 
 class YoloV3(nn.Module):
-    """A backbone, a neck that takes what the coarse maps know to the fine ones, and a head for each map.
+    """Runs a backbone, a neck that brings features of coarse maps to finer ones, and a head for each map.
 
     Args:
         backbone: From images to three maps, at the strides 8, 16 and 32.
@@ -91,7 +91,7 @@ class YoloV3(nn.Module):
             _init_predictions(list(head.children())[-1], num_classes)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Patterns that tell the layer of a parameter, in timm's form; what none matches is the heads' layer.
+        """Return patterns that tell the layer of a parameter, in timm's form; others belong to the heads' layer.
 
         Args:
             coarse: Whether a whole stage of the backbone is one layer, else each block is.
@@ -120,7 +120,7 @@ class YoloV3(nn.Module):
 
 
 class Neck(nn.Module):
-    """Three maps in, three maps out; each is told of the coarser ones.
+    """Combines each of three maps with the coarser ones; returns three maps.
 
     Args:
         channels: Channels of the maps that enter, at the strides 8, 16 and 32.
@@ -151,7 +151,7 @@ def _doubled(x_NCHW: Tensor) -> Tensor:
 
 
 def _separable(in_channels: int, out_channels: int) -> nn.Sequential:
-    """A 3x3 convolution in two steps: channel by channel, then point by point."""
+    """Build a 3x3 convolution in two steps: depthwise, then 1x1."""
     depthwise = ConvNormAct(in_channels, in_channels, 3, groups=in_channels)
     return nn.Sequential(depthwise, ConvNormAct(in_channels, out_channels))
 
@@ -170,7 +170,7 @@ def _head(channels: int, num_classes: int) -> nn.Sequential:
 
 
 def _init_predictions(layer: nn.Module, num_classes: int) -> None:
-    """Boxes like the anchors, hardly any objects, all classes alike: the loss starts small and learning is calm."""
+    """Initialize to boxes like the anchors, hardly any objects and equal classes: the loss starts small and stable."""
     assert isinstance(layer, nn.Conv2d)
     assert layer.bias is not None
     # Drawn on the CPU whatever the device, so one seed repeats it.

@@ -52,7 +52,7 @@ def _is_of_the_network(error: BaseException | None) -> bool:
 
 
 def timm_image_size(name: str) -> int:
-    """Height = width in pixels of the images that timm's model was made for; 224 where timm does not say.
+    """Return height = width in pixels of the images that timm's model was made for; 224 where timm does not say.
 
     Raises:
         ModelError: timm has no such model.
@@ -90,7 +90,7 @@ def list_timm_models(pattern: str = "*") -> list[str]:
 
 
 def timm_version() -> tuple[str, int]:
-    """The version of timm, and how many models it has."""
+    """Return the version of timm, and how many models it has."""
     import timm
 
     return timm.__version__, len(timm.list_models())

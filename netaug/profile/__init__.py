@@ -14,7 +14,7 @@ from netaug.core.modules import evaluating
 
 @dataclass(frozen=True)
 class Profile:
-    """What a network costs.
+    """The cost of a network.
 
     Args:
         params: Number of trainable and frozen parameters, norm weights and biases included; shared ones once.

@@ -55,7 +55,7 @@ class Watched:
     output: int | None
 
     def ancestors(self, position: int) -> set[int]:
-        """Positions of all calls that a result depends on, its own included."""
+        """Return the positions of all calls that a result depends on, its own included."""
         ancestors, waiting = set[int](), [position]
         while waiting:
             current = waiting.pop()
@@ -125,7 +125,7 @@ def watch(model: nn.Module, example: Tensor) -> Watched:
 
 @contextmanager
 def _modules_noted(model: nn.Module, recorder: _Recorder, times: dict[str, int]) -> Iterator[None]:
-    """While a module runs it is known to the recorder, and what it returns is noted as its end."""
+    """Tell the recorder which modules run, and note what they return as their ends."""
     handles = []
     for name, module in model.named_modules():
 

@@ -63,7 +63,7 @@ class Dropping(TrainingHook):
         self.drop = drop
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], *output: Any) -> Any:
-        """As a forward hook: return the output with parts dropped. As a pre-hook: the inputs."""
+        """Return the output with parts dropped, as a forward hook; as a pre-hook return the inputs."""
         if not module.training:
             return None
         if output:

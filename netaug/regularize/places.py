@@ -18,7 +18,7 @@ _SMALLEST_SIZES = 2
 
 @dataclass(frozen=True)
 class Found:
-    """Modules that a regularizer is put at.
+    """The modules that a regularizer is attached to.
 
     Args:
         modules: Their names in the order they run.
@@ -30,7 +30,7 @@ class Found:
 
 
 def residual_branches(watched: Watched) -> Found:
-    """Modules whose output is the end of a residual branch, just before it is added to its shortcut.
+    """Find modules whose output is the end of a residual branch, just before it is added to its shortcut.
 
     A shortcut is what the branch started from, or that behind at most one convolution of a single pixel.
     """
@@ -52,7 +52,7 @@ def residual_branches(watched: Watched) -> Found:
 
 
 def late_maps(watched: Watched) -> Found:
-    """Modules that give the maps behind each convolution, of the two smallest map sizes above one pixel.
+    """Find modules that give the maps behind each convolution, of the two smallest map sizes above one pixel.
 
     Source:
         The places of DropBlock in Ghiasi et al. 2018, arXiv:1810.12890: behind the convolutions of the last two

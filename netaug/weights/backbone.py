@@ -71,7 +71,7 @@ def put_backbone(
 
 
 def _of_backbone(name: str, options: Mapping[str, object]) -> dict[str, object]:
-    """The options that a detector hands on, none of which downloads weights."""
+    """Return the options that a detector hands on, none of which downloads weights."""
     own = {
         key
         for key, one in inspect.signature(factory_of(name)).parameters.items()
@@ -104,14 +104,14 @@ def _places(detector: nn.Module, classifier: nn.Module, name: str) -> dict[str, 
 
 
 def _names_in(file: WeightsFile, classifier: nn.Module, beyond: Iterable[str], layout: Layout) -> list[str]:
-    """The classifier's own names of what the file has beyond the backbone."""
+    """Return the classifier's own names of what the file has beyond the backbone."""
     names = layout.names(classifier) or {}
     given = {one for view in views(file.tensors, names.values()) for one in view.tensors}
     return [own for own in beyond if names[own] in given]
 
 
 def _summary(names: Iterable[str]) -> tuple[str, ...]:
-    """How many tensors of each part, in words."""
+    """Write how many tensors each part has."""
     return tuple(
         f"{count} of {part}" for part, count in Counter(name.split(".")[0] for name in names).items()
     )

@@ -50,7 +50,7 @@ class WeightsFile:
 
 
 def weights_file(place: str | Path) -> Path:
-    """The file of weights that a path means: itself, or the network of a run folder."""
+    """Return the file of weights that a path means: itself, or the network of a run folder."""
     path = Path(place).expanduser()
     inside = path / "model.safetensors"
     return inside if inside.is_file() else path
@@ -76,7 +76,7 @@ def read_weights(path: str | Path, part: str | None = None) -> WeightsFile:
 
 
 def _shards(path: Path) -> list[Path]:
-    """All files of a network that is saved in several, one of which was given.
+    """Return all files of a network that is saved in several, one of which was given.
 
     Raises:
         CheckpointError: One of them is not there.
@@ -138,7 +138,7 @@ def _head(path: Path) -> bytes:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """Eight bytes of length, then a JSON mapping."""
+    """Whether a file starts with eight bytes of length, then a JSON mapping."""
     return len(head) > 8 and head[8:9] == b"{"
 
 
@@ -192,7 +192,7 @@ def _unwrap(content: Any, path: Path, part: str | None) -> WeightsFile:
 
 
 def _no_tensors(path: Path, content: Any, part: str | None) -> CheckpointError:
-    """The error for a checkpoint without a network, from its outside to where one would be."""
+    """Return the error for a checkpoint without a network, from its outside to where one would be."""
     trail = [part] if part else []
     for _ in range(0 if _is_of_a_run(content) else _DEPTH):
         keys = [

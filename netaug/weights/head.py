@@ -29,7 +29,7 @@ class ClassAxis:
     beside: int = 0
 
     def classes(self, size: int) -> int | None:
-        """The number of classes that gives a size; None if none does."""
+        """Return the number of classes that gives a size; None if none does."""
         count, rest = divmod(size - self.beside, self.each)
         return count if rest == 0 and count > 0 else None
 
@@ -37,7 +37,7 @@ class ClassAxis:
 def head_tensors(
     name: str, *, num_classes: int, in_chans: int, options: Mapping[str, object]
 ) -> dict[str, ClassAxis]:
-    """The classifier's tensors, found by building the network once with a class more.
+    """Return the classifier's tensors, found by building the network once with a class more.
 
     Args:
         name: As for :func:`netaug.create_model`.
@@ -69,7 +69,7 @@ def _axis(shape: tuple[int, ...], more: tuple[int, ...], num_classes: int) -> Cl
 
 
 def count_classes(model: nn.Module, head: Mapping[str, ClassAxis], file: WeightsFile) -> int | None:
-    """The number of classes that the classifier in a file has; None if the file has no such tensors.
+    """Return the number of classes that the classifier in a file has; None if the file has no such tensors.
 
     Args:
         model: A network of the file's kind, with any number of classes.

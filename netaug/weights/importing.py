@@ -31,7 +31,7 @@ _COLOR_CHANNELS = 3
 
 @dataclass(frozen=True)
 class Feed:
-    """How the network is fed and what its outputs are called; None takes what is usual for the network.
+    """Sets how images are prepared and what the outputs are called; None takes what is usual for the network.
 
     Args:
         image_size: Height = width of the input in pixels.
@@ -98,7 +98,7 @@ def _refuse_detector(config: ModelConfig, path: Path) -> None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """The lines of a text file.
+    """Return the lines of a text file.
 
     Raises:
         ConfigError: It cannot be read, has an empty line between names, or a name twice.
@@ -131,7 +131,7 @@ def _check_place(out: Path) -> None:
 
 
 def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, ClassAxis]]:
-    """The number of classes, the file's if it has a classifier, and the classifier's tensors."""
+    """Return the number of classes, the file's if it has a classifier, and the classifier's tensors."""
     guess = config.num_classes or _IMAGENET_CLASSES
     head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=factory_options(config))
     with seeded(0, "import"):
@@ -192,7 +192,7 @@ def _card(config: ModelConfig, feed: Feed, in_chans: int, names: tuple[str, ...]
 
 
 def _usual(name: str, in_chans: int) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """Mean, deviation and crop of the images; None for images that are not RGB, which have no customary ones."""
+    """Return mean, deviation and crop of the images; None for images that are not RGB, which have no usual ones."""
     if in_chans != _COLOR_CHANNELS:
         return (), (), IMAGENET_CROP_RATIO
     if name.startswith("timm:"):

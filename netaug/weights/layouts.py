@@ -12,7 +12,7 @@ from netaug.models.blocks import DepthwiseSeparable, StagedNet
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to name tensors.
+    """A way to name the tensors of a network.
 
     Args:
         about: What a file in this layout is, for messages.
@@ -39,7 +39,7 @@ _BLOCK = {
 
 
 def _released_names(model: nn.Module) -> dict[str, str] | None:
-    """The names in the NetAug paper's released code.
+    """Return the names in the NetAug paper's released code.
 
     Source:
         Cai et al. 2022, arXiv:2110.08890, released code (mit-han-lab/tinyml): `netaug/models/base`.
@@ -69,7 +69,7 @@ def _is_of_the_paper(model: StagedNet) -> bool:
 
 
 def _released_parts(model: StagedNet) -> Iterator[tuple[str, str]]:
-    """Prefixes of our names with those of the released ones."""
+    """Return prefixes of our names with those of the released ones."""
     yield "stem", "backbone.input_stem.op_list.0"
     head: list[tuple[str, str]] = []  # our layer, and what its names have behind their position
     for i, stage in enumerate(model.stages.children()):

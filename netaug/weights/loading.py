@@ -16,7 +16,7 @@ from netaug.weights.matching import Match, match
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded.
+    """The result of loading weights.
 
     Args:
         layout: How the file names its tensors.
@@ -39,7 +39,7 @@ class Loaded:
     unused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Write it in one line."""
         return (
             f"{self.tensors} tensors with {self.parameters:,} parameters, {self.layout}"
             + f", from its {self.part!r}" * bool(self.part)

@@ -21,7 +21,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Match:
-    """Tensors for a network.
+    """The tensors of a file that were matched to a network.
 
     Args:
         layout: How the file names them.
@@ -42,7 +42,7 @@ class Match:
 
 @dataclass
 class _Comparison:
-    """A file seen in one layout; ``names`` are the network's own to the file's, ``tensors`` are by own name."""
+    """A file read in one layout: ``names`` maps the network's names to the file's, ``tensors`` is by the network's."""
 
     layout: Layout
     names: dict[str, str]
@@ -68,7 +68,7 @@ class _Comparison:
         return self.complete and (self.view.is_wrapped or not summary(self.view.beside))
 
     def differences(self) -> Iterator[str]:
-        """What does not fit, in words and in the file's names: how many, and the first few."""
+        """Write what does not fit, in the file's names: how many, and the first few."""
         given = {name: tuple(tensor.shape) for name, tensor in self.given.items()}
         own = {name: tuple(tensor.shape) for name, tensor in self.own.items()}
         for kind, shown in (
@@ -129,7 +129,7 @@ def _comparisons(model: nn.Module, file: WeightsFile, kept: Collection[str]) -> 
 
 
 def _chosen(file: WeightsFile, fitting: list[_Comparison]) -> Match:
-    """The best of the copies in a file: averaged weights, if there are some; else there is but one."""
+    """Return the best of the copies in a file: averaged weights, if there are some; else there is but one."""
     found, *others = fitting
     names = tuple(one.view.prefix.rstrip(".") or "the names without a start" for one in fitting)
     if sum(one.view.averaged == found.view.averaged for one in fitting) > 1:
@@ -141,7 +141,7 @@ def _chosen(file: WeightsFile, fitting: list[_Comparison]) -> Match:
 
 
 def _several(file: WeightsFile, names: Sequence[str]) -> CheckpointError:
-    """The error for copies of which none is known to be the better one."""
+    """Return the error for copies of which none is known to be the better one."""
     part = f"{file.part}." * bool(file.part) + names[0]
     return CheckpointError(
         f"'{file.path}' holds the network several times, and does not say which is the one.",
@@ -174,12 +174,12 @@ def _compare(
 
 
 def _as_linear(tensor: Tensor, own: Tensor) -> Tensor:
-    """A 1x1 conv behind the pool is a linear layer."""
+    """Reshape a 1x1 conv behind the pool to the linear layer that it is."""
     return tensor.flatten(1) if tensor.ndim == 4 and own.ndim == 2 and tensor.shape[2:] == (1, 1) else tensor
 
 
 def _checked(model: nn.Module, file: WeightsFile, found: Match) -> Match:
-    """The match, if its values can be weights."""
+    """Return the match, if its values can be weights."""
     own = model.state_dict()
     for name, tensor in found.tensors.items():
         if tensor.is_floating_point() != own[name].is_floating_point() or tensor.layout != torch.strided:
@@ -243,7 +243,7 @@ def _mismatch(
 
 
 def _about_missing(found: _Comparison, head: Mapping[str, ClassAxis]) -> str | None:
-    """What to do about tensors that are not in the file, if they are those of the classifier, or of one layer."""
+    """Say what to do about missing tensors, if they are those of the classifier, or of one layer."""
     new_head = "--model.new_head true starts with a newly initialized classifier"
     if head:
         absent = {*found.missing, *found.reshaped} <= set(head)
@@ -257,7 +257,7 @@ def _about_missing(found: _Comparison, head: Mapping[str, ClassAxis]) -> str | N
 
 
 def _other_classes(found: _Comparison, head: Mapping[str, ClassAxis]) -> tuple[int, int] | None:
-    """Our number of classes and the file's, if that is all that differs."""
+    """Return our number of classes and the file's, if that is all that differs."""
     differing = {name: axis for name, axis in head.items() if name in found.reshaped}
     counts = {
         tuple(axis.classes(tensor.shape[axis.dim]) or 0 for tensor in (found.own[name], found.tensors[name]))

@@ -33,7 +33,7 @@ _LEAST_CROP = 0.1  # images are resized to image_size / crop_ratio
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a weights file says about its network: enough to build it again and to feed it.
+    """The description of a network in its weights file: enough to build it again and to prepare images for it.
 
     Args:
         name: As in `model.name`; a user's factory is imported again, where the user names it.
@@ -174,7 +174,7 @@ def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
 
 
 def read_card(path: Path) -> ModelCard | None:
-    """The description in a weights file, without its tensors; None for a file of another program.
+    """Return the description in a weights file, without its tensors; None for a file of another program.
 
     Raises:
         CheckpointError: There is a description, and it is damaged or of another version.
@@ -286,7 +286,7 @@ def check_fits_file(model: nn.Module, tensors: Mapping[str, Tensor], path: Path)
 
 
 def read_safetensors(path: Path, allowed: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a file by name, and its metadata; ``allowed`` is for the message.
+    """Return the tensors of a file by name, and its metadata; ``allowed`` is for the message.
 
     Raises:
         CheckpointError: The file is missing, truncated or of another kind.
@@ -299,7 +299,7 @@ def read_safetensors(path: Path, allowed: str) -> tuple[dict[str, Tensor], dict[
 
 
 def unreadable(path: Path, error: Exception, allowed: str) -> CheckpointError:
-    """The message for a file that a reader gave up on."""
+    """Return the error for a file that a reader gave up on."""
     size = f"{path.stat().st_size} bytes; " if path.is_file() else ""
     return CheckpointError(
         f"'{path}' cannot be read: truncated, damaged, or another kind of file.",

@@ -28,7 +28,7 @@ def is_averaged(key: str) -> bool:
 
 
 def state_dicts(content: Any) -> dict[Trail, StateDict]:
-    """All mappings of names to tensors in a checkpoint, by the keys that lead to them, the best first.
+    """Return all mappings of names to tensors in a checkpoint, by the keys that lead to them, the best first.
 
     Averaged weights come before plain ones, then the known keys in their order, then others. A checkpoint can hold
     itself, so each mapping is looked at once.
@@ -38,7 +38,7 @@ def state_dicts(content: Any) -> dict[Trail, StateDict]:
 
 
 def rank(trail: Trail) -> tuple[bool, int]:
-    """The order of parts, lowest first; parts of equal rank are a choice that the user has to make."""
+    """Return the order of parts, lowest first; parts of equal rank are a choice that the user has to make."""
     place = KNOWN.index(trail[0]) if trail and trail[0] in KNOWN else len(KNOWN)
     return not any(map(is_averaged, trail)), place if trail else -1
 
@@ -65,7 +65,7 @@ def is_state_dict(content: Any) -> bool:
 
 
 def inside(content: Any, part: str) -> Any:
-    """What a checkpoint has under a key, under keys joined by dots, or under a common start of its names.
+    """Return what a checkpoint has under a key, under keys joined by dots, or under a common prefix of its names.
 
     Raises:
         KeyError: It has nothing of this name.

@@ -25,7 +25,7 @@ _OF_TRAINING = re.compile(r"(?:^|_)(?:criterions?|loss|losses|metrics?)(?:_|$)")
 
 @dataclass(frozen=True)
 class View:
-    """The tensors under one common start of their names.
+    """The tensors whose names start with one prefix.
 
     Args:
         prefix: The start, ending in a dot; empty for all tensors.
@@ -49,7 +49,7 @@ class View:
 
 
 def views(tensors: Mapping[str, Tensor], wanted: Collection[str]) -> list[View]:
-    """The starts of names under which a network's tensors are found, the best first; at least one.
+    """Return the starts of names under which a network's tensors are found, the best first; at least one.
 
     Args:
         tensors: Of a file.
@@ -64,13 +64,13 @@ def views(tensors: Mapping[str, Tensor], wanted: Collection[str]) -> list[View]:
 
 
 def summary(names: Collection[str]) -> tuple[str, ...]:
-    """How many tensors of each part, in words; counters, which say nothing, are left out."""
+    """Write how many tensors each part has; counters, which say nothing, are left out."""
     parts = Counter(name.split(".")[0] for name in names if name.split(".")[-1] not in _COUNTERS)
     return tuple(f"{count} of {part}" for part, count in parts.items())
 
 
 def _starts(name: str) -> list[int]:
-    """Where the name could begin without what wrappers put in front."""
+    """Return where the name could begin without what wrappers put in front."""
     return [0, *(place + 1 for place, one in enumerate(name) if one == ".")]
 
 

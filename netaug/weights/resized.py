@@ -21,7 +21,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def size_changes(base: nn.Module, network: nn.Module) -> Sizes:
-    """The size attributes of a network's modules that differ from those of the same modules in the base network.
+    """Return the size attributes of a network's modules that differ from those of the same modules in the base network.
 
     Raises:
         ModelError: Something else differs as well, so that sizes alone would not give the network back.
@@ -88,7 +88,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _count(value: object) -> int | None:
-    """How many whole numbers above zero a value holds; 0 for a bare one, None if it is something else."""
+    """Count the whole numbers above zero in a value; 0 for a bare one, None if it is something else."""
     items = list(value) if isinstance(value, list | tuple) else [value]
     if not all(type(item) is int and item >= 1 for item in items):
         return None

@@ -14,7 +14,7 @@ Counts = tuple[float, int]  # channels of our network (times what is known), cha
 
 
 def first_channels(own: Mapping[str, Tensor], widest: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tiny network inside a widened one, if that is what the tensors are.
+    """Return the tiny network inside a widened one, if that is what the tensors are.
 
     All widths must follow from one width multiplier and all hidden channels from one expand multiplier, each rounded
     to whole channels; else a larger network of the same family would be cut into networks that never worked together.
@@ -58,7 +58,7 @@ def _same_ends(shapes: Shapes) -> bool:
 
 
 def _widths(shapes: Shapes) -> list[Counts]:
-    """Channels that follow the width multiplier: what leaves the stem, each block, the last conv and the neck."""
+    """Return channels that follow the width multiplier: those of the stem, each block, the last conv and the neck."""
     return [
         (ours[0], theirs[0])
         for name, (ours, theirs) in shapes.items()
@@ -68,7 +68,7 @@ def _widths(shapes: Shapes) -> list[Counts]:
 
 
 def _hidden(shapes: Shapes) -> list[Counts]:
-    """Hidden channels against those that the block's expand ratio gives at the file's own input width."""
+    """Return hidden channels beside those that the block's expand ratio gives at the file's own input width."""
     return [
         (theirs[1] * ours[0] / ours[1], theirs[0])
         for name, (ours, theirs) in shapes.items()
@@ -85,7 +85,7 @@ def _gates_follow(shapes: Shapes) -> bool:
 
 
 def _multipliers(counts: Iterable[Counts]) -> tuple[float, float] | None:
-    """The range of multipliers, at least 1, that explain every count; None if there is none."""
+    """Return the range of multipliers, at least 1, that explain every count; None if there is none."""
     counts = list(counts)
     low = max((theirs - _SLACK) / ours for ours, theirs in counts)
     high = min((theirs + _SLACK) / ours for ours, theirs in counts)
