@@ -134,15 +134,15 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
     return with_preset(values)
 
 
-def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+def override(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     """Return settings by `group.key`, overridden by those of command-line words."""
-    return {**values, **with_preset(given_settings(values, words))}
+    return {**values, **with_preset(given_settings(values, arguments))}
 
 
-def given_settings(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+def given_settings(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     """Return the settings of command-line words alone, typed; single options are put among those of ``values``."""
     given: dict[str, Any] = {}
-    for key, text in pairs(words):
+    for key, text in pairs(arguments):
         if (mapping := open_setting(key)) is not None:
             options = given.get(mapping, values.get(mapping, {}))
             given[mapping] = {**options, key.removeprefix(f"{mapping}."): parse_yaml(text, f"--{key}")}
@@ -153,13 +153,13 @@ def given_settings(values: Mapping[str, Any], words: Sequence[str]) -> dict[str,
     return given
 
 
-def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+def pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Split ``--key value`` and ``--key=value`` words into keys and values.
 
     Raises:
         ConfigError: A word is not an option, or its value is missing.
     """
-    found, rest = [], list(words)
+    options, rest = [], list(arguments)
     while rest:
         word = rest.pop(0)
         if not word.startswith("--") and "=" not in word:
@@ -169,8 +169,8 @@ def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
             if not rest or rest[0].startswith("--"):
                 raise ConfigError(f"--{key} needs a value.", got="none", allowed=f"--{key} VALUE")
             value = rest.pop(0)
-        found.append((key, value))
-    return found
+        options.append((key, value))
+    return options
 
 
 KEY = "netaug.preset"

@@ -66,7 +66,7 @@ class Setting:
 @cache
 def settings() -> dict[str, Setting]:
     """Return every key of a run, `group.key`, in the order of the dataclasses."""
-    found = {}
+    by_key = {}
     for group, cls in GROUPS.items():
         hints = get_type_hints(cls)
         documented = {
@@ -81,8 +81,8 @@ def settings() -> dict[str, Setting]:
             text = " ".join(
                 filter(None, (documented[field.name].replace("\n", " "), field.metadata.get("help")))
             )
-            found[key] = Setting(key, hints[field.name], default, text)
-    return found
+            by_key[key] = Setting(key, hints[field.name], default, text)
+    return by_key
 
 
 def own_first(cls: Any) -> list[dataclasses.Field[Any]]:

@@ -102,17 +102,17 @@ def check_network(
 def _untrusted(name: str, options: Mapping[str, object], where: str, option: str) -> UntrustedNetworkError:
     module = name.rpartition(":")[0].rpartition(":")[2]
     confirm = f"{option} {shlex.quote(name)}"
-    own = _FACTORY.fullmatch(name) and module.partition(".")[0] not in _NEVER_OWN
+    is_users = _FACTORY.fullmatch(name) and module.partition(".")[0] not in _NEVER_OWN
     error = UntrustedNetworkError(
         f"{where} names a factory of foreign code as its network; it is not imported.",
         got=f"{name!r} with {_shown(options)}",
         allowed="in a file: a name of `netaug models`, or timm:NAME; a factory of your own only where you name it "
         "yourself on this command line, with --model.name (or --trust)",
         fix=f"only if that code is your own: {confirm}"
-        if own
+        if is_users
         else "do not use it: this is no factory of networks",
     )
-    error.confirm = confirm if own else ""
+    error.confirm = confirm if is_users else ""
     return error
 
 

@@ -56,15 +56,15 @@ class UntrustedNetworkError(ModelError):
 
     confirm: str = ""
 
-    def with_command(self, words: Sequence[str]) -> UntrustedNetworkError:
+    def with_command(self, arguments: Sequence[str]) -> UntrustedNetworkError:
         """Return the same error, whose fix is this command line with the confirmation appended."""
         option = self.confirm.split(" ")[0]
         kept = [
             word
-            for before, word in zip(["", *words], words, strict=False)
+            for before, word in zip(["", *arguments], arguments, strict=False)
             if before != option and word.split("=", 1)[0] != option
         ]
-        command = shlex.join(words if option == "--trust" else kept)
+        command = shlex.join(arguments if option == "--trust" else kept)
         fix = f"only if that code is your own: {command} {self.confirm}" if self.confirm else self.fix
         return UntrustedNetworkError(self.where, got=self.got, allowed=self.allowed, fix=fix)
 

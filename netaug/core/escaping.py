@@ -74,10 +74,10 @@ class EscapingFormatter(logging.Formatter):
         return terminal(super().format(record))
 
 
-def _written(found: re.Match[str]) -> str:
-    number = ord(found[0])
+def _written(match: re.Match[str]) -> str:
+    number = ord(match[0])
     if number < 0x100:
-        return {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(found[0], f"\\x{number:02x}")
+        return {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(match[0], f"\\x{number:02x}")
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 

@@ -22,10 +22,10 @@ def explain_limit(error: BaseException) -> NetaugError | None:
     An error that another one led to is looked at too: libraries often wrap what the system said.
     """
     while True:
-        found = _explain(error)
+        message = _explain(error)
         cause = error.__cause__ or error.__context__
-        if found is not None or cause is None:
-            return found
+        if message is not None or cause is None:
+            return message
         error = cause
 
 

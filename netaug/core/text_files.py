@@ -98,7 +98,11 @@ def _not_in(
     name = encoding.upper()
     line = content.count(b"\n", 0, error.start) + 1
     wrong = bytes(content[error.start : error.start + 4])
-    likely = [one for one in _SUSPECTS if _reads(one, bytes(content))] if encoding == "utf-8" else []
+    likely = (
+        [candidate for candidate in _SUSPECTS if _reads(candidate, bytes(content))]
+        if encoding == "utf-8"
+        else []
+    )
     return DataError(
         f"the {what} '{path}' is not in {name}.",
         got=f"the bytes {wrong!r} in line {line}"
@@ -127,8 +131,8 @@ def decode_xml(content: bytes | bytearray, path: str) -> str:
         b"\0<",
     ):  # UTF-16 may do without a mark, since the first character is known
         content = (codecs.BOM_UTF16_LE if content[:1] == b"<" else codecs.BOM_UTF16_BE) + content
-    found = _DECLARED.match(bytes(content[:200]).lstrip())
-    declared = found[1].decode("ascii") if found and marked_encoding(content)[1] == 0 else "utf-8"
+    declaration = _DECLARED.match(bytes(content[:200]).lstrip())
+    declared = declaration[1].decode("ascii") if declaration and marked_encoding(content)[1] == 0 else "utf-8"
     try:
         name = codecs.lookup(declared).name
     except LookupError:

@@ -64,8 +64,8 @@ class _Bounded(yaml.composer.Composer):
             lines[name] = line
         return node
 
-    def _refuse(self, what: str, got: str) -> NoReturn:
-        raise ConfigError(f"{self._where} {what}", got=got, allowed="plain settings")
+    def _refuse(self, problem: str, got: str) -> NoReturn:
+        raise ConfigError(f"{self._where} {problem}", got=got, allowed="plain settings")
 
 
 class _Plain(_Bounded, yaml.SafeLoader):

@@ -119,13 +119,13 @@ def _grouped(sizes_M2: Sizes, anchors_K2: Sizes) -> Sizes:
 
 def _filled(different_U2: Sizes) -> Sizes:
     """Return nine different sizes: those given, then halves and doubles, quarters and so on of them."""
-    found = [tuple(size) for size in different_U2.tolist()]
+    sizes = [tuple(size) for size in different_U2.tolist()]
     for factor in _FACTORS:
         for width, height in different_U2.tolist():
             scaled = (width * factor, height * factor)
-            if len(found) < ANCHORS and scaled not in found:
-                found.append(scaled)
-    return np.array(found)
+            if len(sizes) < ANCHORS and scaled not in sizes:
+                sizes.append(scaled)
+    return np.array(sizes)
 
 
 def _ascending(anchors_K2: Sizes) -> Anchors:

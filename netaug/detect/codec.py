@@ -67,8 +67,8 @@ def make_grid(anchors: Anchors, shapes: Shapes, like: Tensor) -> Grid:
             indexing="ij",
         )
         cells.append(torch.stack([columns, rows], -1).reshape(-1, 2).repeat(PER_CELL, 1))
-        own = torch.tensor(anchors[PER_CELL * scale : PER_CELL * (scale + 1)], dtype=kind, device=device)
-        sizes.append(own.repeat_interleave(height * width, 0))
+        of_scale = torch.tensor(anchors[PER_CELL * scale : PER_CELL * (scale + 1)], dtype=kind, device=device)
+        sizes.append(of_scale.repeat_interleave(height * width, 0))
         strides.append(torch.full((PER_CELL * height * width, 1), float(stride), dtype=kind, device=device))
     return Grid(torch.cat(cells), torch.cat(strides), torch.cat(sizes))
 
@@ -90,7 +90,7 @@ def decode(maps: Sequence[Tensor], anchors: Anchors) -> Decoded:
         Redmon & Farhadi 2018, arXiv:1804.02767, section 2.1.
     """
     _check(maps, anchors)
-    flat_NPK = torch.cat([_flat(one) for one in maps], 1)
+    flat_NPK = torch.cat([_flat(map_NKHW) for map_NKHW in maps], 1)
     if flat_NPK.dtype not in (torch.float32, torch.float64):
         flat_NPK = flat_NPK.float()
     grid = make_grid(anchors, map_shapes(maps), flat_NPK)
@@ -118,7 +118,7 @@ def encode(boxes_K4: Tensor, slots_K: Tensor, anchors: Anchors, shapes: Shapes) 
 
 def map_shapes(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
     """Return height and width in cells of each map."""
-    return [(int(one.shape[-2]), int(one.shape[-1])) for one in maps]
+    return [(int(map_NKHW.shape[-2]), int(map_NKHW.shape[-1])) for map_NKHW in maps]
 
 
 def _flat(map_NKHW: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def _flat(map_NKHW: Tensor) -> Tensor:
 
 
 def _check(maps: Sequence[Tensor], anchors: Anchors) -> None:
-    shapes = [tuple(one.shape) for one in maps]
+    shapes = [tuple(map_NKHW.shape) for map_NKHW in maps]
     sound = len(shapes) == len(STRIDES) and all(len(shape) == 4 for shape in shapes)
     if sound:
         channels, height, width = shapes[0][1:]

@@ -50,14 +50,14 @@ def pair_up(rows_K7: Doubles, truth: Annotations, *, score: float = 0.25, iou: f
     ignored_M = truth.difficult_M | truth.crowd_M
     object_K = np.full(len(rows_K7), WRONG, dtype=np.int64)
     taken_M = np.zeros(len(ignored_M), dtype=np.bool_)
-    for prediction, found in _near(rows_K7, truth, iou):
+    for prediction, match in _near(rows_K7, truth, iou):
         if object_K[prediction] >= 0:
             continue
-        if ignored_M[found]:
+        if ignored_M[match]:
             object_K[prediction] = UNCOUNTED
-        elif not taken_M[found]:
-            object_K[prediction] = found
-            taken_M[found] = True
+        elif not taken_M[match]:
+            object_K[prediction] = match
+            taken_M[match] = True
     return Pairing(rows_K7, object_K, np.flatnonzero(~taken_M & ~ignored_M))
 
 

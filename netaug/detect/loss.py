@@ -97,7 +97,8 @@ def _box_loss(decoded: Decoded, targets: BoxTargets, assigned: Assignment, weigh
 
     boxes_K4 = decoded.boxes_NP4[assigned.images_K, assigned.slots_K]
     wanted_K4 = targets.boxes_M4[assigned.objects_K].to(boxes_K4.dtype)
-    return (complete_box_iou_loss(boxes_K4, wanted_K4) * weights_N[assigned.images_K]).sum()
+    losses_K: Tensor = complete_box_iou_loss(boxes_K4, wanted_K4)
+    return (losses_K * weights_N[assigned.images_K]).sum()
 
 
 def _class_loss(decoded: Decoded, targets: BoxTargets, assigned: Assignment, weights_N: Tensor) -> Tensor:

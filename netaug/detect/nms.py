@@ -40,14 +40,14 @@ def detections(decoded: Decoded, frames_N6: Tensor, indices_N: Tensor, config: D
         candidates = _candidates(
             objectness_NP[image], decoded.logits_NPC[image], config.score_threshold, most
         )
-        scores_K, classes_K, slots_K = (one.cpu() for one in candidates)
+        scores_K, classes_K, slots_K = (tensor.cpu() for tensor in candidates)
         boxes_K4 = decoded.boxes_NP4[image][slots_K.to(decoded.boxes_NP4.device)].double().cpu()
         boxes_K4 = _in_file(boxes_K4, frames_N6[image])
         kept = _suppressed(boxes_K4, scores_K, classes_K, config)
         columns = [torch.full_like(scores_K, position), classes_K.double(), scores_K]
         rows.append(torch.cat([torch.stack(columns, 1), boxes_K4], 1)[kept])
-    found: Rows = torch.cat(rows).numpy()
-    return found
+    rows_K7: Rows = torch.cat(rows).numpy()
+    return rows_K7
 
 
 def _candidates(

@@ -81,7 +81,7 @@ def best_object(
         numbers = predictions[begins]
         iou_K[numbers] = most
         reaches = np.flatnonzero(iou == np.repeat(most, np.diff(begins, append=len(iou))))
-        found, first = np.unique(predictions[reaches], return_index=True)
-        best_K[found] = objects[reaches[first]]
+        reached, first = np.unique(predictions[reaches], return_index=True)
+        best_K[reached] = objects[reaches[first]]
     best_K[iou_K == 0] = -1
     return best_K, iou_K

@@ -96,10 +96,10 @@ def _computed(model: nn.Module) -> list[tuple[str, str]]:
     ]
 
 
-def _refusal(what: str, stack: Sequence[str]) -> ModelError:
+def _refusal(tensors: str, stack: Sequence[str]) -> ModelError:
     where = f", in the forward of '{stack[-1]}'" if stack and stack[-1] else ""
     return ModelError(
-        f"a copy of the network still reads {what} of the original, so training the copy would not train it.",
+        f"a copy of the network still reads {tensors} of the original, so training the copy would not train it.",
         got=f"a function that holds the original or its parameters: a lambda, hook, closure or patched forward{where}",
         allowed="parameters and buffers that are read from the module itself (self.NAME, or a hook's first argument)",
         fix="make the function a method or a module; for a network that a library has wrapped (accelerate.prepare), "

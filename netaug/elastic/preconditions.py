@@ -77,16 +77,16 @@ def types_of(model: nn.Module) -> str:
     return ", ".join(sorted({str(parameter.dtype) for parameter in model.parameters()})) or "none"
 
 
-def _check_module(what: str, module: nn.Module) -> None:
+def _check_module(subject: str, module: nn.Module) -> None:
     if type(module).__name__ == "Supernet" and type(module).__module__.startswith("netaug."):
         raise ModelError(
-            f"{what} is a supernet already.",
+            f"{subject} is a supernet already.",
             got="a network with added weights",
             fix="augment its .base, or what its .extract() gives; a network that holds one has to hold that instead",
         )
     if isinstance(module, torch.jit.ScriptModule):
         raise ModelError(
-            f"{what} is scripted or traced.",
+            f"{subject} is scripted or traced.",
             got=type(module).__name__,
             allowed="a network whose forward is Python",
             fix="augment the network it was made of, and script what .extract() gives",
@@ -94,19 +94,19 @@ def _check_module(what: str, module: nn.Module) -> None:
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     if isinstance(module, parallel) or type(module).__name__ == "FullyShardedDataParallel":
         raise ModelError(
-            f"{what} is wrapped for several devices.",
+            f"{subject} is wrapped for several devices.",
             got=type(module).__name__,
             fix="augment its .module first, then wrap the supernet",
         )
     if "_orig_mod" in module._modules:
         raise ModelError(
-            f"{what} is compiled.",
+            f"{subject} is compiled.",
             got=type(module).__name__,
             fix="augment its ._orig_mod first, then torch.compile the supernet",
         )
     if type(module).__module__.startswith(_QUANTIZED):
         raise ModelError(
-            f"{what} is quantized.",
+            f"{subject} is quantized.",
             got=f"{type(module).__module__}.{type(module).__name__}",
             fix="augment and train the network of floating-point numbers, and quantize what .extract() gives",
         )

@@ -208,7 +208,7 @@ class Proof:
                 _log.debug("backward of the trial run fails: %s", first_line(error))
         self._copy.zero_grad(set_to_none=True)
         if run:
-            raise refusal(self._copy, place=f"'{run[0]}' is called during backward")
+            raise refusal(self._copy, reason=f"'{run[0]}' is called during backward")
 
     def _refuse_changed_parameters(self) -> None:
         for name, parameter in self._copy.named_parameters():

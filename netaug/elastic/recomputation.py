@@ -86,12 +86,12 @@ def modules_run(network: nn.Module) -> Iterator[list[str]]:
         handle.remove()
 
 
-def refusal(network: nn.Module, error: RecomputationError | None = None, place: str = "") -> ModelError:
+def refusal(network: nn.Module, error: RecomputationError | None = None, reason: str = "") -> ModelError:
     """Return the error for a network that recomputes activations."""
     return ModelError(
         f"'{type(network).__name__}' runs parts of its forward again during backward (activation checkpointing), where "
         "a wider network's weights are gone.",
-        got=" ".join(("torch.utils.checkpoint", place_of(error, network))).strip() if error else place,
+        got=" ".join(("torch.utils.checkpoint", place_of(error, network))).strip() if error else reason,
         fix="switch it off: set_grad_checkpointing(False) or memory_efficient=False of timm's networks, "
         "gradient_checkpointing_disable() of transformers'; smaller batches or accumulation save memory too",
     )

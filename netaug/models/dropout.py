@@ -45,15 +45,15 @@ def _argument(name: str) -> str:
     """Return the factory's name for it: timm's models all say ``drop_rate``."""
     if name.startswith("timm:"):
         return "drop_rate"
-    own = ":" in name and backbone_of(name) is None
-    factory: Factory = load(name) if own else factory_of(name)
+    is_users = ":" in name and backbone_of(name) is None
+    factory: Factory = load(name) if is_users else factory_of(name)
     known = inspect.signature(factory).parameters
-    found = next((argument for argument in NAMES if argument in known), None)
-    if found is None:
+    argument_name = next((argument for argument in NAMES if argument in known), None)
+    if argument_name is None:
         raise ModelError(
             f"model.dropout has no effect on {name!r}: its factory has no argument for it.",
             got=", ".join(known),
             allowed=f"a factory that takes one of {', '.join(NAMES)}",
             fix="leave model.dropout out, or give the factory's own option with --model.options.NAME",
         )
-    return found
+    return argument_name

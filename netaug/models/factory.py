@@ -61,9 +61,9 @@ def call(
 def describe(error: Exception) -> str:
     """Write kind, text and place of an error in somebody else's code, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    location = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}{place}"
+    return f"{type(error).__name__}: {text}{location}"
 
 
 def load(path: str) -> Factory:
@@ -75,8 +75,8 @@ def load(path: str) -> Factory:
     module_name, _, attribute = path.partition(":")
     with working_directory_importable():
         module = _import(module_name, path)
-    found = getattr(module, attribute, None)
-    if found is None or not callable(found):
+    candidate = getattr(module, attribute, None)
+    if candidate is None or not callable(candidate):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ModelError(
             f"module {module_name!r} has no function {attribute!r}.",
@@ -84,7 +84,7 @@ def load(path: str) -> Factory:
             allowed=f"package.module:function with {EXPECTED}",
             fix=did_you_mean(repr(f"{module_name}:{near}") for near in nearest(attribute, names, 3)),
         )
-    factory: Factory = found
+    factory: Factory = candidate
     return factory
 
 
@@ -156,9 +156,11 @@ def _check_arguments(
     ]
     unfilled = [key for key in required if key not in fixed and key not in options]
     if missing or unfilled:
-        what = f"does not accept {' and '.join(missing)}" if missing else f"also needs {', '.join(unfilled)}"
+        problem = (
+            f"does not accept {' and '.join(missing)}" if missing else f"also needs {', '.join(unfilled)}"
+        )
         raise ModelError(
-            f"the factory {name!r} {what}.",
+            f"the factory {name!r} {problem}.",
             got=f"{getattr(factory, '__name__', name)}{inspect.signature(factory)}",
             allowed=EXPECTED,
             fix=None if missing else "give them as model options",

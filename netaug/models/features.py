@@ -38,12 +38,12 @@ class StagedFeatures(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> list[Tensor]:
         """Map images ``[N, in_chans, H, W]`` to one map for each tap."""
-        x_NCHW, found = self.stem(images_NCHW), list[Tensor]()
+        x_NCHW, outputs = self.stem(images_NCHW), list[Tensor]()
         for number, stage in enumerate(self.stages):
             x_NCHW = stage(x_NCHW)
             if number in self.taps:
-                found.append(x_NCHW)
-        return found
+                outputs.append(x_NCHW)
+        return outputs
 
 
 def backbone_features(
@@ -106,7 +106,7 @@ def _last_of_each(name: str, strides: Sequence[int]) -> list[int]:
             got=f"maps at the strides {', '.join(map(str, dict.fromkeys(strides)))}",
             allowed=f"a network with maps at the strides {', '.join(map(str, STRIDES))}",
         )
-    return [max(at for at, own in enumerate(strides) if own == stride) for stride in STRIDES]
+    return [max(at for at, map_stride in enumerate(strides) if map_stride == stride) for stride in STRIDES]
 
 
 def _of_timm(name: str, in_chans: int, options: Mapping[str, object]) -> tuple[nn.Module, tuple[int, ...]]:
@@ -143,10 +143,10 @@ def _map_channels(network: nn.Module, name: str, in_chans: int) -> tuple[int, ..
         maps = network(torch.zeros(1, in_chans, _PROBE, _PROBE))
     network.train(training)
     wanted = [(_PROBE // stride, _PROBE // stride) for stride in STRIDES]
-    if [tuple(one.shape[2:]) for one in maps] != wanted:
+    if [tuple(tensor.shape[2:]) for tensor in maps] != wanted:
         raise ModelError(
             f"{name!r} cannot be the backbone of a detector.",
-            got=f"maps of {', '.join(str(tuple(one.shape)) for one in maps)} for an image of {_PROBE} pixels",
+            got=f"maps of {', '.join(str(tuple(tensor.shape)) for tensor in maps)} for an image of {_PROBE} pixels",
             allowed=f"[N, channels, {_PROBE} / s, {_PROBE} / s] for the strides s = 8, 16, 32",
         )
-    return tuple(one.shape[1] for one in maps)
+    return tuple(tensor.shape[1] for tensor in maps)

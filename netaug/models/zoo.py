@@ -78,15 +78,15 @@ def list_timm_models(pattern: str = "*") -> list[str]:
 
     wanted = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
     names = timm.list_models()
-    found = fnmatch.filter(names, wanted)
-    if not found:
+    matches = fnmatch.filter(names, wanted)
+    if not matches:
         raise ModelError(
             "no model of timm fits the pattern.",
             got=repr(pattern),
             allowed="a part of a name, or a pattern such as 'mobilenet*'",
             fix=did_you_mean(map(repr, nearest(pattern.strip("*"), names, 3))),
         )
-    return found
+    return matches
 
 
 def timm_version() -> tuple[str, int]:

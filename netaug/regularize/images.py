@@ -32,7 +32,9 @@ class RegularizeImages:
     def __init__(self, config: RegularizeConfig, seed: int, mean: tuple[float, ...]) -> None:
         self._seed = seed
         color, names = [round(255 * value) for value in mean], config.settings_on("images")
-        self._steps = [one.make(config, color) for one in IMAGE_REGULARIZERS if one.name in names]
+        self._steps = [
+            regularizer.make(config, color) for regularizer in IMAGE_REGULARIZERS if regularizer.name in names
+        ]
 
     def __call__(self, images_NCHW: Tensor, indices_N: npt.NDArray[np.int64], epoch: int) -> Tensor:
         """Change uint8 images ``[N, C, H, W]`` into others of that shape."""

@@ -90,8 +90,8 @@ def put_regularizers(model: nn.Module, example: Tensor, config: RegularizeConfig
     if not names:
         return ()
     watched = watch(model, example)
-    chosen = [one for one in LAYER_REGULARIZERS if one.name in names]
-    placed = tuple(_place(one, model, watched, config) for one in chosen)
+    chosen = [entry for entry in LAYER_REGULARIZERS if entry.name in names]
+    placed = tuple(_place(entry, model, watched, config) for entry in chosen)
     for regularizer, places in zip(chosen, placed, strict=True):
         before = regularizer.before_module and not config.places
         for name, rate in places.rates.items():

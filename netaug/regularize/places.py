@@ -92,8 +92,16 @@ def _branch(watched: Watched, call: Call) -> int | None:
         (first, second, before_first, before_second),
         (second, first, before_second, before_first),
     ):
-        layers = [watched.calls[one] for one in ours - theirs if watched.calls[one].kernel is not None]
-        more = [watched.calls[one] for one in theirs - ours if watched.calls[one].kernel is not None]
+        layers = [
+            watched.calls[position]
+            for position in ours - theirs
+            if watched.calls[position].kernel is not None
+        ]
+        more = [
+            watched.calls[position]
+            for position in theirs - ours
+            if watched.calls[position].kernel is not None
+        ]
         projects = len(layers) == 1 and set(layers[0].kernel or ()) <= {1} and len(more) > 1
         if more and (short in theirs or not layers or projects):
             return long
@@ -121,5 +129,5 @@ def _is_map(call: Call) -> bool:
 def _behind(watched: Watched, position: int) -> Call:
     """Return the norm that follows a convolution and alone takes its output, or the convolution."""
     call = watched.calls[position]
-    takers = [one for one in watched.calls[position + 1 :] if position in one.inputs]
+    takers = [taker for taker in watched.calls[position + 1 :] if position in taker.inputs]
     return takers[0] if len(takers) == 1 and takers[0].name in _NORMS else call

@@ -58,26 +58,32 @@ def put_backbone(
     with seeded(0, "backbone"):
         classifier = create_model(backbone, num_classes=_CLASSES, in_chans=in_chans, **options)
     places = _places(detector, classifier, name)
-    beyond = [own for own in classifier.state_dict() if own not in places.values()]
+    beyond = [name_beyond for name_beyond in classifier.state_dict() if name_beyond not in places.values()]
     head = head_tensors(backbone, num_classes=_CLASSES, in_chans=in_chans, options=options)
-    found = match(classifier, file, kept=beyond, head=head, name=backbone)
-    tensors = {inner: found.tensors[own] for inner, own in places.items() if own in found.tensors}
-    drawn = sorted({own.split(".")[0] for own in detector.state_dict()} - {_PREFIX[:-1]})
-    about = f"into the backbone, {found.layout.about}"
-    layout = Layout(about, found.layout.names)
-    unused = _summary(_names_in(file, classifier, beyond, found.layout))
-    unused = (*found.unused, *unused)
-    return put(detector, file, Match(layout, tensors, found.widened, found.part, found.others), drawn, unused)
+    matched = match(classifier, file, kept=beyond, head=head, name=backbone)
+    tensors = {
+        inner: matched.tensors[name_beyond]
+        for inner, name_beyond in places.items()
+        if name_beyond in matched.tensors
+    }
+    drawn = sorted({name_beyond.split(".")[0] for name_beyond in detector.state_dict()} - {_PREFIX[:-1]})
+    about = f"into the backbone, {matched.layout.about}"
+    layout = Layout(about, matched.layout.names)
+    unused = _summary(_names_in(file, classifier, beyond, matched.layout))
+    unused = (*matched.unused, *unused)
+    return put(
+        detector, file, Match(layout, tensors, matched.widened, matched.part, matched.others), drawn, unused
+    )
 
 
 def _of_backbone(name: str, options: Mapping[str, object]) -> dict[str, object]:
     """Return the options that a detector hands on, none of which downloads weights."""
-    own = {
+    accepted = {
         key
-        for key, one in inspect.signature(factory_of(name)).parameters.items()
-        if one.kind != one.VAR_KEYWORD
+        for key, parameter in inspect.signature(factory_of(name)).parameters.items()
+        if parameter.kind != parameter.VAR_KEYWORD
     }
-    return {key: value for key, value in options.items() if key not in own | {"pretrained"}}
+    return {key: value for key, value in options.items() if key not in accepted | {"pretrained"}}
 
 
 def _places(detector: nn.Module, classifier: nn.Module, name: str) -> dict[str, str]:
@@ -86,28 +92,28 @@ def _places(detector: nn.Module, classifier: nn.Module, name: str) -> dict[str, 
     Raises:
         CheckpointError: A tensor of the backbone is none of the classifier's.
     """
-    theirs = {own.replace(".", "_"): own for own in classifier.state_dict()}
-    shapes = {own: tensor.shape for own, tensor in classifier.state_dict().items()}
+    theirs = {full_name.replace(".", "_"): full_name for full_name in classifier.state_dict()}
+    shapes = {full_name: tensor.shape for full_name, tensor in classifier.state_dict().items()}
     places = {}
     for inner, tensor in detector.state_dict().items():
         if not inner.startswith(_PREFIX):
             continue
-        own = theirs.get(inner.removeprefix(_PREFIX).replace(".", "_"))
-        if own is None or shapes[own] != tensor.shape:
+        full_name = theirs.get(inner.removeprefix(_PREFIX).replace(".", "_"))
+        if full_name is None or shapes[full_name] != tensor.shape:
             raise CheckpointError(
                 f"the backbone of {name!r} cannot start from a classifier: it has other tensors than one.",
                 got=f"{inner} {tuple(tensor.shape)}",
                 fix="leave model.weights out; --model.options.pretrained true loads timm's",
             )
-        places[inner] = own
+        places[inner] = full_name
     return places
 
 
 def _names_in(file: WeightsFile, classifier: nn.Module, beyond: Iterable[str], layout: Layout) -> list[str]:
     """Return the classifier's own names of what the file has beyond the backbone."""
     names = layout.names(classifier) or {}
-    given = {one for view in views(file.tensors, names.values()) for one in view.tensors}
-    return [own for own in beyond if names[own] in given]
+    given = {tensor_name for view in views(file.tensors, names.values()) for tensor_name in view.tensors}
+    return [name for name in beyond if names[name] in given]
 
 
 def _summary(names: Iterable[str]) -> tuple[str, ...]:

@@ -49,9 +49,9 @@ class WeightsFile:
     card: bool = False
 
 
-def weights_file(place: str | Path) -> Path:
+def weights_file(given: str | Path) -> Path:
     """Return the file of weights that a path means: itself, or the network of a run folder."""
-    path = Path(place).expanduser()
+    path = Path(given).expanduser()
     inside = path / "model.safetensors"
     return inside if inside.is_file() else path
 
@@ -70,7 +70,7 @@ def read_weights(path: str | Path, part: str | None = None) -> WeightsFile:
     path = Path(path).expanduser()
     shards = _shards(path)
     if len(shards) > 1:
-        tensors = {name: one for shard in shards for name, one in _read(shard, None).tensors.items()}
+        tensors = {name: tensor for shard in shards for name, tensor in _read(shard, None).tensors.items()}
         return _unwrap(tensors, path, part)
     return _read(path, part)
 
@@ -100,11 +100,11 @@ def _read(path: Path, part: str | None) -> WeightsFile:
     head = _head(path)
     if _is_safetensors(head):
         tensors, metadata = read_safetensors(path, KINDS)
-        found = _all_tensors(tensors, path)
+        all_tensors = _all_tensors(tensors, path)
         return (
-            replace(_unwrap(found, path, part), card="netaug" in metadata)
+            replace(_unwrap(all_tensors, path, part), card="netaug" in metadata)
             if part
-            else WeightsFile(path, found, card="netaug" in metadata)
+            else WeightsFile(path, all_tensors, card="netaug" in metadata)
         )
     if head.startswith((_ZIP, _PICKLE)):
         return _unwrap(_load_torch(path), path, part)
@@ -176,19 +176,19 @@ def _unwrap(content: Any, path: Path, part: str | None) -> WeightsFile:
             start, content = (part,), inside(content, part)
         except KeyError:
             raise _no_part(path, part, _keys(content)) from None
-    found = state_dicts(content)
-    if not found or _is_of_a_run(content):
+    candidates = state_dicts(content)
+    if not candidates or _is_of_a_run(content):
         raise _no_tensors(path, content, part)
-    trail, *others = found
-    names = tuple(".".join((*start, *one)) for one in (trail, *others))
-    equal = [name for name, one in zip(names, found, strict=True) if rank(one) == rank(trail)]
+    trail, *others = candidates
+    names = tuple(".".join((*start, *keys)) for keys in (trail, *others))
+    equal = [name for name, keys in zip(names, candidates, strict=True) if rank(keys) == rank(trail)]
     if len(equal) > 1:
         raise CheckpointError(
             f"'{path}' holds several networks, and does not say which is the one.",
             got=f"tensors under {', '.join(names)}",
             fix=f"name one: `netaug import-weights --part {equal[0]}`, or load_weights(..., part={equal[0]!r})",
         )
-    return WeightsFile(path, _all_tensors(found[trail], path), names[0], names[1:])
+    return WeightsFile(path, _all_tensors(candidates[trail], path), names[0], names[1:])
 
 
 def _no_tensors(path: Path, content: Any, part: str | None) -> CheckpointError:

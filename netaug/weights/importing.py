@@ -126,8 +126,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 def _check_place(out: Path) -> None:
     if out.exists() or not out.parent.is_dir():
-        what = "exists already" if out.exists() else "is in a folder that does not exist"
-        raise CheckpointError(f"'{out}' {what}.", allowed="a new file", fix="choose another with --out")
+        problem = "exists already" if out.exists() else "is in a folder that does not exist"
+        raise CheckpointError(f"'{out}' {problem}.", allowed="a new file", fix="choose another with --out")
 
 
 def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, ClassAxis]]:
@@ -136,14 +136,14 @@ def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int
     head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=factory_options(config))
     with seeded(0, "import"):
         model = create_model(config.name, num_classes=guess, in_chans=in_chans, **factory_options(config))
-    found = count_classes(model, head, file)
-    if found is not None and config.num_classes not in (None, found):
+    count = count_classes(model, head, file)
+    if count is not None and config.num_classes not in (None, count):
         raise ConfigError(
             f"the classifier in '{file.path}' has another number of classes than asked for.",
-            got=f"model.num_classes {config.num_classes}, the file has {found}",
+            got=f"model.num_classes {config.num_classes}, the file has {count}",
             fix="leave model.num_classes out: it then follows the file",
         )
-    return found or guess, head
+    return count or guess, head
 
 
 def _class_names(feed: Feed, num_classes: int) -> tuple[tuple[str, ...], str]:

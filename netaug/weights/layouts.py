@@ -49,8 +49,8 @@ def _released_names(model: nn.Module) -> dict[str, str] | None:
     names = {}
     parts = dict(_released_parts(model))
     for name in model.state_dict():
-        (own,) = [part for part in parts if name.startswith(f"{part}.")]  # no part is inside another
-        names[name] = parts[own] + name.removeprefix(own)
+        (our_part,) = [part for part in parts if name.startswith(f"{part}.")]  # no part is inside another
+        names[name] = parts[our_part] + name.removeprefix(our_part)
     assert len(set(names.values())) == len(names)
     return names
 
@@ -75,24 +75,24 @@ def _released_parts(model: StagedNet) -> Iterator[tuple[str, str]]:
     for i, stage in enumerate(model.stages.children()):
         for j, block in enumerate(stage.children()):
             if i == 0:
-                place = "backbone.input_stem.op_list.1.conv"
+                released = "backbone.input_stem.op_list.1.conv"
             elif i <= _STAGES:
-                place = f"backbone.stages.{i - 1}.op_list.{j}.conv"
+                released = f"backbone.stages.{i - 1}.op_list.{j}.conv"
             else:
-                place = f"head.op_list.{j}.conv"
+                released = f"head.op_list.{j}.conv"
                 head.append(("", ""))
-            for own, theirs in _BLOCK.items():
-                if any(name.startswith(f"{own}.") for name in block.state_dict()):
-                    yield f"stages.{i}.{j}.{own}", f"{place}.{theirs}"
+            for our_part, theirs in _BLOCK.items():
+                if any(name.startswith(f"{our_part}.") for name in block.state_dict()):
+                    yield f"stages.{i}.{j}.{our_part}", f"{released}.{theirs}"
     if not isinstance(model.last, nn.Identity):
         head.append(("last", ""))
     head.append(("", ""))  # the pool
     if not isinstance(model.neck, nn.Identity):
         head.append(("neck.0", ".conv"))
     head.append(("classifier", ".linear"))
-    for position, (own, behind) in enumerate(head):
-        if own:
-            yield own, f"head.op_list.{position}{behind}"
+    for position, (our_part, behind) in enumerate(head):
+        if our_part:
+            yield our_part, f"head.op_list.{position}{behind}"
 
 
 OWN = Layout("names as in the network itself", _own_names)

@@ -76,20 +76,20 @@ def load_weights(
 
 
 def put(
-    model: nn.Module, file: WeightsFile, found: Match, kept: Sequence[str], unused: Sequence[str] = ()
+    model: nn.Module, file: WeightsFile, matched: Match, kept: Sequence[str], unused: Sequence[str] = ()
 ) -> Loaded:
     """Copy matched tensors into their network."""
-    model.load_state_dict({**model.state_dict(), **found.tensors})
+    model.load_state_dict({**model.state_dict(), **matched.tensors})
     parameters = dict(model.named_parameters())
     return Loaded(
-        layout=found.layout.about,
-        part=".".join(filter(None, (file.part, found.part))),
-        others=(*found.others, *file.others),
-        tensors=len(found.tensors),
-        parameters=sum(parameters[name].numel() for name in found.tensors if name in parameters),
+        layout=matched.layout.about,
+        part=".".join(filter(None, (file.part, matched.part))),
+        others=(*matched.others, *file.others),
+        tensors=len(matched.tensors),
+        parameters=sum(parameters[name].numel() for name in matched.tensors if name in parameters),
         kept=tuple(kept),
-        widened=found.widened,
-        unused=(*found.unused, *unused),
+        widened=matched.widened,
+        unused=(*matched.unused, *unused),
     )
 
 

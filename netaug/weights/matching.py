@@ -70,14 +70,14 @@ class _Comparison:
     def differences(self) -> Iterator[str]:
         """Write what does not fit, in the file's names: how many, and the first few."""
         given = {name: tuple(tensor.shape) for name, tensor in self.given.items()}
-        own = {name: tuple(tensor.shape) for name, tensor in self.own.items()}
+        our_shapes = {name: tuple(tensor.shape) for name, tensor in self.own.items()}
         for kind, shown in (
-            ("missing", [f"{self.names[name]} {own[name]}" for name in self.missing]),
+            ("missing", [f"{self.names[name]} {our_shapes[name]}" for name in self.missing]),
             ("unexpected", [f"{name} {given[name]}" for name in self.unexpected]),
             (
                 "of another shape",
                 [
-                    f"{self.names[name]}: file {given[self.names[name]]}, network {own[name]}"
+                    f"{self.names[name]}: file {given[self.names[name]]}, network {our_shapes[name]}"
                     for name in self.reshaped
                 ],
             ),
@@ -108,36 +108,36 @@ def match(
         CheckpointError: No layout fits exactly, or a value cannot be a weight.
     """
     tried = list(_comparisons(model, file, kept))
-    fitting = [found for found in tried if found.fits]
+    fitting = [comparison for comparison in tried if comparison.fits]
     if fitting:
         return _checked(model, file, _chosen(file, fitting))
-    for found in tried:
-        if found.layout is RELEASED and not found.missing and not found.unexpected:
-            sliced = first_channels(model.state_dict(), found.tensors)
+    for comparison in tried:
+        if comparison.layout is RELEASED and not comparison.missing and not comparison.unexpected:
+            sliced = first_channels(model.state_dict(), comparison.tensors)
             if sliced is not None:
-                return _checked(model, file, Match(found.layout, sliced, widened=True))
+                return _checked(model, file, Match(comparison.layout, sliced, widened=True))
     raise _mismatch(name or type(model).__name__, file, tried, head or {})
 
 
 def _comparisons(model: nn.Module, file: WeightsFile, kept: Collection[str]) -> Iterator[_Comparison]:
-    own = model.state_dict()
+    our_tensors = model.state_dict()
     for layout in LAYOUTS:
         names = layout.names(model)
         if names is not None:
             for view in views(file.tensors, names.values()):
-                yield _compare(own, layout, names, view, kept)
+                yield _compare(our_tensors, layout, names, view, kept)
 
 
 def _chosen(file: WeightsFile, fitting: list[_Comparison]) -> Match:
     """Return the best of the copies in a file: averaged weights, if there are some; else there is but one."""
-    found, *others = fitting
-    names = tuple(one.view.prefix.rstrip(".") or "the names without a start" for one in fitting)
-    if sum(one.view.averaged == found.view.averaged for one in fitting) > 1:
+    best, *others = fitting
+    names = tuple(comparison.view.prefix.rstrip(".") or "the names without a start" for comparison in fitting)
+    if sum(comparison.view.averaged == best.view.averaged for comparison in fitting) > 1:
         raise _several(file, names)
-    starts = tuple(one.view.prefix for one in others if one.view.prefix)
-    beside = [name for name in found.view.beside if not name.startswith(starts)]
-    part = names[0] if found.view.averaged else ""
-    return Match(found.layout, found.tensors, part=part, others=names[1:], unused=summary(beside))
+    starts = tuple(comparison.view.prefix for comparison in others if comparison.view.prefix)
+    beside = [name for name in best.view.beside if not name.startswith(starts)]
+    part = names[0] if best.view.averaged else ""
+    return Match(best.layout, best.tensors, part=part, others=names[1:], unused=summary(beside))
 
 
 def _several(file: WeightsFile, names: Sequence[str]) -> CheckpointError:
@@ -151,44 +151,47 @@ def _several(file: WeightsFile, names: Sequence[str]) -> CheckpointError:
 
 
 def _compare(
-    own: Mapping[str, Tensor],
+    our_tensors: Mapping[str, Tensor],
     layout: Layout,
     names: dict[str, str],
     view: View,
     kept: Collection[str],
 ) -> _Comparison:
-    found, tensors = _Comparison(layout, names, own, view), view.tensors
-    found.unexpected = [name for name in tensors if name not in set(names.values())]
+    comparison, tensors = _Comparison(layout, names, our_tensors, view), view.tensors
+    comparison.unexpected = [name for name in tensors if name not in set(names.values())]
     for name, theirs in names.items():
         if name in kept:
             continue
         if theirs not in tensors:
             if not name.endswith(_COUNTER):
-                found.missing.append(name)
+                comparison.missing.append(name)
             continue
-        tensor = _as_linear(tensors[theirs], own[name]) if layout is RELEASED else tensors[theirs]
-        found.tensors[name] = tensor
-        if tensor.shape != own[name].shape:
-            found.reshaped.append(name)
-    return found
+        tensor = _as_linear(tensors[theirs], our_tensors[name]) if layout is RELEASED else tensors[theirs]
+        comparison.tensors[name] = tensor
+        if tensor.shape != our_tensors[name].shape:
+            comparison.reshaped.append(name)
+    return comparison
 
 
-def _as_linear(tensor: Tensor, own: Tensor) -> Tensor:
+def _as_linear(tensor: Tensor, ours: Tensor) -> Tensor:
     """Reshape a 1x1 conv behind the pool to the linear layer that it is."""
-    return tensor.flatten(1) if tensor.ndim == 4 and own.ndim == 2 and tensor.shape[2:] == (1, 1) else tensor
+    return tensor.flatten(1) if tensor.ndim == 4 and ours.ndim == 2 and tensor.shape[2:] == (1, 1) else tensor
 
 
-def _checked(model: nn.Module, file: WeightsFile, found: Match) -> Match:
+def _checked(model: nn.Module, file: WeightsFile, matched: Match) -> Match:
     """Return the match, if its values can be weights."""
-    own = model.state_dict()
-    for name, tensor in found.tensors.items():
-        if tensor.is_floating_point() != own[name].is_floating_point() or tensor.layout != torch.strided:
+    our_tensors = model.state_dict()
+    for name, tensor in matched.tensors.items():
+        if (
+            tensor.is_floating_point() != our_tensors[name].is_floating_point()
+            or tensor.layout != torch.strided
+        ):
             raise CheckpointError(
                 f"'{file.path}' holds a tensor of another kind: {name}.",
                 got=f"{tensor.dtype}, {tensor.layout}",
-                allowed=f"{own[name].dtype}, or another floating-point type"
-                if own[name].is_floating_point()
-                else f"{own[name].dtype}, or another whole-number type",
+                allowed=f"{our_tensors[name].dtype}, or another floating-point type"
+                if our_tensors[name].is_floating_point()
+                else f"{our_tensors[name].dtype}, or another whole-number type",
             )
         count = int((~torch.isfinite(tensor.float())).sum()) if tensor.is_floating_point() else 0
         if count:
@@ -198,26 +201,29 @@ def _checked(model: nn.Module, file: WeightsFile, found: Match) -> Match:
                 allowed="finite weights",
                 fix="the training that wrote it went wrong; take an earlier checkpoint",
             )
-    return found
+    return matched
 
 
 def _mismatch(
     name: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, ClassAxis]
 ) -> CheckpointError:
-    best = {layout.about: [one for one in tried if one.layout is layout] for layout in LAYOUTS}
+    best = {
+        layout.about: [comparison for comparison in tried if comparison.layout is layout]
+        for layout in LAYOUTS
+    }
     counts = [
-        f"{about}, {max(len(one.tensors) for one in ones)} of {len(ones[0].names)} found"
+        f"{about}, {max(len(comparison.tensors) for comparison in ones)} of {len(ones[0].names)} found"
         if ones
         else f"{about}, which has none for this network"
         for about, ones in best.items()
     ]
-    found = max(tried, key=lambda one: len(one.tensors))
-    complete = [one.view.prefix.rstrip(".") for one in tried if one.complete]
+    nearest = max(tried, key=lambda comparison: len(comparison.tensors))
+    complete = [comparison.view.prefix.rstrip(".") for comparison in tried if comparison.complete]
     if complete:
         return _several(file, complete)
     part = f" (its {file.part!r})" if file.part else ""
-    only_shapes = not (found.missing or found.unexpected)
-    classes = _other_classes(found, head) if only_shapes else None
+    only_shapes = not (nearest.missing or nearest.unexpected)
+    classes = _other_classes(nearest, head) if only_shapes else None
     if classes is not None:
         return CheckpointError(
             f"the classifier in '{file.path}'{part} is for other classes than {name} has here.",
@@ -225,10 +231,10 @@ def _mismatch(
             allowed=classes[0],
             fix="--model.new_head true starts with a newly initialized classifier",
         )
-    if found.missing and not found.unexpected and (fix := _about_missing(found, head)) is not None:
+    if nearest.missing and not nearest.unexpected and (fix := _about_missing(nearest, head)) is not None:
         return CheckpointError(
             f"'{file.path}'{part} does not have all of {name}: a part of the network is missing.",
-            got="; ".join(found.differences()),
+            got="; ".join(nearest.differences()),
             fix=fix,
         )
     fix = "the network has another width or other options than the file's: check model.name and model.options"
@@ -236,37 +242,40 @@ def _mismatch(
         fix = f"the file also has {', '.join(file.others)}: `netaug import-weights --part {file.others[0]}` takes it"
     return CheckpointError(
         f"'{file.path}'{part} does not fit {name}.",
-        got="; ".join(found.differences()),
+        got="; ".join(nearest.differences()),
         allowed=f"the network's own names and shapes. Tried: {'; '.join(counts)}",
         fix=fix if only_shapes or file.others else None,
     )
 
 
-def _about_missing(found: _Comparison, head: Mapping[str, ClassAxis]) -> str | None:
+def _about_missing(comparison: _Comparison, head: Mapping[str, ClassAxis]) -> str | None:
     """Say what to do about missing tensors, if they are those of the classifier, or of one layer."""
     new_head = "--model.new_head true starts with a newly initialized classifier"
     if head:
-        absent = {*found.missing, *found.reshaped} <= set(head)
+        absent = {*comparison.missing, *comparison.reshaped} <= set(head)
         return f"the file has no classifier; `netaug train` and `finetune`: {new_head}" if absent else None
-    tops = {own.rpartition(".")[0] for own in found.missing}
-    if found.reshaped or len(tops) != 1:
+    tops = {name.rpartition(".")[0] for name in comparison.missing}
+    if comparison.reshaped or len(tops) != 1:
         return None
     return (
         f"keep=['{tops.pop()}.*'] leaves it as it is; if it is the classifier, in the command line {new_head}"
     )
 
 
-def _other_classes(found: _Comparison, head: Mapping[str, ClassAxis]) -> tuple[int, int] | None:
+def _other_classes(comparison: _Comparison, head: Mapping[str, ClassAxis]) -> tuple[int, int] | None:
     """Return our number of classes and the file's, if that is all that differs."""
-    differing = {name: axis for name, axis in head.items() if name in found.reshaped}
+    differing = {name: axis for name, axis in head.items() if name in comparison.reshaped}
     counts = {
-        tuple(axis.classes(tensor.shape[axis.dim]) or 0 for tensor in (found.own[name], found.tensors[name]))
+        tuple(
+            axis.classes(tensor.shape[axis.dim]) or 0
+            for tensor in (comparison.own[name], comparison.tensors[name])
+        )
         for name, axis in differing.items()
-        if found.tensors[name].ndim == found.own[name].ndim
+        if comparison.tensors[name].ndim == comparison.own[name].ndim
     }
-    rest = {name: tensor for name, tensor in found.tensors.items() if name not in head}
-    fits = set(found.reshaped) <= set(head) or (
-        found.layout is RELEASED and first_channels(found.own, rest) is not None
+    rest = {name: tensor for name, tensor in comparison.tensors.items() if name not in head}
+    fits = set(comparison.reshaped) <= set(head) or (
+        comparison.layout is RELEASED and first_channels(comparison.own, rest) is not None
     )
     ours, theirs = counts.pop() if fits and len(counts) == 1 else (0, 0)
     return (ours, theirs) if ours != theirs and theirs else None

@@ -269,18 +269,18 @@ def check_fits_file(model: nn.Module, tensors: Mapping[str, Tensor], path: Path)
     Raises:
         CheckpointError: They differ; names the first tensors that do, with their shapes.
     """
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    our_shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    names = [*own, *sorted(set(given) - set(own))]
-    differing = [name for name in names if own.get(name) != given.get(name)]
+    names = [*our_shapes, *sorted(set(given) - set(our_shapes))]
+    differing = [name for name in names if our_shapes.get(name) != given.get(name)]
     if differing:
         shown = [
-            f"{name}: file {given.get(name, 'none')}, network {own.get(name, 'none')}"
+            f"{name}: file {given.get(name, 'none')}, network {our_shapes.get(name, 'none')}"
             for name in differing[:_SHOWN]
         ]
         raise CheckpointError(
             f"'{path}' does not fit {type(model).__name__}.",
-            got=f"{len(differing)} of {len(own)} tensors differ; {'; '.join(shown)}",
+            got=f"{len(differing)} of {len(our_shapes)} tensors differ; {'; '.join(shown)}",
             allowed="the same names and shapes",
         )
 

@@ -33,14 +33,14 @@ def state_dicts(content: Any) -> dict[Trail, StateDict]:
     Averaged weights come before plain ones, then the known keys in their order, then others. A checkpoint can hold
     itself, so each mapping is looked at once.
     """
-    found = dict(_state_dicts(content, (), set()))
-    return {trail: found[trail] for trail in sorted(found, key=rank)}
+    by_trail = dict(_state_dicts(content, (), set()))
+    return {trail: by_trail[trail] for trail in sorted(by_trail, key=rank)}
 
 
 def rank(trail: Trail) -> tuple[bool, int]:
     """Return the order of parts, lowest first; parts of equal rank are a choice that the user has to make."""
-    place = KNOWN.index(trail[0]) if trail and trail[0] in KNOWN else len(KNOWN)
-    return not any(map(is_averaged, trail)), place if trail else -1
+    position = KNOWN.index(trail[0]) if trail and trail[0] in KNOWN else len(KNOWN)
+    return not any(map(is_averaged, trail)), position if trail else -1
 
 
 def _state_dicts(content: Any, trail: Trail, seen: set[int]) -> Iterator[tuple[Trail, StateDict]]:
@@ -59,8 +59,8 @@ def is_state_dict(content: Any) -> bool:
     """Whether it maps names to tensors, and not to counters alone."""
     return (
         isinstance(content, Mapping)
-        and all(isinstance(name, str) and isinstance(one, Tensor) for name, one in content.items())
-        and any(one.ndim for one in content.values())
+        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items())
+        and any(tensor.ndim for tensor in content.values())
     )
 
 
@@ -78,8 +78,8 @@ def inside(content: Any, part: str) -> Any:
             return inside(content[first], rest)
         start = f"{part}."
         named = {
-            key.removeprefix(start): one
-            for key, one in content.items()
+            key.removeprefix(start): tensor
+            for key, tensor in content.items()
             if isinstance(key, str) and key.startswith(start)
         }
         if named:

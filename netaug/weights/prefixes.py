@@ -59,8 +59,8 @@ def views(tensors: Mapping[str, Tensor], wanted: Collection[str]) -> list[View]:
     counts = Counter(name[:start] for name in tensors for start in _starts(name) if name[start:] in wanted)
     most = max(counts.values(), default=0)
     prefixes = [prefix for prefix, count in counts.items() if 2 * count >= most] or [""]
-    found = [_view(tensors, prefix, wanted) for prefix in prefixes]
-    return sorted(found, key=lambda view: (not view.averaged, not view.is_wrapped, -counts[view.prefix]))
+    candidates = [_view(tensors, prefix, wanted) for prefix in prefixes]
+    return sorted(candidates, key=lambda view: (not view.averaged, not view.is_wrapped, -counts[view.prefix]))
 
 
 def summary(names: Collection[str]) -> tuple[str, ...]:
@@ -71,17 +71,17 @@ def summary(names: Collection[str]) -> tuple[str, ...]:
 
 def _starts(name: str) -> list[int]:
     """Return where the name could begin without what wrappers put in front."""
-    return [0, *(place + 1 for place, one in enumerate(name) if one == ".")]
+    return [0, *(position + 1 for position, character in enumerate(name) if character == ".")]
 
 
 def _view(tensors: Mapping[str, Tensor], prefix: str, wanted: set[str]) -> View:
     tops = {name.split(".")[0] for name in wanted}
     inside, beside = {}, []
     for name, tensor in tensors.items():
-        own = name.removeprefix(prefix)
-        of_training = own not in wanted and _is_of_training(own, tensor, tops)
+        inner_name = name.removeprefix(prefix)
+        of_training = inner_name not in wanted and _is_of_training(inner_name, tensor, tops)
         if name.startswith(prefix) and not of_training:
-            inside[own] = tensor
+            inside[inner_name] = tensor
         else:
             beside.append(name)
     return View(prefix, inside, tuple(beside))

@@ -26,7 +26,7 @@ def size_changes(base: nn.Module, network: nn.Module) -> Sizes:
     Raises:
         ModelError: Something else differs as well, so that sizes alone would not give the network back.
     """
-    found: Sizes = {}
+    changes: Sizes = {}
     for name, module in network.named_modules():
         before = vars(base.get_submodule(name))
         for attribute, value in vars(module).items():
@@ -40,8 +40,8 @@ def size_changes(base: nn.Module, network: nn.Module) -> Sizes:
                     allowed="whole numbers and lists of them may differ",
                     fix="save the whole module with torch.save",
                 )
-            found.setdefault(name, {})[attribute] = list(value) if isinstance(value, tuple) else value
-    return found
+            changes.setdefault(name, {})[attribute] = list(value) if isinstance(value, tuple) else value
+    return changes
 
 
 def resize(model: nn.Module, tensors: Mapping[str, Tensor], sizes: Sizes) -> None:
@@ -64,11 +64,11 @@ def resize(model: nn.Module, tensors: Mapping[str, Tensor], sizes: Sizes) -> Non
             setattr(modules[name], attribute, tuple(value) if isinstance(old, tuple) else value)
     replaced: dict[int, Tensor] = {}  # a tensor held in two places stays one
     for prefix, module in modules.items():
-        for own in (module._parameters, module._buffers):
-            for name, tensor in own.items():
+        for tensors_of_module in (module._parameters, module._buffers):
+            for name, tensor in tensors_of_module.items():
                 wanted = tensors.get(f"{prefix}.{name}" if prefix else name)
                 if tensor is not None and wanted is not None and _differ_in_size(tensor, wanted):
-                    own[name] = replaced.setdefault(id(tensor), _empty(tensor, wanted))
+                    tensors_of_module[name] = replaced.setdefault(id(tensor), _empty(tensor, wanted))
 
 
 def check_sizes(sizes: object) -> bool:

@@ -13,21 +13,21 @@ Shapes = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]  # name: ours, the f
 Counts = tuple[float, int]  # channels of our network (times what is known), channels in the file
 
 
-def first_channels(own: Mapping[str, Tensor], widest: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+def first_channels(base: Mapping[str, Tensor], widest: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """Return the tiny network inside a widened one, if that is what the tensors are.
 
     All widths must follow from one width multiplier and all hidden channels from one expand multiplier, each rounded
     to whole channels; else a larger network of the same family would be cut into networks that never worked together.
 
     Args:
-        own: Tensors of our network, for their shapes; names as in :class:`netaug.models.blocks.StagedNet`.
+        base: Tensors of our network, for their shapes; names as in :class:`netaug.models.blocks.StagedNet`.
         widest: Those of the file by the same names; the classifier may be left out.
 
     Returns:
         Slices of the file's tensors in our shapes, or None. Their batch statistics are the tiny network's own: the
         released code estimates them at its width before every save.
     """
-    shapes = {name: (tuple(own[name].shape), tuple(tensor.shape)) for name, tensor in widest.items()}
+    shapes = {name: (tuple(base[name].shape), tuple(tensor.shape)) for name, tensor in widest.items()}
     if not all(_contains(theirs, ours) for ours, theirs in shapes.values()):
         return None
     if not _same_ends(shapes):

@@ -49,7 +49,7 @@ def combine(analysis: Analysis, node: Node) -> Layout:
             own_dim = dim - len(shape) + len(shape_of(operand))
             if own_dim >= 0 and shape_of(operand)[own_dim] == size:
                 meeting.append((operand, own_dim))
-        if any(analysis.dim(*place) for place in meeting):
+        if any(analysis.dim(*tensor_dim) for tensor_dim in meeting):
             result[dim] = analysis.meet(node, *meeting)
     return result
 

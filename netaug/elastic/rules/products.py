@@ -25,12 +25,12 @@ def matmul(analysis: Analysis, node: Node) -> Layout:
     result: Layout = {}
     for dim in range(rank):
         meeting = [
-            (operand, own)
+            (operand, operand_dim)
             for operand, unused in ((first, rank - 1), (second, rank - 2))
-            for own, out in places[operand].items()
-            if out == dim and out != unused and shape_of(operand)[own] == shape_of(node)[dim]
+            for operand_dim, out in places[operand].items()
+            if out == dim and out != unused and shape_of(operand)[operand_dim] == shape_of(node)[dim]
         ]
-        if any(analysis.dim(*place) for place in meeting):
+        if any(analysis.dim(*tensor_dim) for tensor_dim in meeting):
             result[dim] = analysis.meet(node, *meeting)
     for operand in (first, second):
         name = analysis.trace.tensors.get(operand)
@@ -64,11 +64,11 @@ def einsum(analysis: Analysis, node: Node) -> Layout:
         return analysis.give_up(node, f"'{where(node)}' is a product '{call['equation']}' without a rule")
     layout = {}
     for letter in dict.fromkeys("".join(terms)):
-        places = [
+        tensor_dims = [
             (tensor, term.index(letter))
             for tensor, term in zip(call["tensors"], terms, strict=True)
             if letter in term
         ]
-        if any(analysis.dim(*place) for place in places):
-            layout[letter] = analysis.meet(node, *places)
+        if any(analysis.dim(*tensor_dim) for tensor_dim in tensor_dims):
+            layout[letter] = analysis.meet(node, *tensor_dims)
     return {dim: layout[letter] for dim, letter in enumerate(output) if letter in layout}
