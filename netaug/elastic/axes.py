@@ -80,6 +80,7 @@ class Axis:
                 segments[-1] = Segment(False, segments[-1].start, base_stop)
             else:
                 segments.append(Segment(False, base_start, base_stop))
+            # Empty or not, so that the added tensor gets a zero gradient and not none.
             if span.most > span.base:
                 added = (widths[span.group] - span.base) * span.repeat
                 segments.append(Segment(True, added_start, added_start + added))

@@ -34,6 +34,7 @@ class ReadWatcher(TorchDispatchMode):
         memo: dict[int, Any] = {}
         self.copy = copied(model, memo)
         self.stack: Sequence[str] = ()
+        # The memo of deepcopy holds all that was copied, also tensors that are neither parameters nor buffers.
         self._copied = {id(value) for value in memo.values() if isinstance(value, Tensor)}
         self._of_original = {
             _storage(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())

@@ -113,6 +113,7 @@ def _refuse_if_only_base_fits(
     """Refuse a limit within which, at some time of the training, nothing above base fits."""
     limit = config.max_macs_ratio
     assert limit is not None
+    # Which roles are augmented changes at these times only.
     for progress in sorted(
         {max(config.start, time) for time in (0.0, config.width_until, config.expand_until)}
     ):

@@ -57,7 +57,7 @@ class DryRun:
         self._config = config
         inputs = of_two_or_more(example)
         try:
-            self._model = copied(model).to("meta").train()
+            self._model = copied(model).to("meta").train()  # shapes alone: no memory, no arithmetic
             self._inputs = tuple(tensor.to("meta") for tensor in inputs)
             with torch.no_grad():
                 self._expected = _shapes(self._model(*self._inputs))

@@ -112,6 +112,7 @@ class Groups:
     def unify(self, first: Parts, second: Parts, where: str) -> None:
         """Demand the same widths of two dimensions that meet; freeze both if they cannot be divided alike."""
         while True:
+            # Each round settles the first difference; what that changed elsewhere shows when resolved again.
             first, second = self.resolve(first), self.resolve(second)
             differing = next(((x, y) for x, y in zip(first, second, strict=False) if x != y), None)
             if differing is None and len(first) == len(second):
@@ -201,6 +202,7 @@ class Groups:
     def _cut_at(self, parts: Parts, border: int) -> bool:
         """Divide the group that lies across a border between elements, if there is one."""
         while True:
+            # A cut divides the group wherever it occurs, so positions are looked up again.
             position = 0
             for part in self.resolve(parts):
                 end = position + self._sizes[part.group] * part.repeat

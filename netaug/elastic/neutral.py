@@ -77,6 +77,7 @@ class Neutral(TorchFunctionMode):
 
     def _call(self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> Any:
         if "dropout" in name:
+            # Identity: which elements are dropped depends on how many numbers are drawn.
             return args[0] if args else kwargs["input"]
         if name in _REDUCTIONS:
             return self._reduce(func, name, args, kwargs)

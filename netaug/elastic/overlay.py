@@ -133,6 +133,7 @@ def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
 
 
 def _is_state(value: object) -> bool:
+    # A computed tensor is an output that the last forward left, not a state that the next one reads.
     return isinstance(value, Tensor) and value.is_leaf and not value.requires_grad
 
 

@@ -102,6 +102,7 @@ def smaller(images_NCHW: Tensor, factor: float) -> Tensor:
             fix="leave resolution at 1, or scale the inputs of augmented passes yourself",
         )
     height, width = (smaller_side(side, factor) for side in images_NCHW.shape[2:])
+    # With antialias: without it small objects fall between the sampled pixels.
     return F.interpolate(images_NCHW, (height, width), mode="bilinear", antialias=True)
 
 

@@ -52,6 +52,7 @@ class Planner:
         reasons = {**self._kept(), **(frozen or {})}
         plan = self._plan_of(self._with_roles(reasons), followed)
         macs = Counter.of(self.analysis.model, plan).macs
+        # The limit needs MACs, MACs need a plan: the first one is made without it.
         limited = within_limit(plan.groups.values(), self.config, macs)
         return plan if limited == list(plan.groups.values()) else self._plan_of(limited, followed)
 

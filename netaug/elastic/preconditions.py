@@ -78,6 +78,7 @@ def types_of(model: nn.Module) -> str:
 
 
 def _check_module(subject: str, module: nn.Module) -> None:
+    # By name, since importing the supernet here would make a circle.
     if type(module).__name__ == "Supernet" and type(module).__module__.startswith("netaug."):
         raise ModelError(
             f"{subject} is a supernet already.",

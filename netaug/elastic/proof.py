@@ -7,9 +7,8 @@ compared. What may rightly differ with the number of channels is replaced in all
 
 The runs are at base width, at the widest, and at some widths in which every two groups widen differently. On
 a difference, the first call that differs names the module; then attributes follow or groups freeze, as in the
-dry run. Weights and input are drawn, so a plan does not depend on training. Images are scaled to 64 pixels
-where the network runs on them. Single precision comes first; what differs is checked again in double
-precision.
+dry run. Weights and input are drawn, so a plan does not depend on training. Single precision comes first; what
+differs is checked again in double precision.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class _Trial(NamedTuple):
     drawn: bool = True
 
 
-class _ZeroSupernet(Supernet):
+class _ZeroNet(Supernet):
     """A supernet whose added weights are zero, and whose runs replace what mixes channels without weights."""
 
     neutral: Neutral
@@ -70,8 +69,7 @@ class Proof:
 
     Args:
         model: The network; it is left as it is.
-        example: A batch as for :func:`netaug.augment`.
-        config: Of the supernet.
+        example, config: As for :func:`netaug.augment`.
 
     Raises:
         ModelError: The network recomputes activations, or a copy of it reads tensors that are not its own.
@@ -85,7 +83,7 @@ class Proof:
 
     def __init__(self, model: nn.Module, example: tuple[Tensor, ...], config: AugmentConfig) -> None:
         self._model, self._example, self._config = model, example, config
-        self._supernet: tuple[Plan, _ZeroSupernet] | None = None
+        self._supernet: tuple[Plan, _ZeroNet] | None = None
         self._watched: Neutral | None = None
         self._steady: bool | None = None
         self._precise = False
@@ -108,11 +106,8 @@ class Proof:
                 for index, group in enumerate(free)
             }
             widths.append(free_widths(groups, ratios))
-        return [
-            candidate
-            for n, candidate in enumerate(widths)
-            if candidate != plan.base_widths and candidate not in widths[:n]
-        ]
+        drawn = [each for n, each in enumerate(widths) if each not in widths[:n]]
+        return [each for each in drawn if each != plan.base_widths]
 
     def run(self, plan: Plan, widths: Mapping[str, int]) -> Outcome:
         """Compare the network of these widths with the base network.
@@ -133,6 +128,7 @@ class Proof:
             return Outcome(None, "", 0)
         if not self._precise and self._became_precise():
             return self.run(plan, widths)
+        # Asked only once a difference is seen: most networks never pay for this run.
         if self._steady is None:
             self._steady = self._runs_alike()
         return self._diagnosis(supernet) if self._steady else Outcome(None, "", 0)
@@ -175,7 +171,7 @@ class Proof:
                 self._outputs = self._forward(self._reference, reads=reads)
         except RecomputationError as error:
             raise refusal(self._copy, error) from error
-        except Exception:
+        except Exception:  # the next trial may suit the network
             return False
         finally:
             reads.refuse()  # also after an error, which a captured tensor may be the cause of
@@ -188,9 +184,10 @@ class Proof:
         return True
 
     def _forward(
-        self, neutral: Neutral, supernet: _ZeroSupernet | None = None, reads: ReadWatcher | None = None
+        self, neutral: Neutral, supernet: _ZeroNet | None = None, reads: ReadWatcher | None = None
     ) -> Any:
         """Run a network of the supernet, or the base network; with gradients if its reads are watched."""
+        # Buffers start alike in every run, or a counter alone would make two runs differ.
         with same_draws(), kept_state(self._copy, ()), torch.set_grad_enabled(reads is not None):
             if supernet is not None:
                 supernet.neutral = neutral
@@ -219,12 +216,12 @@ class Proof:
                     fix="make it a buffer with register_buffer",
                 )
 
-    def _supernet_of(self, plan: Plan) -> _ZeroSupernet:
+    def _supernet_of(self, plan: Plan) -> _ZeroNet:
         if self._supernet is None or self._supernet[0] is not plan:
-            self._supernet = plan, _ZeroSupernet(self._copy, plan, self._config, blank=True)
+            self._supernet = plan, _ZeroNet(self._copy, plan, self._config, blank=True)
         return self._supernet[1]
 
-    def _diagnosis(self, supernet: _ZeroSupernet) -> Outcome:
+    def _diagnosis(self, supernet: _ZeroNet) -> Outcome:
         """Run again and compare what each call gives: where does it go wrong first?"""
         if self._watched is None:
             self._watched = Neutral(watch=True)
@@ -245,6 +242,7 @@ def _trials(example: tuple[Tensor, ...], dtype: torch.dtype) -> Iterator[_Trial]
     """Yield small noise first, which is cheap; at last the very example, for networks that take nothing else."""
     full = of_two_or_more(example)
     noise = tuple(_noise(tensor, number) for number, tensor in enumerate(full))
+    # Only a batch dimension that all inputs have in common can be cut.
     lengths = {len(tensor) for tensor in full if tensor.dim()}
     few = tuple(tensor[:2] if tensor.dim() else tensor for tensor in noise) if len(lengths) == 1 else noise
     yield _Trial(tuple(_small(tensor) for tensor in few), dtype)

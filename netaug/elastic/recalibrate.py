@@ -162,7 +162,7 @@ class _Moments:
                 fix="check the images, and that the training went well",
             )
         self._running_mean.copy_(self._mean)
-        self._running_var.copy_(self._squares / max(1, self._count - 1))
+        self._running_var.copy_(self._squares / max(1, self._count - 1))  # unbiased, as torch's is
 
 
 @torch.no_grad()

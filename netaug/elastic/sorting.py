@@ -193,6 +193,7 @@ def _permute_states(
         if isinstance(value, Tensor) and value.shape == tensor.shape and value.dim() > 0
     }
     for key in known:
+        # Without an augmented pass so far only the base part has states; both are needed to move channels between them.
         _complete(optimizer, tensors, key)
         values = [optimizer.state[tensor][key] for tensor in tensors]
         whole = join(values[0], dict(zip(parts, values[1:], strict=True)))

@@ -65,6 +65,7 @@ class Supernet(nn.Module):
         for name, parameter in base.named_parameters():
             axes = plan.axes.get(name, {})
             for dim in added_dims(axes):
+                # Keyed by name: the first values of a layer do not depend on which others widen.
                 seed = None if blank else key(config.seed, "init", name, dim)
                 value = added_values(parameter, axes, dim, seed)
                 names.setdefault(name, {})[dim] = added_key(name, dim)

@@ -172,6 +172,7 @@ def tensor_inputs(node: Node) -> list[Node]:
 
 
 def _read(program: Any, model: nn.Module, example: tuple[Tensor, ...]) -> Trace:
+    # A shared tensor has one node but several names in the graph; its first name stands for all.
     canonical, owners = _owners(model)
     signature = program.graph_signature
     by_placeholder = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}

@@ -24,6 +24,7 @@ def convolution(analysis: Analysis, node: Node) -> Layout:
         return _depthwise(analysis, node, multiplier=shape_of(weight)[0] // groups)
     source, incoming = analysis.dim(x, 1), analysis.dim(weight, 1)
     if groups > 1:
+        # Widened within each group, so base channels stay with the weights of their own group.
         source = _tile(analysis, node, source, groups)
         _tile(analysis, node, analysis.dim(weight, 0), groups)
     source = _same(analysis, node, source, incoming)
@@ -47,6 +48,7 @@ def transposed_convolution(analysis: Analysis, node: Node) -> Layout:
         _tile(analysis, node, analysis.dim(weight, 0), groups)
     source = _same(analysis, node, analysis.dim(x, 1), analysis.dim(weight, 0))
     target = _made(analysis, node, weight, analysis.dim(weight, 1) * groups, call["bias"])
+    # A transposed convolution uses each weight once per position of its input, not of its output.
     positions = math.prod(shape_of(x)) // shape_of(x)[1] // analysis.trace.batch_size
     _record(analysis, node, 1, source=source, target=target, positions=positions, input_dim=0)
     return {1: target}

@@ -52,6 +52,7 @@ def _follow(analysis: Analysis, node: Node) -> Result:
     rule = _RULES.get(str(schema.name)) if schema is not None else None
     rule = rule or _RULES.get(name)
     if rule is None and torch.Tag.pointwise in getattr(node.target, "tags", ()):
+        # Whatever torch tags as pointwise combines channels as an addition does.
         rule = _RULES["add"]
     if rule is None:
         return analysis.give_up(node, f"'{where(node)}' uses '{name}', which has no rule")
