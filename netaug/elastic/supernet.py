@@ -89,16 +89,16 @@ class Supernet(nn.Module):
         return dict(self._widths)
 
     def use_base(self) -> None:
-        """Be the base network: the caller's model."""
+        """Switch to the base network: the caller's model."""
         self._widths = dict(self.plan.base_widths)
         self._segments = None
 
     def use_widest(self) -> None:
-        """Be the widest network."""
+        """Switch to the widest network."""
         self.use(self.plan.widest)
 
     def use(self, widths: Mapping[str, int]) -> None:
-        """Be the network of these widths until told otherwise.
+        """Switch to the network of these widths.
 
         Args:
             widths: Channels per group; a group that is not named is at base.
@@ -112,13 +112,13 @@ class Supernet(nn.Module):
         else:
             self._widen(checked)
 
-    def _widen(self, widths: dict[str, int], *, shares: bool = False) -> None:
-        """Prepare wide passes, also of base widths; unless ``shares``, they keep off the running statistics."""
+    def _widen(self, widths: dict[str, int], *, shares_statistics: bool = False) -> None:
+        """Switch to wide passes, of base widths too; unless ``shares_statistics``, they update no running ones."""
         self._widths = widths
         self._segments = {name: tensor.segments(widths) for name, tensor in self._wide.items()}
         self._overrides = size_overrides(self.base, self.plan, widths)
-        self._shared = SharedStatistics(self.base, self.plan, widths) if shares else None
-        if not shares:
+        self._shared = SharedStatistics(self.base, self.plan, widths) if shares_statistics else None
+        if not shares_statistics:
             norms = map(self.base.get_submodule, self.plan.statistics)
             self._overrides += [override for norm in norms for override in without_statistics(norm)]
 
@@ -181,13 +181,13 @@ class Supernet(nn.Module):
             if not (widens and wide_first):
                 yield Pass("base", weight, self.widths, last=not widens)
             for number in range(self.config.draws if widens else 0):
-                shares = self.config.batch_norm == "shared"
-                self._widen(self.sample(step, progress, number), shares=shares)
+                shared = self.config.batch_norm == "shared"
+                self._widen(self.sample(step, progress, number), shares_statistics=shared)
                 yield self._augmented_pass(number, last=number + 1 == self.config.draws and not wide_first)
             if widens and wide_first:
                 self.use_base()
                 yield Pass("base", weight, self.widths)
-        finally:
+        finally:  # also if the caller leaves the loop in the middle of a step
             self.use_base()
 
     def _augmented_pass(self, number: int, *, last: bool) -> Pass:
@@ -221,7 +221,7 @@ class Supernet(nn.Module):
             self._shared.write_back()
         return outputs
 
-    def _run_base(self, *inputs: Tensor) -> Any:
+    def _run_base(self, *inputs: Tensor) -> Any:  # the proof of a plan overrides it
         return self.base(*inputs)
 
     def wide_tensor(self, name: str) -> Tensor:
@@ -284,7 +284,7 @@ class Supernet(nn.Module):
 
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
-        """Be the network of these widths inside a ``with`` block, then what it was before."""
+        """Switch to the network of these widths inside a ``with`` block, then back."""
         before = self._widths, self._segments, self._overrides, self._shared
         self.use(widths)
         try:
