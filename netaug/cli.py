@@ -75,12 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.update(SAFE_PATH)  # of processes that torch and multiprocessing start
     first = _is_first_here()
-    level = (
-        logging.WARNING if first else logging.ERROR
-    )  # else each of several processes would print the same warning
-    handler = logging.StreamHandler()
-    handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=level)
+    _set_up_logging(logging.WARNING if first else logging.ERROR)  # else each process prints the same warning
     try:
         return _flushed(_dispatch(words))
     except NetaugError as error:
@@ -103,6 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop(sys.stdout)
         _say_error(limit.report())
         return EXIT_MISTAKE
+
+
+def _set_up_logging(level: int) -> None:
+    """Print messages of this level and above on stderr, with control characters escaped."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(EscapingFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
 
 
 def _flushed(code: int) -> int:
@@ -146,7 +148,7 @@ def _drop(stream: TextIO) -> None:
 
 
 def _is_first_here() -> bool:
-    """Whether this is the first of several processes on this machine that do the same, or the only one."""
+    """Return whether this is the first of the processes of a training on this machine, or the only one."""
     try:
         return place().local_rank == 0
     except ConfigError:

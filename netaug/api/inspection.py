@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -34,11 +37,42 @@ def inspect(
     Raises:
         ModelError: The network does not run on the example, or nothing of it can widen.
     """
+    chosen = AugmentConfig() if config is None else config
     if isinstance(model, str):
-        name, side = model, default_image_size(model)
-        example = torch.randn(2, 3, side, side) if example is None else example
-        model = create_model(name, num_classes=num_classes, in_chans=example.shape[1])
-        check_fits(model, name, example, num_classes, kind_of_network(name).output_form())
+        side = default_image_size(model)
+        shape = (2, 3, side, side) if example is None else tuple(example.shape)
+        return build_and_inspect(model, shape, num_classes=num_classes, config=chosen, example=example)[2]
     if example is None:
         raise TypeError("inspect() needs an example input for a network that is given as a module")
-    return describe(model, example, AugmentConfig() if config is None else config)
+    return describe(model, example, chosen)
+
+
+def build_and_inspect(
+    name: str,
+    shape: Sequence[int],
+    *,
+    num_classes: int,
+    config: AugmentConfig,
+    options: Mapping[str, Any] | None = None,
+    example: Tensor | None = None,
+) -> tuple[nn.Module, Tensor, Inspection]:
+    """Build a network by its name and find its width groups.
+
+    Args:
+        name: As for :func:`netaug.create_model`.
+        shape: Of its input, ``[N, C, H, W]``.
+        num_classes: Number of logits.
+        config: Settings of Network Augmentation.
+        options: Keyword arguments of its factory.
+        example: Input of this shape; None draws noise.
+
+    Returns:
+        The network, the example input, and the inspection.
+
+    Raises:
+        ModelError: The network does not run on such images, or nothing of it can widen.
+    """
+    network = create_model(name, num_classes=num_classes, in_chans=shape[1], **(options or {}))
+    drawn = torch.randn(*shape) if example is None else example
+    check_fits(network, name, drawn, num_classes, kind_of_network(name).output_form())
+    return network, drawn, describe(network, drawn, config)

@@ -13,6 +13,8 @@ from netaug.core.escaping import say
 from netaug.core.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from netaug.compare import CompareRequest
 
 _EXAMPLE = """
@@ -43,10 +45,10 @@ def run(words: list[str]) -> None:
 
 
 def asked(words: list[str]) -> CompareRequest:
-    """What the words behind `netaug compare` ask for, to report on it.
+    """Return the comparison that the words after `netaug compare` describe, to report on it.
 
     Raises:
-        ConfigError: Something of it is wrong.
+        ConfigError: An option, the plan or the recipe is wrong.
     """
     return _request(*_parsed(words), builds=False)
 
@@ -63,7 +65,7 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
 
     plan = find_plan(arguments.what, arguments.small)
     if plan is None:
-        # a mistake in it is better said before anything starts
+        # raises for a mistake in the recipe before anything starts
         load_config(arguments.what, given, trusted=arguments.trust, builds=builds)
     name = Path(arguments.what).stem if arguments.what.endswith((".yaml", ".yml")) else arguments.what
     if plan and arguments.small:
@@ -110,6 +112,10 @@ def _list(name: str | None, given: list[str]) -> None:
 
 
 def _parsed(words: list[str]) -> tuple[Any, list[str]]:
+    return parse(_parser(), words, tuple(GROUPS))
+
+
+def _parser() -> ArgumentParser:
     parser = new_parser(
         "compare",
         "PLAN|RECIPE [--small] --seeds N [--jobs K] [--out DIR] [--overwrite] [--lr LR ...] [--threads T]\n"
@@ -137,6 +143,13 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
         default=None,
         help="Runs per arm, with the seeds 0 .. N-1; null takes the plan's number.",
     )
+    _add_run_options(parser)
+    add_trust(parser)
+    return parser
+
+
+def _add_run_options(parser: ArgumentParser) -> None:
+    """Add what says where and how the runs of an arm are trained."""
     parser.add_argument("--jobs", type=int, default=1, help="Trainings at the same time.")
     parser.add_argument(
         "--out", type=str | None, default=None, help="Folder of the comparison; null is runs/compare-NAME."
@@ -160,5 +173,3 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
     parser.add_argument(
         "--nproc", type=int, default=1, help="Processes that train one run together, started by torchrun."
     )
-    add_trust(parser)
-    return parse(parser, words, tuple(GROUPS))

@@ -16,9 +16,13 @@ from netaug.core.escaping import say
 from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from netaug.config import DataConfig
     from netaug.data import Published
+    from netaug.data.registry import Source
     from netaug.datacheck.report import Report
+    from netaug.datacheck.speed import Speed
 
 _ABOUT = """\
 Examines every image of a dataset before time is spent on training. It
@@ -53,6 +57,56 @@ _KEPT = 10_000  # of each kind of problem are written to --json word for word
 
 def run(words: list[str]) -> None:
     """Check a dataset and report."""
+    arguments, given = parse(_parser(), words, _SETTINGS)
+    jobs = check_jobs(arguments.jobs)
+    _check_json(arguments.json)
+
+    from netaug.data.registry import find_dataset
+
+    config = data_config(arguments.dataset, given)
+    if find_dataset(config.name).task == "detect":
+        report = _check_boxes(config, arguments, jobs)
+    else:
+        report = _check_labels(config, arguments, given, jobs)
+    _conclude(report, arguments.json)
+
+
+def _check_labels(config: DataConfig, arguments: Any, given: list[str], jobs: int) -> Report:
+    """Examine images with one label each, and time them."""
+    from netaug.data.registry import load_source
+    from netaug.data.single_class import single_class
+    from netaug.datacheck.counts import complaints, count
+    from netaug.datacheck.report import Report
+    from netaug.datacheck.scan import scan
+
+    if arguments.model is not None:
+        from netaug.models import default_image_size
+
+        default_image_size(arguments.model)  # raises for a wrong name before the work, not after it
+    source = load_source(config)
+    facts = _facts(config)
+    rows = count(source, facts)
+    splits = [("train", source.train), *([(source.val_split, source.val)] if source.val is not None else [])]
+    alone = single_class(source.train.images, source.train.labels_N, source.class_names)
+    findings = scan(splits, jobs)
+    timed = findings.complete and alone is None and not arguments.no_speed
+    speed, reason = _speed(source, arguments, given) if timed else (None, "")
+    problems = [*complaints(rows, facts), *([f"{alone.where} {alone.got}; {alone.fix}"] if alone else [])]
+    return Report(config.name, config.root, rows, problems, findings, speed, reason)
+
+
+def _speed(source: Source, arguments: Any, given: list[str]) -> tuple[Speed | None, str]:
+    """Time the train pipeline and, with --model, training steps; or return why that is not possible."""
+    from netaug.datacheck.speed import try_measure
+
+    say("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
+    config = default_config([f"--data.name={arguments.dataset}", *given])
+    augment_given = any(word.startswith("--data.augment=") for word in given)
+    augment = config.data.augment if augment_given else None
+    return try_measure(config, source, arguments.model, check_jobs(None), augment=augment)
+
+
+def _parser() -> ArgumentParser:
     usage = "DATASET --data.root DIR [--model NAME] [--json FILE] [--no-speed] [--jobs N]"
     parser = new_parser("data check", usage, _ABOUT, _EXAMPLE)
     parser.add_argument("dataset", type=str, help="A name as for --data.name.")
@@ -63,48 +117,11 @@ def run(words: list[str]) -> None:
     parser.add_argument("--no-speed", action="store_true", help="Do not time anything.")
     parser.add_argument("--jobs", type=int | None, default=None, help="Threads; null is one a processor.")
     add_settings(parser, _SETTINGS)
-    arguments, given = parse(parser, words, _SETTINGS)
-    jobs = check_jobs(arguments.jobs)
-    _check_json(arguments.json)
-
-    from netaug.data.registry import find_dataset, load_source
-    from netaug.data.single_class import single_class
-    from netaug.datacheck.counts import complaints, count
-    from netaug.datacheck.report import Report
-    from netaug.datacheck.scan import scan
-
-    config = data_config(arguments.dataset, given)
-    if find_dataset(config.name).task == "detect":
-        _check_boxes(config, arguments, jobs)
-        return
-    if arguments.model is not None:
-        from netaug.models import default_image_size
-
-        default_image_size(arguments.model)  # a wrong name is said before the work, not after it
-    source = load_source(config)
-    facts = _facts(config)
-    rows = count(source, facts)
-    splits = [("train", source.train), *([(source.val_split, source.val)] if source.val is not None else [])]
-    alone = single_class(source.train.images, source.train.labels_N, source.class_names)
-    findings = scan(splits, jobs)
-    speed, reason = None, ""
-    if findings.complete and alone is None and not arguments.no_speed:
-        from netaug.datacheck.speed import try_measure
-
-        say("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
-        asked = any(word.startswith("--data.augment=") for word in given)
-        run_config = default_config([f"--data.name={arguments.dataset}", *given])
-        augment = config.augment if asked else None
-        speed, reason = try_measure(run_config, source, arguments.model, check_jobs(None), augment=augment)
-    said = [*complaints(rows, facts), *([f"{alone.where} {alone.got}; {alone.fix}"] if alone else [])]
-    _conclude(
-        Report(config.name, config.root, rows, said, findings, speed, reason),
-        arguments.json,
-    )
+    return parser
 
 
-def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
-    """The same for a dataset with boxes."""
+def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> Report:
+    """Examine images with boxes."""
     from netaug.data.detection.build import read_source
     from netaug.data.detection.problems import Problems
     from netaug.datacheck import boxes
@@ -125,7 +142,7 @@ def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
         boxes.check_sizes(splits, findings, problems)
     rows = boxes.object_counts(source)
     facts = [boxes.box_facts(name, split, config.image_size) for name, split in splits]
-    report = Report(
+    return Report(
         config.name,
         config.root,
         rows,
@@ -134,7 +151,6 @@ def _check_boxes(config: DataConfig, arguments: Any, jobs: int) -> None:
         remarks=[*boxes.fact_lines(facts, config.image_size), *boxes.class_lines(rows)],
         more=boxes.as_json(facts, problems),
     )
-    _conclude(report, arguments.json)
 
 
 def _conclude(report: Report, path: str | None) -> None:
@@ -148,7 +164,7 @@ def _conclude(report: Report, path: str | None) -> None:
 
 
 def _check_json(path: str | None) -> None:
-    """Refuse a place that cannot be written to before the work, not after it."""
+    """Raise DataError for a file that cannot be written before the work, not after it."""
     if path is None:
         return
     if not Path(path).absolute().parent.is_dir() or Path(path).is_dir():
@@ -160,7 +176,7 @@ def _check_json(path: str | None) -> None:
 
 
 def _facts(config: DataConfig) -> Published | None:
-    """What is published of the dataset, or of the one that it is a packed copy of."""
+    """Return what is published of the dataset, or of the one that it is a packed copy of."""
     from netaug.data import published
     from netaug.data.readers.packed.layout import read_meta
 

@@ -14,6 +14,8 @@ from netaug.core.display import duration
 from netaug.core.escaping import say
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from netaug.data.readers.packed.layout import Meta
 
 _ABOUT = """\
@@ -38,6 +40,33 @@ netaug data pack folder --data.root DIR --out PACKED --encoding original"""
 
 def run(words: list[str]) -> None:
     """Write a packed copy."""
+    arguments, given = parse(_parser(), words, SETTINGS)
+    jobs = check_jobs(arguments.jobs)
+
+    from netaug.data import customary_metric
+    from netaug.data.decode.deep_images import warn_of_deep
+    from netaug.data.readers.packed.payload import choose
+    from netaug.data.readers.packed.writer import Origin, pack
+    from netaug.data.registry import load_source
+    from netaug.data.store import MemoryImages
+
+    config = data_config(arguments.dataset, given)
+    source = load_source(config)
+    origin = Origin(config.name, source.metric or customary_metric(config.name), source)
+    how = choose(origin.source.train.images, arguments.encoding, arguments.size, arguments.quality)
+    splits = [split.images for _, split in origin.splits()]
+    warn_of_deep([images for images in splits if not isinstance(images, MemoryImages)])
+    start = time.perf_counter()
+    try:
+        meta = pack(
+            origin, Path(arguments.out), how, skip_errors=config.on_error == "skip", jobs=jobs, say=_say
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; '{arguments.out}' is not written") from None
+    _report(meta, arguments.out, time.perf_counter() - start)
+
+
+def _parser() -> ArgumentParser:
     parser = new_parser(
         "data pack",
         "DATASET --data.root DIR --out FOLDER [--size N] [--encoding jpeg|pixels|original] [--quality Q]",
@@ -64,30 +93,7 @@ def run(words: list[str]) -> None:
     )
     parser.add_argument("--jobs", type=int | None, default=None, help="Threads; null is one a processor.")
     add_settings(parser, SETTINGS)
-    arguments, given = parse(parser, words, SETTINGS)
-    jobs = check_jobs(arguments.jobs)
-
-    from netaug.data import customary_metric
-    from netaug.data.decode.deep_images import warn_of_deep
-    from netaug.data.readers.packed.payload import choose
-    from netaug.data.readers.packed.writer import Origin, pack
-    from netaug.data.registry import load_source
-    from netaug.data.store import MemoryImages
-
-    config = data_config(arguments.dataset, given)
-    source = load_source(config)
-    origin = Origin(config.name, source.metric or customary_metric(config.name), source)
-    how = choose(origin.source.train.images, arguments.encoding, arguments.size, arguments.quality)
-    splits = [split.images for _, split in origin.splits()]
-    warn_of_deep([images for images in splits if not isinstance(images, MemoryImages)])
-    start = time.perf_counter()
-    try:
-        meta = pack(
-            origin, Path(arguments.out), how, skip_errors=config.on_error == "skip", jobs=jobs, say=_say
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; '{arguments.out}' is not written") from None
-    _report(meta, arguments.out, time.perf_counter() - start)
+    return parser
 
 
 def _say(text: str) -> None:
@@ -101,7 +107,7 @@ def _report(meta: Meta, out: str, seconds: float) -> None:
     val = "" if meta.val is None else f" and {meta.val:,} {meta.val_split}"
     say(
         f"packed {meta.train:,} training{val} images of {len(meta.class_names)} classes into {out}: "
-        f"{size_in_words(meta.payload_bytes)}, {count / seconds:,.0f} images a second, {duration(seconds)}"
+        f"{size_in_words(meta.payload_bytes)}, {count / seconds:,.0f} images per second, {duration(seconds)}"
     )
     if meta.left_out:
         say(f"left out {len(meta.left_out)} that do not decode, first: '{meta.left_out[0]}'")

@@ -1,4 +1,4 @@
-"""What `netaug eval --report` writes of a detector: a page, and what was found as COCO's results."""
+"""What `netaug eval --report` writes about a detector: a page, and its predictions as COCO's results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from netaug.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from netaug.api.evaluation import Measurement
+    from netaug.report.detection.results import Results
     from netaug.weights.metadata import ModelCard
 
 PAGE, RESULTS = "detection.html", "detections.json"
@@ -18,7 +19,7 @@ def prepare(folder: Path, card: ModelCard) -> None:
     """Make the folder, before anything is measured.
 
     Raises:
-        ConfigError: The network is no detector.
+        ConfigError: The network is not a detector.
         RunFolderError: The folder cannot be made.
     """
     from netaug.core.io import cannot_write
@@ -35,11 +36,11 @@ def prepare(folder: Path, card: ModelCard) -> None:
         raise cannot_write(folder, error) from error
 
 
-def write_detection_report(found: Measurement, place: Path, command: str, folder: Path) -> list[Path]:
-    """Write page and results.
+def write_detection_report(measured: Measurement, place: Path, command: str, folder: Path) -> list[Path]:
+    """Write the page and COCO's results.
 
     Args:
-        found: What was measured, of a detector.
+        measured: Of a detector.
         place: The run folder or weights file.
         command: The command line that writes it again.
         folder: Where to, made by :func:`prepare`.
@@ -47,44 +48,51 @@ def write_detection_report(found: Measurement, place: Path, command: str, folder
     Returns:
         The files.
     """
-    from netaug.compare.formatting import si
-    from netaug.core.display import score_name
     from netaug.core.io import cannot_write
-    from netaug.data.decode.image import decode_file
-    from netaug.data.detection.loaders import BoxEvalLoader
     from netaug.detect.coco import coco_entries, write_entries
     from netaug.report.detection.page import write_page
+
+    results = _results(measured, place, command)
+    write_page(results, folder / PAGE)
+    try:
+        entries = coco_entries(results.rows_K7, results.truth.ids_N, results.truth.category_ids_C)
+        write_entries(entries, folder / RESULTS)
+    except OSError as error:
+        raise cannot_write(folder / RESULTS, error) from error
+    return [folder / PAGE, folder / RESULTS]
+
+
+def _results(measured: Measurement, place: Path, command: str) -> Results:
+    """Return what the page is made from."""
+    from netaug.compare.formatting import si
+    from netaug.core.display import score_name
+    from netaug.data.decode.image import decode_file
+    from netaug.data.detection.loaders import BoxEvalLoader
     from netaug.report.detection.results import Results
     from netaug.tasks.detect import in_order
 
-    info, truth, loader = found.info, found.data.truth, found.data.val
+    info, truth, loader = measured.info, measured.data.truth, measured.data.val
     assert isinstance(loader, BoxEvalLoader)
     assert truth is not None
-    assert found.rows is not None
+    assert measured.rows is not None
     images = loader.split.images
-    rows_K7 = in_order(found.rows)
-    results = Results(
+    rows_K7 = in_order(measured.rows)
+    return Results(
         title=place.name or str(place),
         split=f"{info.val_split} of {info.name}, {info.val_size:,} images",
         rows_K7=rows_K7,
         truth=truth,
         class_names=info.class_names,
-        score=(score_name(found.score), found.metrics[found.score]),
+        score=(score_name(measured.score), measured.metrics[measured.score]),
         name=lambda image: Path(images.path(image)).name,
         read=lambda image: decode_file(images.path(image), 3),
         facts={
             "network": str(place),
-            "input": f"{found.side} x {found.side} pixels",
-            "MACs of an image": si(found.macs),
-            "loss": f"{found.metrics['loss']:.4f}",
+            "input": f"{measured.side} x {measured.side} pixels",
+            "MACs of an image": si(measured.macs),
+            "loss": f"{measured.metrics['loss']:.4f}",
             "objects that count": f"{int((~(truth.difficult_M | truth.crowd_M)).sum()):,}",
             "predictions judged": f"{len(rows_K7):,}",
         },
         command=command,
     )
-    write_page(results, folder / PAGE)
-    try:
-        write_entries(coco_entries(rows_K7, truth.ids_N, truth.category_ids_C), folder / RESULTS)
-    except OSError as error:
-        raise cannot_write(folder / RESULTS, error) from error
-    return [folder / PAGE, folder / RESULTS]

@@ -28,6 +28,8 @@ from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from netaug.api.evaluation import TrainedNetwork
 
 _EXAMPLE = """
@@ -43,6 +45,30 @@ _FURTHER = {"ap": ("ap50", "ap75")}
 
 def run(words: list[str]) -> None:
     """Print how good a trained network is."""
+    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
+    trusted = trusted_names(arguments, given)
+    images = check_images(arguments.images, given=arguments.widths is not None)
+    _check_report(arguments)
+    source, sides = Path(arguments.run), arguments.resolution
+    if arguments.widths is not None:
+        if sides is not None:
+            raise ConfigError("--widths and --resolution exclude each other.", fix="leave one of them out")
+        _eval_widths(source, split_words(arguments.widths), given, images, trusted)
+    elif is_comparison(source):
+        if sides is None:
+            raise ConfigError(
+                f"'{source}' holds a comparison; its runs are measured at several resolutions.",
+                fix="add --resolution SIDE ..., or give the folder of one run",
+            )
+        evaluate_comparison(source, sides, given, trusted)
+    elif sides is not None:
+        _eval_sides(_opened(source, given, trusted), sides)
+    else:
+        report = None if arguments.report is None else Path(arguments.report)
+        _eval_one(_opened(source, given, trusted), source, given, report)
+
+
+def _parser() -> ArgumentParser:
     parser = new_parser(
         "eval",
         "RUN|WEIGHTS|COMPARISON [--resolution SIDE ...] [--widths NETWORK ...] [--report DIR] [--data.key VALUE ...]",
@@ -76,37 +102,11 @@ def run(words: list[str]) -> None:
     add_images(parser, "the batch norms of other widths")
     add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
-    arguments, given = parse(parser, words, ALLOWED_SETTINGS)
-    trusted = trusted_names(arguments, given)
-    images = check_images(arguments.images, given=arguments.widths is not None)
-    _check_report(arguments)
-    if arguments.widths is not None:
-        if arguments.resolution is not None:
-            raise ConfigError(
-                "--widths and --resolution cannot be asked together.", fix="leave one of them out"
-            )
-        _eval_widths(Path(arguments.run), split_words(arguments.widths), given, images, trusted)
-    elif is_comparison(Path(arguments.run)):
-        if arguments.resolution is None:
-            raise ConfigError(
-                f"'{arguments.run}' holds a comparison; its runs are measured at several resolutions.",
-                fix="add --resolution SIDE ..., or give the folder of one run",
-            )
-        evaluate_comparison(Path(arguments.run), arguments.resolution, given, trusted)
-    elif arguments.resolution is not None:
-        _eval_sides(_opened(Path(arguments.run), given, trusted), arguments.resolution)
-    else:
-        network = _opened(Path(arguments.run), given, trusted)
-        _eval_one(
-            network,
-            Path(arguments.run),
-            given,
-            None if arguments.report is None else Path(arguments.report),
-        )
+    return parser
 
 
 def _check_report(arguments: Any) -> None:
-    """A page is of one network at one size of its input."""
+    """Raise ConfigError for a page about several networks or resolutions."""
     others = {"--widths": arguments.widths, "--resolution": arguments.resolution}
     for name, value in others.items():
         if arguments.report is not None and value is not None:
@@ -137,7 +137,7 @@ def _eval_widths(
 
 
 def _opened(place: Path, given: list[str], trusted: Collection[str]) -> TrainedNetwork:
-    """The network of a run folder or weights file, ready to be measured."""
+    """Load the network of a run folder or weights file for measuring."""
     from netaug.api.evaluation import evaluation_settings, open_network
 
     network = open_network(place, evaluation_settings(place, given), trusted)

@@ -30,6 +30,8 @@ from netaug.core.io import cannot_write
 from netaug.core.whole_folder import NewFolder, is_taken, lock_of, new_folder
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from netaug.train.reopen import WidthBench
 
 _EXAMPLE = """
@@ -41,31 +43,7 @@ _SUFFIX, _WORK = ".safetensors", "extracting"
 
 def run(words: list[str]) -> None:
     """Write networks of other widths out of one training."""
-    parser = new_parser(
-        "extract",
-        "RUN --widths NETWORK|--family K --out FILE|DIR [--measure] [--images N]",
-        "Writes wider networks of a NetAug run as weights files, for `netaug eval` and `netaug predict`.\n"
-        "Their batch-norm statistics are estimated on training images first.",
-        _EXAMPLE,
-    )
-    parser.add_argument("run", type=str, help="A run folder of a training with NetAug.")
-    parser.add_argument("--widths", type=str | None, default=None, help=f"{ALLOWED}; draws:N is for eval.")
-    parser.add_argument(
-        "--family",
-        type=int | None,
-        default=None,
-        help="Write so many networks, evenly spaced in MACs from base to widest.",
-    )
-    parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
-    parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="Measure top-1, or average precision, on the evaluation images too.",
-    )
-    add_images(parser, "the statistics")
-    add_trust(parser, confirms=True)
-    add_settings(parser, SETTINGS)
-    arguments, given = parse(parser, words, ALLOWED_SETTINGS)
+    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
     parts, out = _wanted(arguments), Path(arguments.out)
     images = check_images(arguments.images, given=True)
     if _written_before(out, arguments.family):
@@ -83,8 +61,36 @@ def run(words: list[str]) -> None:
     print_table(bench, rows)
 
 
+def _parser() -> ArgumentParser:
+    parser = new_parser(
+        "extract",
+        "RUN --widths NETWORK|--family K --out FILE|DIR [--measure] [--images N]",
+        "Writes wider networks of a NetAug run as weights files, for `netaug eval` and `netaug predict`.\n"
+        "Their batch-norm statistics are estimated on training images first.",
+        _EXAMPLE,
+    )
+    parser.add_argument("run", type=str, help="A run folder of a training with NetAug.")
+    parser.add_argument("--widths", type=str | None, default=None, help=f"{ALLOWED}; draws:N is for eval.")
+    parser.add_argument(
+        "--family",
+        type=int | None,
+        default=None,
+        help="Number of networks to write, evenly spaced in MACs from base to widest.",
+    )
+    parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="Measure top-1, or average precision, on the evaluation images too.",
+    )
+    add_images(parser, "the statistics")
+    add_trust(parser, confirms=True)
+    add_settings(parser, SETTINGS)
+    return parser
+
+
 def _wanted(arguments: Any) -> list[str]:
-    """The network that --widths names; none with --family."""
+    """Return the network that --widths names; none with --family."""
     if (arguments.widths is None) == (arguments.family is None):
         raise ConfigError(
             "netaug extract needs to know which network.",
@@ -109,12 +115,12 @@ def _wanted(arguments: Any) -> list[str]:
 
 
 def _names(count: int) -> list[str]:
-    """The files of a family."""
+    """Return the file names of a family."""
     return [f"{number}{_SUFFIX}" for number in range(1, count + 1)]
 
 
 def _written_before(out: Path, count: int | None) -> bool:
-    """Whether a call for this folder was killed between its last file and its end."""
+    """Return whether a call for this folder was killed between its last file and its end."""
     if count is None or not lock_of(out, _WORK).exists() or not out.is_dir():
         return False
     with _filled(out) as place:

@@ -15,7 +15,7 @@ from netaug.core.errors import ConfigError
 from netaug.core.suggest import nearest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from jsonargparse import ArgumentParser
 
 _EXAMPLE = """
 netaug inspect mcunet
@@ -36,6 +36,39 @@ _SETTINGS = (
 
 def run(words: list[str]) -> None:
     """Print the width groups of a network."""
+    arguments, given = parse(_parser(), words, _SETTINGS)
+    _check_sizes(arguments)
+    is_recipe = _is_recipe(arguments.model)
+    config = (
+        load_config(arguments.model, given, trusted=trusted_names(arguments, given))
+        if is_recipe
+        else default_config([f"--model.name={arguments.model}", *given])
+    )
+
+    from netaug.api.inspection import build_and_inspect
+    from netaug.core.consoles import SafeConsole
+    from netaug.regularize.layers import put_regularizers
+
+    feed = _feed(config, arguments, is_recipe)
+    network, example, inspection = build_and_inspect(
+        config.model.name,
+        (2, feed.in_chans, feed.side, feed.side),
+        num_classes=feed.num_classes,
+        config=config.netaug.augment_config(config.train.seed),
+        options=config.model.options,
+    )
+    console = SafeConsole(highlight=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    console.print(f"{config.model.name} {feed}\n", markup=False)
+    console.print(inspection.render(members=arguments.members))
+    for placed in put_regularizers(network, example, config.regularize):
+        console.print(str(placed), markup=False)
+        for name, rate in placed.rates.items() if arguments.members else ():
+            console.print(f"  {name} {rate:.3g}", markup=False)
+
+
+def _parser() -> ArgumentParser:
     parser = new_parser(
         "inspect",
         "MODEL|RECIPE [--image-size N] [--num-classes N] [--in-chans N] [--members] [--netaug.width ...]",
@@ -53,40 +86,7 @@ def run(words: list[str]) -> None:
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
     add_trust(parser)
     add_settings(parser, ("netaug", "regularize"))
-    arguments, given = parse(parser, words, _SETTINGS)
-    _check_sizes(arguments)
-    is_recipe = _is_recipe(arguments.model)
-    config = (
-        load_config(arguments.model, given, trusted=trusted_names(arguments, given))
-        if is_recipe
-        else default_config([f"--model.name={arguments.model}", *given])
-    )
-
-    from netaug.core.consoles import SafeConsole
-    from netaug.elastic.inspect import describe
-    from netaug.models.trial import check_fits
-    from netaug.regularize.layers import put_regularizers
-    from netaug.tasks.registry import kind_of_network
-
-    feed = _feed(config, arguments, is_recipe)
-    model, example = _network(config, feed)
-    check_fits(
-        model,
-        config.model.name,
-        example,
-        feed.num_classes,
-        kind_of_network(config.model.name).output_form(),
-    )
-    found = describe(model, example, config.netaug.augment_config(config.train.seed))
-    console = SafeConsole(highlight=False)
-    if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
-    console.print(f"{config.model.name} {feed}\n", markup=False)
-    console.print(found.render(members=arguments.members))
-    for placed in put_regularizers(model, example, config.regularize):
-        console.print(str(placed), markup=False)
-        for name, rate in placed.rates.items() if arguments.members else ():
-            console.print(f"  {name} {rate:.3g}", markup=False)
+    return parser
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ def _is_recipe(name: str) -> bool:
     if name in recipe_names() or Path(name).is_file():
         return True
     if "/" in name and ":" not in name and nearest(name, recipe_names()):
-        find_recipe(name)  # says what is nearest
+        find_recipe(name)  # raises, and names the nearest
     return False
 
 
 def _feed(config: RunConfig, arguments: Any, is_recipe: bool) -> _Feed:
-    """What was asked for, else what the recipe's data is if it is at hand, else the usual."""
+    """Return what the options say, else what the recipe's data has if it is there, else the usual."""
     from netaug.data import build_data, published
     from netaug.models import default_image_size
 
@@ -143,15 +143,3 @@ def _feed(config: RunConfig, arguments: Any, is_recipe: bool) -> _Feed:
         asked[2] or default_image_size(wanted.name),
         assumed=is_recipe and None in asked,
     )
-
-
-def _network(config: RunConfig, feed: _Feed) -> tuple[nn.Module, Tensor]:
-    """The network with two images of noise."""
-    import torch
-
-    from netaug.models import create_model
-
-    model = create_model(
-        config.model.name, num_classes=feed.num_classes, in_chans=feed.in_chans, **config.model.options
-    )
-    return model, torch.randn(2, feed.in_chans, feed.side, feed.side)

@@ -70,10 +70,10 @@ def add_run_folder(parser: ArgumentParser, default: str) -> None:
 
 def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Collection[str]) -> None:
     """Train into a run folder, and print how good the network is and where."""
+    from netaug.api.training import train
     from netaug.config.trust import confirmation
-    from netaug.train.run import train
 
-    result = train(config, out, resume=resume, trusted=trusted)
+    result = train(config, out=out, resume=resume, trusted=trusted)
     if place().rank > 0:
         return
     summary, folder = result.summary, result.folder
