@@ -64,7 +64,6 @@ class Predictor:
         """Return an iterator over the predictions, one per image file.
 
         Raises:
-            ConfigError: An option is out of range.
             DataError: A file is missing or does not decode.
         """
         return self.kind.predictions(self.network, self.metadata, images, self.options)
@@ -79,7 +78,7 @@ def open_predictor(
     trusted: Collection[str] = (),
 ) -> Predictor:
     """Load the network of a run folder or weights file for predictions; arguments as for :func:`predict`."""
-    network, metadata = load_weights(find_weights(source), trusted)
+    weights = find_weights(source)
     options = PredictOptions(
         top=TOP if top is None else top,
         score=SCORE if score is None else score,
@@ -88,6 +87,7 @@ def open_predictor(
             read_config(Path(source)) if RunFolder(Path(source)).config.is_file() else RunConfig()
         ),
     )
+    network, metadata = load_weights(weights, trusted)
     return Predictor(network, metadata, task_kind(metadata.task), options)
 
 

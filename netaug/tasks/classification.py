@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from netaug.config import RunConfig
-from netaug.core.errors import ConfigError, ModelError
+from netaug.core.errors import ModelError
 from netaug.models.registry import DETECTOR, is_detector
 from netaug.tasks.classify import ClassificationTask
 from netaug.tasks.classify_images import ClassPrinter, Prediction, classify
@@ -48,8 +48,6 @@ class Classification(TaskKind):
         self, network: nn.Module, metadata: ModelCard, images: Sequence[str], options: PredictOptions
     ) -> Iterator[Prediction]:
         """Return an iterator over the likeliest classes per image file."""
-        if options.top < 1:
-            raise ConfigError("--top is out of range.", got=options.top, allowed="a whole number, at least 1")
         return classify(network, metadata, images, top=options.top, device=options.device)
 
     def printer(

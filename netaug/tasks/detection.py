@@ -105,8 +105,6 @@ class Detection(TaskKind):
         """Return an iterator over the objects per image file, with the settings of the network's run."""
         from netaug.tasks.detect_images import find_objects
 
-        if not 0 <= options.score < 1:
-            raise ConfigError("--score is out of range.", got=options.score, allowed="a number in [0, 1)")
         settings = replace(options.run_settings().detect, score_threshold=options.score)
         return find_objects(network, metadata, images, settings, options.device)
 

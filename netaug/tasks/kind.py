@@ -32,12 +32,22 @@ class PredictOptions:
         score: Least score in [0, 1) of an object, of a detector.
         device: Where to compute.
         run_settings: Reads the settings of the run that the network is from; defaults for a weights file.
+
+    Raises:
+        ConfigError: ``top`` or ``score`` is out of range.
     """
 
     top: int
     score: float
     device: torch.device
     run_settings: Callable[[], RunConfig]
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.top < 1:
+            raise ConfigError("--top is out of range.", got=self.top, allowed="a whole number, at least 1")
+        if not 0 <= self.score < 1:
+            raise ConfigError("--score is out of range.", got=self.score, allowed="a number in [0, 1)")
 
 
 class Printer(ABC):
@@ -105,11 +115,11 @@ class TaskKind(ABC):
     def predictions(
         self, network: nn.Module, metadata: ModelCard, images: Sequence[str], options: PredictOptions
     ) -> Iterator[Any]:
-        """Return an iterator over the predictions, one per image file; options are checked at once.
+        """Return an iterator over the predictions, one per image file.
 
         Raises:
             DataError: A file is missing or does not decode.
-            ConfigError: An option is out of range.
+            ConfigError: The task has no predictions.
         """
         raise ConfigError(f"netaug has no predictions for the task {self.name!r}.", got=metadata.name)
 

@@ -58,6 +58,8 @@ def test_images_are_classified(run: Path, tmp_path: Path) -> None:
     assert len(found.classes) == 3
     probabilities = [probability for _, probability in found.classes]
     assert probabilities == sorted(probabilities, reverse=True)
+    with pytest.raises(netaug.errors.ConfigError, match="--top is out of range"):
+        netaug.predict(run, tmp_path / "a.png", top=0)
 
 
 def test_a_network_is_inspected_by_name_and_as_a_module() -> None:

@@ -122,7 +122,7 @@ class _Evil:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mcunet.pth"], r"ConfigError: a weights file does not say(?s:.*)--model NAME"),
+        (["mcunet.pth"], r"ConfigError: a weights file of another program does not say(?s:.*)--model NAME"),
         (["none.pth", "--model", "mcunet"], "CheckpointError: there is no weights file 'none.pth'"),
         ([".", "--model", "mcunet"], "CheckpointError: '.' is a folder"),
         (["mcunet.pth", "--model", "mcunett"], r"ModelError(?s:.*)mcunet"),
