@@ -9,7 +9,7 @@ from netaug.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from netaug.api.evaluation import Measurement
-    from netaug.report.detection.results import Results
+    from netaug.report.detection.predictions import Results
     from netaug.weights.metadata import ModelCard
 
 PAGE, RESULTS = "detection.html", "detections.json"
@@ -68,7 +68,7 @@ def _results(measured: Measurement, place: Path, command: str) -> Results:
     from netaug.core.display import score_name
     from netaug.data.decode.image import decode_file
     from netaug.data.detection.loaders import BoxEvalLoader
-    from netaug.report.detection.results import Results
+    from netaug.report.detection.predictions import Results
     from netaug.tasks.detect import in_order
 
     info, truth, loader = measured.info, measured.data.truth, measured.data.val

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from netaug.compare.arms import Arm, Budget, Plan
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import Phase, long_epochs
 from netaug.compare.records import RunRecord, RunSummary
+from netaug.compare.run_specs import Phase, long_epochs
 
 NEAR = 0.05  # relative; lengths closer than this are one
 _COST = {"time": "train_seconds", "macs": "train_macs"}

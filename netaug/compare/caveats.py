@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from netaug.compare.formatting import rate
 from netaug.compare.paired_statistics import holm, p_value
-from netaug.compare.plan import TUNE_HOLDOUT, text
 from netaug.compare.records import RunRecord
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import ArmRow
+from netaug.compare.run_specs import TUNE_HOLDOUT, text
 
 _FAMILY_LEVEL = 0.05  # chance that any of the differences that stand is none
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from rich.console import Console
 
+from netaug.compare.board import Board
 from netaug.compare.budgets import certain_names, find_longer, longer_names
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import Phase, RunSpec, final_runs, specs_of, tune_runs
-from netaug.compare.progress import Board
 from netaug.compare.records import RunRecord
 from netaug.compare.request import Choice, CompareRequest
 from netaug.compare.resolve import common_settings, resolve_plan
 from netaug.compare.results import Comparators, Comparison, arm_rows, settings_and_environment
+from netaug.compare.run_specs import Phase, RunSpec, final_runs, specs_of, tune_runs
 from netaug.compare.runner import Runner
 from netaug.compare.verdict import judge
 from netaug.core.consoles import SafeConsole

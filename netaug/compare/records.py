@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from netaug.compare.plan import RunSpec
+from netaug.compare.run_specs import RunSpec
 from netaug.core.errors import ConfigError, RunFolderError
 from netaug.core.yaml_files import read_yaml
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from netaug.compare.engine import outcome
 from netaug.compare.ledger import FILE, Ledger
-from netaug.compare.plan import RunSpec
 from netaug.compare.records import RunRecord, is_finished, read_record
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import Comparison
+from netaug.compare.run_specs import RunSpec
 from netaug.compare.runner import last_lines
 from netaug.core.errors import RunFolderError
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from netaug.compare.arms import Arm, Plan, with_folders
-from netaug.compare.plan import text
 from netaug.compare.request import CompareRequest
+from netaug.compare.run_specs import text
 from netaug.config import RunConfig
 from netaug.config.loading import given_settings, load_config, to_mapping
 from netaug.config.provenance import check_provenance

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from netaug.compare.board import Board, label
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import RunSpec, train_arguments
-from netaug.compare.progress import Board, label
 from netaug.compare.records import RunRecord, epochs_logged, is_finished, read_config, read_record
 from netaug.compare.request import CompareRequest
+from netaug.compare.run_specs import RunSpec, train_arguments
 from netaug.core import errors
 from netaug.core.errors import ConfigError, NetaugError, RunFolderError
 from netaug.core.lock import is_held

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from netaug.compare import table
 from netaug.compare.cells import Table
-from netaug.compare.plan import train_arguments
 from netaug.compare.results import Comparison
+from netaug.compare.run_specs import train_arguments
 from netaug.core.escaping import html, markdown, terminal
 from netaug.core.io import write_atomic
 from netaug.report import pictures, tables

@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from netaug.compare.formatting import seconds, si
-from netaug.compare.plan import RunSpec
 from netaug.compare.records import RunRecord, read_config, read_environment, read_record
+from netaug.compare.run_specs import RunSpec
 from netaug.core.display import score_name
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import html

@@ -10,9 +10,9 @@ from netaug.compare.arms import Arm
 from netaug.compare.cells import Cell, Table, difference_cell, make_table, number_cell
 from netaug.compare.formatting import NONE, rate, seconds, si
 from netaug.compare.paired_statistics import EFFECT_WORDS
-from netaug.compare.plan import text
 from netaug.compare.records import RunRecord
 from netaug.compare.results import ArmRow, Comparison
+from netaug.compare.run_specs import text
 from netaug.compare.table import arm_cell, arm_columns
 from netaug.report.arm_pairs import ArmPair, differences
 from netaug.report.families import arm_styles, families, first_arms

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from netaug.compare import CompareRequest, Comparison
 from netaug.compare.engine import run_comparison
-from netaug.compare.plan import Phase, RunSpec
 from netaug.compare.records import Epoch, RunRecord, RunSummary
+from netaug.compare.run_specs import Phase, RunSpec
 from netaug.report.comparison_pages import write_report
 
 FAKE_TRAIN = (sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_train.py")))

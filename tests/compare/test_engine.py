@@ -154,7 +154,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("netaug.compare.progress.Board.reused", stop)
+    monkeypatch.setattr("netaug.compare.board.Board.reused", stop)
     with pytest.raises(KeyboardInterrupt, match=r"stopped; 3 finished runs are kept in .*same command"):
         run_fake(request(out, seeds=1))
 

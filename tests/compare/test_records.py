@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from netaug.compare.plan import RunSpec
 from netaug.compare.records import epochs_logged, is_finished, read_config, read_record
+from netaug.compare.run_specs import RunSpec
 from netaug.core.errors import RunFolderError
 
 SPEC = RunSpec("netaug", "final", 0, None, None, 1)

@@ -6,10 +6,10 @@ import os
 import pytest
 from rich.console import Console
 
+from netaug.compare.board import Board
 from netaug.compare.ledger import Ledger
-from netaug.compare.plan import final_runs
-from netaug.compare.progress import Board
 from netaug.compare.request import Choice
+from netaug.compare.run_specs import final_runs
 from netaug.compare.runner import Runner, child_error, last_lines
 from netaug.core.errors import ConfigError, DataError
 from tests.compare.helpers import FAKE_TRAIN, request

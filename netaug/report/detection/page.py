@@ -13,8 +13,8 @@ from netaug.core.io import write_atomic
 from netaug.detect.ap import VocAP
 from netaug.detect.operating import precision_at
 from netaug.report.detection import examples, tables
-from netaug.report.detection.pictures import picture
-from netaug.report.detection.results import Results
+from netaug.report.detection.draw_boxes import picture
+from netaug.report.detection.predictions import Results
 from netaug.report.styles import STYLES, line_style
 from netaug.report.svg import INK, arm_color, as_svg, plot
 from netaug.report.template import page_parts, template

@@ -11,7 +11,7 @@ from netaug.compare.cells import Cell, Table
 from netaug.compare.formatting import NONE
 from netaug.detect.coco import NUMBERS
 from netaug.detect.operating import best_operating
-from netaug.report.detection.results import Results
+from netaug.report.detection.predictions import Results
 
 MOST_CLASSES = 25
 """Classes up to which confusions are shown as a matrix."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from netaug.compare.plan import RunSpec
-from netaug.compare.progress import Board, seconds_left
+from netaug.compare.board import Board, seconds_left
 from netaug.compare.records import RunRecord
+from netaug.compare.run_specs import RunSpec
 from tests.compare.helpers import record
 
 BASE = RunSpec("baseline", "final", 0, 0.1, None, 1)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from netaug.compare.plan import RunSpec, final_runs, long_epochs, tune_runs
 from netaug.compare.request import Choice
+from netaug.compare.run_specs import RunSpec, final_runs, long_epochs, tune_runs
 from tests.compare.helpers import request
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from netaug.compare.formatting import rate, seconds
-from netaug.compare.plan import RunSpec, text
 from netaug.compare.records import RunRecord
+from netaug.compare.run_specs import RunSpec, text
 from netaug.core.display import score_name
 from netaug.core.progress import ProgressDisplay
 
