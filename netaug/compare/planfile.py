@@ -119,6 +119,7 @@ def _parts(tree: object, where_in_file: str, keys: Sequence[str], path: Path) ->
     parts = []
     for name, values in read_mapping(tree, where_in_file).items():
         where_in_part = f"{where_in_file}.{name}"
+        # the folders of tuning runs are named tune-ARM
         if not _NAME.fullmatch(name) or name.startswith("tune-"):
             allowed = (
                 "letters, digits, '-', '_' and '+', not beginning with 'tune-': it is part of folders' names"

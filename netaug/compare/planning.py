@@ -123,6 +123,7 @@ def _arm(written: PlanFile, case: Part | None, arm: Part) -> Arm:
         _recipe(written, arm.recipe or (case.recipe if case else None), f"arms.{before}{arm.name}"),
         tuple(settings.items()),
         arm.times,
+        # the plan's reference has none of its own
         before + reference if reference and reference != arm.name else None,
     )
 
@@ -152,6 +153,7 @@ def _check_references(written: PlanFile) -> None:
     above = {arm.name: arm.reference or written.reference for arm in written.arms}
     for start in names:
         seen, name = [start], above[start]
+        # the plan's reference is its own reference in `above`: there the walk ends
         while name is not None and name != seen[-1]:
             if name in seen:
                 raise ConfigError(
@@ -168,6 +170,7 @@ def _check_stages(written: PlanFile, plan: Plan) -> None:
             if name not in stages:
                 raise _unknown("stage", name, stages, f"{written.where}: {arm.name}")
     used = {name for arm in plan.arms for name in arm.needs}
+    # a stage costs a whole training: one that nothing names is most likely misspelled where it is needed
     if idle := [name for name in stages if name not in used]:
         raise ConfigError(
             f"no arm needs the stage {idle[0]!r} ({written.where}).",

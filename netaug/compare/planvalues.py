@@ -50,6 +50,7 @@ def read_settings(tree: object, where_in_file: str) -> Settings:
             nested = read_mapping(value, f"{where_in_file}.{key}")
             members = {f"{key}.{name}": member for name, member in nested.items()}
         for full, member in members.items():
+            # `train: {lr: 0.1}` and `train.lr: 0.1` are one setting, which a YAML reader does not notice
             if full in settings_by_key:
                 raise ConfigError(f"{full!r} is set twice ({where_in_file}).", fix="leave one of them out")
             settings_by_key[full] = _typed(full, member, where_in_file)

@@ -38,6 +38,7 @@ def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
                 got=f"data.holdout {config.data.holdout}",
                 fix="set data.holdout to 0, or give one --lr",
             )
+        # stages are not compared, so two of them may be alike
         same = arm.name if arm.stage else seen.setdefault(text(to_mapping(config)), arm.name)
         if same != arm.name:
             raise ConfigError(

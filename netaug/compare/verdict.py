@@ -130,6 +130,7 @@ def _hints(rows: Mapping[str, ArmRow]) -> list[str]:
     vs_base = None if long is None else long.vs_baseline
     limited_by_steps = vs_base is not None and vs_base.effect == "higher"
     hints = []
+    # training top-1 is measured on augmented images while weights change, so the true gap is rather larger
     if train - val > OVERFIT_GAP:
         hints.append(
             f"Over-fitting: {fits}. NetAug is for networks that are too small for their data; "

@@ -57,7 +57,7 @@ def differences(comparison: Comparison) -> list[ArmPair]:
     }
     return sorted(
         by_pair.values(),
-        key=lambda family_of_arms: (family.get(family_of_arms.arm, -1), position.get(family_of_arms.arm, -1)),
+        key=lambda pair: (family.get(pair.arm, -1), position.get(pair.arm, -1)),
     )
 
 

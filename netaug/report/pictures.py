@@ -66,6 +66,7 @@ def curve_rows(comparison: Comparison, requests: Sequence[CurveRequest]) -> list
             styles = family.styles(drawn)
             pictures = []
             for (quantity, axis, title), curves_of_arms in lines.items():
+                # baselines alone have no gradients of two passes
                 if not any(arm in curves_of_arms for arm in drawn):
                     continue
                 name = f"{quantity}-{axis}-{index}-{panel}"

@@ -115,6 +115,7 @@ def paired_differences(
     with plot(5.0, 0.7 + _LINE_INCHES * len(compared)) as (figure, axes):
         axes.axvline(0.0, color=INK, linewidth=1.2)
         for line, pair in enumerate(compared):
+            # the first pair on top
             _draw_difference(axes, -line, pair.difference, styles.get(pair.arm, 0))
             title = f"{pair.arm} vs {pair.against}"
             # on a plate, or the line at zero would cross the text
@@ -135,6 +136,7 @@ def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
         high = [point.y + (point.sd or 0.0) for point in line]
         axes.fill_between(xs, low, high, color=color, alpha=0.16, linewidth=0)
     axes.plot(xs, ys, color=color, linewidth=1.9, linestyle=line_style(number))
+    # the marker at its end tells a line from others without color
     axes.errorbar(
         xs[-1:],
         ys[-1:],

@@ -78,6 +78,7 @@ def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:
     scores = [(epoch.val_score, epoch.epoch + 1) for epoch in run.curve if epoch.val_score is not None]
     last, facts = run.curve[-1], []
     if scores:
+        # of equal scores the latest epoch
         best, at = max(scores)
         facts.append((f"{score}, last evaluation", f"{scores[-1][0]:.2f} %"))
         facts.append((f"{score}, best", f"{best:.2f} % after epoch {at}; not to be reported"))

@@ -85,6 +85,7 @@ def settings_table(comparison: Comparison) -> Table:
         "arm": lambda arm: Cell(
             f"{arm.name} (stage)" if arm.stage else arm.name, arm.name, arm=styles.get(arm.name)
         ),
+        # a recipe that all arms share needs no column
         "recipe": lambda arm: Cell(arm.recipe if len(recipes) > 1 else NONE, arm.recipe),
         "sets": lambda arm: Cell(_settings(arm) or "nothing", None),
     }

@@ -129,6 +129,7 @@ def precision_recall(result: VocAP) -> Markup | None:
     lines = [precision_at(result.curves[label], _RECALLS) for label in labels]
     with plot(6.4, 4.0) as (figure, axes):
         for number, line in enumerate(lines):
+            # more classes than styles could not be told apart by their lines
             if len(labels) <= FEW:
                 style = {"color": arm_color(number), "linewidth": 1.9, "linestyle": line_style(number)}
             else:
