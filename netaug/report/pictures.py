@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from netaug.compare.results import Comparison
 from netaug.report.arm_pairs import differences
 from netaug.report.families import Family, families
-from netaug.report.lines import Axis, Quantity, frame, mean_lines
+from netaug.report.lines import Axis, Curves, Quantity, frame, mean_lines
 from netaug.report.plots import Styles, curves, outcomes, paired_differences
 
 CurveRequest = tuple[Quantity, Axis, str]
@@ -51,37 +51,31 @@ def curve_rows(comparison: Comparison, requests: Sequence[CurveRequest]) -> list
     The loss is drawn only where training has no score.
     """
     scored = any(run.summary.train_score is not None for run in comparison.runs if run.summary)
+    wanted = [request for request in requests if request[0] != "loss" or not scored]
     rows = []
     for index, family in enumerate(families(comparison)):
         lines = {
-            request: mean_lines(comparison.runs, family.arms, request[0], request[1])
-            for request in requests
-            if request[0] != "loss" or not scored
+            request: mean_lines(comparison.runs, family.arms, request[0], request[1]) for request in wanted
         }
-        lines = {request: curves_of_arms for request, curves_of_arms in lines.items() if curves_of_arms}
         for panel, arms in enumerate(family.panels):
-            drawn = [arm for arm in arms if any(arm in curves_of_arms for curves_of_arms in lines.values())]
-            if not drawn:
-                continue
-            styles = family.styles(drawn)
-            pictures = []
-            for (quantity, axis, title), curves_of_arms in lines.items():
-                # baselines alone have no gradients of two passes
-                if not any(arm in curves_of_arms for arm in drawn):
-                    continue
-                name = f"{quantity}-{axis}-{index}-{panel}"
-                svg = curves(
-                    curves_of_arms,
-                    styles,
-                    quantity,
-                    axis,
-                    frame(curves_of_arms, quantity),
-                    name,
-                    comparison.score,
-                )
-                pictures.append((title, svg))
-            rows.append(PictureRow(family.name, styles, tuple(pictures)))
+            styles = family.styles([arm for arm in arms if any(arm in by_arm for by_arm in lines.values())])
+            pictures = _curve_pictures(lines, styles, f"{index}-{panel}", comparison.score)
+            if pictures:
+                rows.append(PictureRow(family.name, styles, pictures))
     return rows
+
+
+def _curve_pictures(
+    lines: Mapping[CurveRequest, Curves], styles: Styles, suffix: str, score: str
+) -> tuple[tuple[str, Markup], ...]:
+    """Return a picture with its title per request; ``suffix`` makes the ids of the SVGs unique in the page."""
+    pictures = []
+    for (quantity, axis, title), by_arm in lines.items():
+        # baselines alone have no gradients of two passes
+        if any(arm in by_arm for _, arm in styles):
+            limits, name = frame(by_arm, quantity), f"{quantity}-{axis}-{suffix}"
+            pictures.append((title, curves(by_arm, styles, quantity, axis, limits, name, score)))
+    return tuple(pictures)
 
 
 def outcome_rows(comparison: Comparison) -> list[PictureRow]:
