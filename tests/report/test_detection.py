@@ -11,9 +11,8 @@ import torch
 
 from netaug.compare.formatting import NONE
 from netaug.detect.confusion import pair_up
-from netaug.report.detection.draw_boxes import picture
 from netaug.report.detection.examples import choose, count, marks
-from netaug.report.detection.page import render_page
+from netaug.report.detection.page import picture, render_page
 from netaug.report.detection.predictions import Results
 from netaug.report.detection.tables import coco_rows, confusions_table
 from tests.detect.splits import random_split, rows, split

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from PIL import Image
+from torch import Tensor
 
 from netaug.core.escaping import html
 from netaug.core.io import write_atomic
 from netaug.detect.ap import VocAP
 from netaug.detect.operating import precision_at
 from netaug.report.detection import examples, tables
-from netaug.report.detection.draw_boxes import picture
+from netaug.report.detection.examples import Mark
 from netaug.report.detection.predictions import Results
 from netaug.report.styles import STYLES, line_style
 from netaug.report.svg import INK, arm_color, as_svg, plot
 from netaug.report.template import page_parts, template
 
+FEW = len(STYLES)
+"""Classes up to which each has a style of its own."""
+_RECALLS = np.linspace(0.0, 1.0, 201)
+_SIDE = 560  # pixels of the longer side in the page
+_QUALITY = 78
+_MOST_NAMED = 6  # boxes of a kind up to which each has its name written beside it
 _TEXTS = ("class", "taken for")
 _KINDS = {
     "best": "Best found",
@@ -107,11 +119,6 @@ def _drawn(results: Results, image: int) -> Markup:
     return picture(results.read(image), marks, f"{results.name(image)} with its boxes")
 
 
-FEW = len(STYLES)
-"""Classes up to which each has a style of its own."""
-_RECALLS = np.linspace(0.0, 1.0, 201)
-
-
 def with_objects(result: VocAP) -> list[int]:
     """Return the classes that have a curve."""
     return [label for label, curve in enumerate(result.curves) if curve.objects]
@@ -142,3 +149,50 @@ def precision_recall(result: VocAP) -> Markup | None:
         axes.set_xlabel("recall, % of the objects found")
         axes.set_ylabel("precision, % right")
         return as_svg(figure, "precision-recall", "Precision against recall of each class")
+
+
+def picture(pixels_CHW: Tensor, marks: Sequence[Mark], description: str) -> Markup:
+    """Return the image, scaled down, with its boxes.
+
+    Args:
+        pixels_CHW: uint8, as large as the file that the boxes are in pixels of.
+        marks: The boxes; the last lies on top.
+        description: What the picture shows, for those who do not see it.
+    """
+    height, width = pixels_CHW.shape[-2:]
+    kinds = Counter(mark.kind for mark in marks)
+    size = max(width, height) / 34
+    boxes = Markup("").join(_box(mark, size, named=kinds[mark.kind] <= _MOST_NAMED) for mark in marks)
+    return Markup(
+        '<svg class="picture" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
+        '<image href="data:image/jpeg;base64,{data}" width="{w}" height="{h}"/>{boxes}</svg>'
+    ).format(w=width, h=height, label=description, data=_jpeg(pixels_CHW), boxes=boxes)
+
+
+def _box(mark: Mark, size: float, *, named: bool) -> Markup:
+    left, top, right, bottom = mark.box
+    text = Markup('<text x="{x:.1f}" y="{y:.1f}" font-size="{size:.1f}">{text}</text>').format(
+        x=left, y=top - size / 4 if top > 1.3 * size else top + size, size=size, text=mark.text
+    )
+    return Markup(
+        '<g class="{kind}"><title>{text}</title>'
+        '<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>{name}</g>'
+    ).format(
+        kind=mark.kind,
+        text=mark.text,
+        x=left,
+        y=top,
+        w=max(0.0, right - left),
+        h=max(0.0, bottom - top),
+        name=text if named else "",
+    )
+
+
+def _jpeg(pixels_CHW: Tensor) -> str:
+    pixels_HWC = pixels_CHW.permute(1, 2, 0).contiguous().cpu().numpy()
+    # Pillow takes no array with a last axis of one channel
+    image = Image.fromarray(pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC).convert("RGB")
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
