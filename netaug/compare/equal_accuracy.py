@@ -26,7 +26,7 @@ class Point:
     score: float
 
 
-Arm = Mapping[int, Sequence[Point]]
+PointsBySeed = Mapping[int, Sequence[Point]]
 """An arm's points by seed; all seeds at the same resolutions."""
 
 
@@ -59,7 +59,7 @@ class EqualAccuracy:
 
 
 def equal_accuracy(
-    baseline: Arm, arm: Arm, *, resolution: int | None = None, within: float = 0.0
+    baseline: PointsBySeed, arm: PointsBySeed, *, resolution: int | None = None, within: float = 0.0
 ) -> EqualAccuracy | None:
     """Interpolate the MACs at which an arm matches the baseline.
 

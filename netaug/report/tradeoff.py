@@ -9,12 +9,12 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter
 
-from netaug.compare.equal_accuracy import Arm, EqualAccuracy, mean_points
+from netaug.compare.equal_accuracy import EqualAccuracy, PointsBySeed, mean_points
 from netaug.report.styles import line_style, style_of
 from netaug.report.svg import INK, arm_color, as_svg, plot
 
 
-def tradeoff(arms: Mapping[str, Arm], score: str, equal: EqualAccuracy | None = None) -> Markup:
+def tradeoff(arms: Mapping[str, PointsBySeed], score: str, equal: EqualAccuracy | None = None) -> Markup:
     """Return a line per arm through the means over its seeds, a bar of one standard deviation at each resolution.
 
     Args:
@@ -36,7 +36,7 @@ def tradeoff(arms: Mapping[str, Arm], score: str, equal: EqualAccuracy | None = 
         return as_svg(figure, "tradeoff", f"{score} against MACs at several resolutions, per arm")
 
 
-def _draw(axes: Any, number: int, name: str, arm: Arm) -> None:
+def _draw(axes: Any, number: int, name: str, arm: PointsBySeed) -> None:
     means = mean_points(list(arm.values()))
     seeds = [{point.resolution: point.score for point in points} for points in arm.values()]
     bars = [
