@@ -15,20 +15,11 @@ import pytest
 import netaug
 
 ROOT = Path(netaug.__file__).parent
+CONTRIBUTING = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT.parent / "README.md").read_text(encoding="utf-8")
-LEVELS = (
-    ("core",),
-    ("elastic", "profile"),
-    ("config",),
-    ("models", "regularize", "detect"),
-    ("data",),
-    ("weights", "distributed"),
-    ("tasks", "runs", "compare"),
-    ("distill", "report"),
-    ("train",),
-    ("datacheck",),
-    ("api",),
-    ("commands",),
+LEVELS = tuple(
+    tuple(re.findall(r"`(\w+)`", packages))
+    for packages in re.findall(r"^\| \d+ \| (.*?) \|", CONTRIBUTING, flags=re.MULTILINE)
 )
 """Packages by level: a package imports packages of lower levels and itself, never one beside or above it."""
 FRONT = {"netaug", "netaug.__main__", "netaug.cli"}
