@@ -36,7 +36,7 @@ class ModelConfig:
     Args:
         name: A name of `netaug models`, `timm:NAME`, or a factory `package.module:function`.
         num_classes: Number of logits; null counts the classes of the data.
-        in_chans: Image channels; null takes those of the data (1 grey, 3 color).
+        in_chans: Image channels; null takes those of the data (1 gray, 3 color).
         options: Further keyword arguments of the model's factory.
         dropout: Probability in [0, 1) of dropping a feature before the classifier while training, whatever the
             factory calls it; null keeps the factory's own, or that of `options`.

@@ -30,9 +30,9 @@ DATASETS: dict[str, DatasetName] = {
         "detect",
     ),
     "cub200": DatasetName("11,788 photos of 200 species of birds (CUB-200-2011); ROOT/CUB_200_2011"),
-    "digits": DatasetName("1,797 handwritten digits, 8x8 grey, 10 classes; built in (scikit-learn, UCI)"),
+    "digits": DatasetName("1,797 handwritten digits, 8x8 gray, 10 classes; built in (scikit-learn, UCI)"),
     "fashion_mnist": DatasetName(
-        "70,000 pictures of 10 kinds of clothes, 28x28 grey; official files in ROOT/FashionMNIST/raw"
+        "70,000 pictures of 10 kinds of clothes, 28x28 gray; official files in ROOT/FashionMNIST/raw"
     ),
     "flowers102": DatasetName(
         "8,189 photos of 102 kinds of flowers (Oxford); official files in ROOT/flowers-102"

@@ -38,7 +38,8 @@ def check_member(archive: str, member: tarfile.TarInfo) -> None:
 
 
 def _outside(name: str) -> str | None:
-    """Why a path does not stay below the folder it is relative to; None if it does."""
+    """Return why a path does not stay below the folder it is relative to; None if it does."""
+    # Judged by the rules of both systems: the archive may be unpacked on either.
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.is_absolute() or path.drive or path.root:
             return "an absolute path"
@@ -60,13 +61,14 @@ def read_members(archive: Path, names: Iterable[str]) -> dict[str, bytes]:
     Raises:
         DataError: The archive is damaged, a member is refused by :func:`check_member`, or larger than 256 MiB.
     """
-    wanted, found = set(names), dict[str, bytes]()
+    wanted, contents = set(names), dict[str, bytes]()
     try:
         with tarfile.open(archive) as file:
             for member in file:
                 check_member(str(archive), member)
                 if member.name.removeprefix("./") not in wanted:
                     continue
+                # By the header, before it is read: a small compressed archive may hold a huge file.
                 if member.size > _MOST_BYTES:
                     raise DataError(
                         f"'{member.name}' in '{archive}' is too large.",
@@ -75,11 +77,11 @@ def read_members(archive: Path, names: Iterable[str]) -> dict[str, bytes]:
                     )
                 content = file.extractfile(member)
                 if content is not None:
-                    found[member.name.removeprefix("./")] = content.read()
+                    contents[member.name.removeprefix("./")] = content.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(
             f"the archive '{archive}' is damaged or incomplete.",
             got=f"{archive.stat().st_size:,} bytes; {error}",
             fix="get it from its publisher again",
         ) from None
-    return found
+    return contents

@@ -51,11 +51,11 @@ class ClassificationBatch:
 
     @property
     def targets(self) -> Tensor:
-        """What the loss compares the outputs with: ``labels_N``."""
+        """Return what the loss compares the outputs with: ``labels_N``."""
         return self.labels_N
 
     def pin_memory(self) -> ClassificationBatch:
-        """The same batch in page-locked memory; called by the loader when the device is CUDA."""
+        """Return the same batch in page-locked memory; called by the loader when the device is CUDA."""
         return ClassificationBatch(
             self.images_NCHW.pin_memory(), self.labels_N.pin_memory(), self.indices_N.pin_memory()
         )
@@ -83,7 +83,7 @@ class DetectionBatch:
         return len(self.indices_N)
 
     def pin_memory(self) -> DetectionBatch:
-        """The same batch in page-locked memory; called by the loader when the device is CUDA."""
+        """Return the same batch in page-locked memory; called by the loader when the device is CUDA."""
         return DetectionBatch(
             self.images_NCHW.pin_memory(),
             self.targets.pin_memory(),
@@ -103,7 +103,7 @@ class DataInfo:
         image_size: Height = width in pixels of the batches.
         mean: Per-channel mean of pixels scaled to [0, 1].
         std: Per-channel standard deviation, same scale.
-        crop_ratio: Evaluation resizes to ``ceil(image_size / crop_ratio)`` and crops the centre; 1.0 only
+        crop_ratio: Evaluation resizes to ``ceil(image_size / crop_ratio)`` and crops the center; 1.0 only
             resizes.
         train_size: Number of training images.
         val_size: Number of evaluation images.
@@ -129,7 +129,7 @@ class DataInfo:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
         return len(self.class_names)
 
 

@@ -41,13 +41,15 @@ class Steps:
     distinct: int | None = None
 
     def draw(self, epoch: int) -> int:
-        """Which augmentation an epoch has; the same number means the same pixels."""
+        """Return which augmentation an epoch has; the same number means the same pixels."""
         return epoch if self.distinct is None else epoch % self.distinct
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What comes back for a key. An error is a value: a raised one would arrive as a worker's traceback.
+    """What comes back for a key: a batch, or why there is none.
+
+    An error is a value: a raised one would arrive as the traceback of a worker.
 
     Args:
         batch: The images; None when there was an error.
@@ -60,7 +62,7 @@ class Loaded:
     error: DataError | None = None
 
     def pin_memory(self) -> Loaded:
-        """The same with the batch in page-locked memory."""
+        """Return the same with the batch in page-locked memory."""
         return self if self.batch is None else Loaded(self.batch.pin_memory(), self.skipped)
 
 
@@ -83,6 +85,7 @@ class BatchDataset(Dataset[Loaded]):
             images_NCHW, kept_N, skipped = self._images(draw, indices_N)
         except DataError as error:
             return Loaded(None, error=error)
+        # Draws are keyed by position in the split, so an image that is left out changes no other.
         if self.steps.whole is not None:
             images_NCHW = self.steps.whole(images_NCHW, kept_N, draw)
         if self.steps.regularize is not None:
@@ -91,37 +94,38 @@ class BatchDataset(Dataset[Loaded]):
         return Loaded(ClassificationBatch(images_NCHW, labels_N, torch.from_numpy(kept_N)), skipped)
 
     def _images(self, draw: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
-        """The batch's images, their positions, and the files left out."""
+        """Return the batch's images, their positions, and the files left out."""
         images, single = self.split.images, self.steps.single
         if isinstance(images, MemoryImages) and single is None:
             return images.pixels_NCHW[torch.from_numpy(indices_N)], indices_N, ()
         if single is not None:
             return self._augmented(single, draw, indices_N)
-        done: list[Tensor] = []
+        fitted: list[Tensor] = []
 
-        def place(_: int, index: int) -> None:
+        def make(_: int, index: int) -> None:
             image_CHW = images.read(index)
-            done.append(image_CHW if self.steps.fit is None else self.steps.fit(image_CHW))
+            fitted.append(image_CHW if self.steps.fit is None else self.steps.fit(image_CHW))
 
-        kept_N, skipped = self._each(place, indices_N)
-        return torch.stack(done), kept_N, skipped
+        kept_N, skipped = self._each(make, indices_N)
+        return torch.stack(fitted), kept_N, skipped
 
     def _augmented(
         self, single: ImagenetAugment, draw: int, indices_N: Indices
     ) -> tuple[Tensor, Indices, tuple[str, ...]]:
-        """As :meth:`_images`; each image is written where it belongs in the batch."""
+        """Return what :meth:`_images` does, for images that are augmented one by one."""
         draws_ND = single.draws(indices_N, draw).tolist()
         chans = self.split.images.in_chans
         images_NCHW = torch.empty((len(indices_N), chans, single.size, single.size), dtype=torch.uint8)
+        # Each image is written into its row: stacking finished images would copy them once more.
         scratch = scratch_for(*images_NCHW.shape[1:])
-        good: list[int] = []
+        written: list[int] = []
 
-        def place(position: int, index: int) -> None:
+        def make(position: int, index: int) -> None:
             single(self._picture(index), draws_ND[position], images_NCHW[position], scratch)
-            good.append(position)
+            written.append(position)
 
-        kept_N, skipped = self._each(place, indices_N)
-        return images_NCHW if not skipped else images_NCHW[good], kept_N, skipped
+        kept_N, skipped = self._each(make, indices_N)
+        return images_NCHW if not skipped else images_NCHW[written], kept_N, skipped
 
     def _picture(self, index: int) -> Picture:
         images = self.split.images
@@ -131,14 +135,14 @@ class BatchDataset(Dataset[Loaded]):
             return PackedPicture(images, index)
         return open_picture(images.content(index), images.path(index), images.in_chans)
 
-    def _each(self, place: Callable[[int, int], None], indices_N: Indices) -> tuple[Indices, tuple[str, ...]]:
-        """Call ``place(position, index)`` for the batch's images; the indices of those that decode, and the others."""
+    def _each(self, make: Callable[[int, int], None], indices_N: Indices) -> tuple[Indices, tuple[str, ...]]:
+        """Call ``make(position, index)`` for each image; return the indices that decode, and the other files."""
         images = self.split.images
         kept: list[int] = []
         skipped: list[str] = []
         for position, index in enumerate(indices_N.tolist()):
             try:
-                place(position, index)
+                make(position, index)
                 kept.append(index)
             except DataError:
                 if not self.skip_errors or isinstance(images, MemoryImages):

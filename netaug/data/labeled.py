@@ -50,6 +50,7 @@ def build_labeled(config: DataConfig, feed: Feed) -> Data:
     source = _read_source(config)
     train, val, val_split = select_images(source, config)
     warn_of_deep([split.images for split in (train, val) if not isinstance(split.images, MemoryImages)])
+    # Before images are held in memory, which leaves out damaged ones: a resumed run may hold them or not.
     listing = DataListing(*(ListedSplit(split.images, split.labels_N) for split in (train, val)))
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _common_size(train, skip_errors=skip)
@@ -72,7 +73,7 @@ def build_labeled(config: DataConfig, feed: Feed) -> Data:
 def _read_source(config: DataConfig) -> Source:
     """Return the dataset with the classes that are asked for; warn if it is not as published."""
     source = load_source(config)
-    facts = published(config.name)
+    facts = published(config.name)  # counts of the whole dataset, so compared before classes are chosen
     if facts is not None:
         # Fewer images than published may be what the user wants: a part of a dataset is no error.
         different = differences(source, facts)

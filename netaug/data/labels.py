@@ -50,7 +50,7 @@ class _Coded(NamedTuple):
     codes_N: npt.NDArray[np.int64]
 
     def where(self, code: int) -> str:
-        """The first place of one of the distinct labels."""
+        """Return the first place of one of the distinct labels."""
         return self.raw.place(int(np.argmax(self.codes_N == code)))
 
 
@@ -67,24 +67,24 @@ def resolve_labels(train: RawLabels, val: RawLabels | None, names: tuple[str, ..
         The classes and both splits' indices.
 
     Raises:
-        DataError: A label is missing, no whole number among numbers, out of range, or in ``val`` only.
+        DataError: A label is missing, not a whole number among numbers, out of range, or in ``val`` only.
     """
     coded = [_coded(raw) for raw in (train, val) if raw is not None]
     are_names = names is not None and set(coded[0].distinct) <= set(names)  # even if they look like numbers
     values = None if are_names else _numbers(coded[0])
     if values is not None:
         class_names = names or _numbered(coded[0], values)
-        tables = [_by_number(one, len(class_names), names is not None) for one in coded]
+        tables = [_by_number(split, len(class_names), names is not None) for split in coded]
     else:
         class_names = names or tuple(sorted(coded[0].distinct))
         number = {name: label for label, name in enumerate(class_names)}
-        tables = [[number.get(text, -1) for text in one.distinct] for one in coded]
+        tables = [[number.get(text, -1) for text in split.distinct] for split in coded]
         _refuse_unknown(coded[0], tables[0], class_names)
         _warn_of_captions(coded[0])
     if len(coded) > 1:
         _check_val(coded[1], tables[0], tables[1], class_names)
     _warn_of_gaps(coded[0].raw.origin, set(tables[0]), class_names)
-    indices = [np.array(table, np.int64)[one.codes_N] for one, table in zip(coded, tables, strict=True)]
+    indices = [np.array(table, np.int64)[split.codes_N] for split, table in zip(coded, tables, strict=True)]
     return Labels(class_names, indices[0], indices[1] if len(indices) > 1 else None)
 
 
@@ -103,7 +103,7 @@ def _coded(raw: RawLabels) -> _Coded:
 
 
 def _numbers(coded: _Coded) -> list[int] | None:
-    """The distinct labels as whole numbers; None when they are names."""
+    """Return the distinct labels as whole numbers; None when they are names."""
     floats = [_float(text) for text in coded.distinct]
     written = [text for text, value in zip(coded.distinct, floats, strict=True) if value is None]
     if len(written) == len(floats) or any(text.lower() not in _MISSING for text in written):
@@ -111,7 +111,7 @@ def _numbers(coded: _Coded) -> list[int] | None:
     for code, value in enumerate(floats):
         if value is None or not value.is_integer():
             raise DataError(
-                f"a label in {coded.raw.origin} is no whole number, as the others are.",
+                f"a label in {coded.raw.origin} is not a whole number, as the others are.",
                 got=f"{coded.distinct[code]} in {coded.where(code)}",
                 allowed="a class index from 0, or a class name, for every image",
             )
@@ -119,7 +119,8 @@ def _numbers(coded: _Coded) -> list[int] | None:
 
 
 def _float(text: str) -> float | None:
-    """The number a text stands for; None for names, missing numbers, and codes such as '007'."""
+    """Return the number a text stands for; None for names, missing numbers, and codes such as '007'."""
+    # float() reads "1_0" as 10; leading zeros mark codes, which are names.
     digits = text.lstrip("-")
     if "_" in text or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
         return None
@@ -131,7 +132,7 @@ def _float(text: str) -> float | None:
 
 
 def _numbered(train: _Coded, values: list[int]) -> tuple[str, ...]:
-    """Names 0, 1, ... up to the largest label, which must be plausible."""
+    """Return the names 0, 1, ... up to the largest label, which must be plausible."""
     largest = max(values)
     if largest >= len(train.codes_N):
         raise DataError(
@@ -139,13 +140,13 @@ def _numbered(train: _Coded, values: list[int]) -> tuple[str, ...]:
             got=f"{largest} in {train.where(values.index(largest))}, "
             f"with {len(values)} different labels on {len(train.codes_N)} images",
             allowed="class indices from 0, one less than the number of classes at most",
-            fix="number the classes from 0, or give the names of all classes, one a line: --data.class_names FILE",
+            fix="number the classes from 0, or give the names of all classes, one per line: --data.class_names FILE",
         )
     return tuple(str(label) for label in range(largest + 1))
 
 
 def _by_number(coded: _Coded, count: int, named: bool) -> list[int]:
-    """Class indices of the distinct labels, all of them in [0, count) unless they are in the evaluation split."""
+    """Return class indices of the distinct labels, in [0, count) unless they are of the evaluation split."""
     values = _numbers(coded)
     if values is None:
         code = next(code for code, text in enumerate(coded.distinct) if _float(text) is None)
@@ -173,12 +174,12 @@ def _refuse_unknown(train: _Coded, labels: list[int], class_names: tuple[str, ..
         f"a label in {train.raw.origin} is not among the names of the classes.",
         got=f"'{train.distinct[code]}' in {train.where(code)}",
         allowed=f"one of {len(class_names)} names: {shown(class_names)}",
-        fix="add it to the file of data.class_names, or mend the label",
+        fix="add it to the file of data.class_names, or correct the label",
     )
 
 
 def _warn_of_captions(train: _Coded) -> None:
-    """Texts that hardly repeat are no classes."""
+    """Warn of texts that hardly repeat: they are captions rather than classes."""
     images, different = len(train.codes_N), len(train.distinct)
     if different > max(_MANY, images // 2):
         example = train.distinct[0][:60]
@@ -214,6 +215,6 @@ def _warn_of_gaps(origin: str, present: set[int], class_names: tuple[str, ...]) 
 
 
 def shown(names: Iterable[object]) -> str:
-    """The first few names, for messages."""
+    """Return the first few names, for messages."""
     listed = list(names)
     return ", ".join(f"'{name}'" for name in listed[:_SHOWN]) + ", ..." * (len(listed) > _SHOWN)

@@ -36,16 +36,16 @@ class ListedImages(Protocol):
     """Images of a split as a dataset lists them."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def identities(self) -> Sequence[bytes]:
-        """What names each image wherever the dataset lies; empty if images have no names."""
+        """Return what names each image wherever the dataset lies; empty if images have no names."""
 
     def stored_bytes(self, index: int) -> int:
-        """Size of one image as it is stored; -1 if that is unknown without reading it, or it is missing."""
+        """Return the size of one image as it is stored; -1 if that is unknown without reading it, or it is missing."""
 
     def content(self, index: int) -> bytes | bytearray:
-        """The bytes of one image as they are stored; raises :class:`DataError` if they cannot be read."""
+        """Return the bytes of one image as they are stored; raises :class:`DataError` if they cannot be read."""
 
 
 class ListedSplit:
@@ -85,7 +85,7 @@ class DataListing:
 
     @cached_property
     def digests(self) -> dict[str, Digests]:
-        """The digests of each split, `training` and `evaluation`; made at the first access.
+        """Return the digests of each split, `training` and `evaluation`; made at the first access.
 
         They depend on the content of the dataset alone, not on where it lies, so that they may be compared between
         machines and at different times.
@@ -95,14 +95,14 @@ class DataListing:
 
 def differing_parts(before: Mapping[str, Digests], now: Mapping[str, Digests]) -> list[str]:
     """Say in words which parts of two listings differ, such as `labels of training images`."""
-    said = {
+    titles = {
         "names": "names or order",
         "labels": "labels",
         "sizes": "file sizes",
         "contents": "contents of sampled files",
     }
     return [
-        f"{said.get(part, part)} of {split} images"
+        f"{titles.get(part, part)} of {split} images"
         for split, digests in now.items()
         for part, digest in digests.items()
         if before.get(split, {}).get(part) != digest
@@ -110,7 +110,7 @@ def differing_parts(before: Mapping[str, Digests], now: Mapping[str, Digests]) -
 
 
 def below_common_folder(names: Sequence[bytes]) -> Sequence[bytes]:
-    """File names relative to the deepest folder that holds all of them, so that a dataset may be moved."""
+    """Return the file names relative to the deepest folder that holds all of them, so that a dataset may be moved."""
     if not names:
         return names
     first, last = min(names), max(names)  # what these two share, all names in between share
@@ -120,7 +120,7 @@ def below_common_folder(names: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def _sampled_contents(images: ListedImages) -> Iterable[bytes | bytearray]:
-    """Contents of images that are spread over the split, until they are enough."""
+    """Return the contents of images that are spread over the split, until they are enough."""
     # Multiples of the golden ratio fall evenly, and so do the first few of them already.
     spread = np.argsort(np.arange(len(images)) * _GOLDEN % 1.0, kind="stable")[:_MOST_CONTENTS]
     total = 0
@@ -150,7 +150,7 @@ def _digest(parts: Iterable[bytes | bytearray]) -> str:
 
 
 def fingerprint(info: DataInfo) -> dict[str, Any]:
-    """What must be the same about the data of a run that resumes."""
+    """Return what must be the same about the data of a run that resumes."""
     names = hashlib.sha256(json.dumps(info.class_names).encode()).hexdigest()
     return {
         "name": info.name,

@@ -18,7 +18,7 @@ from netaug.data.registry import Source, Split
 from netaug.data.roots import archives_in, listing
 from netaug.data.store import FileImages
 
-_COLOUR = 3
+_COLOR = 3
 _SHOWN = 3
 _log = logging.getLogger("netaug")
 
@@ -39,7 +39,7 @@ class Listing:
 
 
 def listed_source(config: DataConfig, class_names: Sequence[str], train: Listing, test: Listing) -> Source:
-    """A dataset of photos that lists name, with ImageNet's mean and deviation.
+    """Return a dataset of photos that lists name, with ImageNet's mean and deviation.
 
     Args:
         config: Names the dataset; ``on_error`` decides about images that are not there.
@@ -52,7 +52,7 @@ def listed_source(config: DataConfig, class_names: Sequence[str], train: Listing
     """
     return Source(
         class_names=tuple(class_names),
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=_listed_split(config, train, len(class_names)),
@@ -73,7 +73,7 @@ def _listed_split(config: DataConfig, listed: Listing, num_classes: int) -> Spli
             config, folder, [name for name, here in zip(names, there, strict=True) if not here], len(names)
         )
         labels_N, names = labels_N[there], [name for name, here in zip(names, there, strict=True) if here]
-    return Split(FileImages(str(folder), names, _COLOUR), labels_N)
+    return Split(FileImages(str(folder), names, _COLOR), labels_N)
 
 
 def check_labels(
@@ -95,14 +95,14 @@ def check_labels(
 
 
 def _existing(folder: Path, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Which files exist; one look per folder, not per file."""
+    """Return which files exist; one look per folder, not per file."""
     inside: dict[str, set[str]] = {}
 
     def exists(name: str) -> bool:
         head, tail = os.path.split(name)
         if head not in inside:
-            place = folder / head
-            inside[head] = set(os.listdir(place)) if place.is_dir() else set()
+            path = folder / head
+            inside[head] = set(os.listdir(path)) if path.is_dir() else set()
         return tail in inside[head]
 
     return np.fromiter(map(exists, names), bool, len(names))

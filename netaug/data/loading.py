@@ -79,11 +79,11 @@ class TrainLoader:
         self._batches = Batches[ClassificationBatch](dataset, self._sampler, loading)
 
     def __len__(self) -> int:
-        """Steps per epoch; the last incomplete batch is left out."""
+        """Return the steps per epoch; the last incomplete batch is left out."""
         return len(self._sampler)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[ClassificationBatch]:
-        """This process's share of the batches of one epoch, 0-based, but for the first ``skip``; one epoch at a time.
+        """Yield this process's part of one epoch's batches, 0-based, without the first ``skip``; one epoch at a time.
 
         Raises:
             DataError: An image does not decode.
@@ -92,11 +92,11 @@ class TrainLoader:
         yield from self._batches
 
     def draw(self, epoch: int) -> int:
-        """Which augmentation an epoch has; see :attr:`Steps.distinct`."""
+        """Return which augmentation an epoch has; see :attr:`Steps.distinct`."""
         return self._dataset.steps.draw(epoch)
 
     def sweep(self, draws: int, batch_size: int, start: int = 0) -> Iterator[tuple[int, ClassificationBatch]]:
-        """Every training image once in order under draw 0, then under draw 1, and so on.
+        """Yield every training image once in order under draw 0, then under draw 1, and so on.
 
         Args:
             draws: How many.
@@ -117,7 +117,7 @@ class TrainLoader:
         )
 
     def make(self, draw: int, indices_N: Indices) -> ClassificationBatch:
-        """The images at these positions under a draw, made in this process.
+        """Return the images at these positions under a draw, made in this process.
 
         Raises:
             DataError: One does not decode.
@@ -147,11 +147,11 @@ class EvalLoader:
         self._batches = Batches[ClassificationBatch](dataset, self._sampler, loading)
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Return the number of batches."""
         return len(self._sampler)
 
     def __iter__(self) -> Iterator[ClassificationBatch]:
-        """The batches; raises :class:`DataError` when an image does not decode."""
+        """Iterate over the batches; raises :class:`DataError` when an image does not decode."""
         return iter(self._batches)
 
 
@@ -169,7 +169,7 @@ class Batches(Generic[Made]):
         with without_torchs_word_on_many():
             self._loader = DataLoader(
                 dataset,
-                batch_size=None,
+                batch_size=None,  # one key is one whole batch: workers make it, nothing is collated after them
                 sampler=sampler,
                 num_workers=loading.workers,
                 persistent_workers=loading.workers > 0,
@@ -180,6 +180,7 @@ class Batches(Generic[Made]):
             )
 
     def __iter__(self) -> Iterator[Made]:
+        # Files are skipped again in each epoch: only those that are new are worth a warning.
         before = len(self._skipped)
         with without_torchs_word_on_many(), all_or_none():
             iterator = iter(self._loader)

@@ -26,13 +26,16 @@ _PEEKED = 64
 
 
 def available_bytes() -> int | None:
-    """Memory that this process may still take: the machine's, or what its control group leaves; None if unknown."""
+    """Return memory that this process may still take: the machine's, or what its control group leaves.
+
+    The result is None if that is unknown.
+    """
     limits = [limit for limit in (_of_machine(), _of_group()) if limit is not None]
     return min(limits) if limits else None
 
 
 def announce(images: int, shape_CHW: tuple[int, int, int]) -> None:
-    """Say what decoded images take, before they are.
+    """Announce what decoded images take, before they are.
 
     Args:
         images: Number of them.
@@ -45,26 +48,26 @@ def announce(images: int, shape_CHW: tuple[int, int, int]) -> None:
     announce_bytes(images * chans * height * width, f"{images:,} images of {height} x {width} pixels")
 
 
-def announce_bytes(needed: int, what: str) -> None:
-    """Say what decoded images take, before they do.
+def announce_bytes(needed: int, images: str) -> None:
+    """Announce what decoded images take, before they do.
 
     Args:
         needed: Bytes.
-        what: Which images.
+        images: Which images, in words.
 
     Raises:
         DataError: It is more than the memory available.
     """
     available = available_bytes()
-    what = f"{what}, {needed:,} bytes ({needed / 2**20:,.0f} MiB)"
+    images = f"{images}, {needed:,} bytes ({needed / 2**20:,.0f} MiB)"
     if available is not None and needed > available:
         raise DataError(
             "data.cache ram needs more memory than there is.",
-            got=what,
+            got=images,
             allowed=f"{available:,} bytes are available ({available / 2**20:,.0f} MiB)",
             fix="--data.cache none, which decodes at each access; or a smaller --data.image_size or --data.limit",
         )
-    _log.warning("data.cache ram holds %s in memory.", what)
+    _log.warning("data.cache ram holds %s in memory.", images)
 
 
 def _of_machine() -> int | None:
@@ -77,6 +80,7 @@ def _of_machine() -> int | None:
 
 def _of_group() -> int | None:
     try:
+        # In a container this is less than the memory of the machine, which /proc/meminfo names.
         limit = (_GROUP / "memory.max").read_text().strip()
         used = int((_GROUP / "memory.current").read_text())
     except (OSError, ValueError):
@@ -106,7 +110,7 @@ def belongs_in_memory(train: Split, val: Split, size: int, config: DataConfig) -
 
 
 def _largest_side(images: StoredImages) -> int:
-    """The largest side in pixels among a few images, evenly spaced; broken files have none."""
+    """Return the largest side in pixels among a few images, evenly spaced; damaged files have none."""
     sides = [0]
     for index in np.linspace(0, len(images) - 1, min(_PEEKED, len(images)), dtype=int).tolist():
         try:

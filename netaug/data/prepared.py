@@ -125,7 +125,7 @@ def normalization(
     Raises:
         DataError: There is not one for each channel, or one cannot be divided by.
     """
-    own = {"mean": own_mean, "std": own_std}
+    defaults = {"mean": own_mean, "std": own_std}
     chosen = {"mean": config.mean or own_mean, "std": config.std or own_std}
     for name, values in chosen.items():
         sound = all(math.isfinite(value) and (name == "mean" or value > 0) for value in values)
@@ -134,6 +134,6 @@ def normalization(
                 f"data.{name} cannot be used.",
                 got=list(values),
                 allowed=f"{in_chans} numbers{' above 0' * (name == 'std')}, one for each channel of the images",
-                fix=f"leave it out: {config.name} has {list(own[name])}",
+                fix=f"leave it out: {config.name} has {list(defaults[name])}",
             )
     return chosen["mean"], chosen["std"]

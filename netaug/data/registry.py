@@ -41,7 +41,7 @@ class Split:
         return len(self.labels_N)
 
     def select(self, indices: npt.NDArray[np.int64]) -> Split:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return Split(self.images.select(indices), self.labels_N[indices])
 
 
@@ -51,7 +51,7 @@ class Source:
 
     Args:
         class_names: Names in label order.
-        in_chans: Image channels: 1 grey, 3 color.
+        in_chans: Image channels: 1 gray, 3 color.
         mean: Per-channel mean of pixels scaled to [0, 1].
         std: Per-channel standard deviation, same scale.
         train: The training split.
@@ -144,7 +144,7 @@ def dataset(
         published: What its publishers say of it; None if everything depends on the files.
         reads: The settings among :data:`SPECIAL` that it honors.
     """
-    assert set(reads) <= set(SPECIAL), f"of {reads} only {SPECIAL} have to be told"
+    assert set(reads) <= set(SPECIAL), f"of {reads} only {SPECIAL} are honored by some datasets only"
 
     def register(read: Reader) -> Reader:
         assert name not in _DATASETS, f"two datasets are called {name}"
@@ -178,7 +178,7 @@ def find_dataset(name: str) -> Dataset:
     """
     if name in _DATASETS:
         return _DATASETS[name]
-    close = nearest(name, _DATASETS, count=1, cutoff=0.4)
+    close = nearest(name, _DATASETS, count=1, cutoff=0.4)  # low: names are short, as "hf" and "voc"
     raise DataError(
         "there is no dataset of this name.",
         got=name,

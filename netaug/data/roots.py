@@ -14,7 +14,7 @@ _ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")
 
 
 def require_root(config: DataConfig, *, create: bool = False) -> Path:
-    """The folder ``config.root``, which exists and holds something (or is made when ``create``).
+    """Return the folder ``config.root``, which exists and holds something (or is made when ``create``).
 
     Raises:
         DataError: It is not given, missing, not a folder, or empty.
@@ -51,7 +51,7 @@ def require_root(config: DataConfig, *, create: bool = False) -> Path:
 
 
 def unreadable(config: DataConfig, error: OSError) -> DataError:
-    """The error for a dataset whose files the system does not let us read: no permission, a disk that went away."""
+    """Return the error for a dataset that the system does not let us read: no permission, a disk that went away."""
     denied = isinstance(error, PermissionError)
     return DataError(
         f"the dataset '{config.name}' cannot be read from data.root '{config.root}'.",
@@ -62,7 +62,7 @@ def unreadable(config: DataConfig, error: OSError) -> DataError:
 
 
 def listing(folder: Path) -> str:
-    """What a folder holds, in one line: folders with a slash first, then files."""
+    """Return what a folder holds, in one line: folders with a slash first, then files."""
     if not folder.is_dir():
         return "nothing"
     entries = sorted((not is_folder(entry), entry.name) for entry in os.scandir(folder))
@@ -72,7 +72,7 @@ def listing(folder: Path) -> str:
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """Archives that lie in a folder, such as one that was never unpacked; sorted."""
+    """Return the archives that lie in a folder, such as one that was never unpacked; sorted."""
     if not folder.is_dir():
         return []
     return sorted(

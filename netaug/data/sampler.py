@@ -29,7 +29,10 @@ class Share:
     size: int = 1
 
     def of(self, count: int) -> slice:
-        """The part of ``count`` positions; the parts of all processes are these positions, once each, in order."""
+        """Return the part of ``count`` positions.
+
+        The parts of all processes are these positions, once each, in order.
+        """
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
 
@@ -58,6 +61,7 @@ class ShuffledBatches(Sampler[BatchKey]):
 
     def __iter__(self) -> Iterator[BatchKey]:
         epoch = self.epoch
+        # The whole order is drawn even where a run resumes: it must not depend on the step that it resumes at.
         order_N = torch.randperm(self.size, generator=generator(self.seed, "order", epoch)).numpy()
         for step in range(self.skip, len(self)):
             batch_N = order_N[step * self.batch_size : (step + 1) * self.batch_size]
@@ -80,6 +84,7 @@ class OrderedBatches(Sampler[BatchKey]):
         return len(self._starts())
 
     def _starts(self) -> range:
+        # Whole batches in turns: padding them to equal numbers would count images twice.
         stride = self.batch_size * self.share.size
         return range(self.batch_size * self.share.rank, self.size, stride)
 

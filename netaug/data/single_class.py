@@ -20,7 +20,7 @@ _SHOWN = 5
 def single_class(
     images: object, labels_N: npt.NDArray[np.int64], class_names: Sequence[str]
 ) -> DataError | None:
-    """The error for training images that are all of one class; None if they have several, or there are none.
+    """Return the error for training images that are all of one class; None if they have several, or there are none.
 
     Args:
         images: The N images; where they are files, the folder that was probably meant is named.
@@ -63,7 +63,7 @@ def check_classes(data: Data, *, limited: bool) -> None:
 
 
 def _deeper(images: FileImages) -> tuple[str, list[str]] | None:
-    """The deepest folder that holds all images, and its folders that hold some, if these are several."""
+    """Return the deepest folder that holds all images, and its folders that hold some, if these are several."""
     folders = {os.path.dirname(images.path(index)) for index in range(len(images))}
     if len(folders) < 2:
         return None

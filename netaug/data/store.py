@@ -1,4 +1,8 @@
-"""Where images live: one uint8 tensor in memory, or files that are decoded when asked for."""
+"""Where images live: one uint8 tensor in memory, or files that are decoded when asked for.
+
+A batch is named by (epoch, positions in the split), so every kind of source offers its images by position: files,
+members of tar shards, rows of a Hugging Face dataset, slices of a packed file.
+"""
 
 from __future__ import annotations
 
@@ -34,35 +38,35 @@ class StoredImages(Protocol):
 
     @property
     def folder(self) -> str:
-        """Where they are, for messages."""
+        """Return where they are, for messages."""
 
     @property
     def in_chans(self) -> int:
-        """Channels they are converted to: 1 or 3."""
+        """Return the channels they are converted to: 1 or 3."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def path(self, index: int) -> str:
-        """The name of one image, for messages."""
+        """Return the name of one image, for messages."""
 
     def identities(self) -> Sequence[bytes]:
-        """What names each image wherever the dataset lies; see :mod:`netaug.data.listing_digest`."""
+        """Return what names each image wherever the dataset lies; see :mod:`netaug.data.listing_digest`."""
 
     def stored_bytes(self, index: int) -> int:
-        """Size of one image as it is stored; -1 if that is unknown without reading it, or it is missing."""
+        """Return the size of one image as it is stored; -1 if that is unknown without reading it, or it is missing."""
 
     def content(self, index: int) -> bytearray:
-        """The bytes of one image as they are stored; raises :class:`DataError` if they cannot be read."""
+        """Return the bytes of one image as they are stored; raises :class:`DataError` if they cannot be read."""
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
+        """Return one image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels of one image, without decoding it; raises :class:`DataError`."""
+        """Return height and width in pixels of one image, without decoding it; raises :class:`DataError`."""
 
     def select(self, indices: Indices) -> StoredImages:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
 
 
 class MemoryImages:
@@ -77,34 +81,34 @@ class MemoryImages:
 
     @property
     def in_chans(self) -> int:
-        """Channels: 1 grey, 3 color."""
+        """Return the channels: 1 gray, 3 color."""
         return self.pixels_NCHW.shape[1]
 
     def __len__(self) -> int:
         return len(self.pixels_NCHW)
 
     def identities(self) -> Sequence[bytes]:
-        """Nothing: images in memory have no names."""
+        """Return nothing: images in memory have no names."""
         return ()
 
     def stored_bytes(self, index: int) -> int:
-        """Number of values of one image."""
+        """Return the number of values of one image."""
         return self.pixels_NCHW[index].numel()
 
     def content(self, index: int) -> bytes:
-        """The pixels of one image, channel by channel."""
+        """Return the pixels of one image, channel by channel."""
         return self.pixels_NCHW[index].contiguous().numpy().tobytes()
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[C, H, W]``."""
+        """Return one image, uint8 ``[C, H, W]``."""
         return self.pixels_NCHW[index]
 
     def select(self, indices: Indices) -> MemoryImages:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return MemoryImages(self.pixels_NCHW[torch.from_numpy(indices)])
 
     def fitted(self, size: int) -> MemoryImages:
-        """The images scaled to ``size`` x ``size`` pixels, antialiased."""
+        """Return the images scaled to ``size`` x ``size`` pixels, antialiased."""
         if tuple(self.pixels_NCHW.shape[-2:]) == (size, size):
             return self
         fit, starts = Fit(size), range(0, len(self), _RESIZE_CHUNK)
@@ -133,34 +137,34 @@ class FileImages:
         return len(self._names)
 
     def path(self, index: int) -> str:
-        """The file of one image."""
+        """Return the file of one image."""
         return os.path.join(self.folder, os.fsdecode(bytes(self._names[index])))
 
     def identities(self) -> Sequence[bytes]:
-        """The names below the deepest folder that holds all files."""
+        """Return the names below the deepest folder that holds all files."""
         return below_common_folder(self._names.tolist())
 
     def stored_bytes(self, index: int) -> int:
-        """Size of one file; -1 if it is missing."""
+        """Return the size of one file; -1 if it is missing."""
         try:
             return os.stat(self.path(index)).st_size
         except OSError:
             return -1
 
     def content(self, index: int) -> bytearray:
-        """The bytes of one file; raises :class:`DataError` if it cannot be read."""
+        """Return the bytes of one file; raises :class:`DataError` if it cannot be read."""
         return read_content(self.path(index))
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming the file if it does not decode."""
+        """Return one image, uint8 ``[C, H, W]``; raises :class:`DataError` naming the file if it does not decode."""
         return decode_file(self.path(index), self.in_chans)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels of one image, from its header."""
+        """Return height and width in pixels of one image, from its header."""
         return read_size(self.path(index))
 
     def select(self, indices: Indices) -> FileImages:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return FileImages(self.folder, self._names[indices], self.in_chans)
 
 
@@ -168,7 +172,7 @@ Images = MemoryImages | StoredImages
 
 
 def common_side(images: StoredImages, *, skip_errors: bool) -> int | None:
-    """The side in pixels that all images share; None when they differ or are not square.
+    """Return the side in pixels that all images share; None when they differ or are not square.
 
     Raises:
         DataError: A file is not an image, unless ``skip_errors``.
@@ -183,13 +187,13 @@ def common_side(images: StoredImages, *, skip_errors: bool) -> int | None:
             raise
         return height if height == width else -1
 
-    found: set[int] = set()
+    sides: set[int] = set()
     for value in decode_each(side, len(images), "reading image sizes"):
         if value is not None:
-            found.add(value)
-        if len(found) > 1 or -1 in found:
+            sides.add(value)
+        if len(sides) > 1 or -1 in sides:
             return None
-    return found.pop() if found else None
+    return sides.pop() if sides else None
 
 
 def decode_all(
@@ -210,7 +214,7 @@ def decode_all(
     """
     pixels_NCHW = torch.empty((len(images), images.in_chans, fit.size, fit.size), dtype=torch.uint8)
 
-    def place(index: int) -> bool:
+    def decode(index: int) -> bool:
         try:
             pixels_NCHW[index] = fit(images.read(index))
         except DataError:
@@ -219,14 +223,14 @@ def decode_all(
             raise
         return True
 
-    good = np.fromiter(decode_each(place, len(images), "decoding images"), bool, len(images))
-    kept = np.flatnonzero(good)
+    decoded = np.fromiter(decode_each(decode, len(images), "decoding images"), bool, len(images))
+    kept = np.flatnonzero(decoded)
     memory = MemoryImages(pixels_NCHW)
     if len(kept) < len(images):
         memory = memory.select(kept)
-    return memory, kept, [images.path(int(index)) for index in np.flatnonzero(~good)]
+    return memory, kept, [images.path(int(index)) for index in np.flatnonzero(~decoded)]
 
 
 def decode_each(work: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
-    """Run ``work`` on 0..count-1 in threads; results in order, the first error ends it."""
+    """Run ``work`` on 0..count-1 in threads; yield results in order, the first error ends it."""
     return in_threads(work, count, title, min(_MAX_THREADS, default_jobs()), chunk=_CHUNK)

@@ -38,19 +38,19 @@ class HasSplits(Protocol[SplitOf_co]):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names in label order."""
+        """Return the names in label order."""
 
     @property
     def train(self) -> SplitOf_co:
-        """The training split."""
+        """Return the training split."""
 
     @property
     def val(self) -> SplitOf_co | None:
-        """The evaluation split; None when ``holdout`` asks for a part of the training split instead."""
+        """Return the evaluation split; None when ``holdout`` asks for a part of the training split instead."""
 
     @property
     def val_split(self) -> str:
-        """Where ``val`` comes from."""
+        """Return where ``val`` comes from."""
 
 
 def select_images(source: HasSplits[AnySplit], config: DataConfig) -> tuple[AnySplit, AnySplit, str]:
@@ -64,6 +64,7 @@ def select_images(source: HasSplits[AnySplit], config: DataConfig) -> tuple[AnyS
     """
     train, val, val_split = source.train, source.val, source.val_split
     chosen = np.arange(len(train))
+    # First of all: limit and shots must not change which images are evaluated on.
     if config.holdout > 0:
         held, chosen = held_out(len(train), config.holdout)
         val, val_split = train.select(held), "holdout"
@@ -90,7 +91,7 @@ def keep_classes(source: Source, names: Sequence[str]) -> Source:
 
 
 def chosen_classes(known: Sequence[str], names: Sequence[str], *, least: int) -> npt.NDArray[np.int64]:
-    """The new label of each class when only some are kept: its position in ``names``, or -1.
+    """Return the new label of each class when only some are kept: its position in ``names``, or -1.
 
     Args:
         known: All classes in label order.
@@ -105,8 +106,8 @@ def chosen_classes(known: Sequence[str], names: Sequence[str], *, least: int) ->
         if name not in number:
             raise _unknown(name, known)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
-        raise DataError("data.classes names a class twice.", got=twice, allowed="different classes")
+        repeated = next(name for name in names if list(names).count(name) > 1)
+        raise DataError("data.classes names a class twice.", got=repeated, allowed="different classes")
     if len(names) < least:
         raise DataError(
             "data.classes leaves nothing to tell apart.",
@@ -170,32 +171,32 @@ def _unknown(name: str, known: Sequence[str]) -> DataError:
     )
 
 
-def held_out(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of a share of the training images, and of the others; the same for every run's seed.
+def held_out(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions of a fraction of the training images, and of the others; the same for every run's seed.
 
     Raises:
         DataError: None would be left, or none held out.
     """
-    held = round(count * share)
+    held = round(count * fraction)
     if not 0 < held < count:
         raise DataError(
             "data.holdout leaves no images to train on or none to evaluate.",
-            got=f"{share} of {count} training images",
+            got=f"{fraction} of {count} training images",
             allowed=f"at least {1 / count:.2g}, and less than 1",
         )
-    order = ranked(np.arange(count), "holdout")
+    order = ranked(np.arange(count), "holdout")  # not keyed by a seed: runs of all seeds are comparable
     return np.sort(order[:held]), np.sort(order[held:])
 
 
 def limited(chosen: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """So many of these positions, in order, drawn by the seed; all, with a warning, if there are no more."""
+    """Return so many of these positions, in order, drawn by the seed; all, with a warning, if there are no more."""
     if limit >= len(chosen):
         _log.warning("data.limit %d changes nothing: there are %d images.", limit, len(chosen))
     return np.sort(ranked(chosen, "limit", seed)[:limit])
 
 
-def ranked(positions: np.ndarray, what: str, seed: int = 0) -> np.ndarray:
-    """Positions in an order of (what, seed) alone."""
-    draws = uniforms(key(seed, what), positions, 1)[:, 0]
+def ranked(positions: np.ndarray, purpose: str, seed: int = 0) -> np.ndarray:
+    """Return positions in an order of (what, seed) alone."""
+    draws = uniforms(key(seed, purpose), positions, 1)[:, 0]
     ranked: np.ndarray = positions[np.argsort(draws)]
     return ranked

@@ -43,7 +43,10 @@ def without_torchs_word_on_many() -> Iterator[None]:
 
 
 def start_worker(_: int) -> None:
-    """One thread each; signals to the whole process group are for the main process, which still needs its workers."""
+    """Return one thread each.
+
+    Signals to the whole process group are for the main process, which still needs its workers.
+    """
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Files that are not where they belong, or not what they should be: what is missing, what is there, how to mend it."""
+"""Files that are not where they belong, or not what they should be: what is missing, what is there, and the fix."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Package decode."""
+"""From the bytes of an image file to uint8 pixels, whichever library decodes them."""

@@ -38,17 +38,17 @@ class Content(Protocol):
     """Images whose bytes can be read."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def path(self, index: int) -> str:
-        """The name of one image."""
+        """Return the name of one image."""
 
     def content(self, index: int) -> bytearray:
-        """The bytes of one image."""
+        """Return the bytes of one image."""
 
 
 def bits_per_channel(file: Image.Image, start: bytes | bytearray) -> int:
-    """How many bits a channel of an opened image file has; of floating-point numbers 32.
+    """Return how many bits a channel of an opened image file has; of floating-point numbers 32.
 
     Args:
         file: Opened, not necessarily loaded.
@@ -82,12 +82,12 @@ def upright_eight_bits(file: Image.Image) -> Image.Image:
     values = np.asarray(ImageOps.exif_transpose(file))
     if file.format == "TIFF" and values.dtype == np.int32 and unsigned:
         values = values.view(np.uint32)
-    grey_HW = eight_bits(values, white)
-    return Image.fromarray(255 - grey_HW if inverted else grey_HW)
+    gray_HW = eight_bits(values, white)
+    return Image.fromarray(255 - gray_HW if inverted else gray_HW)
 
 
 def eight_bits(values_HW: Values, white: float | None = None) -> npt.NDArray[np.uint8]:
-    """Scale the values of a grey image to 0..255.
+    """Scale the values of a gray image to 0..255.
 
     Args:
         values_HW: Integers or floating-point numbers, shape ``[H, W]``; non-finite ones become black.
@@ -136,7 +136,7 @@ def warn_of_deep(splits: Sequence[Content]) -> None:
 
 
 def is_deep(content: bytes | bytearray) -> bool:
-    """Whether the bytes are an image of more than 8 bits per channel."""
+    """Return whether the bytes are an image of more than 8 bits per channel."""
     if content[:2] == b"\xff\xd8":
         return False
     try:
@@ -172,7 +172,7 @@ def _white(dtype: np.dtype[Any], highest: float, declared: float | None) -> floa
 
 
 def _declared_white(file: Image.Image) -> float | None:
-    """What a file or its format says that white is."""
+    """Return what a file or its format says that white is."""
     if file.format == "PNG" or (file.format == "PPM" and file.mode != "F"):  # Pillow scales PGM to 16 bits
         return _FULL
     for tag in _MOST_VALUES:
@@ -183,14 +183,14 @@ def _declared_white(file: Image.Image) -> float | None:
 
 
 def _deep_color_is_dark(file: Image.Image) -> bool:
-    """Whether color was cut to its upper 8 bits, of which only the lower 4 are used, in a format without a white."""
+    """Return whether color, cut to its upper 8 bits, uses only the lower 4 of them, in a format without a white."""
     if file.format != "TIFF" or max(_numbers(file, _BITS) or (8,)) <= 8 or file.mode not in ("RGB", "CMYK"):
         return False
     return 0 < max(high for _, high in file.getextrema()) < _DARKEST  # type: ignore[misc]
 
 
 def _ppm_white(file: Image.Image) -> int:
-    """The maximal value of a PPM in color as its header says; 255 of other files."""
+    """Return the maximal value of a PPM in color as its header says; 255 of other files."""
     if not isinstance(file, PpmImagePlugin.PpmImageFile) or not file.tile:
         return 255
     arguments = file.tile[0].args
@@ -198,6 +198,6 @@ def _ppm_white(file: Image.Image) -> int:
 
 
 def _numbers(file: Image.Image, tag: int) -> tuple[int, ...]:
-    """The values of a TIFF's tag; none of other files."""
+    """Return the values of a TIFF's tag; none of other files."""
     values = getattr(file, "tag_v2", {}).get(tag, ())
     return tuple(values) if isinstance(values, tuple) else (values,)

@@ -54,7 +54,7 @@ def refuse_oversized(path: str, size_HW: tuple[int, int]) -> None:
 
 
 def oversized(path: str, got: str) -> OversizedImageError:
-    """The error for an image that is too large."""
+    """Return the error for an image that is too large."""
     return OversizedImageError(
         f"the image '{path}' is too large: it was not decoded.",
         got=got,
@@ -65,26 +65,28 @@ def oversized(path: str, got: str) -> OversizedImageError:
 
 def _jpeg_size(content: bytes | bytearray | memoryview) -> tuple[int, int] | None:
     """Walk the segments to the first frame header, past whatever lies between them, as decoders do."""
-    place, end = 2, len(content)
-    while place + 1 < end:
-        if content[place] != _FILL or content[place + 1] in (_FILL, 0):
-            place += 1
+    position, end = 2, len(content)
+    while position + 1 < end:
+        if content[position] != _FILL or content[position + 1] in (_FILL, 0):
+            position += 1
             continue
-        marker = content[place + 1]
-        place += 2
+        marker = content[position + 1]
+        position += 2
         if marker in _LONE:
             if marker == _END:
                 return None
             continue
-        if marker == _SCAN or place + 2 > end:
+        if marker == _SCAN or position + 2 > end:
             return None
         if marker in FRAMES:
             return (
-                (_number(content, place + 3, 2), _number(content, place + 5, 2)) if place + 7 <= end else None
+                (_number(content, position + 3, 2), _number(content, position + 5, 2))
+                if position + 7 <= end
+                else None
             )
-        place += max(_number(content, place, 2), 2)
+        position += max(_number(content, position, 2), 2)
     return None
 
 
-def _number(content: bytes | bytearray | memoryview, place: int, count: int) -> int:
-    return int.from_bytes(bytes(content[place : place + count]), "big")
+def _number(content: bytes | bytearray | memoryview, start: int, count: int) -> int:
+    return int.from_bytes(bytes(content[start : start + count]), "big")

@@ -52,15 +52,15 @@ class InputFormat(Protocol):
 
     @property
     def in_chans(self) -> int:
-        """Image channels: 1 grey, 3 color."""
+        """Return the image channels: 1 gray, 3 color."""
 
     @property
     def image_size(self) -> int:
-        """Height = width in pixels."""
+        """Return height = width in pixels."""
 
     @property
     def crop_ratio(self) -> float:
-        """Share of the resized image that the centre crop keeps, in (0, 1]."""
+        """Return the fraction of the resized image that the center crop keeps, in (0, 1]."""
 
 
 def load_image(path: str | os.PathLike[str], info_like: InputFormat) -> Tensor:
@@ -71,7 +71,7 @@ def load_image(path: str | os.PathLike[str], info_like: InputFormat) -> Tensor:
         info_like: The network's input: ``in_chans``, ``image_size`` in pixels, ``crop_ratio``.
 
     Returns:
-        uint8 pixels, shape ``[1, C, H, W]``; a color file becomes grey when C is 1.
+        uint8 pixels, shape ``[1, C, H, W]``; a color file becomes gray when C is 1.
 
     Raises:
         DataError: The file is missing or does not decode, or ``in_chans`` is neither 1 nor 3.
@@ -85,7 +85,7 @@ def decode_file(path: str, in_chans: int) -> Tensor:
 
     Args:
         path: The image file.
-        in_chans: 1 for grey, 3 for color; the file is converted to it.
+        in_chans: 1 for gray, 3 for color; the file is converted to it.
 
     Returns:
         uint8 pixels, shape ``[C, H, W]``.
@@ -103,7 +103,7 @@ def decode_content(content: bytearray, path: str, in_chans: int) -> Tensor:
     Args:
         content: An image file's bytes.
         path: Its name, for messages.
-        in_chans: 1 for grey, 3 for color; the image is converted to it.
+        in_chans: 1 for gray, 3 for color; the image is converted to it.
 
     Returns:
         uint8 pixels, shape ``[C, H, W]``.
@@ -147,7 +147,7 @@ def _check_channels(path: str, in_chans: int) -> None:
         raise DataError(
             f"'{path}' cannot be read with {in_chans} channels.",
             got=in_chans,
-            allowed="1 (grey) or 3 (color)",
+            allowed="1 (gray) or 3 (color)",
         )
 
 
@@ -155,13 +155,17 @@ def read_size(path: str) -> tuple[int, int]:
     """Read height and width in pixels from a file's header as it is decoded, upright.
 
     Raises:
-        DataError: The file is missing, or no image.
+        DataError: The file is missing, or not an image.
     """
     return read_frame(path)[:2]
 
 
 def read_frame(path: str) -> tuple[int, int, int]:
-    """Height and width in pixels of the upright image, and EXIF's number of how the stored one is turned; as above."""
+    """Read height and width in pixels of the upright image, and EXIF's number of how the stored one is turned.
+
+    Raises:
+        DataError: The file is missing, or not an image.
+    """
     try:
         with io.BufferedReader(open_regular(path)) as file:
             return _frame(file, path, os.fstat(file.fileno()).st_size)
@@ -170,16 +174,16 @@ def read_frame(path: str) -> tuple[int, int, int]:
 
 
 def content_size(content: bytearray, path: str) -> tuple[int, int]:
-    """Height and width in pixels from the header in an image file's bytes; ``path`` is its name, for messages.
+    """Return height and width in pixels from the header in an image file's bytes; ``path`` is its name, for messages.
 
     Raises:
-        DataError: They are no image.
+        DataError: They are not an image.
     """
     return _frame(io.BytesIO(content), path, len(content))[:2]
 
 
 def _frame(file: BinaryIO, path: str, count: int) -> tuple[int, int, int]:
-    """Height, width and orientation of the image in a file of ``count`` bytes."""
+    """Return height, width and orientation of the image in a file of ``count`` bytes."""
     try:
         with Image.open(file) as image:
             width, height = image.size
@@ -200,7 +204,7 @@ def _frame(file: BinaryIO, path: str, count: int) -> tuple[int, int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number of how an opened image is turned, 1 if it is upright, as decoding takes it."""
+    """Return EXIF's number of how an opened image is turned, 1 if it is upright, as decoding takes it."""
     if image.format in ("JPEG", "MPO"):  # their decoders know EXIF alone, Pillow also XMP
         exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
@@ -213,7 +217,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def read_content(path: str) -> bytearray:
-    """The bytes of a file; raises :class:`DataError` if it is missing or cannot be read."""
+    """Return the bytes of a file; raises :class:`DataError` if it is missing or cannot be read."""
     try:
         with open_regular(path) as file:
             content = bytearray(os.fstat(file.fileno()).st_size)
@@ -223,7 +227,7 @@ def read_content(path: str) -> bytearray:
 
 
 def _unreadable(path: str, error: OSError) -> DataError:
-    """The error for a file that the system does not give, which says nothing about its content."""
+    """Return the error for a file that the system does not give, which says nothing about its content."""
     if not isinstance(error, FileNotFoundError):
         return DataError(
             f"the image file '{path}' cannot be read.",
@@ -252,7 +256,7 @@ def _decode_with_pillow(path: str, content: bytearray, in_chans: int) -> Tensor:
 
 
 def _what_else(start: bytes) -> str:
-    """What a file is instead, after a colon; of a TIFF that Pillow does not know, that."""
+    """Return what a file is instead, after a colon; of a TIFF that Pillow does not know, that."""
     kind = next((text for magic, text in _OTHERS.items() if start.lstrip().lower().startswith(magic)), None)
     if kind is None and start[4:8] == b"ftyp":
         kind = f"a HEIF, AVIF or video file ({start[8:12].decode('ascii', 'replace')!r})"

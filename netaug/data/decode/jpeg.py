@@ -1,6 +1,7 @@
 """JPEG files into pixels: whole by simplejpeg if installed, else torchvision; smaller straight from the coefficients.
 
-All decode with libjpeg-turbo and give the same bits (tested): which one is installed changes the speed alone.
+All decode with libjpeg-turbo and give the same bits (tested): which one is installed changes the speed alone. The file
+``environment.json`` of a run names the decoder, and a run that resumes with another one says so.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def decoder() -> str:
 
 
 def is_jpeg(content: bytes | bytearray) -> bool:
-    """Whether a file's bytes start as those of a JPEG."""
+    """Return whether a file's bytes start as those of a JPEG."""
     return content[:2] == b"\xff\xd8"
 
 
@@ -47,7 +48,7 @@ def decode_whole(content: bytes | bytearray, in_chans: int) -> PixelsHWC | None:
 
     Args:
         content: The file's bytes.
-        in_chans: 1 for grey, 3 for color.
+        in_chans: 1 for gray, 3 for color.
 
     Returns:
         Shape ``[H, W, C]``; None if simplejpeg is not installed or does not accept the file.
@@ -68,7 +69,7 @@ def decode_smaller(
 
     Args:
         content: The file's bytes.
-        in_chans: 1 for grey, 3 for color.
+        in_chans: 1 for gray, 3 for color.
         size_HW: The whole image's height and width in pixels.
         divisor: One of :data:`DIVISORS`.
 
@@ -100,39 +101,39 @@ def _draft(content: bytes | bytearray, in_chans: int, size_HW: tuple[int, int], 
 
 
 def is_plain(content: bytes | bytearray) -> bool:
-    """Whether a JPEG is surely grey or of three colors, and upright: has no EXIF orientation, or the plain one.
+    """Return whether a JPEG is surely gray or of three colors, and upright: has no EXIF orientation, or the plain one.
 
     Source:
         ITU T.81, B.1.1.4: the segments before the first scan. CIPA DC-008 (Exif 2.3), 4.5.4 and 4.6.4: a TIFF header,
         then the entries of the first directory.
     """
-    place, upright, components = 2, True, 0
-    while place + 10 <= len(content) and content[place] == _MARKER:
-        marker = content[place + 1]
+    position, upright, components = 2, True, 0
+    while position + 10 <= len(content) and content[position] == _MARKER:
+        marker = content[position + 1]
         if marker == _SCAN:
             return upright and components in (1, 3)
         if marker in FRAMES:
-            components = content[place + 9]
-        elif marker == _APP1 and content.startswith(_EXIF, place + 4):
-            upright = upright and _upright(content[place + 4 + len(_EXIF) : place + 2**16])
-        place += 2 + max(2, 256 * content[place + 2] + content[place + 3])
+            components = content[position + 9]
+        elif marker == _APP1 and content.startswith(_EXIF, position + 4):
+            upright = upright and _upright(content[position + 4 + len(_EXIF) : position + 2**16])
+        position += 2 + max(2, 256 * content[position + 2] + content[position + 3])
     return False
 
 
 def _upright(tiff: bytes | bytearray) -> bool:
-    """Whether the first directory of a TIFF file holds no orientation but the plain one."""
+    """Return whether the first directory of a TIFF file holds no orientation but the plain one."""
     if tiff[:2] not in (b"II", b"MM"):
         return False
     order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
 
-    def number(place: int, count: int) -> int:
-        return int.from_bytes(tiff[place : place + count], order)
+    def number(position: int, count: int) -> int:
+        return int.from_bytes(tiff[position : position + count], order)
 
     directory = number(4, 4)
     for entry in range(number(directory, 2)):
-        place = directory + 2 + 12 * entry
-        if place + 12 > len(tiff):
+        position = directory + 2 + 12 * entry
+        if position + 12 > len(tiff):
             return False
-        if number(place, 2) == _ORIENTATION:
-            return number(place + 2, 2) == _SHORT and number(place + 8, 2) == _UPRIGHT
+        if number(position, 2) == _ORIENTATION:
+            return number(position + 2, 2) == _SHORT and number(position + 8, 2) == _UPRIGHT
     return True

@@ -1,4 +1,9 @@
-"""One image whose size is known before its pixels are: a crop is drawn first and only what it needs is decoded."""
+"""One image whose size is known before its pixels are: a crop is drawn first and only what it needs is decoded.
+
+The crop of ``data.augment imagenet`` is drawn from the size in the file's header; the file is then decoded, cut, scaled
+and its colors changed in one pass into its row of a uint8 batch. Evaluation always decodes in full, and so are files
+that EXIF turns or that have four colors.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +31,13 @@ class Picture(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Return height and width in pixels."""
 
     def crop(self, box: Box, side: int) -> Tensor:
-        """The pixels of a rectangle, uint8 ``[C, height, width]``; it may come scaled down, to ``side`` at least."""
+        """Return the pixels of a rectangle, uint8 ``[C, height, width]``.
+
+        It may come scaled down, to ``side`` at least.
+        """
 
 
 class Pixels:
@@ -44,12 +52,12 @@ class Pixels:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Return height and width in pixels."""
         height, width = self._image_CHW.shape[-2:]
         return height, width
 
     def crop(self, box: Box, side: int) -> Tensor:
-        """The pixels of a rectangle, a view of the image; ``side`` changes nothing."""
+        """Return the pixels of a rectangle, a view of the image; ``side`` changes nothing."""
         del side
         return self._image_CHW[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
@@ -63,7 +71,7 @@ class PlainJpeg:
     Args:
         content: The file's bytes.
         path: Its name, for messages.
-        in_chans: 1 for grey, 3 for color.
+        in_chans: 1 for gray, 3 for color.
         size_HW: Height and width in pixels.
     """
 
@@ -72,7 +80,10 @@ class PlainJpeg:
         self.size = size_HW
 
     def crop(self, box: Box, side: int) -> Tensor:
-        """The pixels of a rectangle, uint8 ``[C, h, w]``; raises :class:`DataError` if the file does not decode."""
+        """Return the pixels of a rectangle, uint8 ``[C, h, w]``.
+
+        Raises :class:`DataError` if the file does not decode.
+        """
         for divisor in DIVISORS:
             if min(box.height, box.width) // divisor >= side:
                 smaller_HWC = decode_smaller(self._content, self._in_chans, self.size, divisor)
@@ -88,7 +99,7 @@ def open_picture(content: bytearray, path: str, in_chans: int) -> Picture:
     Args:
         content: The file's bytes.
         path: Its name, for messages.
-        in_chans: 1 for grey, 3 for color.
+        in_chans: 1 for gray, 3 for color.
 
     Raises:
         DataError: It does not decode, or is too large.
@@ -102,7 +113,7 @@ def open_picture(content: bytearray, path: str, in_chans: int) -> Picture:
 
 
 def _divided(box: Box, divisor: int) -> Box:
-    """The rectangle in an image whose sides were divided, its edges rounded to whole pixels."""
+    """Return the rectangle in an image whose sides were divided, its edges rounded to whole pixels."""
     half = divisor // 2
     top, left = (box.top + half) // divisor, (box.left + half) // divisor
     bottom, right = (box.top + box.height + half) // divisor, (box.left + box.width + half) // divisor

@@ -1,1 +1,7 @@
-"""Images with boxes: readers, what is done to a training image, and loaders of :class:`DetectionBatch`."""
+"""Images with boxes: annotations as arrays, their checks, and the batches made of them.
+
+Each reader hands over file names and :class:`~netaug.detect.annotations.Annotations`: arrays that are checked all at
+once, so that a million objects cost no Python loop and loader processes share their memory. What is wrong goes through
+one :class:`~netaug.data.detection.problems.Problems`, which raises, or counts with the first of each kind: training,
+``data.on_error skip`` and `netaug data check` are the same code with another answer.
+"""

@@ -48,114 +48,117 @@ class FoundBoxes:
     inclusive: bool = False
 
 
-def checked(found: FoundBoxes, name: Callable[[int], str], problems: Problems) -> Annotations:
+def checked(boxes: FoundBoxes, name: Callable[[int], str], problems: Problems) -> Annotations:
     """Check boxes and put them in the order of their images.
 
     Args:
-        found: What a reader found.
+        boxes: What a reader found.
         name: Says which object of which file number m is, such as "object 3 of 'a.xml'".
         problems: Takes note of boxes that are not finite, swapped, without size, or outside of their image.
 
     Raises:
-        DataError: A box cannot be used, unless problems are passed over.
+        DataError: A box cannot be used, unless problems are skipped.
     """
-    boxes_M4 = found.boxes_M4.copy()
-    good_M: Flags = np.asarray(np.isfinite(boxes_M4).all(1))
-    for m in np.flatnonzero(~good_M).tolist():
-        text = f"the box of {name(m)} has a number that is none."
-        problems.note("not_finite", text, got=_numbers(found, m), allowed="four finite numbers")
-    if found.in_pixels:
-        _leave_out_fractions(good_M, found, name, problems)
-    if found.inclusive:
-        _turn_round(boxes_M4, good_M, found, name, problems)
-        boxes_M4[:, :2] -= 1
-    with np.errstate(invalid="ignore"):
-        flat_M = good_M & ~(boxes_M4[:, 2:] > boxes_M4[:, :2]).all(1)
+    boxes_M4 = boxes.boxes_M4.copy()
+    usable_M: Flags = np.asarray(np.isfinite(boxes_M4).all(1))
+    for m in np.flatnonzero(~usable_M).tolist():
+        text = f"the box of {name(m)} has a non-finite number (NaN or inf)."
+        problems.note("not_finite", text, got=_numbers(boxes, m), allowed="four finite numbers")
+    if boxes.in_pixels:
+        _leave_out_fractions(usable_M, boxes, name, problems)
+    if boxes.inclusive:
+        _turn_round(boxes_M4, usable_M, boxes, name, problems)
+        boxes_M4[:, :2] -= (
+            1  # pixels count from 1 and both belong: the left edge of pixel n is n - 1, its right n
+        )
+    with np.errstate(invalid="ignore"):  # boxes with NaN are noted above
+        flat_M = usable_M & ~(boxes_M4[:, 2:] > boxes_M4[:, :2]).all(1)
     for m in np.flatnonzero(flat_M).tolist():
         text = f"the box of {name(m)} has no size: its width or height is not above 0."
-        problems.note("no_size", text, got=_numbers(found, m), allowed="right > left and bottom > top")
-    good_M &= ~flat_M
-    _keep_inside(boxes_M4, good_M, found, name, problems)
-    kept = np.flatnonzero(good_M)
-    return _in_order(found, boxes_M4, kept[np.argsort(found.owners_M[kept], kind="stable")])
+        problems.note("no_size", text, got=_numbers(boxes, m), allowed="right > left and bottom > top")
+    usable_M &= ~flat_M
+    _keep_inside(boxes_M4, usable_M, boxes, name, problems)
+    kept = np.flatnonzero(usable_M)
+    # Stable, so that the objects of an image keep the order of their file.
+    return _in_order(boxes, boxes_M4, kept[np.argsort(boxes.owners_M[kept], kind="stable")])
 
 
 def _leave_out_fractions(
-    good_M: Flags, found: FoundBoxes, name: Callable[[int], str], problems: Problems
+    usable_M: Flags, boxes: FoundBoxes, name: Callable[[int], str], problems: Problems
 ) -> None:
     """Find boxes in fractions of the image: within the first pixel, with numbers that are not whole.
 
     If there is one such box, others within the first pixel are fractions too, such as a whole image: 0, 0, 1, 1.
     """
     with np.errstate(invalid="ignore"):
-        first_pixel_M = good_M & ((found.boxes_M4 > -_SLACK) & (found.boxes_M4 < 1 + _SLACK)).all(1)
-    if not (found.boxes_M4[first_pixel_M] % 1 != 0).any():
+        first_pixel_M = usable_M & ((boxes.boxes_M4 > -_SLACK) & (boxes.boxes_M4 < 1 + _SLACK)).all(1)
+    if not (boxes.boxes_M4[first_pixel_M] % 1 != 0).any():
         return
     for m in np.flatnonzero(first_pixel_M).tolist():
-        width, height = found.sizes_N2[found.owners_M[m]].tolist()
+        width, height = boxes.sizes_N2[boxes.owners_M[m]].tolist()
         text = f"the box of {name(m)} is in fractions of the image's sides, where pixels belong."
         allowed = f"pixels of an image of {width} x {height}: multiply by its width and height"
-        problems.note("fractions", text, got=_numbers(found, m), allowed=allowed)
-    good_M &= ~first_pixel_M
+        problems.note("fractions", text, got=_numbers(boxes, m), allowed=allowed)
+    usable_M &= ~first_pixel_M
 
 
 def _turn_round(
     boxes_M4: npt.NDArray[np.float64],
-    good_M: Flags,
-    found: FoundBoxes,
+    usable_M: Flags,
+    boxes: FoundBoxes,
     name: Callable[[int], str],
     problems: Problems,
 ) -> None:
-    swapped_M2 = good_M[:, None] & (boxes_M4[:, 2:] < boxes_M4[:, :2])
+    swapped_M2 = usable_M[:, None] & (boxes_M4[:, 2:] < boxes_M4[:, :2])
     for m in np.flatnonzero(swapped_M2.any(1)).tolist():
         text = f"the box of {name(m)} has swapped corners."
-        problems.note("swapped", text, got=_numbers(found, m), allowed="xmax >= xmin and ymax >= ymin")
+        problems.note("swapped", text, got=_numbers(boxes, m), allowed="xmax >= xmin and ymax >= ymin")
     low, high = np.minimum(boxes_M4[:, :2], boxes_M4[:, 2:]), np.maximum(boxes_M4[:, :2], boxes_M4[:, 2:])
     boxes_M4[:, :2], boxes_M4[:, 2:] = low, high
 
 
 def _keep_inside(
     boxes_M4: npt.NDArray[np.float64],
-    good_M: Flags,
-    found: FoundBoxes,
+    usable_M: Flags,
+    boxes: FoundBoxes,
     name: Callable[[int], str],
     problems: Problems,
 ) -> None:
     """Leave out boxes outside of their image, cut those that reach beyond by more than the tolerance."""
-    sizes_M2 = found.sizes_N2[found.owners_M].astype(np.float64)
+    sizes_M2 = boxes.sizes_N2[boxes.owners_M].astype(np.float64)
     with np.errstate(invalid="ignore"):
-        outside_M = good_M & ((boxes_M4[:, :2] >= sizes_M2) | (boxes_M4[:, 2:] <= 0)).any(1)
+        outside_M = usable_M & ((boxes_M4[:, :2] >= sizes_M2) | (boxes_M4[:, 2:] <= 0)).any(1)
         far = (boxes_M4[:, :2] < -TOLERANCE) | (boxes_M4[:, 2:] > sizes_M2 + TOLERANCE)
-    beyond_M = good_M & ~outside_M & far.any(1)
+    beyond_M = usable_M & ~outside_M & far.any(1)
     for kind, there_M in (("outside", outside_M), ("beyond", beyond_M)):
         for m in np.flatnonzero(there_M).tolist():
-            width, height = found.sizes_N2[found.owners_M[m]].tolist()
+            width, height = boxes.sizes_N2[boxes.owners_M[m]].tolist()
             how = "lies outside of" if kind == "outside" else "reaches beyond"
             text = f"the box of {name(m)} {how} its image."
-            problems.note(kind, text, got=_numbers(found, m), allowed=f"within {width} x {height} pixels")
+            problems.note(kind, text, got=_numbers(boxes, m), allowed=f"within {width} x {height} pixels")
     cut = np.flatnonzero(beyond_M)
     boxes_M4[cut] = np.clip(boxes_M4[cut], 0, np.tile(sizes_M2[cut], 2))
-    good_M &= ~outside_M
+    usable_M &= ~outside_M
 
 
-def _in_order(found: FoundBoxes, boxes_M4: npt.NDArray[np.float64], order: Integers) -> Annotations:
+def _in_order(boxes: FoundBoxes, boxes_M4: npt.NDArray[np.float64], order: Integers) -> Annotations:
     boxes_M4 = boxes_M4[order]
-    areas_M = found.areas_M[order]
-    own = (boxes_M4[:, 2:] - boxes_M4[:, :2]).prod(1)
-    counts = np.bincount(found.owners_M[order], minlength=len(found.sizes_N2))
+    areas_M = boxes.areas_M[order]
+    box_areas_M = (boxes_M4[:, 2:] - boxes_M4[:, :2]).prod(1)
+    counts = np.bincount(boxes.owners_M[order], minlength=len(boxes.sizes_N2))
     return Annotations(
-        sizes_N2=found.sizes_N2,
+        sizes_N2=boxes.sizes_N2,
         boxes_M4=boxes_M4.astype(np.float32),
-        labels_M=found.labels_M[order],
-        difficult_M=found.difficult_M[order],
-        crowd_M=found.crowd_M[order],
-        areas_M=np.where(np.isfinite(areas_M), areas_M, own).astype(np.float32),
+        labels_M=boxes.labels_M[order],
+        difficult_M=boxes.difficult_M[order],
+        crowd_M=boxes.crowd_M[order],
+        areas_M=np.where(np.isfinite(areas_M), areas_M, box_areas_M).astype(np.float32),
         starts_N1=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        ids_N=found.ids_N,
-        category_ids_C=found.category_ids_C,
+        ids_N=boxes.ids_N,
+        category_ids_C=boxes.category_ids_C,
     )
 
 
-def _numbers(found: FoundBoxes, m: int) -> str:
-    left, top, right, bottom = (f"{value:g}" for value in found.boxes_M4[m].tolist())
+def _numbers(boxes: FoundBoxes, m: int) -> str:
+    left, top, right, bottom = (f"{value:g}" for value in boxes.boxes_M4[m].tolist())
     return f"left {left}, top {top}, right {right}, bottom {bottom}"

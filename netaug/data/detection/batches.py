@@ -22,7 +22,7 @@ from netaug.detect.annotations import Floats, Integers
 from netaug.detect.targets import BoxTargets
 
 SEEN = 0.25
-"""An object of which less than this share of its area is left is neither taught nor held against a prediction."""
+"""An object of which less than this fraction of its area is left is neither a target nor held against anything."""
 
 _LEAST = 1.0  # pixels of width and height; what is smaller cannot be seen
 
@@ -56,7 +56,7 @@ class LoadedBoxes:
     error: DataError | None = None
 
     def pin_memory(self) -> LoadedBoxes:
-        """The same with the batch in page-locked memory."""
+        """Return the same with the batch in page-locked memory."""
         return self if self.batch is None else LoadedBoxes(self.batch.pin_memory(), self.skipped)
 
 
@@ -92,20 +92,20 @@ class BoxDataset(Dataset[LoadedBoxes]):
     def __getitem__(self, batch_key: BoxKey) -> LoadedBoxes:
         draw, side, indices_N = batch_key
         draws = [None] * len(indices_N) if self.augment is None else self.augment.draws(indices_N, draw)
-        made: list[Made] = []
+        finished: list[Made] = []
         kept: list[int] = []
         skipped: list[str] = []
-        for index, own in zip(indices_N.tolist(), draws, strict=True):
+        for index, image_draws in zip(indices_N.tolist(), draws, strict=True):
             try:
-                made.append(self._make(index, own, side))
+                finished.append(self._make(index, image_draws, side))
                 kept.append(index)
             except DataError as error:
                 if not self.skip_errors:
                     return LoadedBoxes(None, error=error)
                 skipped.append(self.split.images.path(index))
-        if not made:
+        if not finished:
             return LoadedBoxes(None, error=_nothing(skipped))
-        return LoadedBoxes(collate(made, np.array(kept, np.int64)), tuple(skipped))
+        return LoadedBoxes(collate(finished, np.array(kept, np.int64)), tuple(skipped))
 
     def _make(self, index: int, draws: npt.NDArray[np.float64] | None, side: int) -> Made:
         image_CHW = canvas(side)
@@ -117,9 +117,9 @@ class BoxDataset(Dataset[LoadedBoxes]):
             width, height = self.split.read_sizes[part.image].tolist()
             placement = self.augment.placement(part, (width, height), side)
             colors = self.augment.colors(part)
-            frame, found = self._paint(image_CHW, part.image, placement, colors)
+            frame, visible = self._paint(image_CHW, part.image, placement, colors)
             frames.append(frame)
-            objects += found
+            objects += visible
         return Made(image_CHW, frames[0], objects)
 
     def _paint(
@@ -142,9 +142,9 @@ class BoxDataset(Dataset[LoadedBoxes]):
         width, height = self.split.read_sizes[index].tolist()
         file_width, file_height = annotations.sizes_N2[index].tolist()
         frame = placement.frame((width, height), (file_width, file_height))
-        own = annotations.of(index)
-        ignored_M = annotations.difficult_M[own] | annotations.crowd_M[own]
-        return frame, [seen(annotations.boxes_M4[own], annotations.labels_M[own], ignored_M, frame, target)]
+        rows = annotations.of(index)
+        ignored_M = annotations.difficult_M[rows] | annotations.crowd_M[rows]
+        return frame, [seen(annotations.boxes_M4[rows], annotations.labels_M[rows], ignored_M, frame, target)]
 
 
 def seen(
@@ -154,7 +154,7 @@ def seen(
     frame_6: npt.NDArray[np.float64],
     target: Region,
 ) -> Objects:
-    """What is left of an image's objects where it is painted.
+    """Return what is left of an image's objects where it is painted.
 
     Args:
         boxes_M4: Corners in pixels of the file.
@@ -175,30 +175,30 @@ def seen(
     high = np.array([target.right, target.bottom] * 2, np.float64)
     cut = np.clip(moved, low, high)
     sides, whole = cut[:, 2:] - cut[:, :2], moved[:, 2:] - moved[:, :2]
-    there = (sides >= _LEAST).all(1)
+    visible_M = (sides >= _LEAST).all(1)
     hidden = sides.prod(1) < SEEN * whole.prod(1)
-    return Objects(cut[there].astype(np.float32), labels_M[there], (ignored_M | hidden)[there])
+    return Objects(cut[visible_M].astype(np.float32), labels_M[visible_M], (ignored_M | hidden)[visible_M])
 
 
-def collate(made: list[Made], indices_N: Integers) -> DetectionBatch:
-    """One batch of finished images."""
-    objects = [one for image in made for one in image.objects]
-    counts = [sum(len(one.labels_M) for one in image.objects) for image in made]
+def collate(finished: list[Made], indices_N: Integers) -> DetectionBatch:
+    """Return one batch of finished images."""
+    objects = [one for image in finished for one in image.objects]
+    counts = [sum(len(one.labels_M) for one in image.objects) for image in finished]
     targets = BoxTargets(
         torch.from_numpy(np.concatenate([one.boxes_M4 for one in objects])),
         torch.from_numpy(np.concatenate([one.labels_M for one in objects])),
         torch.from_numpy(np.concatenate([one.ignored_M for one in objects])),
         torch.tensor(counts, dtype=torch.int64),
     )
-    images_NCHW = torch.stack([image.image_CHW for image in made])
-    frames_N6 = torch.from_numpy(np.stack([image.frame_6 for image in made]))
+    images_NCHW = torch.stack([image.image_CHW for image in finished])
+    frames_N6 = torch.from_numpy(np.stack([image.frame_6 for image in finished]))
     return DetectionBatch(images_NCHW, targets, frames_N6, torch.from_numpy(indices_N))
 
 
 def _nothing(skipped: list[str]) -> DataError:
     return DataError(
         "none of a batch's images can be used.",
-        got=f"{len(skipped)} broken files, the first is '{skipped[0]}'",
+        got=f"{len(skipped)} corrupt files, the first is '{skipped[0]}'",
         fix="repair or delete the files, or use larger batches",
     )
 
@@ -209,12 +209,12 @@ _RGB = np.linalg.inv(_YIQ)
 
 
 def color_matrix(brightness: float, saturation: float, hue: float) -> np.ndarray:
-    """The 3 x 3 matrix that changes colors (red, green, blue); greys stay grey.
+    """Return the 3 x 3 matrix that changes colors (red, green, blue); grays stay gray.
 
     Args:
         brightness: Factor on all values, at least 0.
-        saturation: Factor on the distance from grey; 0 gives grey, 1 leaves it.
-        hue: Turn of the color circle about the axis of greys; 1 is a whole turn.
+        saturation: Factor on the distance from gray; 0 gives gray, 1 leaves it.
+        hue: Turn of the color circle about the axis of grays; 1 is a whole turn.
     """
     angle = 2 * math.pi * hue
     cosine, sine = saturation * math.cos(angle), saturation * math.sin(angle)

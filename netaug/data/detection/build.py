@@ -55,12 +55,13 @@ def build_boxed(config: DataConfig, feed: Feed) -> Data:
     source = read_source(config, problems)
     train, val, val_split = select_images(source, config)
     warn_of_deep([train.images, val.images])
+    # Before images are held in memory, which leaves out damaged ones: a resumed run may hold them or not.
     listing = DataListing(*(ListedSplit(split.images, *split.annotations.arrays()) for split in (train, val)))
     anchors = find_anchors(train.annotations, detect, side)
     sides = detect.sizes or (side,)
     largest = max(sides) * (max(1.0, detect.scale[1]) if config.augment == "detection" else 1.0)
     train, val = into_memory(train, val, math.ceil(largest), side, config, problems)
-    problems.say()
+    problems.say()  # only now: decoding into memory finds problems too
     info = _facts(config, source, (train, val, val_split), side)
     info = replace(info, metric=detect.metric or source.metric, anchors=anchors)
     loading = Loading(config.workers, problems.skip, feed.pin_memory, feed.share)
@@ -148,7 +149,7 @@ def read_source(config: DataConfig, problems: Problems) -> BoxSource:
     """Read the dataset ``config.name``, with the classes that are asked for.
 
     Raises:
-        DataError: It cannot be read, or something in it is wrong and not to be passed over.
+        DataError: It cannot be read, or something in it is wrong and is not to be skipped.
     """
     warn_of_ignored(config)
     if config.download:
@@ -168,7 +169,7 @@ def read_source(config: DataConfig, problems: Problems) -> BoxSource:
 
 
 def find_anchors(train: Annotations, detect: DetectConfig, side: int) -> Anchors:
-    """The anchors that the settings ask for, in pixels of the network's input.
+    """Return the anchors that the settings ask for, in pixels of the network's input.
 
     Raises:
         DataError: They are to be found from the boxes, and there are none.
@@ -191,7 +192,7 @@ def find_anchors(train: Annotations, detect: DetectConfig, side: int) -> Anchors
 
 
 def fitted_sizes(annotations: Annotations, side: int) -> npt.NDArray[np.float64]:
-    """Widths and heights of the objects that are taught, in pixels of an input that images are fitted into."""
+    """Return widths and heights of the objects that are taught, in pixels of an input that images are fitted into."""
     factors_N = side / annotations.sizes_N2.max(1)
     taught_M = ~(annotations.difficult_M | annotations.crowd_M)
     boxes_M4 = annotations.boxes_M4.astype(np.float64)
@@ -208,7 +209,7 @@ AUTO_LIMIT = 512 * 2**20
 def into_memory(
     train: BoxSplit, val: BoxSplit, largest: int, side: int, config: DataConfig, problems: Problems
 ) -> tuple[BoxSplit, BoxSplit]:
-    """The same splits, their images decoded if ``data.cache`` or their size says so.
+    """Return the same splits, their images decoded if ``data.cache`` or their size says so.
 
     Training images are scaled down once so that their longer side is the largest that training asks for; evaluation
     images to what is painted, so that evaluation sees the same pixels with and without.
@@ -236,14 +237,14 @@ def into_memory(
 
 
 def scaled_down(sizes_N2: Integers, largest: int) -> Integers:
-    """Widths and heights with no side longer than ``largest``; smaller images stay."""
+    """Return widths and heights with no side longer than ``largest``; smaller images stay."""
     factors = np.minimum(1.0, largest / sizes_N2.max(1))
     scaled: Integers = np.maximum(1, np.rint(sizes_N2 * factors[:, None])).astype(np.int64)
     return scaled
 
 
 def letterboxed(sizes_N2: Integers, side: int) -> Integers:
-    """Widths and heights of images on a canvas of this side."""
+    """Return widths and heights of images on a canvas of this side."""
     targets = [letterbox(width, height, side).target for width, height in sizes_N2.tolist()]
     return np.array([(one.width, one.height) for one in targets], np.int64).reshape(-1, 2)
 

@@ -12,15 +12,15 @@ import numpy as np
 from netaug.detect.annotations import Ids
 
 Key = int | str
-ALLOWED = "whole numbers or strings; written as floating point only below 2^53, where they can be told apart"
+ALLOWED = "whole numbers or strings; written as floating point only below 2^53, where they differ"
 
 _EXACT = 2**53
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 
 
 def key_of(value: object) -> Key | None:
-    """What an id is known by: equal for 5, 5.0 and "5"; None for what cannot be an id."""
-    if type(value) is int:
+    """Return what an id is known by: equal for 5, 5.0 and "5"; None for what cannot be an id."""
+    if type(value) is int:  # isinstance would let true and false pass
         return value
     if type(value) is float:
         return int(value) if value.is_integer() and abs(value) < _EXACT else None
@@ -30,18 +30,18 @@ def key_of(value: object) -> Key | None:
 
 
 def shown(value: object) -> str:
-    """An id for messages: strings in quotes."""
+    """Return an id for messages: strings in quotes."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
 def id_array(values: Sequence[object]) -> Ids:
-    """Ids in an array that keeps each as it is."""
+    """Return ids in an array that keeps each as it is."""
     limits = np.iinfo(np.int64)
     if all(type(value) is int and limits.min <= value <= limits.max for value in values):
         return np.array(values, np.int64)
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+    ids = np.empty(len(values), object)
+    ids[:] = values
+    return ids
 
 
 class ObjectRows:
@@ -61,7 +61,7 @@ class ObjectRows:
         self._others: list[object] = []  # own ids that a float64 does not hold
 
     def slim(self, entry: dict[str, Any]) -> Any:
-        """An object as a row of numbers, at once: a million as dictionaries with outlines take gigabytes."""
+        """Return an object as a row of numbers, at once: a million as dictionaries with outlines take gigabytes."""
         if "image_id" not in entry or "category_id" not in entry:
             return entry
         box, area = entry.get("bbox"), entry.get("area")
@@ -86,8 +86,8 @@ class ObjectRows:
         self._others.append(value)
         return -1 - len(self._others)
 
-    def own_id(self, code: float, place: int) -> str:
-        """An object's own id for messages; its place in the file where it has none."""
+    def own_id(self, code: float, position: int) -> str:
+        """Return an object's own id for messages; its place in the file where it has none."""
         if code == -1:
-            return str(place)
+            return str(position)
         return str(int(code)) if code >= 0 else shown(self._others[int(-2 - code)])

@@ -1,4 +1,4 @@
-"""Decoded images of different sizes in one piece of memory."""
+"""Decoded images of different sizes in one tensor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netaug.data.decode.image import read_frame
 from netaug.data.store import FileImages, decode_each
 from netaug.detect.annotations import Annotations, Integers
 
-_COLOURS = 3
+_CHANS = 3
 
 
 class HeldImages:
@@ -35,40 +35,40 @@ class HeldImages:
 
     @property
     def folder(self) -> str:
-        """Where the files are, for messages."""
+        """Return where the files are, for messages."""
         return self._files.folder
 
     def path(self, index: int) -> str:
-        """The file that one image comes from."""
+        """Return the file that one image comes from."""
         return self._files.path(index)
 
     def identities(self) -> Sequence[bytes]:
-        """As the files'."""
+        """Return what the files have for names."""
         return self._files.identities()
 
     def stored_bytes(self, index: int) -> int:
-        """As the files'."""
+        """Return the size of the file that one image comes from."""
         return self._files.stored_bytes(index)
 
     def content(self, index: int) -> bytearray:
-        """The bytes of the file that one image comes from; raises :class:`DataError` if it cannot be read."""
+        """Return the bytes of the file that one image comes from; raises :class:`DataError` if it cannot be read."""
         return self._files.content(index)
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[3, H, W]``."""
+        """Return one image, uint8 ``[3, H, W]``."""
         start, (width, height) = int(self._starts_N[index]), self.sizes_N2[index].tolist()
-        values = self._pixels[start : start + width * height * _COLOURS]
-        return values.view(height, width, _COLOURS).permute(2, 0, 1)
+        values = self._pixels[start : start + width * height * _CHANS]
+        return values.view(height, width, _CHANS).permute(2, 0, 1)
 
     def select(self, indices: Integers) -> HeldImages:
-        """The images at ``indices``, in that order; the memory stays one."""
+        """Return the images at ``indices``, in that order; the memory stays one."""
         return HeldImages(
             self._files.select(indices), self._pixels, self._starts_N[indices], self.sizes_N2[indices]
         )
 
 
 def read_checked(images: FileImages | HeldImages, annotations: Annotations, index: int) -> Tensor:
-    """One image, uint8 ``[3, H, W]``, of the size that its annotation says.
+    """Return one image, uint8 ``[3, H, W]``, of the size that its annotation says.
 
     Raises:
         DataError: It does not decode, or has another size.
@@ -95,7 +95,7 @@ def read_checked(images: FileImages | HeldImages, annotations: Annotations, inde
 
 
 def resized(image_CHW: Tensor, height: int, width: int) -> Tensor:
-    """A uint8 image scaled to a size, antialiased; itself if it has that size."""
+    """Return a uint8 image scaled to a size, antialiased; itself if it has that size."""
     if image_CHW.shape[-2:] == (height, width):
         return image_CHW
     scaled: Tensor = F.interpolate(image_CHW[None], (height, width), mode="bilinear", antialias=True)[0]
@@ -116,8 +116,9 @@ def hold(
     Returns:
         The images, and the positions in ``images`` they come from.
     """
-    counts = sizes_N2.prod(1) * _COLOURS
+    counts = sizes_N2.prod(1) * _CHANS
     starts_N = np.concatenate([[0], np.cumsum(counts)])[:-1].astype(np.int64)
+    # Allocated once at its final size: joining decoded images would need twice the memory for a moment.
     held = HeldImages(images, torch.empty(int(counts.sum()), dtype=torch.uint8), starts_N, sizes_N2)
 
     def place(index: int) -> DataError | None:

@@ -29,7 +29,7 @@ class ImageIndex:
                     self._by_name[os.path.basename(path)].append(path)
 
     def find(self, file: str, hints: Sequence[str], folder: str) -> list[str]:
-        """A file's path relative to the root; several if nothing tells which of them is meant.
+        """Return a file's path relative to the root; several if nothing tells which of them is meant.
 
         Args:
             file: Name, maybe with folders in front.
@@ -37,22 +37,22 @@ class ImageIndex:
             folder: Where the annotation is, relative to the root.
         """
         wanted = os.path.normpath(file.replace("\\", "/"))
-        found = [
+        paths = [
             path
             for path in self._by_name.get(os.path.basename(wanted), ())
             if path == wanted or path.endswith(os.sep + wanted)
         ]
         for hint in hints:
-            found = _best(found, [_likeness(os.path.dirname(path).lower(), hint) for path in found])
+            paths = _best(paths, [_likeness(os.path.dirname(path).lower(), hint) for path in paths])
         for exact in (os.path.normpath(os.path.join(folder, wanted)), wanted):
-            found = [exact] if exact in found else found
-        if len(found) > 1 and all(_same(self._root, found[0], other) for other in found[1:]):
-            return found[:1]
-        return found
+            paths = [exact] if exact in paths else paths
+        if len(paths) > 1 and all(_same(self._root, paths[0], other) for other in paths[1:]):
+            return paths[:1]
+        return paths
 
 
 def _likeness(folder: str, hint: str) -> int:
-    """How well a folder's path fits a name: it is the name, has a part of that name, has the name in it, does not."""
+    """Rank how a folder's path fits a name: 3 is the name, 2 has a part of that name, 1 contains it, else 0."""
     if hint in ("", os.curdir):
         return 0
     if folder == hint:
@@ -60,12 +60,12 @@ def _likeness(folder: str, hint: str) -> int:
     return 2 if f"{os.sep}{hint}{os.sep}" in f"{os.sep}{folder}{os.sep}" else int(hint in folder)
 
 
-def _best(found: list[str], ranks: list[int]) -> list[str]:
-    return [path for path, rank in zip(found, ranks, strict=True) if rank == max(ranks)]
+def _best(paths: list[str], ranks: list[int]) -> list[str]:
+    return [path for path, rank in zip(paths, ranks, strict=True) if rank == max(ranks)]
 
 
 def _same(root: str, first: str, other: str) -> bool:
-    """Whether two paths lead to one file, through links."""
+    """Return whether two paths lead to one file, through links."""
     try:
         return os.path.samefile(os.path.join(root, first), os.path.join(root, other))
     except OSError:
@@ -73,7 +73,7 @@ def _same(root: str, first: str, other: str) -> bool:
 
 
 def sizes_of(root: Path, files: Sequence[str]) -> list[tuple[int, int] | DataError]:
-    """Width and height of images from their headers; an error for what is not an image."""
+    """Return width and height of images from their headers; an error for what is not an image."""
 
     def look(index: int) -> tuple[int, int] | DataError:
         try:

@@ -1,4 +1,7 @@
-"""Batches of images with boxes; the same bits for any number of loader processes."""
+"""Batches of images with boxes; the same bits for any number of loader processes.
+
+The side of a step's images travels in the batch's key, so that all processes make the same batch.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Sides:
     seed: int
 
     def of(self, epoch: int, step: int) -> int:
-        """The side at a step of an epoch, by (seed, epoch, step) alone: all processes draw the same."""
+        """Return the side at a step of an epoch, by (seed, epoch, step) alone: all processes draw the same."""
         if len(self.choices) == 1:
             return self.choices[0]
         draw = uniforms(key(self.seed, "sides", epoch), np.array([step]), 1)[0, 0]
@@ -84,11 +87,11 @@ class BoxTrainLoader:
         self._batches = Batches[DetectionBatch](dataset, _Keys(self._sampler, sides, distinct), loading)
 
     def __len__(self) -> int:
-        """Steps per epoch; the last incomplete batch is left out."""
+        """Return the steps per epoch; the last incomplete batch is left out."""
         return len(self._sampler)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[DetectionBatch]:
-        """This process's share of the batches of one epoch, 0-based, but for the first ``skip``; one epoch at a time.
+        """Yield this process's part of one epoch's batches, 0-based, without the first ``skip``; one epoch at a time.
 
         Raises:
             DataError: An image does not decode.
@@ -115,9 +118,9 @@ class BoxEvalLoader:
         self._batches = Batches[DetectionBatch](dataset, keys, loading)
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Return the number of batches."""
         return len(self._sampler)
 
     def __iter__(self) -> Iterator[DetectionBatch]:
-        """The batches; raises :class:`DataError` when an image does not decode."""
+        """Iterate over the batches; raises :class:`DataError` when an image does not decode."""
         return iter(self._batches)

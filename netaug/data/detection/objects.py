@@ -1,4 +1,4 @@
-"""Whether a split has objects to learn or to be judged by, said before time is spent."""
+"""Whether a split has objects to train or evaluate on, checked before time is spent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from netaug.detect.annotations import Annotations
 
 
 def without_objects(annotations: Annotations) -> str | None:
-    """What a split without objects that count has instead, in words; None if it has such objects."""
+    """Return what a split without objects that count has instead, in words; None if it has such objects."""
     if (~(annotations.difficult_M | annotations.crowd_M)).any():
         return None
     marked = len(annotations.labels_M)

@@ -37,18 +37,18 @@ class Frames:
     errors: dict[int, DataError]
 
     def select(self, indices: Integers) -> Frames:
-        """Those at ``indices``, in that order, none of which had an error."""
+        """Return those at ``indices``, in that order, none of which had an error."""
         return Frames(self.sizes_N2[indices], self.turns_N[indices], {})
 
     def turned(self, annotations: Annotations) -> Annotations:
-        """Boxes on the upright pictures, of boxes on these."""
+        """Return boxes on the upright pictures, of boxes on these."""
         if (self.turns_N == _UPRIGHT).all():
             return annotations
         turns_M = self.turns_N[annotations.owners]
         width_M, height_M = annotations.sizes_N2[annotations.owners].T.astype(np.float64)
         left, top, right, bottom = annotations.boxes_M4.T.astype(np.float64)
         across, down = (width_M - right, width_M - left), (height_M - bottom, height_M - top)
-        places = {  # of left, right, top, bottom for each of EXIF's numbers
+        edges = {  # of left, right, top, bottom for each of EXIF's numbers
             2: (across, (top, bottom)),
             3: (across, down),
             4: ((left, right), down),
@@ -58,7 +58,7 @@ class Frames:
             8: ((top, bottom), across),
         }
         boxes_M4 = annotations.boxes_M4.copy()
-        for turn, ((left_M, right_M), (top_M, bottom_M)) in places.items():
+        for turn, ((left_M, right_M), (top_M, bottom_M)) in edges.items():
             own_M = turns_M == turn
             boxes_M4[own_M] = np.stack([left_M, top_M, right_M, bottom_M], axis=1)[own_M]
         sideways_N = self.turns_N >= _SIDEWAYS
@@ -80,11 +80,11 @@ def find_frames(
         split: What they are, for the log.
     """
     unknown_N: Flags = np.asarray((annotated_N2 <= 0).any(1))
-    asked = np.flatnonzero(unknown_N if orientation == "auto" else np.ones(len(files), np.bool_)).tolist()
+    to_read = np.flatnonzero(unknown_N if orientation == "auto" else np.ones(len(files), np.bool_)).tolist()
     sizes_N2, turns_N = annotated_N2.copy(), np.full(len(files), _UPRIGHT, np.int64)
     errors: dict[int, DataError] = {}
     turned = 0
-    for index, header in zip(asked, _read_headers(root, [files[i] for i in asked]), strict=True):
+    for index, header in zip(to_read, _read_headers(root, [files[i] for i in to_read]), strict=True):
         if isinstance(header, DataError):
             errors[index] = header
             continue

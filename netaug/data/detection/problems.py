@@ -1,4 +1,4 @@
-"""What is wrong with annotations: the first thing found stops, or all are mended, left out and counted."""
+"""What is wrong with annotations: the first problem is raised, or all are repaired or left out, and counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {
     "incomplete": "objects of which something is missing, left out",
     "unknown_class": "objects of an unknown class, left out",
     "unknown_image": "objects of an unknown image, left out",
-    "not_finite": "boxes with a number that is none, left out",
+    "not_finite": "boxes with a non-finite number, left out",
     "fractions": "boxes in fractions of the image's sides where pixels belong, left out",
     "swapped": "boxes with swapped corners, turned round",
     "no_size": "boxes of zero or negative size, left out",
@@ -37,7 +37,7 @@ class Problems:
     """Takes note of what is wrong.
 
     Args:
-        skip: Whether to go on after a problem; else it is raised.
+        skip: Whether problems are counted; else the first is raised.
         keep: How many of each kind are kept word for word.
     """
 
@@ -47,7 +47,7 @@ class Problems:
         self.examples: dict[str, list[str]] = {}
 
     def note(self, kind: str, where: str, *, got: object = None, allowed: object = None) -> None:
-        """Something is wrong.
+        """Count a problem, or raise it.
 
         Args:
             kind: One of :data:`KINDS`.
@@ -56,7 +56,7 @@ class Problems:
             allowed: What may be there.
 
         Raises:
-            DataError: Problems are not to be passed over.
+            DataError: Problems are not to be skipped.
         """
         assert kind in KINDS, kind
         if not self.skip:
@@ -67,14 +67,14 @@ class Problems:
             examples.append(where if got is None else f"{where} Got: {got}")
 
     def pass_on(self, kind: str, error: DataError) -> None:
-        """Note an error that is about one file; raise it if problems are not to be passed over."""
+        """Note an error that is about one file; raise it if problems are not to be skipped."""
         if not self.skip:
             raise error
         self.note(kind, error.where, got=error.got)
 
     def first(self) -> str | None:
-        """The first thing that was wrong, word for word; None if nothing was."""
-        return next((found[0] for kind in KINDS if (found := self.examples.get(kind))), None)
+        """Return the first thing that was wrong, word for word; None if nothing was."""
+        return next((examples[0] for kind in KINDS if (examples := self.examples.get(kind))), None)
 
     def say(self) -> None:
         """Log how many there were of each kind, with the first of each."""

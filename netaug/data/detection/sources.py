@@ -28,12 +28,12 @@ class BoxSplit:
         return len(self.annotations)
 
     def select(self, indices: Integers) -> BoxSplit:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return BoxSplit(self.images.select(indices), self.annotations.select(indices))
 
     @property
     def read_sizes(self) -> Integers:
-        """Width and height of the images as they are read, in pixels, shape ``[N, 2]``."""
+        """Return width and height of the images as they are read, in pixels, shape ``[N, 2]``."""
         return self.images.sizes_N2 if isinstance(self.images, HeldImages) else self.annotations.sizes_N2
 
 

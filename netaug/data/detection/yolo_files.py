@@ -19,16 +19,16 @@ _log = logging.getLogger("netaug")
 
 
 def label_file(image: str) -> str:
-    """The labels of an image: the last folder called images becomes labels, the file ends in .txt."""
+    """Return the labels of an image: the last folder called images becomes labels, the file ends in .txt."""
     path = Path(image)
     return str(_renamed(path.parent, _IMAGES_FOLDER, _LABELS_FOLDER) / f"{path.stem}{_LABELS}")
 
 
 def _renamed(folder: Path, before: str, after: str) -> Path:
     parts = list(folder.parts)
-    places = [place for place, part in enumerate(parts) if part == before]
-    if places:
-        parts[places[-1]] = after
+    positions = [position for position, part in enumerate(parts) if part == before]
+    if positions:
+        parts[positions[-1]] = after
     return Path(*parts)
 
 
@@ -52,7 +52,7 @@ class LabelFiles:
         self._elsewhere: dict[str, _TextFiles] | None = None
 
     def usable(self, split: str, images: Sequence[str], problems: Problems) -> list[str]:
-        """The images of a split without those of which it cannot be told which labels are theirs.
+        """Return the images of a split without those of which it cannot be told which labels are theirs.
 
         Args:
             split: Its name, for messages.
@@ -87,10 +87,10 @@ class LabelFiles:
         return [image for image in kept if image not in wrong]
 
     def _names(self, folder: str) -> dict[str, str]:
-        """The files in a folder, by name in lower case."""
+        """Return the files in a folder, by name in lower case."""
         if folder not in self._inside:
-            place = self.root / folder
-            names = sorted(os.listdir(place)) if place.is_dir() else []
+            path = self.root / folder
+            names = sorted(os.listdir(path)) if path.is_dir() else []
             self._inside[folder] = {name.lower(): name for name in names} | {name: name for name in names}
         return self._inside[folder]
 
@@ -99,12 +99,12 @@ class LabelFiles:
         return self._names(folder).get(name) == name
 
     def _misnamed(self, image: str, owners: dict[str, str]) -> str | None:
-        """A label file that differs in upper and lower case, or has the image's ending in its name too."""
+        """Return a label file that differs in upper and lower case, or has the image's ending in its name too."""
         folder, name = os.path.split(label_file(image))
         for option in (name.lower(), f"{os.path.basename(image)}{_LABELS}".lower()):
-            found = self._names(folder).get(option)
-            if found is not None and os.path.join(folder, found) not in owners:
-                return os.path.join(folder, found)
+            name_there = self._names(folder).get(option)
+            if name_there is not None and os.path.join(folder, name_there) not in owners:
+                return os.path.join(folder, name_there)
         return None
 
     def _refuse_negatives(self, split: str, images: Sequence[str], missing: Sequence[str]) -> None:
@@ -148,31 +148,31 @@ class LabelFiles:
         )
 
     def _likely(self, folder: str, images: Iterable[str]) -> tuple[str, int]:
-        """The folder that has label files for most of these images, and for how many; empty if none has."""
+        """Return the folder that has label files for most of these images, and for how many; empty if none has."""
         stems = {os.path.splitext(os.path.basename(image))[0].lower() for image in images}
         counts = {other: len(stems & names) for other, names in self._unclaimed(folder).items()}
         best = max(counts, key=lambda other: (counts[other], -len(other)), default="")
         return (best, counts[best]) if counts.get(best) else ("", 0)
 
     def _unclaimed(self, folder: str) -> dict[str, set[str]]:
-        """Names of label files, without endings, in folders that are not the labels of other images."""
+        """Return the names of label files, without endings, in folders that are not the labels of other images."""
         if self._elsewhere is None:
             self._elsewhere = _text_files(self.root)
         return {
-            other: found.names
-            for other, found in self._elsewhere.items()
-            if os.path.normpath(other) == os.path.normpath(folder) or not self._is_claimed(other, found)
+            other: files.names
+            for other, files in self._elsewhere.items()
+            if os.path.normpath(other) == os.path.normpath(folder) or not self._is_claimed(other, files)
         }
 
-    def _is_claimed(self, folder: str, found: _TextFiles) -> bool:
+    def _is_claimed(self, folder: str, files: _TextFiles) -> bool:
         images = _renamed(Path(folder), _LABELS_FOLDER, _IMAGES_FOLDER)
-        return found.with_images if images == Path(folder) else (self.root / images).is_dir()
+        return files.with_images if images == Path(folder) else (self.root / images).is_dir()
 
 
 def _text_files(root: Path) -> dict[str, _TextFiles]:
-    """What could be label files, by folder."""
-    found = {}
-    for place, folders, names in os.walk(root):
+    """Return what could be label files, by folder."""
+    by_folder = {}
+    for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name[0] != ".")
         parts = [os.path.splitext(name.lower()) for name in names]
         stems = {
@@ -182,5 +182,5 @@ def _text_files(root: Path) -> dict[str, _TextFiles]:
         }
         if stems:
             with_images = any(suffix in SUFFIXES for _, suffix in parts)
-            found[os.path.relpath(place, root)] = _TextFiles(stems, with_images)
-    return found
+            by_folder[os.path.relpath(folder, root)] = _TextFiles(stems, with_images)
+    return by_folder

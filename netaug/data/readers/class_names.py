@@ -28,7 +28,7 @@ def read_class_names(path: str | None) -> tuple[str, ...] | None:
         raise DataError(
             f"the file of data.class_names '{path}' cannot be read.",
             got=error.strerror,
-            allowed="a text file with one class name a line",
+            allowed="a text file with one class name per line",
         ) from None
     names = [line.strip() for line in split_lines(text.rstrip())]
     first: dict[str, int] = {}
@@ -42,5 +42,5 @@ def read_class_names(path: str | None) -> tuple[str, ...] | None:
             )
         first[name] = number
     if not names:
-        raise DataError(f"the file of data.class_names '{path}' is empty.", allowed="one class name a line")
+        raise DataError(f"the file of data.class_names '{path}' is empty.", allowed="one class name per line")
     return tuple(names)

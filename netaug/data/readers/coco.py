@@ -53,18 +53,18 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
 
 
 def _jsons(root: Path) -> list[Path]:
-    found = sorted(path for path in root.rglob("*.json") if not path.name.startswith("."))
-    if not found:
+    paths = sorted(path for path in root.rglob("*.json") if not path.name.startswith("."))
+    if not paths:
         raise DataError(
-            f"there is not a JSON file in data.root '{root}'.",
+            f"there is no JSON file in data.root '{root}'.",
             got=f"in ROOT there is: {listing(root)}",
             allowed=_TREE,
         )
-    return found
+    return paths
 
 
 def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, ...], setting: str) -> Path:
-    """The file of a split: the one named, or one called after it."""
+    """Return the file of a split: the one named, or one called after it."""
     if named is not None:
         exact = [path for path in jsons if named in (path.name, path.stem, str(path.relative_to(root)))]
         if len(exact) == 1:
@@ -94,14 +94,14 @@ def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, .
 
 
 def _check_categories(train: CocoFile, val: CocoFile) -> None:
-    """Categories must be those that are trained: same ids, same names."""
-    for key, one in val.categories.items():
+    """Refuse categories other than those that are trained: ids and names must be the same."""
+    for key, category in val.categories.items():
         known = train.categories.get(key)
-        if known is None or known.name != one.name:
+        if known is None or known.name != category.name:
             trained = "no category" if known is None else known.name
             raise DataError(
-                f"'{val.path}' has a category that '{train.path}' has not.",
-                got=f"category {shown(one.id)}: '{one.name}'; to train on it is {trained!r}",
+                f"'{val.path}' has a category that '{train.path}' lacks.",
+                got=f"category {shown(category.id)}: '{category.name}'; to train on it is {trained!r}",
                 allowed="the same ids for the same names in both files",
             )
 
@@ -123,8 +123,8 @@ def _split(
         )
     position_N = np.full(len(paths), -1, np.int64)  # of each of the file's images among those that are kept
     position_N[kept_N] = np.arange(len(kept_N))
-    kept_M = position_N[file.owners_M] >= 0
-    trained = list(categories)
+    kept_M = position_N[file.owners_M] >= 0  # objects of images that are left out go with them
+    trained = list(categories)  # labels are positions among the training file's categories, for both splits
     labels = np.array([trained.index(key) for key in file.categories], np.int64)
     boxes = FoundBoxes(
         sizes_N2=frames.sizes_N2,
@@ -152,13 +152,13 @@ def _usable_images(
 ) -> tuple[list[str | None], Frames]:
     """Return where each image of a file is, None for those that are left out, and the pictures of the others."""
     paths = _find_images(root, index, file, problems)
-    there = np.flatnonzero([path is not None for path in paths])
-    files = [paths[row] or "" for row in there.tolist()]
-    frames = find_frames(root, files, file.sizes_N2[there], orientation, f"'{file.path.name}'")
+    on_disk = np.flatnonzero([path is not None for path in paths])
+    files = [paths[row] or "" for row in on_disk.tolist()]
+    frames = find_frames(root, files, file.sizes_N2[on_disk], orientation, f"'{file.path.name}'")
     for position, error in frames.errors.items():
         problems.pass_on("undecodable", error)
-        paths[int(there[position])] = None
-    sound = [position for position in range(len(there)) if position not in frames.errors]
+        paths[int(on_disk[position])] = None
+    sound = [position for position in range(len(on_disk)) if position not in frames.errors]
     return paths, frames.select(np.array(sound, np.int64))
 
 

@@ -64,7 +64,7 @@ def read_coco(path: Path, problems: Problems) -> CocoFile:
     """Read a file of instances.
 
     Raises:
-        DataError: It is not JSON, lacks a list, or has images or objects that cannot be used, unless passed over.
+        DataError: It is not JSON or lacks a list; or an image or object cannot be used, unless problems are skipped.
     """
     rows = ObjectRows()
     content = _parsed(path, rows)
@@ -118,17 +118,17 @@ def _parsed(path: Path, rows: ObjectRows) -> dict[str, Any]:
 def _objects(
     path: Path, entries: list[Any], rows: ObjectRows, problems: Problems
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
-    """The rows of all objects, and what each is called in messages."""
-    found, names = [], []
-    for place, entry in enumerate(entries):
+    """Return the rows of all objects, and what each is called in messages."""
+    rows_M, names = [], []
+    for position, entry in enumerate(entries):
         if isinstance(entry, np.ndarray):
-            found.append(entry)
-            names.append(rows.own_id(entry[0], place))
+            rows_M.append(entry)
+            names.append(rows.own_id(entry[0], position))
         else:
-            text = f"object {place} of '{path}' (counted from 0) is incomplete."
+            text = f"object {position} of '{path}' (counted from 0) is incomplete."
             allowed = f"image_id and category_id ({ALLOWED}), bbox as four numbers"
             problems.note("incomplete", text, got=str(entry)[:200], allowed=allowed)
-    table = np.stack(found) if found else np.empty((0, ObjectRows.COLUMNS))
+    table = np.stack(rows_M) if rows_M else np.empty((0, ObjectRows.COLUMNS))
     return table, np.array(names, object)
 
 
@@ -139,7 +139,7 @@ def _positions(numbers: dict[Key, int], listed: dict[Key, Any]) -> Integers:
 
 
 def _categories(path: Path, entries: list[Any]) -> dict[Key, Category]:
-    found: dict[Key, Category] = {}
+    categories: dict[Key, Category] = {}
     for entry in entries:
         key = key_of(entry.get("id")) if isinstance(entry, dict) else None
         if key is None or "name" not in entry:
@@ -148,30 +148,32 @@ def _categories(path: Path, entries: list[Any]) -> dict[Key, Category]:
                 got=str(entry)[:200],
                 allowed=f"id and name of each; ids are {ALLOWED}",
             )
-        found[key] = Category(entry["id"], str(entry["name"]))
-    if len(found) < len(entries) or len({one.name for one in found.values()}) < len(found):
+        categories[key] = Category(entry["id"], str(entry["name"]))
+    if len(categories) < len(entries) or len({category.name for category in categories.values()}) < len(
+        categories
+    ):
         raise DataError(f"'{path}' lists a category twice.", got=f"{len(entries)} categories")
-    if not found:
+    if not categories:
         raise DataError(f"'{path}' lists no categories.")
-    return dict(sorted(found.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+    return dict(sorted(categories.items(), key=lambda item: (isinstance(item[0], str), item[0])))
 
 
 def _images(
     path: Path, entries: list[Any], problems: Problems
 ) -> tuple[list[str], dict[Key, object], Integers]:
-    """File names, ids by key, and sizes."""
+    """Return the file names, ids by key, and sizes."""
     files: dict[Key, str] = {}
     ids: dict[Key, object] = {}
     sizes: list[tuple[int, int]] = []
-    for place, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         try:
             key, file = key_of(entry["id"]), entry["file_name"]
             size = int(entry.get("width") or 0), int(entry.get("height") or 0)
             if key is None or not isinstance(file, str):
-                raise TypeError
+                raise TypeError  # reported below, as every other way to be incomplete
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise DataError(
-                f"image {place} of '{path}' (counted from 0) is incomplete.",
+                f"image {position} of '{path}' (counted from 0) is incomplete.",
                 got=str(entry)[:200],
                 allowed=f"id ({ALLOWED}), file_name as text, width and height as numbers",
             ) from None

@@ -54,6 +54,6 @@ def load_cub200(config: DataConfig) -> Source:
 
 
 def _read_list(path: Path) -> dict[int, str]:
-    """Lines of a number and a value."""
+    """Read the values of a file whose lines are a number and a value."""
     rows = (line.split(maxsplit=1) for line in read_lines(path) if line.strip())
     return {int(number): value.strip() for number, value in rows}

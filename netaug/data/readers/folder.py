@@ -15,7 +15,7 @@ from netaug.data.roots import archives_in, listing, require_root
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_COLOUR = 3
+_COLOR = 3
 _EVALUATION = ("val", "test")
 
 
@@ -48,7 +48,7 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
         val = scan_evaluation(root / val_name, class_names)
     return Source(
         class_names=class_names,
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=train,
@@ -58,7 +58,7 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
 
 
 def wrong_tree(root: Path, *, with_val: bool) -> DataError:
-    """The error for a root that lacks the folder of a split."""
+    """Return the error for a root that lacks the folder of a split."""
     train_missing = not (root / "train").is_dir()
     missing = "'train' folder" if train_missing else "'val' or 'test' folder"
     tree = ["ROOT/train/CLASS/*.jpg"]
@@ -75,8 +75,8 @@ def wrong_tree(root: Path, *, with_val: bool) -> DataError:
 def _fix(root: Path, train_missing: bool) -> str:
     better = (nearby_root(root, ["train", name]) for name in _EVALUATION)
     packed = archives_in(root)
-    if train_missing and (place := next(filter(None, better), None)):
-        return f"--data.root {place}"
+    if train_missing and (folder := next(filter(None, better), None)):
+        return f"--data.root {folder}"
     if packed:
         return f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'"
     if train_missing:

@@ -22,7 +22,7 @@ from netaug.data.store import Indices
 
 VAL_NAMES = ("val", "validation", "valid", "test")
 _HUB = "hub:"
-_COLOUR = 3
+_COLOR = 3
 _SAVED = ("dataset_dict.json", "state.json")  # of several splits, of one
 
 
@@ -45,19 +45,19 @@ class RowImages:
         return len(self._rows_N)
 
     def path(self, index: int) -> str:
-        """The dataset and the row of one image."""
+        """Return the dataset and the row of one image."""
         return f"{self.folder}, row {self._rows_N[index]}"
 
     def identities(self) -> Sequence[bytes]:
-        """The row of each image."""
+        """Return the row of each image."""
         return [b"%d" % row for row in self._rows_N.tolist()]
 
     def stored_bytes(self, index: int) -> int:
-        """Unknown: a row would have to be read."""
+        """Return -1: the size is unknown without reading the row."""
         return -1
 
     def content(self, index: int) -> bytearray:
-        """The bytes of one image; raises :class:`DataError` if the row has none."""
+        """Return the bytes of one image; raises :class:`DataError` if the row has none."""
         value = self._rows[int(self._rows_N[index])][self._column] or {}
         if value.get("bytes") is not None:
             return bytearray(value["bytes"])
@@ -70,15 +70,15 @@ class RowImages:
         )
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
+        """Return one image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
         return decode_content(self.content(index), self.path(index), self.in_chans)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels of one image, from its header."""
+        """Return height and width in pixels of one image, from its header."""
         return content_size(self.content(index), self.path(index))
 
     def select(self, indices: Indices) -> RowImages:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return RowImages(self._rows, self._column, self.folder, self._rows_N[indices], self.in_chans)
 
 
@@ -97,7 +97,7 @@ def load_huggingface(config: DataConfig) -> Source:
     )
     return Source(
         class_names=labels.class_names,
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=Split(images[0], labels.train_N),
@@ -107,7 +107,7 @@ def load_huggingface(config: DataConfig) -> Source:
 
 
 def _open(library: Any, config: DataConfig) -> dict[str, Any]:
-    """The splits by name; a dataset without splits is called ``train``."""
+    """Return the splits by name; a dataset without splits is called ``train``."""
     if config.root and config.root.startswith(_HUB):
         name, _, configuration = config.root.removeprefix(_HUB).partition(":")
         opened = _call(config, library.load_dataset, name, configuration or None)
@@ -123,7 +123,7 @@ def _open(library: Any, config: DataConfig) -> dict[str, Any]:
 
 
 def _call(config: DataConfig, load: Any, *arguments: str | None) -> Any:
-    """What the library loads; it fails in many ways: no network, no such dataset, damaged files."""
+    """Return what the library loads; it fails in many ways: no network, no such dataset, damaged files."""
     try:
         return load(*arguments)
     except Exception as error:
@@ -137,7 +137,7 @@ def _call(config: DataConfig, load: Any, *arguments: str | None) -> Any:
 def _no_dataset(root: Path) -> DataError:
     inner = [path.parent for name in _SAVED for path in sorted(root.glob(f"*/{name}"))]
     return DataError(
-        f"data.root '{root}' is no Hugging Face dataset.",
+        f"data.root '{root}' is not a Hugging Face dataset.",
         got=f"in ROOT there is: {listing(root)}",
         allowed="ROOT/dataset_dict.json or ROOT/state.json, as save_to_disk writes them; or ROOT/data/*.parquet",
         fix=f"--data.root {inner[0]}"
@@ -147,13 +147,13 @@ def _no_dataset(root: Path) -> DataError:
 
 
 def _choose(
-    splits: dict[str, Any], config: DataConfig, asked: str | None, usual: tuple[str, ...], setting: str
+    splits: dict[str, Any], config: DataConfig, named: str | None, usual: tuple[str, ...], setting: str
 ) -> str:
-    name = next((name for name in ([asked] if asked else usual) if name in splits), None)
+    name = next((name for name in ([named] if named else usual) if name in splits), None)
     if name is None:
         held = ", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""
         raise DataError(
-            f"the Hugging Face dataset '{config.root}' has no split '{asked or usual[0]}'.",
+            f"the Hugging Face dataset '{config.root}' has no split '{named or usual[0]}'.",
             got=f"splits {shown(splits)}",
             fix=f"--data.{setting} NAME{held}",
         )
@@ -173,16 +173,17 @@ def _split(library: Any, rows: Any, config: DataConfig, name: str) -> tuple[RowI
             got=kind,
             allowed="the feature datasets.Image()",
         )
+    # Not decoded by the library: all sources share one decoder, and its bits. A format set by the user is taken off.
     encoded = rows.select_columns([image]).with_format(None).cast_column(image, library.Image(decode=False))
-    images = RowImages(encoded, image, where, np.arange(len(rows), dtype=np.int64), _COLOUR)
+    images = RowImages(encoded, image, where, np.arange(len(rows), dtype=np.int64), _COLOR)
     return images, RawLabels(_texts(library, rows, label, where, config), where, lambda index: f"row {index}")
 
 
-def _column(rows: Any, config: DataConfig, asked: str | None, feature: Any, setting: str, where: str) -> str:
-    """The column asked for, else the only one of a kind, else the usual name."""
+def _column(rows: Any, config: DataConfig, named: str | None, feature: Any, setting: str, where: str) -> str:
+    """Return the column asked for, else the only one of a kind, else the usual name."""
     usual = setting.removesuffix("_column")
-    found = [name for name, kind in rows.features.items() if isinstance(kind, feature)]
-    name = asked or (found[0] if len(found) == 1 else usual)
+    candidates = [name for name, kind in rows.features.items() if isinstance(kind, feature)]
+    name = named or (candidates[0] if len(candidates) == 1 else usual)
     if name not in rows.features:
         kinds = ", ".join(f"{column} ({type(kind).__name__})" for column, kind in rows.features.items())
         raise DataError(
@@ -192,7 +193,7 @@ def _column(rows: Any, config: DataConfig, asked: str | None, feature: Any, sett
 
 
 def _texts(library: Any, rows: Any, label: str, where: str, config: DataConfig) -> list[str]:
-    """Labels as text: names where the dataset names its classes and no file does."""
+    """Return labels as text: names where the dataset names its classes and no file does."""
     kind = rows.features[label]
     values = rows.select_columns([label]).with_format(None)[:][label]
     if any(isinstance(value, list | dict | bytes | bool) for value in values[:1]):

@@ -19,7 +19,7 @@ from netaug.data.roots import archives_in, listing
 from netaug.data.store import FileImages
 
 _KAGGLE = "ILSVRC/Data/CLS-LOC"
-_COLOUR = 3
+_COLOR = 3
 _PUBLISHED = Published(
     num_classes=1000,
     train=1_281_167,
@@ -55,7 +55,7 @@ def load_imagenet(config: DataConfig) -> Source:
         val = _validation(base, root, wnids)
     return Source(
         class_names=wordnet.class_names(wnids, wordnet.IMAGENET_1K),
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=scan_split(base / "train", wnids, wnids),
@@ -77,13 +77,13 @@ def _validation(base: Path, root: Path, wnids: tuple[str, ...]) -> Split:
             allowed="class folders, or ILSVRC2012_val_00000001.JPEG ...",
             fix=f"unpack the archive: tar -xf '{packed[0]}' -C '{folder}'" if packed else None,
         )
-    looked = places(root, base)
-    labels = find_labels(looked)
+    candidates = places(root, base)
+    labels = find_labels(candidates)
     if labels is None:
         raise DataError(
             f"the validation images in '{folder}' are not in class folders, and nothing says what is on them.",
             got=f"{len(files)} files, first: {files[0]}; beside them: {listing(root)}",
-            allowed="the devkit's labels: " + ", ".join(f"'{place}'" for place in looked),
+            allowed="the devkit's labels: " + ", ".join(f"'{place}'" for place in candidates),
             fix="put ILSVRC2012_devkit_t12.tar.gz of image-net.org into data.root",
         )
     return _flat(folder, files, wnids, *labels)
@@ -93,8 +93,8 @@ def _flat(
     folder: Path, files: list[str], wnids: tuple[str, ...], labels: Mapping[str, str], origin: Path
 ) -> Split:
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    found = [labels.get(Path(name).stem) for name in files]
-    for name, wnid in zip(files, found, strict=True):
+    labels_by_file = [labels.get(Path(name).stem) for name in files]
+    for name, wnid in zip(files, labels_by_file, strict=True):
         if wnid is None:
             raise DataError(
                 f"'{origin}' has no label for '{folder / name}'.",
@@ -109,5 +109,5 @@ def _flat(
                 allowed="validation images of the classes in train only",
                 fix="unpack all training images, or move validation images into class folders",
             )
-    labels_N = np.array([number[wnid] for wnid in found if wnid is not None], np.int64)
-    return Split(FileImages(str(folder), files, _COLOUR), labels_N)
+    labels_N = np.array([number[wnid] for wnid in labels_by_file if wnid is not None], np.int64)
+    return Split(FileImages(str(folder), files, _COLOR), labels_N)

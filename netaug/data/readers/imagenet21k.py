@@ -12,7 +12,7 @@ from netaug.data.readers.layout import find_layout
 from netaug.data.readers.scan import class_folders, scan_evaluation, scan_split
 from netaug.data.registry import Published, Source, dataset
 
-_COLOUR = 3
+_COLOR = 3
 _PUBLISHED = Published(
     num_classes=10_450,
     train=11_060_223,
@@ -51,7 +51,7 @@ def load_imagenet21k(config: DataConfig) -> Source:
     val = scan_evaluation(val_folder, wnids) if with_val else None
     return Source(
         class_names=wordnet.class_names(wnids, wordnet.IMAGENET_21K_P),
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=scan_split(folder, wnids, wnids),

@@ -20,15 +20,15 @@ _NAMES = (_DEVKIT, f"{_DEVKIT}.tar.gz", "meta.bin", "LOC_val_solution.csv")
 
 
 def places(*folders: Path) -> list[Path]:
-    """Where labels are looked for, in this order."""
+    """Return where labels are looked for, in this order."""
     return list(dict.fromkeys(folder / name for folder in folders for name in _NAMES))
 
 
-def find_labels(looked: Sequence[Path]) -> tuple[dict[str, str], Path] | None:
-    """The WordNet id of each validation image.
+def find_labels(candidates: Sequence[Path]) -> tuple[dict[str, str], Path] | None:
+    """Return the WordNet id of each validation image.
 
     Args:
-        looked: Of :func:`places`; the first that exists counts.
+        candidates: Of :func:`places`; the first that exists counts.
 
     Returns:
         Ids by file name without suffix, and the place they come from; None if no place exists.
@@ -36,40 +36,43 @@ def find_labels(looked: Sequence[Path]) -> tuple[dict[str, str], Path] | None:
     Raises:
         DataError: A file of labels is damaged, or a label is out of range.
     """
-    place = next((place for place in looked if place.exists()), None)
-    if place is None:
+    path = next((path for path in candidates if path.exists()), None)
+    if path is None:
         return None
     try:
-        return _read(place), place
+        return _read(path), path
     except NetaugError:
         raise
     except Exception as error:  # readers of foreign formats raise many kinds
         raise DataError(
-            f"the labels of ImageNet's validation images in '{place}' are damaged or incomplete.",
+            f"the labels of ImageNet's validation images in '{path}' are damaged or incomplete.",
             got=f"{type(error).__name__}: {first_line(error)}",
             allowed="the official devkit of ILSVRC2012, task 1 and 2",
             fix="unpack ILSVRC2012_devkit_t12.tar.gz again, or put it into data.root as it is",
         ) from None
 
 
-def _read(place: Path) -> dict[str, str]:
-    if place.name == "meta.bin":
+def _read(path: Path) -> dict[str, str]:
+    if path.name == "meta.bin":
         import torch
 
-        _, wnids = torch.load(place, weights_only=True)  # plain tuples and strings; no code runs
+        _, wnids = torch.load(path, weights_only=True)  # plain tuples and strings; no code runs
         return _numbered([str(wnid) for wnid in wnids])
-    if place.suffix == ".csv":
-        rows = csv.DictReader(io.StringIO(read_text(place), newline=""))
+    if path.suffix == ".csv":
+        rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
         return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
-    if place.is_dir():
-        content = {name: (place.parent / name).read_bytes() for name in (_META, _TRUTH)}
+    if path.is_dir():
+        content = {name: (path.parent / name).read_bytes() for name in (_META, _TRUTH)}
     else:
-        content = read_members(place, (_META, _TRUTH))
-    return _numbered(_devkit(content[_META], content[_TRUTH].decode("ascii"), place))
+        content = read_members(path, (_META, _TRUTH))
+    return _numbered(_devkit(content[_META], content[_TRUTH].decode("ascii"), path))
 
 
-def _devkit(meta: bytes, truth: str, place: Path) -> list[str]:
-    """The id of each image: the truth counts synsets by ILSVRC2012_ID; only those without children are classes."""
+def _devkit(meta: bytes, truth: str, path: Path) -> list[str]:
+    """Return the id of each image: the truth counts synsets by ILSVRC2012_ID.
+
+    Only those without children are classes.
+    """
     from scipy.io import loadmat
 
     synsets = np.atleast_1d(loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"])
@@ -82,7 +85,7 @@ def _devkit(meta: bytes, truth: str, place: Path) -> list[str]:
     for row, text in enumerate(truth.split(), start=1):
         if int(text) not in leaves:
             raise DataError(
-                f"a label of ImageNet's validation images in '{place}' is out of range.",
+                f"a label of ImageNet's validation images in '{path}' is out of range.",
                 got=f"{text} in line {row} of {Path(_TRUTH).name}",
                 allowed=f"an ILSVRC2012_ID of a class in meta.mat, {min(leaves)} to {max(leaves)}",
                 fix="unpack ILSVRC2012_devkit_t12.tar.gz again",

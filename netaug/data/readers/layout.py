@@ -1,4 +1,4 @@
-"""Official layouts: are the files where they belong, and if not, what is there instead and how to mend it."""
+"""Official layouts: are the files where they belong, and if not, what is there instead and how to repair it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEXT_ROW = "\n           "
 
 
 def find_layout(config: DataConfig, published: Published, *layouts: Sequence[str]) -> Path:
-    """The folder ``config.root``, in which every needed file is, or is about to be downloaded.
+    """Return the folder ``config.root``, in which every needed file is, or is about to be downloaded.
 
     Args:
         config: Names the dataset and its root.
@@ -42,22 +42,22 @@ def _missing_files(
         layouts, key=lambda paths: sum((root / path).exists() for path in paths)
     )  # what is there most
     missing = [path for path in needed if not (root / path).exists()]
-    found = [f"in ROOT there is: {listing(root)}"]
+    parts = [f"in ROOT there is: {listing(root)}"]
     inside = _deepest(root, missing[0])
     if inside != root:
-        found.append(f"in ROOT/{inside.relative_to(root).as_posix()}: {listing(inside)}")
+        parts.append(f"in ROOT/{inside.relative_to(root).as_posix()}: {listing(inside)}")
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    found.append(f"missing: ROOT/{missing[0]}{more}")
+    parts.append(f"missing: ROOT/{missing[0]}{more}")
     return DataError(
         f"the files of {config.name} are not in data.root '{root}'.",
-        got="; ".join(found),
+        got="; ".join(parts),
         allowed=expected_tree(published),
         fix=_fix(published, root, layouts, inside),
     )
 
 
 def expected_tree(published: Published) -> str:
-    """A dataset's files below its root, one pattern a row of a message."""
+    """Return a dataset's files below its root, one pattern per row of a message."""
     return _NEXT_ROW.join(_row(line) for line in published.tree)
 
 
@@ -73,13 +73,13 @@ def _holds(root: Path, needed: Sequence[str]) -> bool:
 
 
 def _deepest(root: Path, path: str) -> Path:
-    """The folder on the way to a missing file that still exists."""
-    place = root
+    """Return the folder on the way to a missing file that still exists."""
+    folder = root
     for part in Path(path).parts:
-        if not (place / part).is_dir():
+        if not (folder / part).is_dir():
             break
-        place /= part
-    return place
+        folder /= part
+    return folder
 
 
 def _fix(published: Published, root: Path, layouts: Sequence[Sequence[str]], inside: Path) -> str:
@@ -100,7 +100,7 @@ def _fix(published: Published, root: Path, layouts: Sequence[Sequence[str]], ins
 
 
 def nearby_root(root: Path, needed: Sequence[str]) -> Path | None:
-    """A folder up to three levels above or two below that holds all needed files; None if there is none."""
+    """Return a folder up to three levels above or two below that holds all needed files; None if there is none."""
     for above in islice(root.resolve().parents, 3):
         if _holds(above, needed):
             return above

@@ -24,12 +24,12 @@ _log = logging.getLogger("netaug")
 
 
 def listing_folders(folder: Path) -> list[str]:
-    """Names of the visible folders in a folder, sorted."""
+    """Return the names of the visible folders in a folder, sorted."""
     return sorted(entry.name for entry in os.scandir(folder) if entry.name[0] != "." and is_folder(entry))
 
 
 def class_folders(split: Path) -> tuple[str, ...]:
-    """The class folders of a split, sorted; says which other files lie beside them.
+    """Return the class folders of a split, sorted; says which other files lie beside them.
 
     Raises:
         DataError: There are none.
@@ -85,7 +85,10 @@ def _check_classes(split: Path, present: Sequence[str], class_names: Sequence[st
 
 
 def _too_deep(split: Path, unknown: Sequence[str], class_names: Sequence[str]) -> str | None:
-    """How to mend one of two splits whose class folders are one folder too deep; None if that is not the case."""
+    """Return how to repair one of two splits whose class folders are one folder too deep.
+
+    The result is None if that is not the case.
+    """
     for folder, wanted in (
         (split / unknown[0], class_names),
         (split.parent / "train" / class_names[0], unknown),
@@ -101,7 +104,7 @@ def _classes(names: list[str]) -> str:
 
 
 def scan_evaluation(split: Path, class_names: Sequence[str]) -> Split:
-    """The images of an evaluation split; it may lack classes of the training split, with a warning, not add any.
+    """Return the images of an evaluation split; it may lack classes of the training split, with a warning, not add any.
 
     Raises:
         DataError: It has no class folders, or one that the training split lacks, or one without images.
@@ -113,7 +116,7 @@ def scan_evaluation(split: Path, class_names: Sequence[str]) -> Split:
 
 
 def scan_split(split: Path, present: Sequence[str], class_names: Sequence[str]) -> Split:
-    """The images of a split's class folders, at any depth.
+    """Return the images of a split's class folders, at any depth.
 
     Args:
         split: Holds the class folders.
@@ -132,8 +135,8 @@ def scan_split(split: Path, present: Sequence[str], class_names: Sequence[str]) 
     # Arrays: a list of strings takes six times the memory, for ten million images over a gigabyte.
     parts: dict[str, list[npt.NDArray[np.bytes_]]] = {name: [] for name in present}
     for name, below in tree.walk(present):
-        images, strange = _told_apart(below)
-        others += strange
+        images, other_files = _told_apart(below)
+        others += other_files
         if images:
             parts[name].append(np.array([os.fsencode(path) for path in images], np.bytes_))
     _check_links(split, tree, present)
@@ -164,7 +167,7 @@ def _warn_of_left_out(split: Path, others: Sequence[str], special: Sequence[str]
 
 
 def _told_apart(names: list[str]) -> tuple[list[str], list[str]]:
-    """Image files, sorted, and other visible files."""
+    """Return the image files, sorted, and other visible files."""
     images, others = list[str](), list[str]()
     for path in names:
         name = os.path.basename(path)
@@ -174,7 +177,7 @@ def _told_apart(names: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _merged(folder: Path, parts: list[npt.NDArray[np.bytes_]]) -> npt.NDArray[np.bytes_]:
-    """The images of one class; raises :class:`DataError` if there are none."""
+    """Return the images of one class; raises :class:`DataError` if there are none."""
     if not parts:
         raise DataError(
             f"the class folder '{folder}' holds no images.",

@@ -21,7 +21,7 @@ from netaug.data.roots import listing, require_root
 from netaug.data.store import FileImages
 
 VAL_NAMES = ("val", "validation", "valid", "test")
-_COLOUR = 3
+_COLOR = 3
 _SPLIT = "split"
 _log = logging.getLogger("netaug")
 
@@ -45,16 +45,16 @@ class _Part:
     labels: list[str]
 
     def place(self, index: int) -> str:
-        """Where one image's row is, for messages."""
+        """Return where one image's row is, for messages."""
         return place_in(self.file, int(self.rows_N[index]))
 
     def raw_labels(self) -> RawLabels:
-        """The labels with their origin."""
+        """Return the labels with their origin."""
         return RawLabels(self.labels, f"'{self.file}'", self.place)
 
     def images(self) -> FileImages:
-        """The image files; their paths are relative to the table's folder."""
-        return FileImages(str(self.file.parent), self.paths, _COLOUR)
+        """Return the image files; their paths are relative to the table's folder."""
+        return FileImages(str(self.file.parent), self.paths, _COLOR)
 
 
 @dataset("table", reads=("train_split", "val_split", "image_column", "label_column", "class_names"))
@@ -71,7 +71,7 @@ def load_table(config: DataConfig) -> Source:
     val = None if labels.val_N is None else Split(parts[1].images(), labels.val_N)
     return Source(
         class_names=labels.class_names,
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=Split(parts[0].images(), labels.train_N),
@@ -81,17 +81,17 @@ def load_table(config: DataConfig) -> Source:
 
 
 def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
-    """The splits that the column `split` of one file names; without it all rows are for training."""
+    """Return the splits that the column `split` of one file names; without it all rows are for training."""
     path, label = config.image_column or "path", config.label_column or "label"
     columns = read_columns(file, (path, label), (_SPLIT,))
     if _SPLIT not in columns:
-        asked = next((name for name in (config.train_split, config.val_split) if name is not None), None)
-        if asked is not None or config.holdout == 0:
+        named = next((name for name in (config.train_split, config.val_split) if name is not None), None)
+        if named is not None or config.holdout == 0:
             raise DataError(
                 f"the table '{file}' has no column '{_SPLIT}'.",
                 got="one table, and nothing that says what is for evaluation"
-                if asked is None
-                else f"split '{asked}'",
+                if named is None
+                else f"split '{named}'",
                 allowed=f"a column '{_SPLIT}' with train and val; or a folder with train.csv and val.csv",
                 fix="hold out training images for evaluation: --data.holdout 0.1",
             )
@@ -110,11 +110,11 @@ def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
     return parts
 
 
-def _choose(file: Path, present: list[str], asked: str | None, usual: tuple[str, ...], setting: str) -> str:
-    name = next((name for name in ([asked] if asked else usual) if name in present), None)
+def _choose(file: Path, present: list[str], named: str | None, usual: tuple[str, ...], setting: str) -> str:
+    name = next((name for name in ([named] if named else usual) if name in present), None)
     if name is None:
         raise DataError(
-            f"the column '{_SPLIT}' of '{file}' has no {asked or ' or '.join(usual)}.",
+            f"the column '{_SPLIT}' of '{file}' has no {named or ' or '.join(usual)}.",
             got=shown(present),
             fix=f"--data.{setting} {present[0] or 'NAME'}"
             + (", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""),
@@ -135,10 +135,10 @@ def _parts_of_folder(root: Path, config: DataConfig) -> list[_Part]:
     return parts
 
 
-def _file_of(root: Path, asked: str | None, usual: tuple[str, ...], setting: str) -> Path:
-    """One split's table in a folder."""
-    if asked is not None:
-        return root / asked
+def _file_of(root: Path, named: str | None, usual: tuple[str, ...], setting: str) -> Path:
+    """Return one split's table in a folder."""
+    if named is not None:
+        return root / named
     for stem in usual:
         found = [root / (stem + suffix) for suffix in SUFFIXES if (root / (stem + suffix)).is_file()]
         if len(found) > 1:
@@ -175,7 +175,7 @@ def _check_files(part: _Part) -> None:
             f"{len(missing)} of {len(part.paths)} image files of the table '{part.file}' do not exist.",
             got=f"{shown(part.paths[index] for index in missing)}; the first in {part.place(first)}",
             allowed="absolute paths, or paths from the folder of the table",
-            fix=f"there is nothing at '{os.path.join(base, part.paths[first])}': move the table, or mend its paths",
+            fix=f"there is nothing at '{os.path.join(base, part.paths[first])}': move the table, or correct its paths",
         )
 
 

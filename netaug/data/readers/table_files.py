@@ -15,7 +15,7 @@ from netaug.data.labels import shown
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _DELIMITERS = ",\t;"
-_TEXT_LIMIT = 2**20  # characters of one cell: a file that is no table ends here
+_TEXT_LIMIT = 2**20  # characters of one cell: a file that is not a table ends here
 
 
 def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -48,25 +48,25 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str] = ()
 
 
 def place_in(path: Path, row: int) -> str:
-    """Where a row is, for messages; rows count from 0."""
+    """Return where a row is, for messages; rows count from 0."""
     return f"row {row}" if path.suffix.lower() == ".parquet" else f"row {row + 1} below the header"
 
 
-def _chosen(path: Path, found: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> list[str]:
-    missing = [name for name in needed if name not in found]
+def _chosen(path: Path, columns: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> list[str]:
+    missing = [name for name in needed if name not in columns]
     if missing:
         raise DataError(
             f"the table '{path}' has no column {shown(missing)}.",
-            got=f"columns {shown(found)}" if found else "no columns",
-            allowed="a header line with the names of the columns, path and label unless told otherwise",
+            got=f"columns {shown(columns)}" if columns else "no columns",
+            allowed="a header line with the names of the columns, path and label unless settings name others",
             fix="name the columns: --data.image_column NAME --data.label_column NAME",
         )
-    twice = [name for name in needed if list(found).count(name) > 1]
-    if twice:
+    repeated = [name for name in needed if list(columns).count(name) > 1]
+    if repeated:
         raise DataError(
-            f"the table '{path}' has more than one column {shown(twice)}.", got=f"columns {shown(found)}"
+            f"the table '{path}' has more than one column {shown(repeated)}.", got=f"columns {shown(columns)}"
         )
-    return [*needed, *(name for name in optional if name in found)]
+    return [*needed, *(name for name in optional if name in columns)]
 
 
 def _read_text(path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, list[str]]:
@@ -82,7 +82,7 @@ def _read_text(path: Path, needed: Sequence[str], optional: Sequence[str]) -> di
 def _rows(path: Path, rows: Any, needed: Sequence[str], optional: Sequence[str]) -> dict[str, list[str]]:
     header = [name.strip() for name in next(rows, [])]
     if not header:
-        raise DataError(f"the table '{path}' is empty.", allowed="a header line and a line for every image")
+        raise DataError(f"the table '{path}' is empty.", allowed="a header line and a line per image")
     names = _chosen(path, header, needed, optional)
     positions = [header.index(name) for name in names]
     columns: list[list[str]] = [[] for _ in names]

@@ -137,8 +137,8 @@ def load_fashion_mnist(config: DataConfig) -> Source:
         in_chans=1,
         mean=FASHION_MNIST_MEAN,
         std=FASHION_MNIST_STD,
-        train=_grey_split(train),
-        val=_grey_split(val),
+        train=_gray_split(train),
+        val=_gray_split(val),
         val_split="test",
         image_size=_FASHION_MNIST_SIDE,
     )
@@ -147,7 +147,7 @@ def load_fashion_mnist(config: DataConfig) -> Source:
 def _read(
     factory: Any, config: DataConfig, root: Path, published: Published, folder: Path
 ) -> tuple[Any, Any]:
-    """Both splits as torchvision reads them, which compares checksums before it opens a file."""
+    """Return both splits as torchvision reads them, which compares checksums before it opens a file."""
     with warnings.catch_warnings(), reading(config, folder, published):
         warnings.simplefilter("ignore")  # NumPy 2.4 warns about the dtypes inside CIFAR's own pickles
         return factory(root, train=True, download=config.download), factory(root, train=False)
@@ -158,5 +158,5 @@ def _color_split(split: Any) -> Split:
     return Split(MemoryImages(pixels_NCHW), np.array(split.targets, np.int64))
 
 
-def _grey_split(split: Any) -> Split:
+def _gray_split(split: Any) -> Split:
     return Split(MemoryImages(split.data[:, None].contiguous()), split.targets.numpy().astype(np.int64))

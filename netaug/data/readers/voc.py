@@ -86,14 +86,14 @@ def _is_year(folder: Path) -> bool:
 
 
 def _years(root: Path) -> list[Path]:
-    for place in (
+    for folder in (
         root,
         root / "VOCdevkit",
         root.parent if root.name in ("JPEGImages", "Annotations") else root,
     ):
-        if _is_year(place):
-            return [place]
-        inside = sorted(path for path in place.iterdir() if _is_year(path)) if place.is_dir() else []
+        if _is_year(folder):
+            return [folder]
+        inside = sorted(path for path in folder.iterdir() if _is_year(path)) if folder.is_dir() else []
         if inside:
             return inside
     raise DataError(
@@ -104,7 +104,7 @@ def _years(root: Path) -> list[Path]:
 
 
 def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
-    """Which lists are trained on and judged on."""
+    """Return which lists are trained on and judged on."""
     has = {path.stem for year in years for path in (year / _LISTS).glob("*.txt")}
     tested = "test" in has
     train = config.train_split or ("trainval" if tested and "trainval" in has else "train")
@@ -145,13 +145,13 @@ def _read_split(
     frames = find_frames(root, [image.file for image in images], annotated_N2, orientation, f"'{split}'")
     for error in frames.errors.values():
         problems.pass_on("undecodable", error)
-    kept = [place for place in range(len(images)) if place not in frames.errors]
+    kept = [position for position in range(len(images)) if position not in frames.errors]
     if not kept:
         raise DataError(
             f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.",
             got=problems.first(),
         )
-    return _Split([images[place] for place in kept], frames.select(np.array(kept, np.int64)))
+    return _Split([images[position] for position in kept], frames.select(np.array(kept, np.int64)))
 
 
 def _image_files(year: Path) -> dict[str, list[str]]:
@@ -178,11 +178,11 @@ def _read_list(path: Path, files: Mapping[str, Sequence[str]], problems: Problem
 
     seen: dict[str, int] = {}
     for row, line in enumerate(read_lines(path, "list of images"), start=1):
-        if not (words := line.split()):
+        if not (fields := line.split()):
             continue
         whole = line.strip()
-        unflagged = whole.removesuffix(words[-1]).rstrip() if words[-1] in ("-1", "0", "1") else whole
-        options = (whole, unflagged or whole, words[0])
+        unflagged = whole.removesuffix(fields[-1]).rstrip() if fields[-1] in ("-1", "0", "1") else whole
+        options = (whole, unflagged or whole, fields[0])
         image_id = next((option for option in options if exists(option)), options[1])
         if image_id in seen:
             text = f"'{path}' lists '{image_id}' twice."
@@ -195,7 +195,7 @@ def _read_list(path: Path, files: Mapping[str, Sequence[str]], problems: Problem
 def _read_year(
     root: Path, year: Path, ids: list[str], files: Mapping[str, Sequence[str]], problems: Problems
 ) -> list[_Image]:
-    """The images of a list, those left out that lack a file, or have several."""
+    """Return the images of a list, those left out that lack a file, or have several."""
     base = os.path.relpath(year, root)
     xmls = [os.path.join(year, "Annotations", f"{image_id}.xml") for image_id in ids]
 
@@ -232,8 +232,11 @@ def _class_names(
     given = read_class_names(config.class_names)
     if given is not None:
         return given
-    trained, judged = ({one.name for image in split for one in image.read.objects} for split in (train, val))
+    trained, judged = (
+        {known.name for image in split for known in image.read.objects} for split in (train, val)
+    )
     names = (trained | judged) - {""}
+    # All twenty of Pascal VOC even if some are missing here: labels then agree between years and subsets.
     if names <= set(VOC_CLASSES) and any(year.name.startswith("VOC") for year in years):
         return VOC_CLASSES
     if not names:
@@ -248,20 +251,20 @@ def _split(root: Path, split: _Split, names: tuple[str, ...], problems: Problems
     images, frames = split.images, split.frames
     number = {name: label for label, name in enumerate(names)}
     rows: list[tuple[float, ...]] = []
-    places: list[tuple[str, int]] = []
+    origins: list[tuple[str, int]] = []
     for owner, image in enumerate(images):
-        for count, one in enumerate(image.read.objects, start=1):
+        for count, known in enumerate(image.read.objects, start=1):
             where = f"object {count} of '{image.xml}'"
-            if one.wrong is not None:
-                problems.note("incomplete", f"{where} is incomplete.", got=one.wrong)
-            elif one.name not in number:
+            if known.wrong is not None:
+                problems.note("incomplete", f"{where} is incomplete.", got=known.wrong)
+            elif known.name not in number:
                 text = f"{where} is of a class that is not among the {len(names)} known ones."
-                problems.note("unknown_class", text, got=repr(one.name), allowed=", ".join(names[:20]))
+                problems.note("unknown_class", text, got=repr(known.name), allowed=", ".join(names[:20]))
             else:
-                rows.append((owner, number[one.name], one.difficult, *one.corners))
-                places.append((image.xml, count))
+                rows.append((owner, number[known.name], known.difficult, *known.corners))
+                origins.append((image.xml, count))
     table = np.array(rows, np.float64).reshape(-1, 7)
-    found = FoundBoxes(
+    boxes = FoundBoxes(
         sizes_N2=frames.sizes_N2,
         ids_N=np.arange(len(images)),
         owners_M=table[:, 0].astype(np.int64),
@@ -273,7 +276,7 @@ def _split(root: Path, split: _Split, names: tuple[str, ...], problems: Problems
         category_ids_C=np.arange(len(names)),
         inclusive=True,
     )
-    annotations = checked(found, lambda m: f"object {places[m][1]} of '{places[m][0]}'", problems)
+    annotations = checked(boxes, lambda m: f"object {origins[m][1]} of '{origins[m][0]}'", problems)
     return BoxSplit(
         FileImages(str(root), [image.file for image in images], _COLOR), frames.turned(annotations)
     )

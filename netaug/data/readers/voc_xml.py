@@ -112,10 +112,10 @@ class _Reader:
         self.annotated |= self._place == ["annotation"]
 
     def _end(self, tag: str) -> None:
-        place = tuple(self._place)
-        if place in _OF_OBJECT:
+        path = tuple(self._place)
+        if path in _OF_OBJECT:
             self.objects[-1].setdefault(tag, "".join(self._text).strip())
-        elif place in _OF_SIZE:
+        elif path in _OF_SIZE:
             self.size.setdefault(tag, "".join(self._text).strip())
         self._place.pop()
         self._text.clear()

@@ -16,7 +16,7 @@ _log = logging.getLogger("netaug")
 
 @cache
 def official_ids(subset: str) -> tuple[str, ...]:
-    """The ids such as ``n01440764`` of a subset's classes in official, that is sorted, order.
+    """Return the ids such as ``n01440764`` of a subset's classes in official, that is sorted, order.
 
     Args:
         subset: :data:`IMAGENET_1K` or :data:`IMAGENET_21K_P`.
@@ -26,17 +26,17 @@ def official_ids(subset: str) -> tuple[str, ...]:
 
 @cache
 def _names_by_id(subset: str) -> dict[str, str]:
-    words = dict(csv.reader(_text("imagenet_synset_to_lemma.txt").splitlines(), delimiter="\t"))
-    first = {wnid: words.get(wnid, wnid).split(", ")[0] for wnid in official_ids(subset)}
+    lemmas = dict(csv.reader(_text("imagenet_synset_to_lemma.txt").splitlines(), delimiter="\t"))
+    first = {wnid: lemmas.get(wnid, wnid).split(", ")[0] for wnid in official_ids(subset)}
     counts = Counter(first.values())
     return {wnid: name if counts[name] == 1 else f"{name} ({wnid})" for wnid, name in first.items()}
 
 
 def class_names(wnids: tuple[str, ...], subset: str) -> tuple[str, ...]:
-    """Words for classes: the first of WordNet's, with the id where several classes share it, as two cranes do.
+    """Return words for classes: the first of WordNet's, with the id where several classes share it, as two cranes do.
 
     Args:
-        wnids: Names of class folders; what is no id of the subset keeps its name.
+        wnids: Names of class folders; what is not an id of the subset keeps its name.
         subset: :data:`IMAGENET_1K` or :data:`IMAGENET_21K_P`.
     """
     names = _names_by_id(subset)
@@ -55,7 +55,7 @@ def warn_of_strangers(folder: Path, wnids: tuple[str, ...], subset: str, called:
     strangers = sorted(set(wnids) - set(official_ids(subset)))
     if strangers:
         _log.warning(
-            "%d of %d class folders in '%s' are no classes of %s, first: '%s'.",
+            "%d of %d class folders in '%s' are not classes of %s, first: '%s'.",
             len(strangers),
             len(wnids),
             folder,

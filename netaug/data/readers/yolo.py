@@ -67,25 +67,25 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
 
 
 def _places(root: Path, about: About, split: str) -> list[Path]:
-    """Folders or lists of a split's images that may be there."""
+    """Return the folders or lists of a split's images that may be there."""
     listed = about.get(split) or (about.get("val") if split == "valid" else None)
     entries = listed if isinstance(listed, list) else [listed] if isinstance(listed, str) else []
     bases = [root]
     if isinstance(about.get("path"), str):
         bases.insert(0, root / about.get("path"))
-    found = []
+    paths = []
     for entry in map(str, entries):
         options = [base / entry for base in bases] + [root / entry.removeprefix("../")]
-        found.append(next((option for option in options if option.exists()), options[-1]))
-    return found or [root / "images" / split, root / split / "images"]
+        paths.append(next((option for option in options if option.exists()), options[-1]))
+    return paths or [root / "images" / split, root / split / "images"]
 
 
 def _has(root: Path, about: About, split: str) -> bool:
-    return any(place.exists() for place in _places(root, about, split))
+    return any(path.exists() for path in _places(root, about, split))
 
 
 def _images(root: Path, about: About, split: str) -> list[str]:
-    """A split's image files relative to the root, sorted."""
+    """Return a split's image files relative to the root, sorted."""
     files: list[str] = []
     for place in _places(root, about, split):
         if place.is_dir():
@@ -101,7 +101,7 @@ def _images(root: Path, about: About, split: str) -> list[str]:
             allowed=_TREE,
             fix=f"looked in: {', '.join(map(str, _places(root, about, split)))}",
         )
-    return sorted(dict.fromkeys(files))
+    return sorted(dict.fromkeys(files))  # sorted: the order of a folder differs between file systems
 
 
 def _split(

@@ -27,12 +27,12 @@ class About:
     content: dict[str, Any] = field(default_factory=dict)
 
     def get(self, key: str) -> Any:
-        """A value; None where there is none."""
+        """Return a value; None where there is none."""
         value = self.content.get(key)
         return None if isinstance(value, str) and value in _NOTHING else value
 
     def names(self, root: Path) -> tuple[str, ...]:
-        """Names of the classes in label order, as they are written.
+        """Return the names of the classes in label order, as they are written.
 
         Raises:
             DataError: There are none, a name is there twice, or numbers have holes.
@@ -70,15 +70,15 @@ class About:
             )
 
     def keypoints(self) -> tuple[int, int] | None:
-        """How many keypoints a label has, and how many numbers each has; None if there are none.
+        """Return how many keypoints a label has, and how many numbers each has; None if there are none.
 
         Raises:
-            DataError: `kpt_shape` is there, and is no such pair.
+            DataError: `kpt_shape` is there, and is not such a pair.
         """
         shape = self.get("kpt_shape")
         if shape is None:
             return None
-        pair = [_whole(one) for one in shape] if isinstance(shape, list) else []
+        pair = [_whole(number) for number in shape] if isinstance(shape, list) else []
         if len(pair) == 2 and pair[0] is not None and pair[0] >= 1 and pair[1] in (2, 3):
             return pair[0], pair[1]
         raise DataError(
@@ -94,9 +94,11 @@ def read_about(root: Path) -> About:
     Raises:
         DataError: It is not YAML, holds no settings, or several files could be it.
     """
-    found = [path for name in _NAMES if (path := root / name).is_file()][:1]
-    found = found or sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml"))
-    described = [(path, _content(path)) for path in found]
+    candidates = [path for name in _NAMES if (path := root / name).is_file()][:1]
+    candidates = candidates or sorted(
+        path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml")
+    )
+    described = [(path, _content(path)) for path in candidates]
     if len(described) > 1:
         described = [
             (path, content) for path, content in described if "names" in content or "train" in content

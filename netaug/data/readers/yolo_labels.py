@@ -34,39 +34,39 @@ class LabelLine:
 def read_labels(
     path: Path, classes: int, keypoints: tuple[int, int] | None, problems: Problems
 ) -> list[LabelLine]:
-    """The objects of a label file; no file means no objects.
+    """Return the objects of a label file; no file means no objects.
 
     Args:
         path: The file.
         classes: How many classes there are.
         keypoints: Number of keypoints of each object and numbers of each; None if there are none.
-        problems: Takes note of lines that are no object.
+        problems: Takes note of lines that are not objects.
 
     Raises:
-        DataError: The file cannot be read; or a line is wrong, unless problems are passed over.
+        DataError: The file cannot be read; or a line is wrong, unless problems are skipped.
     """
     try:
         lines = read_lines(path, "label file")
     except FileNotFoundError:
         return []
-    found: list[LabelLine] = []
+    objects: list[LabelLine] = []
     for number, line in enumerate(lines, start=1):
-        if not (words := line.split()):
+        if not (fields := line.split()):
             continue
         where = f"line {number} of '{path}'"
         try:
-            label, values = float(words[0]), tuple(float(word) for word in words[1:])
+            label, values = float(fields[0]), tuple(float(word) for word in fields[1:])
             _check_count(len(values), keypoints)
         except ValueError as error:
-            got = f"{line[:80]} ({error})" if len(words) > 1 else line[:80]
-            problems.note("incomplete", f"{where} is no object.", got=got, allowed=_allowed(keypoints))
+            got = f"{line[:80]} ({error})" if len(fields) > 1 else line[:80]
+            problems.note("incomplete", f"{where} is not an object.", got=got, allowed=_allowed(keypoints))
             continue
         if not (label.is_integer() and 0 <= label < classes):
             allowed = f"whole numbers from 0 to {classes - 1}"
-            problems.note("unknown_class", f"{where} is of an unknown class.", got=words[0], allowed=allowed)
+            problems.note("unknown_class", f"{where} is of an unknown class.", got=fields[0], allowed=allowed)
             continue
-        found.append(LabelLine(number, int(label), values))
-    return found
+        objects.append(LabelLine(number, int(label), values))
+    return objects
 
 
 def _check_count(count: int, keypoints: tuple[int, int] | None) -> None:
@@ -87,7 +87,7 @@ def _allowed(keypoints: tuple[int, int] | None) -> str:
 
 
 def corners(values: Sequence[float], keypoints: tuple[int, int] | None) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of center and size, or of a polygon's points."""
+    """Return left, top, right, bottom of center and size, or of a polygon's points."""
     if keypoints is not None or len(values) == _BOX:
         x, y, width, height = values[:_BOX]
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
@@ -97,7 +97,7 @@ def corners(values: Sequence[float], keypoints: tuple[int, int] | None) -> tuple
 
 
 def refuse_keypoints(lines: Iterator[LabelLine] | Sequence[LabelLine], path: str) -> str | None:
-    """Look whether what would be read as polygons are keypoints, which only the description could tell.
+    """Refuse keypoints that would be read as polygons; only the description could tell them apart.
 
     Args:
         lines: All objects of a split whose description names no keypoints.
@@ -132,7 +132,7 @@ def refuse_keypoints(lines: Iterator[LabelLine] | Sequence[LabelLine], path: str
 
 
 def _are_keypoints(table: np.ndarray, numbers: int) -> bool:
-    """Whether all lines can be read as a box within the image, and points in the box."""
+    """Return whether all lines can be read as a box within the image, and points in the box."""
     middles, sizes = table[:, :2], table[:, 2:_BOX]
     low, high = middles - sizes / 2, middles + sizes / 2
     slack = 0.02
@@ -141,6 +141,6 @@ def _are_keypoints(table: np.ndarray, numbers: int) -> bool:
     points = table[:, _BOX:].reshape(len(table), -1, numbers)
     if numbers == 3:
         return bool(np.isin(points[:, :, 2], (0, 1, 2)).all())
-    places = points[:, :, :2]
-    inside = (places >= low[:, None] - slack) & (places <= high[:, None] + slack)
-    return bool((inside.all(2) | (places == 0).all(2)).all())
+    points_xy = points[:, :, :2]
+    inside = (points_xy >= low[:, None] - slack) & (points_xy <= high[:, None] + slack)
+    return bool((inside.all(2) | (points_xy == 0).all(2)).all())

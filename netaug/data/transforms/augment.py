@@ -17,8 +17,8 @@ from netaug.data.decode.picture import Box, Picture
 BRIGHTNESS, SATURATION = 32 / 255, 0.5
 """How far from 1 the factors are drawn, to either side (arXiv:2110.08890, code)."""
 
-_GREY = (0.2989, 0.587, 0.114)
-"""Weights of red, green and blue in the grey image; torchvision's."""
+_GRAY = (0.2989, 0.587, 0.114)
+"""Weights of red, green and blue in the gray image; torchvision's."""
 
 Scratch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -42,7 +42,7 @@ class ImagenetAugment:
     flip: bool
 
     def draws(self, indices_N: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[np.float64]:
-        """What is drawn for each image, by (seed, epoch, index) alone: numbers in [0, 1), shape ``[N, D]``."""
+        """Return what is drawn for each image, by (seed, epoch, index) alone: numbers in [0, 1), shape ``[N, D]``."""
         return uniforms(key(self.seed, "augment", epoch), indices_N, DRAWS + 4)
 
     def __call__(self, picture: Picture, draws_D: Sequence[float], out_CHW: Tensor, scratch: Scratch) -> None:
@@ -59,6 +59,7 @@ class ImagenetAugment:
         """
         cropped_CHW = picture.crop(resized_crop(picture.size, draws_D), self.size)
         image_CHW = _resize(cropped_CHW, self.size)
+        # The place of each draw is fixed: runs that resume and caches of teachers depend on it.
         mirror, order, bright, saturate = draws_D[DRAWS:]
         if self.flip and mirror < 0.5:
             image_CHW = image_CHW.flip(-1)
@@ -88,19 +89,20 @@ _LOG_ASPECT = (math.log(3 / 4), math.log(4 / 3))
 
 
 def resized_crop(size_HW: tuple[int, int], draws: Sequence[float]) -> Box:
-    """Choose a rectangle: a share of the image's area in [0.08, 1), width / height in [3/4, 4/3), anywhere.
+    """Choose a rectangle: a fraction of the image's area in [0.08, 1), width / height in [3/4, 4/3), anywhere.
 
     Args:
         size_HW: The image's height and width in pixels.
         draws: :data:`DRAWS` numbers in [0, 1).
 
     Returns:
-        The first of ten tries that fits into the image; else the largest centred one of an allowed aspect.
+        The first of ten tries that fits into the image; else the largest centered one of an allowed aspect.
 
     Source:
         Szegedy et al. 2014, arXiv:1409.4842, section 6; as torchvision's RandomResizedCrop draws it.
     """
     height, width = size_HW
+    # All ten tries are drawn beforehand, used or not, so that later draws do not depend on how many fit.
     for number in range(TRIES):
         area = height * width * _between(_AREA, draws[2 * number])
         aspect = math.exp(_between(_LOG_ASPECT, draws[2 * number + 1]))
@@ -117,12 +119,12 @@ def resized_crop(size_HW: tuple[int, int], draws: Sequence[float]) -> Box:
     return Box((height - tall) // 2, (width - wide) // 2, tall, wide)
 
 
-def _between(limits: tuple[float, float], share: float) -> float:
-    return limits[0] + (limits[1] - limits[0]) * share
+def _between(limits: tuple[float, float], fraction: float) -> float:
+    return limits[0] + (limits[1] - limits[0]) * fraction
 
 
 def scratch_for(chans: int, height: int, width: int) -> Scratch:
-    """Memory that :func:`jitter_colors` works in, to be used again for the next image."""
+    """Return memory that :func:`jitter_colors` works in, to be used again for the next image."""
     shape = (height, width)
     return np.empty((chans, *shape), np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
 
@@ -136,20 +138,20 @@ def jitter_colors(
     saturation: float,
     saturation_first: bool,
 ) -> None:
-    """Multiply all values by ``brightness``, and their distance from grey by ``saturation``; write the result.
+    """Multiply all values by ``brightness``, and their distance from gray by ``saturation``; write the result.
 
     Both are limited to 0..255, as one after the other would be, but rounded once: torchvision's two steps each cut off
-    decimals. NumPy's single operations give the same bits on every machine and for any number of threads.
+    decimals. NumPy's single operations, unlike matrix products, give the same bits for any number of threads.
 
     Args:
         image_CHW: C is 1 or 3; one channel has no saturation.
         out_CHW: Where the result goes, same shape; may be the image itself.
-        scratch: From :func:`scratch_for` of this shape; new memory for each image would take longer than the sums.
+        scratch: From :func:`scratch_for` of this shape: new memory for each image would take longer than the sums.
         brightness: Factor, at least 0.
-        saturation: 0 gives grey, 1 leaves the image.
+        saturation: 0 gives gray, 1 leaves the image.
         saturation_first: Which of the two is done first; they differ where values reach 255.
     """
-    values, grey_HW, part_HW = scratch
+    values, gray_HW, part_HW = scratch
     np.copyto(values, image_CHW)
     if not saturation_first and brightness > 1:
         np.clip(values, 0, np.float32(255 / brightness), out=values)
@@ -158,12 +160,12 @@ def jitter_colors(
         values *= np.float32(brightness)
         values += np.float32(0.5)
     else:
-        share = brightness * (1 - saturation)
-        np.multiply(values[0], np.float32(share * _GREY[0]), out=grey_HW)
-        grey_HW += np.multiply(values[1], np.float32(share * _GREY[1]), out=part_HW)
-        grey_HW += np.multiply(values[2], np.float32(share * _GREY[2]), out=part_HW)
-        grey_HW += np.float32(0.5)
+        gray_weight = brightness * (1 - saturation)
+        np.multiply(values[0], np.float32(gray_weight * _GRAY[0]), out=gray_HW)
+        gray_HW += np.multiply(values[1], np.float32(gray_weight * _GRAY[1]), out=part_HW)
+        gray_HW += np.multiply(values[2], np.float32(gray_weight * _GRAY[2]), out=part_HW)
+        gray_HW += np.float32(0.5)
         values *= np.float32(brightness * saturation)
-        values += grey_HW
+        values += gray_HW
     np.clip(values, 0, np.float32(highest + 0.5), out=values)
     np.copyto(out_CHW, values, casting="unsafe")  # cuts off decimals: rounds, by the half added above

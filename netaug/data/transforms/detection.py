@@ -14,13 +14,13 @@ from netaug.data.transforms.letterbox import Placement, Region, letterbox, place
 
 Draws = npt.NDArray[np.float64]
 
-_MOSAIC, _CENTRE, _OTHERS, _EACH = 0, 1, 3, 6  # where in an image's draws: of the mosaic, then of each part
+_MOSAIC, _CENTER, _OTHERS, _EACH = 0, 1, 3, 6  # where in an image's draws: of the mosaic, then of each part
 _PER_PART = 7
 _PARTS = 4
 COUNT = _EACH + _PARTS * _PER_PART
 """How many numbers an image needs."""
 
-_MIDDLE = (0.3, 0.7)  # where the four images of a mosaic meet, as shares of the side
+_MIDDLE = (0.3, 0.7)  # where the four images of a mosaic meet, as fractions of the side
 
 
 class Part(NamedTuple):
@@ -54,16 +54,17 @@ class BoxAugment:
     size: int
 
     def draws(self, indices_N: npt.NDArray[np.int64], epoch: int) -> Draws:
-        """The numbers of each image, shape ``[N, COUNT]``, by (seed, epoch, index) alone."""
+        """Return the numbers of each image, shape ``[N, COUNT]``, by (seed, epoch, index) alone."""
         return uniforms(key(self.seed, "boxes", epoch), indices_N, COUNT)
 
     def parts(self, index: int, draws: Draws, side: int) -> list[Part]:
-        """What an image is put together from: itself, or itself and three others round a drawn point."""
+        """Return what an image is put together from: itself, or itself and three others round a drawn point."""
         each = draws[_EACH:].reshape(_PARTS, _PER_PART)
         if draws[_MOSAIC] >= self.config.mosaic:
             return [Part(index, Region(0, 0, side, side), each[0])]
         low, high = _MIDDLE
-        x, y = (round(side * (low + (high - low) * draw)) for draw in draws[_CENTRE:_OTHERS].tolist())
+        x, y = (round(side * (low + (high - low) * draw)) for draw in draws[_CENTER:_OTHERS].tolist())
+        # The others are drawn with replacement: an image may meet itself.
         others = (draws[_OTHERS:_EACH] * self.size).astype(int).tolist()
         regions = [
             Region(0, 0, x, y),
@@ -71,16 +72,17 @@ class BoxAugment:
             Region(0, y, x, side),
             Region(x, y, side, side),
         ]
-        return [Part(*one) for one in zip([index, *others], regions, each, strict=True)]
+        return [Part(*arguments) for arguments in zip([index, *others], regions, each, strict=True)]
 
     def placement(self, part: Part, size: tuple[int, int], side: int) -> Placement:
-        """Where a part of an image of this width and height goes on a canvas of this side."""
+        """Return where a part of an image of this width and height goes on a canvas of this side."""
         factor, across, down, mirror = part.draws[:4].tolist()
         low, high = self.config.scale
         whole = part.region.width == side and part.region.height == side
         if low == high == 1.0 and whole:
             placement = letterbox(*size, side)
         else:
+            # Uniform in the logarithm: half the size is as likely as twice the size.
             factor = side / max(size) * low * (high / low) ** factor
             region = part.region
             corner = (
@@ -91,7 +93,7 @@ class BoxAugment:
         return placement._replace(mirrored=self.flip and mirror < 0.5)
 
     def colors(self, part: Part) -> tuple[float, float, float] | None:
-        """Factors of brightness and saturation, and the turn of hue; None leaves the colors."""
+        """Return factors of brightness and saturation, and the turn of hue; None leaves the colors."""
         config, draws = self.config, (2 * part.draws[4:7] - 1).tolist()
         if config.brightness == config.saturation == config.hue == 0:
             return None

@@ -1,4 +1,8 @@
-"""Where an image goes on a canvas: whole pixels on both sides, so that boxes go there and back exactly."""
+"""Where an image goes on a canvas: whole pixels on both sides, so that boxes go there and back exactly.
+
+Its two factors and edges are then exact, and one formula takes boxes through cuts, mirrors and held copies of another
+size.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-GREY = 114
+GRAY = 114
 """Value of pixels beside an image; YOLOv5's and its successors'."""
 
 
@@ -23,12 +27,12 @@ class Region(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Pixels from left to right."""
+        """Return the number of pixels from left to right."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom."""
+        """Return the number of pixels from top to bottom."""
         return self.bottom - self.top
 
 
@@ -46,7 +50,7 @@ class Placement(NamedTuple):
     mirrored: bool = False
 
     def frame(self, image: tuple[int, int], file: tuple[int, int]) -> npt.NDArray[np.float64]:
-        """The row of :attr:`DetectionBatch.frames_N6`.
+        """Return the row of :attr:`DetectionBatch.frames_N6`.
 
         Args:
             image: Width and height of the image that is placed.
@@ -62,7 +66,7 @@ class Placement(NamedTuple):
 
 
 def letterbox(width: int, height: int, side: int) -> Placement:
-    """The whole image in the middle of a square canvas, as large as it fits."""
+    """Return the whole image in the middle of a square canvas, as large as it fits."""
     factor = side / max(width, height)
     across, down = max(1, round(width * factor)), max(1, round(height * factor))
     left, top = (side - across) // 2, (side - down) // 2
@@ -70,7 +74,7 @@ def letterbox(width: int, height: int, side: int) -> Placement:
 
 
 def place(size: tuple[int, int], factor: float, corner: tuple[float, float], region: Region) -> Placement:
-    """The part of an image that is seen in a region when it lies somewhere, to whole pixels.
+    """Return the part of an image that is seen in a region when it lies somewhere, to whole pixels.
 
     Args:
         size: Width and height of the image.
@@ -87,7 +91,8 @@ def place(size: tuple[int, int], factor: float, corner: tuple[float, float], reg
 
 
 def _span(length: int, factor: float, edge: float, low: int, high: int) -> tuple[int, int, int, int]:
-    """One axis of :func:`place`: first and last of the image, first and last of the canvas."""
+    """Return one axis of :func:`place`: first and last of the image, first and last of the canvas."""
+    # Rounded outward on the image, so that the region is filled to its edges.
     first = min(length - 1, max(0, int(np.floor((low - edge) / factor))))
     last = min(length, max(first + 1, int(np.ceil((high - edge) / factor))))
     start = min(high - 1, max(low, round(edge + first * factor)))
@@ -96,5 +101,5 @@ def _span(length: int, factor: float, edge: float, low: int, high: int) -> tuple
 
 
 def canvas(side: int) -> Tensor:
-    """An empty square canvas, uint8 ``[3, side, side]``."""
-    return torch.full((3, side, side), GREY, dtype=torch.uint8)
+    """Return an empty square canvas, uint8 ``[3, side, side]``."""
+    return torch.full((3, side, side), GRAY, dtype=torch.uint8)

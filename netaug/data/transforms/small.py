@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from netaug.core.seeding import key, uniforms
 
 IMAGENET_CROP_RATIO = 0.875
-"""Share of the resized image that evaluation keeps with ``imagenet`` (arXiv:2110.08890, code)."""
+"""Fraction of the resized image that evaluation keeps with ``imagenet`` (arXiv:2110.08890, code)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Fit:
 
     Args:
         size: Height = width of the result in pixels.
-        crop_ratio: Below 1 the shorter side becomes ``ceil(size / crop_ratio)`` and the centre is kept; 1.0
+        crop_ratio: Below 1 the shorter side becomes ``ceil(size / crop_ratio)`` and the center is kept; 1.0
             scales the whole image to the square.
     """
 

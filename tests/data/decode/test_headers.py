@@ -25,7 +25,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def bomb(path: Path) -> Path:
-    """A whole image of 50,000 x 50,000 grey pixels by its header, in a few bytes."""
+    """A whole image of 50,000 x 50,000 gray pixels by its header, in a few bytes."""
     if path.suffix == ".png":
         header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
         chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]

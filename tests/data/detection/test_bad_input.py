@@ -1,4 +1,4 @@
-"""What is wrong with annotations is named with its file and object, or mended and counted when that is asked for."""
+"""What is wrong with annotations is named with its file and object, or repaired and counted when that is asked for."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ GOOD = (5, 5, 20, 20)
 LEFT = [4.0, 4.0, 20.0, 20.0]
 
 BAD_BOXES = {  # an image of 48 x 64 pixels
-    "nan": (("nan", 2, 9, 9), "has a number that is none", []),
-    "infinite": ((2, 2, "inf", 9), "has a number that is none", []),
+    "nan": (("nan", 2, 9, 9), "has a non-finite number", []),
+    "infinite": ((2, 2, "inf", 9), "has a non-finite number", []),
     "swapped": ((30, 9, 10, 3), "swapped corners", [[9.0, 2.0, 30.0, 9.0]]),
     "outside": ((60, 2, 90, 9), "lies outside of its image", []),
     "beyond": ((30, 2, 90, 9), "reaches beyond its image", [[29.0, 1.0, 48.0, 9.0]]),
@@ -279,8 +279,8 @@ BAD_LINES = {
     "class": ("5 .5 .5 .1 .1", "unknown class"),
     "negative class": ("-1 .5 .5 .1 .1", "unknown class"),
     "half a class": ("0.5 .5 .5 .1 .1", "unknown class"),
-    "words": ("cat .5 .5 .1 .1", "is no object"),
-    "few": ("0 .5 .5 .1", "is no object"),
+    "words": ("cat .5 .5 .1 .1", "is not an object"),
+    "few": ("0 .5 .5 .1", "is not an object"),
     "pixels": ("0 20 20 9 9", "outside of its image"),
     "flat": ("0 .5 .5 .1 0", "has no size"),
     "nan": ("0 .5 nan .1 .1", "number that is none"),

@@ -183,7 +183,7 @@ def test_a_missing_column_is_shown_with_those_that_are_there(saved):
 
 def test_other_folders_are_no_dataset(two_classes: Path, saved):
     error = error_of(hf(two_classes))
-    assert "is no Hugging Face dataset" in error.where
+    assert "is not a Hugging Face dataset" in error.where
     assert "train/, val/" in str(error.got)
     root = saved()
     assert error_of(hf(root.parent)).fix == f"--data.root {root}"

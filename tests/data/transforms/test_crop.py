@@ -39,7 +39,7 @@ def test_rectangles_are_distributed_as_torchvisions(size_HW: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize("size_HW", [(10, 400), (400, 10), (30, 31)])
-def test_if_no_try_fits_it_is_torchvisions_centre(
+def test_if_no_try_fits_it_is_torchvisions_center(
     size_HW: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = [1 - 1e-9, 0.0] * ((DRAWS - 2) // 2) + [0.5, 0.5]  # all of the area, as tall as allowed

@@ -27,13 +27,13 @@ def test_brightness_and_saturation_are_those_of_torchvision(factor: float):
     assert (colorful - v2.functional.adjust_saturation(image_CHW, factor).int()).abs().max() <= 1
 
 
-def test_a_turn_of_hue_keeps_greys_and_the_brightness_of_colors():
-    grey_CHW = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+def test_a_turn_of_hue_keeps_grays_and_the_brightness_of_colors():
+    gray_CHW = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
     image_CHW = noise(9, 7)
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     for hue in (-0.02, 0.02, 0.1):
         matrix = color_matrix(1.0, 0.5, hue)
-        assert (change_colors(grey_CHW, matrix).int() - grey_CHW.int()).abs().max() <= 1
+        assert (change_colors(gray_CHW, matrix).int() - gray_CHW.int()).abs().max() <= 1
         turned = change_colors(image_CHW, matrix)
         assert ((turned * weights).sum(0) - (image_CHW * weights).sum(0)).abs().max() < 1
         assert (turned.int() - image_CHW.int()).abs().max() > 5

@@ -31,8 +31,8 @@ def exact(pixels: torch.Tensor, brightness: float, saturation: float, first: boo
     values = pixels.numpy().astype(np.float64)
     for saturating in (first, not first):
         if saturating and len(values) == 3:
-            grey = 0.2989 * values[0] + 0.587 * values[1] + 0.114 * values[2]
-            values = saturation * values + (1 - saturation) * grey
+            gray = 0.2989 * values[0] + 0.587 * values[1] + 0.114 * values[2]
+            values = saturation * values + (1 - saturation) * gray
         elif not saturating:
             values = brightness * values
         values = values.clip(0, 255)
@@ -50,7 +50,7 @@ def test_it_is_the_formula_rounded(brightness: float, saturation: float, first: 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(("brightness", "saturation"), FACTORS)
 def test_it_is_torchvisions_within_rounding(brightness: float, saturation: float, first: bool) -> None:
-    """Torchvision cuts off decimals of the grey image and after each of the two steps: up to three levels."""
+    """Torchvision cuts off decimals of the gray image and after each of the two steps: up to three levels."""
     pixels = image(3)
     theirs = pixels
     steps = {True: (v2.adjust_saturation, saturation), False: (v2.adjust_brightness, brightness)}

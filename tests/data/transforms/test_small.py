@@ -63,7 +63,7 @@ def test_small_augmentation_depends_on_seed_epoch_and_index_not_on_neighbors():
     assert not torch.equal(SmallAugment(1, 2, True)(images_NCHW, indices_N, 1), together)
 
 
-def test_fit_crops_the_centre_of_the_resized_image():
+def test_fit_crops_the_center_of_the_resized_image():
     image_CHW = random_images(1, 3, 40, 60)[0]
     resized = v2.functional.resize(image_CHW, [16, 24], antialias=True)  # ceil(14 / 0.875) = 16
     assert torch.equal(Fit(14, 0.875)(image_CHW), resized[:, 1:15, 5:19])

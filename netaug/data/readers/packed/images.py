@@ -39,54 +39,54 @@ class PackedImages:
         self._maps: tuple[Index, npt.NDArray[np.uint8]] | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_maps": None}
+        return {**self.__dict__, "_maps": None}  # else pickling for a worker would copy the mapped files
 
     def __len__(self) -> int:
         return len(self.rows_N)
 
     def path(self, index: int) -> str:
-        """The packed folder and the image's name in it, for messages."""
+        """Return the packed folder and the image's name in it, for messages."""
         return os.path.join(self.folder, os.fsdecode(bytes(self._row(index)["name"])))
 
     def identities(self) -> Sequence[bytes]:
-        """The name and the checksum of each image."""
+        """Return the name and the checksum of each image."""
         rows = self._open()[0][self.rows_N]
         pairs = zip(rows["name"].tolist(), rows["crc32"].tolist(), strict=True)
         return [b"%b %08x" % pair for pair in pairs]
 
     def stored_bytes(self, index: int) -> int:
-        """Size of one payload."""
+        """Return the size of one payload."""
         return int(self._row(index)["length"])
 
     def content(self, index: int) -> bytearray:
-        """The bytes of one payload; raises :class:`DataError` if they are not there."""
+        """Return the bytes of one payload; raises :class:`DataError` if they are not there."""
         return bytearray(self._payload(index))
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
+        """Return one image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
         if self.are_pixels:
             height, width = self.size(index)
             return self.crop(index, 0, 0, height, width)
         return decode_content(self.content(index), self.path(index), self.in_chans)
 
     def crop(self, index: int, top: int, left: int, height: int, width: int) -> Tensor:
-        """A part of an image that is stored as pixels, uint8 ``[C, height, width]``; nothing else is read."""
+        """Return a part of an image that is stored as pixels, uint8 ``[C, height, width]``; nothing else is read."""
         assert self.are_pixels, "other payloads have to be decoded"
         pixels_HWC = self._payload(index).reshape(*self.size(index), self.in_chans)
         part_HWC = pixels_HWC[top : top + height, left : left + width].copy()
         return torch.from_numpy(part_HWC).permute(2, 0, 1)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels of one image, from the index."""
+        """Return height and width in pixels of one image, from the index."""
         row = self._row(index)
         return int(row["height"]), int(row["width"])
 
     def select(self, indices: Indices) -> PackedImages:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return PackedImages(self.folder, self.rows_N[indices], self.in_chans, are_pixels=self.are_pixels)
 
     def is_intact(self, index: int) -> bool:
-        """Whether the payload has the checksum it was written with."""
+        """Return whether the payload has the checksum it was written with."""
         return zlib.crc32(self._payload(index).data) == int(self._row(index)["crc32"])
 
     def _row(self, index: int) -> np.void:
@@ -126,10 +126,10 @@ class PackedPicture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Return height and width in pixels."""
         return self._images.size(self._index)
 
     def crop(self, box: Box, side: int) -> Tensor:
-        """The pixels of a rectangle, uint8 ``[C, height, width]``; ``side`` changes nothing."""
+        """Return the pixels of a rectangle, uint8 ``[C, height, width]``; ``side`` changes nothing."""
         del side
         return self._images.crop(self._index, *box)

@@ -47,7 +47,7 @@ class Meta:
         origin: Name of the dataset it was made from.
         metric: What results on it are customarily reported in.
         class_names: Names in label order.
-        in_chans: Image channels: 1 grey, 3 color.
+        in_chans: Image channels: 1 gray, 3 color.
         mean: Per-channel mean of pixels scaled to [0, 1].
         std: Per-channel standard deviation, same scale.
         image_size: Side in pixels of all images; None if the files have to be asked.
@@ -79,12 +79,12 @@ class Meta:
     left_out: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """The content of ``meta.json``."""
+        """Return the content of ``meta.json``."""
         return json.dumps({"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}, indent=1) + "\n"
 
 
 def index_dtype(name_bytes: int) -> np.dtype[np.void]:
-    """One row of the index: place and length in ``images.bin`` in bytes, size in pixels, label, checksum, name."""
+    """Return the type of an index row: offset and length in bytes, size in pixels, label, checksum, name."""
     numbers = [("offset", "<u8"), ("length", "<u4"), ("height", "<u4"), ("width", "<u4"), ("label", "<i4")]
     return np.dtype([*numbers, ("crc32", "<u4"), ("name", f"S{name_bytes}")])
 
@@ -106,49 +106,49 @@ def read_meta(folder: Path) -> Meta:
     try:
         if path.stat().st_size > _MOST_META_BYTES:
             raise ValueError(f"{path.stat().st_size:,} bytes")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise damaged(folder, f"{META}: {first_line(error)}") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise damaged(folder, f"{META} is not that of a packed dataset")
-    if found.get("version") != VERSION:
+    if content.get("version") != VERSION:
         raise DataError(
             f"the packed dataset '{folder}' has a version that cannot be read.",
-            got=f"version {found.get('version')!r}",
+            got=f"version {content.get('version')!r}",
             allowed=f"version {VERSION}",
             fix="pack it again with this version of netaug, or use the version that wrote it",
         )
     return _meta(
-        folder, {name: found.get(name) for name in (field.name for field in dataclasses.fields(Meta))}
+        folder, {name: content.get(name) for name in (field.name for field in dataclasses.fields(Meta))}
     )
 
 
-def _meta(folder: Path, found: dict[str, Any]) -> Meta:
-    chans = found["in_chans"]
+def _meta(folder: Path, content: dict[str, Any]) -> Meta:
+    chans = content["in_chans"]
     holds = {
-        "encoding": found["encoding"] in ENCODINGS,
-        "size": _count(found["size"], none=True),
-        "quality": _count(found["quality"], none=True),
-        "origin": isinstance(found["origin"], str),
-        "metric": found["metric"] in get_args(Metric),
-        "class_names": _list(found["class_names"], str) and len(found["class_names"]) > 0,
+        "encoding": content["encoding"] in ENCODINGS,
+        "size": _count(content["size"], none=True),
+        "quality": _count(content["quality"], none=True),
+        "origin": isinstance(content["origin"], str),
+        "metric": content["metric"] in get_args(Metric),
+        "class_names": _list(content["class_names"], str) and len(content["class_names"]) > 0,
         "in_chans": chans in (1, 3) and not isinstance(chans, bool),
-        "mean": _list(found["mean"], float) and len(found["mean"]) == chans,
-        "std": _list(found["std"], float) and len(found["std"]) == chans and min(found["std"]) > 0,
-        "image_size": _count(found["image_size"], none=True),
-        "val_split": isinstance(found["val_split"], str),
-        "train": _count(found["train"]),
-        "val": _count(found["val"], none=True),
-        "in_memory": isinstance(found["in_memory"], bool),
-        "payload_bytes": _count(found["payload_bytes"]),
-        "index_sha256": isinstance(found["index_sha256"], str),
-        "left_out": _list(found["left_out"], str),
+        "mean": _list(content["mean"], float) and len(content["mean"]) == chans,
+        "std": _list(content["std"], float) and len(content["std"]) == chans and min(content["std"]) > 0,
+        "image_size": _count(content["image_size"], none=True),
+        "val_split": isinstance(content["val_split"], str),
+        "train": _count(content["train"]),
+        "val": _count(content["val"], none=True),
+        "in_memory": isinstance(content["in_memory"], bool),
+        "payload_bytes": _count(content["payload_bytes"]),
+        "index_sha256": isinstance(content["index_sha256"], str),
+        "left_out": _list(content["left_out"], str),
     }
     wrong = [name for name, sound in holds.items() if not sound]
     if wrong:
-        raise damaged(folder, f"{META}: {wrong[0]} is {str(found[wrong[0]])[:60]!r}")
+        raise damaged(folder, f"{META}: {wrong[0]} is {str(content[wrong[0]])[:60]!r}")
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
     }
     return Meta(**values)
 
@@ -198,6 +198,7 @@ def _check_rows(folder: Path, meta: Meta, index: Index) -> None:
     offset, length = index["offset"], index["length"].astype(np.uint64)
     height, width = index["height"].astype(np.uint64), index["width"].astype(np.uint64)
     total, pixels = np.uint64(meta.payload_bytes), height * width
+    # Unsigned numbers of 64 bits: offset + length of a forged row could wrap around, so they are never added.
     checks = {
         f"reach beyond the end of {PAYLOADS}": (length <= total)
         & (offset <= total - np.minimum(length, total)),
@@ -208,13 +209,13 @@ def _check_rows(folder: Path, meta: Meta, index: Index) -> None:
     }
     if meta.encoding == "pixels":
         checks["have another number of pixels than bytes"] = length == pixels * np.uint64(meta.in_chans)
-    for what, sound in checks.items():
+    for problem, sound in checks.items():
         if not sound.all():
-            raise damaged(folder, f"{np.count_nonzero(~sound):,} of {len(index):,} images {what}")
+            raise damaged(folder, f"{np.count_nonzero(~sound):,} of {len(index):,} images {problem}")
 
 
 def damaged(folder: Path | str, got: str, allowed: str | None = None) -> DataError:
-    """The error for a packed dataset that is not as it was written."""
+    """Return the error for a packed dataset that is not as it was written."""
     return DataError(
         f"the packed dataset '{folder}' is damaged or incomplete.",
         got=got,

@@ -45,12 +45,12 @@ class Packing:
             raise ConfigError("--quality cannot be used.", got=self.quality, allowed=allowed)
 
     def keeps_size(self, side: int | None) -> bool:
-        """Whether images of this side stay as large as they are."""
+        """Return whether images of this side stay as large as they are."""
         return self.size is None or (side is not None and side <= self.size)
 
 
 def choose(images: Images, encoding: Encoding | None, size: int | None, quality: int | None) -> Packing:
-    """What becomes of the images, where something is left open.
+    """Return what becomes of the images, where something is left open.
 
     Images that are pixels already stay pixels; others become JPEG. Sizes are limited to :data:`DEFAULT_SIZE`, but not
     where images live decoded in memory.
@@ -100,7 +100,7 @@ class Payload:
     crc32: int = 0
 
     def placed(self, offset: int, crc32: int) -> Payload:
-        """The same without its bytes, which are written."""
+        """Return the same without its bytes, which are written."""
         return replace(self, content=b"", offset=offset, length=len(self.content), crc32=crc32)
 
 

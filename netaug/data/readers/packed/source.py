@@ -50,5 +50,5 @@ def _split(folder: Path, meta: Meta, index: Index, rows_N: np.ndarray) -> Split:
 
 
 def _memory(images: PackedImages) -> MemoryImages:
-    """All images decoded, as their origin holds them; they have one size."""
+    """Return all images decoded, as their origin holds them; they have one size."""
     return MemoryImages(torch.stack([images.read(number) for number in range(len(images))]).contiguous())

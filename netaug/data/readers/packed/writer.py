@@ -45,7 +45,7 @@ class Origin:
     source: Source
 
     def splits(self) -> list[tuple[str, Split]]:
-        """The splits by name, in the order they are written."""
+        """Return the splits by name, in the order they are written."""
         source = self.source
         return [
             ("train", source.train),
@@ -77,15 +77,15 @@ def pack(
     out = out.absolute()
     with _as_data_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with new_folder(out, _WORK) as place:
-            finished = _finished(origin, out, how) if place.after_kill else None
+        with new_folder(out, _WORK) as new:
+            finished = _finished(origin, out, how) if new.after_kill else None
             if finished is not None:
                 return finished
             if is_taken(out):
                 raise _taken(out)
             _check_space(origin, out, how, say)
-            meta = _write(origin, place.filling, how, skip_errors, jobs)
-            place.publish()
+            meta = _write(origin, new.filling, how, skip_errors, jobs)
+            new.publish()
     return meta
 
 
@@ -118,19 +118,22 @@ def _taken(out: Path) -> DataError:
 
 
 def _finished(origin: Origin, out: Path, how: Packing) -> Meta | None:
-    """The facts of this very copy, which a process that was killed right after had finished; None without one."""
+    """Return the facts of this very copy, which a process that was killed right after had finished.
+
+    The result is None if there is no such copy.
+    """
     try:
         meta = read_meta(out)
         open_index(out, meta)
     except (DataError, OSError):
         return None
     wanted = (how.encoding, how.size, how.quality, origin.name, tuple(origin.source.class_names))
-    found = (meta.encoding, meta.size, meta.quality, meta.origin, meta.class_names)
-    return meta if found == wanted else None
+    written = (meta.encoding, meta.size, meta.quality, meta.origin, meta.class_names)
+    return meta if written == wanted else None
 
 
 def _check_space(origin: Origin, out: Path, how: Packing, say: Callable[[str], None]) -> None:
-    """Say how large it will be, by a few images of each split; refuse what does not fit."""
+    """Announce how large it will be, by a few images of each split; refuse what does not fit."""
     needed, count = 0.0, 0
     for name, split in origin.splits():
         sizes = []
@@ -169,6 +172,7 @@ def _write(origin: Origin, folder: Path, how: Packing, skip_errors: bool, jobs: 
                 raise DataError(
                     f"none of the images of split '{name}' decodes.", got=f"first: '{left_out[-1]}'"
                 )
+        # On the disk before the folder is renamed: a crash must not leave a finished name with empty files.
         file.flush()
         os.fsync(file.fileno())
     checksum = _write_index(folder / INDEX, payloads, labels)
@@ -178,7 +182,7 @@ def _write(origin: Origin, folder: Path, how: Packing, skip_errors: bool, jobs: 
 
 
 def _encoded(split: Split, name: str, how: Packing, skip_errors: bool, jobs: int) -> Iterator[Payload | str]:
-    """The payloads of a split in order; for an image that is left out its name."""
+    """Return the payloads of a split in order; for an image that is left out its name."""
 
     def work(index: int) -> Payload | str:
         try:
@@ -238,7 +242,7 @@ def _write_synced(path: Path, content: bytes) -> None:
 
 
 def size_in_words(count: float) -> str:
-    """A number of bytes in the unit that suits it: ``3.2 GB``."""
+    """Return a number of bytes in the unit that suits it: ``3.2 GB``."""
     power = 0
     while count >= 1000 and power < len(_UNITS) - 1:
         count, power = count / 1000, power + 1

@@ -61,7 +61,7 @@ def _cached(path: str, image: str | None, label: str | None) -> ShardIndex:
 
 
 def _load(file: Path, facts: str, size: int) -> ShardIndex | None:
-    """A kept index; None if there is none, or it is damaged or of another state of the shard."""
+    """Return a kept index; None if there is none, or it is damaged or of another state of the shard."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             if str(arrays["facts"]) != facts:

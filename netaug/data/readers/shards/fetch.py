@@ -64,7 +64,7 @@ def fetch_shards(names: Sequence[str]) -> list[str]:
 
 
 def cached_path(address: str) -> Path:
-    """Where the shard of an address is kept; it is there only when it is complete."""
+    """Return where the shard of an address is kept; it is there only when it is complete."""
     name = re.sub(r"[^\w.-]", "_", address.split("?")[0].rsplit("/", 1)[-1])[-80:]
     return cache_folder() / "shards" / hashlib.blake2b(address.encode(), digest_size=12).hexdigest() / name
 
@@ -101,7 +101,7 @@ def _retry(address: str, target: Path, stop: threading.Event) -> None:
 
 
 def _download(address: str, target: Path, stop: threading.Event) -> None:
-    """One try: append to the part that is there if it is of the same version, else begin again."""
+    """Try once: append to the part that is there if it is of the same version, else begin again."""
     part, version = target.with_name(target.name + ".part"), target.with_name(target.name + ".version")
     have = part.stat().st_size if part.exists() and version.exists() else 0
     with open_remote(address, have, version.read_text() if have else "") as remote:

@@ -44,31 +44,34 @@ class ShardImages:
 
     @property
     def folder(self) -> str:
-        """Where the shards are."""
+        """Return where the shards are."""
         return os.path.dirname(self.shard(0))
 
     def __len__(self) -> int:
         return len(self._offsets_N)
 
     def shard(self, index: int) -> str:
-        """The shard that holds one image."""
+        """Return the shard that holds one image."""
         return os.fsdecode(bytes(self._shards[self._shards_N[index]]))
 
     def path(self, index: int) -> str:
-        """The shard of one image and its name in it."""
+        """Return the shard of one image and its name in it."""
         return f"{self.shard(index)}/{bytes(self._keys_N[index]).decode()}"
 
     def identities(self) -> Sequence[bytes]:
-        """The member's name and size of each image; shards that are fetched are called otherwise than their copies."""
+        """Return the member's name and size of each image.
+
+        Shards that are fetched are called otherwise than their copies.
+        """
         pairs = zip(self._keys_N.tolist(), self._sizes_N.tolist(), strict=True)
         return [b"%b %d" % pair for pair in pairs]
 
     def stored_bytes(self, index: int) -> int:
-        """Size of one member."""
+        """Return the size of one member."""
         return int(self._sizes_N[index])
 
     def content(self, index: int) -> bytearray:
-        """The bytes of one image; raises :class:`DataError` if the shard is not as it was indexed."""
+        """Return the bytes of one image; raises :class:`DataError` if the shard is not as it was indexed."""
         offset, size, shard = int(self._offsets_N[index]), int(self._sizes_N[index]), self.shard(index)
         try:
             with open(shard, "rb", buffering=0) as file:
@@ -87,15 +90,15 @@ class ShardImages:
         return content
 
     def read(self, index: int) -> Tensor:
-        """One image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
+        """Return one image, uint8 ``[C, H, W]``; raises :class:`DataError` naming it if it does not decode."""
         return decode_content(self.content(index), self.path(index), self.in_chans)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels of one image, from its header."""
+        """Return height and width in pixels of one image, from its header."""
         return content_size(self.content(index), self.path(index))
 
     def select(self, indices: Indices) -> ShardImages:
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return ShardImages(
             self._shards,
             self._shards_N[indices],
@@ -107,7 +110,7 @@ class ShardImages:
 
 
 def join_shards(paths: Sequence[str], indices: Sequence[ShardIndex], in_chans: int) -> ShardImages:
-    """The images of several shards, one shard after the other."""
+    """Return the images of several shards, one shard after the other."""
     counts = [len(index.offsets_N) for index in indices]
     return ShardImages(
         np.array([os.fsencode(path) for path in paths], np.bytes_),

@@ -74,10 +74,10 @@ def index_shard(path: str, image: str | None, label: str | None) -> ShardIndex:
     keys, offsets, sizes, labels = list[bytes](), list[int](), list[int](), list[bytes]()
     with open(path, "rb") as file:
         for sample in _samples(path):
-            found = _image_of(path, sample, image)
-            keys.append(found.name.encode())
-            offsets.append(found.offset)
-            sizes.append(found.size)
+            member = _image_of(path, sample, image)
+            keys.append(member.name.encode())
+            offsets.append(member.offset)
+            sizes.append(member.size)
             labels.append(_label_of(path, sample, label, file.fileno()).encode())
     if not keys:
         raise DataError(f"the shard '{path}' has no samples.", got="a tar file without files in it")
@@ -123,7 +123,7 @@ def _samples(path: str) -> Iterator[_Sample]:
 
 
 def _members(path: str) -> Iterator[_Member]:
-    """The files in a tar, up to its end mark, without which it is truncated."""
+    """Yield the files in a tar, up to its end mark, without which it is truncated."""
     with open(path, "rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -159,15 +159,15 @@ def _broken(path: str, offset: int, reason: str) -> DataError:
 
 def _image_of(path: str, sample: _Sample, image: str | None) -> _Member:
     endings = [image.lower().lstrip(".")] if image else [e for e in sample.members if f".{e}" in SUFFIXES]
-    found = [sample.members[ending] for ending in endings if ending in sample.members]
-    if len(found) != 1:
+    images = [sample.members[ending] for ending in endings if ending in sample.members]
+    if len(images) != 1:
         raise DataError(
-            f"the sample '{sample.key}' of the shard '{path}' has {'more than one' if found else 'no'} image.",
+            f"the sample '{sample.key}' of the shard '{path}' has {'more than one' if images else 'no'} image.",
             got=f"members {', '.join(sample.members)}",
             allowed=f"one member ending in {image or 'jpg, jpeg, png, webp or another image format'}",
             fix="name the ending: --data.image_column jpg",
         )
-    return found[0]
+    return images[0]
 
 
 def _label_of(path: str, sample: _Sample, label: str | None, descriptor: int) -> str:
@@ -209,7 +209,7 @@ def _text(path: str, member: _Member, descriptor: int) -> str:
 
 
 def _field(path: str, member: _Member, text: str, field: str) -> str | None:
-    """A field of a JSON object as text; None if it is not there."""
+    """Return a field of a JSON object as text; None if it is not there."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -217,7 +217,7 @@ def _field(path: str, member: _Member, text: str, field: str) -> str | None:
     value = values.get(field) if isinstance(values, dict) else None
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
         raise DataError(
-            f"the field '{field}' of '{member.name}' in the shard '{path}' is no label.",
+            f"the field '{field}' of '{member.name}' in the shard '{path}' is not a label.",
             got=value,
             allowed="a class index or a class name",
         )

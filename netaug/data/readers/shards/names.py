@@ -19,7 +19,7 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name is an address, such as ``https://...`` or ``s3://...``."""
+    """Return whether a name is an address, such as ``https://...`` or ``s3://...``."""
     return "://" in name
 
 
@@ -56,15 +56,17 @@ def find_shards(config: DataConfig) -> tuple[list[str], list[str], str]:
     return train, val, name
 
 
-def _of_split(root: str, asked: str | None, usual: tuple[str, ...], setting: str) -> tuple[list[str], str]:
-    if asked is not None:
-        found = [name for pattern in asked.split("::") for name in _listed(root, pattern, setting)]
-        twice = (
-            sorted({name for name in found if found.count(name) > 1}) if len(set(found)) < len(found) else []
+def _of_split(root: str, patterns: str | None, usual: tuple[str, ...], setting: str) -> tuple[list[str], str]:
+    if patterns is not None:
+        shards = [name for pattern in patterns.split("::") for name in _listed(root, pattern, setting)]
+        repeated = (
+            sorted({name for name in shards if shards.count(name) > 1})
+            if len(set(shards)) < len(shards)
+            else []
         )
-        if twice:
-            raise DataError(f"data.{setting} names shards more than once.", got=shown(twice))
-        return found, "test" if "test" in asked else "val"
+        if repeated:
+            raise DataError(f"data.{setting} names shards more than once.", got=shown(repeated))
+        return shards, "test" if "test" in patterns else "val"
     if is_remote(root):
         raise DataError(
             f"data.{setting} is needed: an address cannot be looked through for shards.",
@@ -74,9 +76,9 @@ def _of_split(root: str, asked: str | None, usual: tuple[str, ...], setting: str
     for name in usual:
         inside = Path(root) / name
         pattern = inside / "*.tar" if inside.is_dir() else Path(root) / f"*{name}*.tar"
-        found = _files(str(pattern))
-        if found:
-            return found, "test" if name == "test" else "val"
+        shards = _files(str(pattern))
+        if shards:
+            return shards, "test" if name == "test" else "val"
     raise DataError(
         f"no shards of '{usual[0]}' in data.root '{root}'.",
         got=f"in ROOT there is: {listing(Path(root))}",
@@ -87,21 +89,21 @@ def _of_split(root: str, asked: str | None, usual: tuple[str, ...], setting: str
 
 
 def _listed(root: str, pattern: str, setting: str) -> list[str]:
-    """Files or addresses of one pattern; every one that braces name must be there."""
+    """Return files or addresses of one pattern; every one that braces name must be there."""
     if is_remote(pattern) or is_remote(root):
         return expand_braces(pattern if is_remote(pattern) else f"{root}/{pattern}")
     names = expand_braces(os.path.join(root, pattern))
-    found = [file for name in names for file in (_files(name) if glob.has_magic(name) else [name])]
-    missing = [name for name in found if not os.path.isfile(name)]
-    if missing or not found:
+    shards = [file for name in names for file in (_files(name) if glob.has_magic(name) else [name])]
+    missing = [name for name in shards if not os.path.isfile(name)]
+    if missing or not shards:
         raise DataError(
-            f"{len(missing)} of {len(found)} shards of data.{setting} '{pattern}' are not there, or are no files."
-            if found
+            f"{len(missing)} of {len(shards)} shards of data.{setting} '{pattern}' are not there, or are not files."
+            if shards
             else f"nothing matches data.{setting} '{pattern}'.",
             got=f"{shown(missing)}; in ROOT there is: {listing(Path(root))}",
             allowed="a pattern below ROOT, such as train-{0000..0127}.tar or 'train/*.tar'",
         )
-    return found
+    return shards
 
 
 def _files(pattern: str) -> list[str]:

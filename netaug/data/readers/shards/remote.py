@@ -38,7 +38,7 @@ class Remote:
     version: str
 
     def read(self, count: int) -> bytes:
-        """The next bytes, empty at the end; raises :class:`TransientError` if the connection breaks."""
+        """Return the next bytes, empty at the end; raises :class:`TransientError` if the connection breaks."""
         try:
             return self.stream.read(count)
         except (OSError, http.client.HTTPException) as error:
@@ -68,10 +68,11 @@ def open_remote(address: str, start: int, version: str) -> Iterator[Remote]:
 
 
 def _open_http(address: str, start: int, version: str) -> Remote:
+    # "identity": offsets into a compressed transfer would not be offsets into the file.
     request = urllib.request.Request(address, headers={"User-Agent": "netaug", "Accept-Encoding": "identity"})
     if start and version:
         request.add_header("Range", f"bytes={start}-")
-        request.add_header("If-Range", version)
+        request.add_header("If-Range", version)  # the whole file comes if it is of another version by now
     try:
         answer = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -92,7 +93,7 @@ def _open_http(address: str, start: int, version: str) -> Remote:
     begin = start if goes_on else 0
     size = int(length) + begin if length is not None and length.isdigit() else None
     tag = headers.get("ETag") or ""
-    strong = "" if tag.startswith("W/") else tag
+    strong = "" if tag.startswith("W/") else tag  # a weak tag may stand for different bytes
     return Remote(answer, begin, size, strong or headers.get("Last-Modified") or "")
 
 

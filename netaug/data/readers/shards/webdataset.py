@@ -14,7 +14,7 @@ from netaug.data.readers.shards.images import ShardImages, join_shards
 from netaug.data.readers.shards.names import find_shards
 from netaug.data.registry import Source, Split, dataset
 
-_COLOUR = 3
+_COLOR = 3
 
 
 @dataset("webdataset", reads=("train_split", "val_split", "image_column", "label_column", "class_names"))
@@ -26,7 +26,7 @@ def load_webdataset(config: DataConfig) -> Source:
     labels = resolve_labels(train_labels, val_labels, read_class_names(config.class_names))
     return Source(
         class_names=labels.class_names,
-        in_chans=_COLOUR,
+        in_chans=_COLOR,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         train=Split(train, labels.train_N),
@@ -38,7 +38,7 @@ def load_webdataset(config: DataConfig) -> Source:
 def _images(shards: Sequence[str], config: DataConfig) -> tuple[ShardImages, RawLabels]:
     paths = fetch_shards(shards)
     indices = index_shards(paths, config.image_column, config.label_column)
-    images = join_shards(paths, indices, _COLOUR)
+    images = join_shards(paths, indices, _COLOR)
     texts = [label.decode() for index in indices for label in index.labels_N.tolist()]
     origin = f"'{shards[0]}'" + f" to '{shards[-1]}'" * (len(shards) > 1)
     return images, RawLabels(texts, origin, lambda index: f"'{images.path(index)}'")

@@ -243,7 +243,7 @@ def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path, encoding: str):
         ([("a.jpg", picture()), ("a.png", picture()), ("a.cls", b"0")], "has more than one image"),
         ([("a.jpg", picture())], "has no label"),
         ([("a.jpg", picture()), ("a.json", b'{"class": 1}')], "has no label"),
-        ([("a.jpg", picture()), ("a.json", b'{"label": [1]}')], "is no label"),
+        ([("a.jpg", picture()), ("a.json", b'{"label": [1]}')], "is not a label"),
         ([("a.jpg", picture()), ("a.json", b"{")], "is not JSON"),
         ([("a.jpg", picture()), ("a.json", b"[" * 100_000)], "is not JSON"),
         ([("a.jpg", picture()), ("a.cls", b"\xff")], "is not text"),
