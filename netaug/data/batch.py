@@ -142,6 +142,7 @@ class Normalizer:
         self.device = device
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         shape = (1, -1, 1, 1)
+        # In float64 first: scale and offset are then rounded once.
         std_255 = torch.tensor(std, dtype=torch.float64) * 255
         offset = torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
         self._scale = (1 / std_255).float().view(shape).to(device)

@@ -67,12 +67,12 @@ def _listed_split(config: DataConfig, listed: Listing, num_classes: int) -> Spli
     if not len(labels_N):
         raise DataError(f"a list of {config.name} names no images.", got=f"no image of '{folder}'")
     check_labels(config, labels_N, names, num_classes)
-    there = _existing(folder, names)
-    if not there.all():
+    exist_N = _existing(folder, names)
+    if not exist_N.all():
         _missing_images(
-            config, folder, [name for name, here in zip(names, there, strict=True) if not here], len(names)
+            config, folder, [name for name, here in zip(names, exist_N, strict=True) if not here], len(names)
         )
-        labels_N, names = labels_N[there], [name for name, here in zip(names, there, strict=True) if here]
+        labels_N, names = labels_N[exist_N], [name for name, here in zip(names, exist_N, strict=True) if here]
     return Split(FileImages(str(folder), names, _COLOR), labels_N)
 
 
@@ -95,8 +95,8 @@ def check_labels(
 
 
 def _existing(folder: Path, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return which files exist; one look per folder, not per file."""
-    inside: dict[str, set[str]] = {}
+    """Return which files exist; each folder is listed once."""
+    inside: dict[str, set[str]] = {}  # on a network disk, a call per file would be far slower
 
     def exists(name: str) -> bool:
         head, tail = os.path.split(name)

@@ -47,7 +47,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset as its family of sources hands it over.
+    """A dataset as its reader returns it.
 
     Args:
         class_names: Names in label order.
@@ -84,7 +84,7 @@ class Published:
         metric: What results on it are customarily reported in: ``top1``, or ``mean_per_class``, the mean over
             classes of each class's accuracy.
         tree: The expected files, one pattern per line, relative to ``data.root``.
-        obtain: Where it may be had, one sentence.
+        obtain: Where to obtain it, one sentence.
         source: Where these figures are published.
         in_chans: Image channels.
         image_size: Side in pixels of all images; None if their sizes differ.

@@ -54,6 +54,7 @@ def check_classes(data: Data, *, limited: bool) -> None:
     Raises:
         DataError: There is one class alone; names the folder that was probably meant.
     """
+    # The listing, not the loader: images that are decoded into memory have no folders any more.
     info, listing = data.info, data.listing
     if info.task != "classify" or listing is None:
         return

@@ -111,6 +111,7 @@ class MemoryImages:
         """Return the images scaled to ``size`` x ``size`` pixels, antialiased."""
         if tuple(self.pixels_NCHW.shape[-2:]) == (size, size):
             return self
+        # In chunks, so that what resizing needs besides the pixels stays small.
         fit, starts = Fit(size), range(0, len(self), _RESIZE_CHUNK)
         chunks = [fit(self.pixels_NCHW[start : start + _RESIZE_CHUNK]) for start in starts]
         return MemoryImages(torch.cat(chunks))
@@ -185,7 +186,7 @@ def common_side(images: StoredImages, *, skip_errors: bool) -> int | None:
             if skip_errors:
                 return None
             raise
-        return height if height == width else -1
+        return height if height == width else -1  # ends the search as a second side does
 
     sides: set[int] = set()
     for value in decode_each(side, len(images), "reading image sizes"):
@@ -212,6 +213,7 @@ def decode_all(
     Raises:
         DataError: A file does not decode, unless ``skip_errors``.
     """
+    # One allocation at its final size: joining decoded images would need twice the memory for a moment.
     pixels_NCHW = torch.empty((len(images), images.in_chans, fit.size, fit.size), dtype=torch.uint8)
 
     def decode(index: int) -> bool:
@@ -233,4 +235,5 @@ def decode_all(
 
 def decode_each(work: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
     """Run ``work`` on 0..count-1 in threads; yield results in order, the first error ends it."""
+    # Threads: decoders release the interpreter lock, and pixels need not travel between processes.
     return in_threads(work, count, title, min(_MAX_THREADS, default_jobs()), chunk=_CHUNK)

@@ -34,7 +34,7 @@ SplitOf_co = TypeVar("SplitOf_co", bound=Selectable, covariant=True)
 
 
 class HasSplits(Protocol[SplitOf_co]):
-    """A dataset as its reader hands it over."""
+    """A dataset as its reader returns it."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def keep_classes(source: Source, names: Sequence[str]) -> Source:
     """Keep only the images of these classes, in both splits; labels are then positions in ``names``.
 
     Raises:
-        DataError: A name is not a class of the dataset or stands there twice, or fewer than two are named.
+        DataError: A name is not a class of the dataset or is named twice, or fewer than two are named.
     """
     relabel_C = chosen_classes(source.class_names, names, least=2)
     train = _relabeled(source.train, relabel_C)
@@ -99,7 +99,7 @@ def chosen_classes(known: Sequence[str], names: Sequence[str], *, least: int) ->
         least: How many there must be.
 
     Raises:
-        DataError: A name is not a class of the dataset or stands there twice, or there are fewer than ``least``.
+        DataError: A name is not a class of the dataset or is named twice, or there are fewer than ``least``.
     """
     number = {name: label for label, name in enumerate(known)}
     for name in names:

@@ -81,7 +81,9 @@ def upright_eight_bits(file: Image.Image) -> Image.Image:
     inverted = _numbers(file, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
     values = np.asarray(ImageOps.exif_transpose(file))
     if file.format == "TIFF" and values.dtype == np.int32 and unsigned:
-        values = values.view(np.uint32)
+        values = values.view(
+            np.uint32
+        )  # Pillow has no unsigned mode of 32 bits: bright values came out negative
     gray_HW = eight_bits(values, white)
     return Image.fromarray(255 - gray_HW if inverted else gray_HW)
 
@@ -100,7 +102,7 @@ def eight_bits(values_HW: Values, white: float | None = None) -> npt.NDArray[np.
     if not finite.any():
         raise ValueError("no finite value in a floating-point image")
     lowest, highest = float(values_HW[finite].min()), float(values_HW[finite].max())
-    low = min(0.0, lowest)
+    low = min(0.0, lowest)  # black stays at 0 unless there are negative values: a dim image remains dim
     high = highest if lowest < 0 else _white(values_HW.dtype, highest, white)
     if low == 0 and high == _FULL and values_HW.dtype.kind in "iu":
         return (values_HW.astype(np.int64) >> 8).astype(np.uint8)  # as Pillow does with 16 bits of color
@@ -109,22 +111,24 @@ def eight_bits(values_HW: Values, white: float | None = None) -> npt.NDArray[np.
 
 
 def warn_of_deep(splits: Sequence[Content]) -> None:
-    """Say once how many images have more than 8 bits per channel, looking at up to 1,024 of each split."""
-    looked, total, black, deep = 0, sum(map(len, splits)), 0, list[str]()
+    """Warn once how many images have more than 8 bits per channel, looking at up to 1,024 of each split."""
+    seen, total, black, deep = 0, sum(map(len, splits)), 0, list[str]()
     for images in splits:
         sampled = np.linspace(0, max(0, len(images) - 1), min(len(images), _SAMPLED)).astype(int).tolist()
-        looked += len(sampled)
-        found = [index for index in sampled if _is_deep(images, index)]
-        black += sum(_looks_black(images, index) for index in found[:_DECODED])
-        deep += [images.path(index) for index in found]
+        seen += len(sampled)
+        deep_here = [index for index in sampled if _is_deep(images, index)]
+        black += sum(
+            _looks_black(images, index) for index in deep_here[:_DECODED]
+        )  # decoding all would take long
+        deep += [images.path(index) for index in deep_here]
     if not deep:
         return
     _log.warning(
         "%d of %d%s images have more than 8 bits per channel; they are scaled to 8 bits (docs/datasets.md says how), "
         "first: '%s'.",
         len(deep),
-        looked,
-        f" sampled (of {total:,})" if looked < total else "",
+        seen,
+        f" sampled (of {total:,})" if seen < total else "",
         deep[0],
     )
     if black:

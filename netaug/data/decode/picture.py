@@ -85,6 +85,7 @@ class PlainJpeg:
         Raises :class:`DataError` if the file does not decode.
         """
         for divisor in DIVISORS:
+            # At least as many pixels as are needed: the scaled crop is never enlarged afterwards.
             if min(box.height, box.width) // divisor >= side:
                 smaller_HWC = decode_smaller(self._content, self._in_chans, self.size, divisor)
                 if smaller_HWC is not None:

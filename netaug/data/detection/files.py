@@ -36,12 +36,13 @@ class ImageIndex:
             hints: What the folder may be called in lower case, the best first.
             folder: Where the annotation is, relative to the root.
         """
-        wanted = os.path.normpath(file.replace("\\", "/"))
+        wanted = os.path.normpath(file.replace("\\", "/"))  # annotation tools on Windows write backslashes
         paths = [
             path
             for path in self._by_name.get(os.path.basename(wanted), ())
             if path == wanted or path.endswith(os.sep + wanted)
         ]
+        # Each hint narrows what the hints before it left: the first one that tells two files apart decides.
         for hint in hints:
             paths = _best(paths, [_likeness(os.path.dirname(path).lower(), hint) for path in paths])
         for exact in (os.path.normpath(os.path.join(folder, wanted)), wanted):

@@ -47,6 +47,7 @@ class _Keys(Sampler[BoxKey]):
         self._batches, self._sides, self._distinct = batches, sides, distinct
 
     def __iter__(self) -> Iterator[BoxKey]:
+        # Steps are counted from the start of the epoch: the side of a step must not depend on where a run resumes.
         skip = self._batches.skip if isinstance(self._batches, ShuffledBatches) else 0
         for step, (epoch, indices_N) in enumerate(self._batches, start=skip):
             draw = epoch if self._distinct is None else epoch % self._distinct

@@ -58,7 +58,7 @@ class Problems:
         Raises:
             DataError: Problems are not to be skipped.
         """
-        assert kind in KINDS, kind
+        assert kind in KINDS, kind  # else it would be counted and never shown
         if not self.skip:
             raise DataError(where, got=got, allowed=allowed, fix=_ADVICE)
         self.counts[kind] += 1

@@ -1,4 +1,4 @@
-"""A dataset with boxes as its reader hands it over."""
+"""A dataset with boxes as its reader returns it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BoxSplit:
 
 @dataclass(frozen=True)
 class BoxSource:
-    """A dataset as its reader hands it over.
+    """A dataset as its reader returns it.
 
     Args:
         class_names: Names in label order.
@@ -65,6 +65,7 @@ def keep_labels(split: BoxSplit, relabel_C: Integers, categories: Ids) -> BoxSpl
         categories: COCO's category ids of the new classes.
     """
     old = split.annotations
+    # All images stay: those left without objects still teach what is background.
     kept_M = relabel_C[old.labels_M] >= 0
     starts = np.concatenate([[0], np.cumsum(kept_M)])[old.starts_N1].astype(np.int64)
     annotations = Annotations(

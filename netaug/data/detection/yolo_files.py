@@ -91,6 +91,7 @@ class LabelFiles:
         if folder not in self._inside:
             path = self.root / folder
             names = sorted(os.listdir(path)) if path.is_dir() else []
+            # Exact names last, so that they win over another file that differs in case alone.
             self._inside[folder] = {name.lower(): name for name in names} | {name: name for name in names}
         return self._inside[folder]
 

@@ -21,7 +21,7 @@ class Category(NamedTuple):
     """A class of a file.
 
     Args:
-        id: As it stands there.
+        id: As written in the file.
         name: What it is called.
     """
 
@@ -31,12 +31,12 @@ class Category(NamedTuple):
 
 @dataclass(frozen=True)
 class CocoFile:
-    """What one file says.
+    """The content of one file.
 
     Args:
         path: The file.
         files: File name of each of the N images.
-        ids_N: Their ids, as they stand there.
+        ids_N: Their ids, as written in the file.
         sizes_N2: Width and height in pixels; 0 where the file does not say.
         categories: By key of the id; whole numbers ascending, then strings.
         names_M: Ids of the objects for messages; the position in the file where there is none.

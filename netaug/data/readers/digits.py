@@ -14,7 +14,7 @@ from netaug.data.store import MemoryImages
 MEAN = (0.3047,)
 STD = (0.3755,)
 
-_VAL_SHARE = 0.2
+_VAL_FRACTION = 0.2
 _LEVELS = 16
 
 
@@ -45,6 +45,6 @@ def _fifth_of_each_class(labels_N: np.ndarray) -> np.ndarray:
     chosen_N = np.zeros(len(labels_N), bool)
     for label in np.unique(labels_N):
         members = np.flatnonzero(labels_N == label)
-        lowest = np.argsort(draws_N[members])[: round(len(members) * _VAL_SHARE)]
+        lowest = np.argsort(draws_N[members])[: round(len(members) * _VAL_FRACTION)]
         chosen_N[members[lowest]] = True
     return chosen_N

@@ -41,6 +41,7 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     val_name = next((name for name in _EVALUATION if (root / name).is_dir()), None)
     if not (root / "train").is_dir() or (with_val and val_name is None):
         raise wrong_tree(root, with_val=with_val)
+    # Labels count the training folders, also for evaluation: a class that is missing there shifts no other.
     class_names = class_folders(root / "train")
     train = scan_split(root / "train", class_names, class_names)
     val = None

@@ -47,7 +47,7 @@ def load_imagenet(config: DataConfig) -> Source:
     """Load ImageNet-1k; labels count the sorted WordNet ids, as in torchvision and timm."""
     splits = ["train"] if config.holdout > 0 else ["train", "val"]
     root = find_layout(config, _PUBLISHED, splits, [f"{_KAGGLE}/{split}" for split in splits])
-    base = root if (root / "train").is_dir() else root / _KAGGLE
+    base = root if (root / "train").is_dir() else root / _KAGGLE  # as find_layout has checked
     wnids = class_folders(base / "train")
     wordnet.warn_of_strangers(base / "train", wnids, wordnet.IMAGENET_1K, "ImageNet-1k")
     val = None

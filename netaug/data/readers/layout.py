@@ -22,7 +22,7 @@ def find_layout(config: DataConfig, published: Published, *layouts: Sequence[str
 
     Args:
         config: Names the dataset and its root.
-        published: Its tree and where it may be had.
+        published: Its tree and where to obtain it.
         layouts: Files and folders relative to the root that have to be there; one of several lists is enough.
 
     Raises:
@@ -122,7 +122,7 @@ def _folders(folder: Path) -> list[Path]:
 
 @contextmanager
 def reading(config: DataConfig, folder: Path, published: Published) -> Iterator[None]:
-    """Turn whatever a reader of official files stumbles over into one clear error.
+    """Turn whatever a reader of official files raises into one clear error.
 
     Raises:
         DataError: The files are damaged or incomplete, may not be read, or need a package; or a download failed.

@@ -139,7 +139,7 @@ def scan_split(split: Path, present: Sequence[str], class_names: Sequence[str]) 
         others += other_files
         if images:
             parts[name].append(np.array([os.fsencode(path) for path in images], np.bytes_))
-    _check_links(split, tree, present)
+    _check_links(split, tree, present)  # before empty folders are refused: a link may be why one is empty
     files = [_merged(split / name, parts[name]) for name in present]
     _warn_of_left_out(split, others, tree.special)
     number = {name: label for label, name in enumerate(class_names)}

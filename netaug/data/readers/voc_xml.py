@@ -57,8 +57,8 @@ def read_voc(path: str) -> VocFile:
     """Read an annotation file.
 
     Raises:
-        DataError: It is missing, no XML, no annotation, too large, or has a document type, which may hold entities:
-            names for further text, here or elsewhere, which are never resolved.
+        DataError: It is missing, not XML, not an annotation, too large, or has a document type, which may hold
+            entities: names for further text, here or elsewhere, which are never resolved.
     """
     try:
         content = read_content(path)
@@ -70,9 +70,9 @@ def read_voc(path: str) -> VocFile:
     try:
         reader.parser.Parse(decode_xml(content, path), True)
     except expat.ExpatError as error:
-        raise DataError(f"'{path}' is no XML file.", got=error) from None
+        raise DataError(f"'{path}' is not an XML file.", got=error) from None
     if not reader.annotated:
-        raise DataError(f"'{path}' is no annotation.", allowed="<annotation> as the outermost element")
+        raise DataError(f"'{path}' is not an annotation.", allowed="<annotation> as the outermost element")
     return VocFile(_size(reader.size), [_object(fields) for fields in reader.objects])
 
 
@@ -88,6 +88,8 @@ class _Reader:
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text.append
+        # Entities need a document type: refusing it is safe against files read from elsewhere and against "billion
+        # laughs", in which a short text unfolds to gigabytes.
         self.parser.StartDoctypeDeclHandler = self._refuse
 
     def _refuse(self, *_: object) -> None:
@@ -106,7 +108,7 @@ class _Reader:
                 got=f"more than {_MOST_DEPTH} levels",
                 allowed="the four of VOC's annotations, and a few more",
             )
-        self._text.clear()
+        self._text.clear()  # text counts only between the start and end of one innermost element
         if tuple(self._place) == _OBJECT:
             self.objects.append({})
         self.annotated |= self._place == ["annotation"]

@@ -11,7 +11,13 @@ from netaug.core.text_files import read_text
 from netaug.core.yaml_files import parse_as_written
 
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml")
-_NOTHING = ("", "~", "null", "Null", "NULL")
+_NOTHING = (
+    "",
+    "~",
+    "null",
+    "Null",
+    "NULL",
+)  # YAML's null: values are read as text, so that names such as `no` stay
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def encode(images: Images, index: int, split: str, how: Packing) -> Payload:
     path = images.path(index)
     name = f"{split}/{os.path.relpath(path, images.folder) if path.startswith(images.folder) else path}"
     image_CHW = images.read(index)  # also to know that it decodes, where its bytes are kept
+    # A JPEG that is small enough keeps its bytes: encoding it again would only lose quality.
     stays = how.encoding == "jpeg" and how.keeps_size(min(image_CHW.shape[1:]))
     if how.encoding == "original" or (stays and not _are_pixels(images)):
         content = images.content(index)

@@ -48,6 +48,7 @@ def index_shards(paths: Sequence[str], image: str | None, label: str | None) -> 
 
 def _cached(path: str, image: str | None, label: str | None) -> ShardIndex:
     status = os.stat(path)
+    # Size and time, not a digest: reading a shard whole would take as long as indexing it.
     facts = json.dumps([_VERSION, os.path.abspath(path), status.st_size, status.st_mtime_ns, image, label])
     name = hashlib.blake2b(
         json.dumps([os.path.abspath(path), image, label]).encode(), digest_size=16
@@ -74,6 +75,7 @@ def _load(file: Path, facts: str, size: int) -> ShardIndex | None:
     lengths = {column.shape for column in columns}
     if kinds != ["S", "i", "i", "S"] or lengths != {(len(index.keys_N),)} or not len(index.keys_N):
         return None
+    # The cache is a file of the user's disk like any other: what it names must lie within the shard.
     inside = (index.offsets_N >= 0) & (index.sizes_N >= 0) & (index.offsets_N + index.sizes_N <= size)
     return index if inside.all() else None
 

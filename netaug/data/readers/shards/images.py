@@ -61,7 +61,7 @@ class ShardImages:
     def identities(self) -> Sequence[bytes]:
         """Return the member's name and size of each image.
 
-        Shards that are fetched are called otherwise than their copies.
+        Not the name of the shard: a fetched shard has another name than a copy of it on disk.
         """
         pairs = zip(self._keys_N.tolist(), self._sizes_N.tolist(), strict=True)
         return [b"%b %d" % pair for pair in pairs]
@@ -74,6 +74,7 @@ class ShardImages:
         """Return the bytes of one image; raises :class:`DataError` if the shard is not as it was indexed."""
         offset, size, shard = int(self._offsets_N[index]), int(self._sizes_N[index]), self.shard(index)
         try:
+            # Without a buffer: it would read ahead bytes of the next member, which nobody wants.
             with open(shard, "rb", buffering=0) as file:
                 file.seek(offset)
                 content = bytearray(size)

@@ -116,6 +116,7 @@ def expand_braces(pattern: str) -> list[str]:
     Raises:
         DataError: Braces without a pair or with anything else in them, or more than 100,000 names.
     """
+    # Bounded at every step: a few braces multiply to any number of names.
     names, rest = list[str](), [pattern]
     while rest:
         name = rest.pop()
@@ -149,5 +150,6 @@ def _choices(pattern: str, inside: str) -> list[str]:
             got=f"{{{inside}}}",
             allowed=f"{{first..last}}, at most {_MOST:,} numbers",
         )
+    # Zero-padded as in a shell only if the first number is: {8..10} is 8, 9, 10.
     width = max(len(numbers[1]), len(numbers[2])) if numbers[1][0] == "0" and len(numbers[1]) > 1 else 0
     return [str(number).zfill(width) for number in range(first, last + 1)]
