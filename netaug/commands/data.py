@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+from netaug.config.datasets import DATASETS
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 from netaug.core.suggest import did_you_mean, nearest
@@ -22,6 +23,9 @@ Works on a dataset before it is trained on.
 subcommands:
 {rows}
 
+datasets:
+{datasets}
+
 example:
   netaug data check folder --data.root DIR --model mcunet
   netaug data anchors voc --data.root DIR --data.image_size 256
@@ -33,7 +37,9 @@ example:
 def run(words: list[str]) -> None:
     """Run one of the subcommands."""
     if words and words[0] in ("-h", "--help", "help"):
-        say(_HELP.format(rows="\n".join(f"  {name:<10}{line}" for name, line in _SUBCOMMANDS.items())))
+        rows = [f"  {name:<10}{line}" for name, line in _SUBCOMMANDS.items()]
+        datasets = [f"  {name:<15}{dataset.summary}" for name, dataset in DATASETS.items()]
+        say(_HELP.format(rows="\n".join(rows), datasets="\n".join(datasets)))
         return
     if not words or words[0] not in _SUBCOMMANDS:
         close = nearest(words[0], _SUBCOMMANDS, count=1) if words else []

@@ -74,10 +74,9 @@ _HEADINGS = {"classify": "With one label per image", "detect": "With boxes"}
 def names_in_words() -> str:
     """Return the sentences that list all datasets in the help of ``data.name``."""
     tasks = dict.fromkeys([*_HEADINGS, *(dataset.task for dataset in DATASETS.values())])
-    return " ".join(f"{_HEADINGS.get(task, f'For {task}')}: {_names_of(task)}." for task in tasks)
+    lists = " ".join(f"{_HEADINGS.get(task, f'For {task}')}: {_names_of(task)}." for task in tasks)
+    return f"{lists} `netaug data --help` describes each."
 
 
 def _names_of(task: str) -> str:
-    return "; ".join(
-        f"`{name}`: {dataset.summary}" for name, dataset in DATASETS.items() if dataset.task == task
-    )
+    return ", ".join(f"`{name}`" for name, dataset in DATASETS.items() if dataset.task == task)

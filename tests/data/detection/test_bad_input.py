@@ -283,8 +283,8 @@ BAD_LINES = {
     "few": ("0 .5 .5 .1", "is not an object"),
     "pixels": ("0 20 20 9 9", "outside of its image"),
     "flat": ("0 .5 .5 .1 0", "has no size"),
-    "nan": ("0 .5 nan .1 .1", "number that is none"),
-    "nan in a polygon": ("0 .1 .1 .5 nan .5 .5", "number that is none"),
+    "nan": ("0 .5 nan .1 .1", "a non-finite number"),
+    "nan in a polygon": ("0 .1 .1 .5 nan .5 .5", "a non-finite number"),
 }
 
 
