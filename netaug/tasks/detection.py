@@ -61,15 +61,15 @@ class Detection(TaskKind):
 
     def check_data(self, data: Data) -> None:
         """Refuse evaluation images without an object that counts."""
-        from netaug.data.detection.objects import check_judged
+        from netaug.data.detection.objects import check_evaluation_objects
 
-        check_judged(data)
+        check_evaluation_objects(data)
 
     def check_training_data(self, data: Data) -> None:
         """Refuse training images without an object that counts."""
-        from netaug.data.detection.objects import check_taught
+        from netaug.data.detection.objects import check_training_objects
 
-        check_taught(data)
+        check_training_objects(data)
 
     def check_side(self, where: str, side: int) -> None:
         """Refuse sides that are not a multiple of the largest stride."""

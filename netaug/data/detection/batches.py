@@ -182,12 +182,12 @@ def seen(
 
 def collate(finished: list[Made], indices_N: Integers) -> DetectionBatch:
     """Return one batch of finished images."""
-    objects = [one for image in finished for one in image.objects]
-    counts = [sum(len(one.labels_M) for one in image.objects) for image in finished]
+    objects = [part for image in finished for part in image.objects]
+    counts = [sum(len(part.labels_M) for part in image.objects) for image in finished]
     targets = BoxTargets(
-        torch.from_numpy(np.concatenate([one.boxes_M4 for one in objects])),
-        torch.from_numpy(np.concatenate([one.labels_M for one in objects])),
-        torch.from_numpy(np.concatenate([one.ignored_M for one in objects])),
+        torch.from_numpy(np.concatenate([part.boxes_M4 for part in objects])),
+        torch.from_numpy(np.concatenate([part.labels_M for part in objects])),
+        torch.from_numpy(np.concatenate([part.ignored_M for part in objects])),
         torch.tensor(counts, dtype=torch.int64),
     )
     images_NCHW = torch.stack([image.image_CHW for image in finished])

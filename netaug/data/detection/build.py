@@ -192,14 +192,14 @@ def find_anchors(train: Annotations, detect: DetectConfig, side: int) -> Anchors
 
 
 def fitted_sizes(annotations: Annotations, side: int) -> npt.NDArray[np.float64]:
-    """Return widths and heights of the objects that are taught, in pixels of an input that images are fitted into."""
+    """Return widths and heights of the objects that count, in pixels of an input that images are fitted into."""
     factors_N = side / annotations.sizes_N2.max(1)
-    taught_M = ~(annotations.difficult_M | annotations.crowd_M)
+    counted_M = ~(annotations.difficult_M | annotations.crowd_M)
     boxes_M4 = annotations.boxes_M4.astype(np.float64)
     sizes_M2: npt.NDArray[np.float64] = (boxes_M4[:, 2:] - boxes_M4[:, :2]) * factors_N[
         annotations.owners, None
     ]
-    return sizes_M2[taught_M]
+    return sizes_M2[counted_M]
 
 
 AUTO_LIMIT = 512 * 2**20
@@ -246,7 +246,7 @@ def scaled_down(sizes_N2: Integers, largest: int) -> Integers:
 def letterboxed(sizes_N2: Integers, side: int) -> Integers:
     """Return widths and heights of images on a canvas of this side."""
     targets = [letterbox(width, height, side).target for width, height in sizes_N2.tolist()]
-    return np.array([(one.width, one.height) for one in targets], np.int64).reshape(-1, 2)
+    return np.array([(target.width, target.height) for target in targets], np.int64).reshape(-1, 2)
 
 
 def _held(split: BoxSplit, sizes_N2: Integers, problems: Problems) -> BoxSplit:

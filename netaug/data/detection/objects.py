@@ -16,7 +16,7 @@ def without_objects(annotations: Annotations) -> str | None:
     return f"{marked} objects, all difficult or crowds" if marked else "no objects"
 
 
-def check_taught(data: Data) -> None:
+def check_training_objects(data: Data) -> None:
     """Refuse to train where no training image has an object; of other data than boxes nothing is checked.
 
     Raises:
@@ -26,7 +26,7 @@ def check_taught(data: Data) -> None:
         _refuse(data.train.split.annotations, "training", "there is nothing to learn")
 
 
-def check_judged(data: Data) -> None:
+def check_evaluation_objects(data: Data) -> None:
     """Refuse to evaluate where no evaluation image has an object; of other data than boxes nothing is checked.
 
     Raises:

@@ -49,7 +49,7 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
         _check_categories(train_file, val_file)
         val = _split(root, index, val_file, categories, config.box_orientation, problems)
         val_split = "test" if "test" in f"{path.parent.name}/{path.name}".lower() else "val"
-    return BoxSource(tuple(one.name for one in categories.values()), train, val, val_split, "coco")
+    return BoxSource(tuple(category.name for category in categories.values()), train, val, val_split, "coco")
 
 
 def _jsons(root: Path) -> list[Path]:

@@ -64,7 +64,7 @@ class _Split:
 
 @dataset("voc", reads=("train_split", "val_split", "class_names"))
 def load_voc(config: DataConfig, problems: Problems) -> BoxSource:
-    """Find the images of Pascal VOC's layout: trained on `trainval` and judged on `test`, else `train` and `val`."""
+    """Find the images of Pascal VOC's layout: trained on `trainval` and evaluated on `test`, else `train` and `val`."""
     root = require_root(config)
     years = _years(root)
     train_name, val_name = _splits(config, years)
@@ -104,7 +104,7 @@ def _years(root: Path) -> list[Path]:
 
 
 def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
-    """Return which lists are trained on and judged on."""
+    """Return which lists are trained on and evaluated on."""
     has = {path.stem for year in years for path in (year / _LISTS).glob("*.txt")}
     tested = "test" in has
     train = config.train_split or ("trainval" if tested and "trainval" in has else "train")
@@ -232,18 +232,18 @@ def _class_names(
     given = read_class_names(config.class_names)
     if given is not None:
         return given
-    trained, judged = (
+    trained, evaluated = (
         {known.name for image in split for known in image.read.objects} for split in (train, val)
     )
-    names = (trained | judged) - {""}
+    names = (trained | evaluated) - {""}
     # All twenty of Pascal VOC even if some are missing here: labels then agree between years and subsets.
     if names <= set(VOC_CLASSES) and any(year.name.startswith("VOC") for year in years):
         return VOC_CLASSES
     if not names:
         raise DataError("none of the annotations has an object.", got=f"{len(train)} images to train on")
-    untaught = judged - trained - {""}
-    if untaught:
-        _log.warning("no training image has an object of class '%s'.", min(untaught))
+    untrained = evaluated - trained - {""}
+    if untrained:
+        _log.warning("no training image has an object of class '%s'.", min(untrained))
     return tuple(sorted(names))
 
 
