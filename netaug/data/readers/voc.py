@@ -6,6 +6,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,23 +207,25 @@ def _read_year(
             return error
 
     images: list[_Image] = []
-    results = in_threads(read, len(ids), "reading annotations", 1)
-    for image_id, xml, annotation in zip(ids, xmls, results, strict=True):
-        if image_id not in files:
-            folder = year / "JPEGImages"
-            problems.note(
-                "no_image", f"there is no image '{folder / image_id}.jpg'.", got=f"annotated in '{xml}'"
-            )
-        elif len(files[image_id]) > 1:
-            text = f"several images in '{year / 'JPEGImages'}' are called '{image_id}'."
-            problems.note(
-                "ambiguous", text, got=", ".join(files[image_id]), allowed="one image for each annotation"
-            )
-        elif isinstance(annotation, DataError):
-            problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", annotation)
-        else:
-            file = os.path.normpath(os.path.join(base, "JPEGImages", files[image_id][0]))
-            images.append(_Image(file, xml, annotation))
+    # Closed here when a problem is raised: left to the garbage collector, it would wait for its threads in whichever
+    # thread collects, and that one may hold the lock which ending a thread needs.
+    with closing(in_threads(read, len(ids), "reading annotations", 1)) as results:
+        for image_id, xml, annotation in zip(ids, xmls, results, strict=True):
+            if image_id not in files:
+                folder = year / "JPEGImages"
+                problems.note(
+                    "no_image", f"there is no image '{folder / image_id}.jpg'.", got=f"annotated in '{xml}'"
+                )
+            elif len(files[image_id]) > 1:
+                text = f"several images in '{year / 'JPEGImages'}' are called '{image_id}'."
+                problems.note(
+                    "ambiguous", text, got=", ".join(files[image_id]), allowed="one image for each annotation"
+                )
+            elif isinstance(annotation, DataError):
+                problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", annotation)
+            else:
+                file = os.path.normpath(os.path.join(base, "JPEGImages", files[image_id][0]))
+                images.append(_Image(file, xml, annotation))
     return images
 
 

@@ -7,8 +7,8 @@ import os
 import shutil
 import socket
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,14 +159,16 @@ def _write(origin: Origin, folder: Path, how: Packing, skip_errors: bool, jobs: 
     with (folder / PAYLOADS).open("wb") as file:
         for name, split in origin.splits():
             before = len(payloads)
-            for index, payload in enumerate(_encoded(split, name, how, skip_errors, jobs)):
-                if isinstance(payload, str):
-                    left_out.append(payload)
-                    continue
-                file.write(payload.content)
-                payloads.append(payload.placed(end, zlib.crc32(payload.content)))
-                labels.append(int(split.labels_N[index]))
-                end += len(payload.content)
+            # Closed here when the disk is full: left to the garbage collector it could wait for its threads for ever.
+            with closing(_encoded(split, name, how, skip_errors, jobs)) as encoded:
+                for index, payload in enumerate(encoded):
+                    if isinstance(payload, str):
+                        left_out.append(payload)
+                        continue
+                    file.write(payload.content)
+                    payloads.append(payload.placed(end, zlib.crc32(payload.content)))
+                    labels.append(int(split.labels_N[index]))
+                    end += len(payload.content)
             counts.append(len(payloads) - before)
             if not counts[-1]:
                 raise DataError(
@@ -181,7 +183,9 @@ def _write(origin: Origin, folder: Path, how: Packing, skip_errors: bool, jobs: 
     return meta
 
 
-def _encoded(split: Split, name: str, how: Packing, skip_errors: bool, jobs: int) -> Iterator[Payload | str]:
+def _encoded(
+    split: Split, name: str, how: Packing, skip_errors: bool, jobs: int
+) -> Generator[Payload | str, None, None]:
     """Return the payloads of a split in order; for an image that is left out its name."""
 
     def work(index: int) -> Payload | str:
