@@ -80,9 +80,9 @@ def test_both_splits_share_their_classes():
         (["0", "1"], ["cat"], None, "is a name"),
         (["a", "c"], None, ("a", "b"), "not among the names"),
         (["a", ""], None, None, "is missing"),
-        (["0", "nan"], None, None, "no whole number"),
-        (["0", "0.5"], None, None, "no whole number"),
-        (["0", "inf"], None, None, "no whole number"),
+        (["0", "nan"], None, None, "not a whole number"),
+        (["0", "0.5"], None, None, "not a whole number"),
+        (["0", "inf"], None, None, "not a whole number"),
     ],
 )
 def test_a_wrong_label_is_shown_with_its_place(train, val, names, message: str):

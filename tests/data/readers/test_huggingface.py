@@ -158,7 +158,7 @@ def test_a_row_without_an_image_is_named_or_left_out(tmp_path: Path, bad: Any):
         (datasets.ClassLabel(names=CLASSES), [0, None], "is missing"),
         (datasets.Value("int64"), [0, -1], "out of range"),
         (datasets.Value("int64"), [0, 9], "out of range"),
-        (datasets.Value("float32"), [0.0, float("nan")], "no whole number"),
+        (datasets.Value("float32"), [0.0, float("nan")], "not a whole number"),
         (datasets.List(datasets.Value("int64")), [[0], [1]], "holds no labels"),
     ],
 )
