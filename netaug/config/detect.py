@@ -29,7 +29,7 @@ class DetectConfig:
             out at random, relative to fitting in whole; [1, 1] does not.
         brightness: Largest relative change of brightness, in [0, 1).
         saturation: Largest relative change of saturation, in [0, 1).
-        hue: Largest change of hue as a share of the color circle, in [0, 0.5].
+        hue: Largest change of hue as a fraction of the color circle, in [0, 0.5].
         match_iou: Overlap of width and height (0, 1] from which an anchor other than the best one is also trained on an
             object; 1 trains the best one only, as YOLOv3 does.
         ignore_iou: Overlap (0, 1] with an object from which a prediction that is not trained on it is not called wrong.
@@ -37,8 +37,8 @@ class DetectConfig:
         objectness_weight: Factor on the loss of whether there is an object.
         class_weight: Factor on the loss of its class.
         score_threshold: Least score in [0, 1) of a prediction that is judged.
-        nms_iou: Overlap (0, 1] from which the less sure of two predictions of a class is dropped.
-        max_detections: Most predictions of an image.
+        nms_iou: Overlap (0, 1] from which the lower-scored of two predictions of a class is dropped.
+        max_detections: Most predictions per image.
         metric: What results are reported in first: `voc` is AP50 of Pascal VOC, all points; `voc07` its 11-point form
             of 2007; `coco` is COCO's mean over overlaps. null is what is customary for the data.
     """
@@ -88,7 +88,7 @@ def check_side(name: str, side: int) -> None:
     """Check a side of a detector's input in pixels.
 
     Raises:
-        ConfigError: It is no multiple of 32, or out of range; names the next ones.
+        ConfigError: It is not a multiple of 32, or out of range; names the nearest ones.
     """
     if SMALLEST <= side <= LARGEST and side % STRIDE == 0:
         return

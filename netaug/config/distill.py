@@ -1,4 +1,4 @@
-"""How a network is taught by others while it trains; free of torch."""
+"""The settings of distillation, in which other networks supervise the trained one; free of torch."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ def check_provenance(
     if not any(":" in name for name in (config.model.name, *config.distill.teacher)):
         return
 
+    # A name that only a file gives is not trusted.
     named = names_given(given).union(trusted)
     on_command_line = given.get("model.options", {})
     options = {

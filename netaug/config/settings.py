@@ -39,7 +39,7 @@ GROUPS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A setting of a run: its key, type hint, default and the sentence that explains it."""
+    """Describes a setting of a run: its key, type hint, default and the sentence that explains it."""
 
     key: str
     hint: Any
@@ -157,6 +157,7 @@ def typed(key: str, value: object, where: str) -> Any:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if setting.hint == dict[str, Any]:
         return _open_mapping(setting, value, where)
+    # An anchor in a short text can stand for a huge value.
     if isinstance(value, str) and "&" in value and not _takes_text(setting):
         parse_value(value, f"{key} ({where})")  # bounds what jsonargparse then reads
     group, leaf = key.split(".")

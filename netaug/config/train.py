@@ -19,14 +19,14 @@ class TrainConfig:
         epochs: Passes over the training images, warmup included.
         optimizer: `sgd` (Nesterov), `adamw`, `lamb`, `rmsproptf`, or another name of timm's optimizers.
         optimizer_options: Further arguments of the optimizer, such as {betas: [0.9, 0.99], eps: 1.0e-6}.
-        lr: Peak learning rate for `data.batch_size` images a step (used as given, not scaled).
+        lr: Peak learning rate for `data.batch_size` images per step (used as given, not scaled).
         warmup_epochs: Epochs in which the rate rises linearly, step by step, to `lr`.
         schedule: How the rate goes down after warmup, step by step: `cosine`, `linear` or `poly` down to `min_lr`,
             `step` by a factor every so many epochs, or `constant`.
         min_lr: Rate that the schedule ends at or does not go below.
         decay_epochs: Epochs after warmup between two drops of `step`; null drops twice, at each third of the run.
         decay_rate: Factor of each drop of `step`; null is 0.1.
-        poly_power: Exponent of `poly` on the share of steps that is left; null is 1, which is `linear`.
+        poly_power: Exponent of `poly` on the fraction of steps that is left; null is 1, which is `linear`.
         momentum: Of optimizers that have one; Nesterov's for `sgd`. Others take `betas` from their options.
         weight_decay: Factor on weights, applied as the optimizer does; biases and norms get none.
         freeze: What is not trained: glob patterns of modules or parameters such as `stages.0.*`, or `backbone` for

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from netaug.core.errors import ModelError, UntrustedNetworkError
 
 DETECTORS = frozenset({"yolov3"})
-"""Networks whose name goes on behind a colon with that of another one; `netaug.models` refuses to register others, so
-that names can be checked before torch is imported."""
+"""Networks whose name is followed by a colon and the name of another one. `netaug.models` refuses to register others,
+so that names can be checked before torch is imported."""
 LOADING_OPTIONS = frozenset(
     {
         "cache_dir",
@@ -110,7 +110,7 @@ def _untrusted(name: str, options: Mapping[str, object], where: str, option: str
         "yourself on this command line, with --model.name (or --trust)",
         fix=f"only if that code is your own: {confirm}"
         if is_users
-        else "do not use it: this is no factory of networks",
+        else "do not use it: this is not a factory of networks",
     )
     error.confirm = confirm if is_users else ""
     return error

@@ -25,6 +25,7 @@ def choose_device(name: str, setting: str = "train.device") -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        # A tensor is made on it: torch accepts names of devices that this machine does not have.
         device = torch.device(name)
         torch.empty(
             0, device=device, dtype=torch.float64

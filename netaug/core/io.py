@@ -48,6 +48,7 @@ def _replace(path: Path, data: bytes) -> None:
     remove_leftovers(path.parent)
     with _part_of(path) as (temporary, file):
         file.write(data)
+        # Synced before it is renamed, or a power failure could leave the new name with no content.
         file.flush()
         os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -107,7 +108,7 @@ def cannot_write(path: Path, error: OSError, needed: str = "space") -> RunFolder
     Args:
         path: The file.
         error: Why.
-        needed: How much is to be freed, in words.
+        needed: What to free, such as ``2 GB``.
     """
     full = error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return RunFolderError(

@@ -1,4 +1,4 @@
-"""What the operating system refuses to a command: memory, processes, open files and space, as messages."""
+"""Explain what the operating system refuses to a command: memory, processes, open files and space."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _explain(error: BaseException) -> NetaugError | None:
 
 
 def _limit(name: str, unit: str) -> str | None:
-    """Return the limit that is set, in words; None where there is none."""
+    """Write the limit that is set; None where there is none."""
     try:
         import resource
     except ImportError:

@@ -52,6 +52,7 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _held.discard(self._descriptor)
+        # Emptied before it is closed: a file that still says "running" means that the process was killed.
         os.truncate(self._descriptor, 0)
         os.close(self._descriptor)
 

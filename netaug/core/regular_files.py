@@ -38,7 +38,7 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """Return what a path leads to that is not a regular file, in words."""
+    """Name what a path leads to that is not a regular file."""
     return _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 

@@ -58,7 +58,9 @@ def uniforms(stream: int, indices_N: npt.NDArray[np.int64], count: int) -> npt.N
         float64 in [0, 1), shape ``[N, count]``. The batch a sample is in does not change its numbers.
     """
     with np.errstate(over="ignore"):
+        # Mixed twice: neighboring indices and positions would give related numbers otherwise.
         per_sample = _mix(np.uint64(stream) + (indices_N.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
         steps = (np.arange(count, dtype=np.uint64) + np.uint64(1)) * _GOLDEN
         words = _mix(_mix(per_sample[:, None] + steps[None, :]))
+    # 53 bits, as many as a float64 holds exactly.
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -39,6 +39,7 @@ class StopRequests:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Put back, so that a caller who trains twice keeps handlers of its own.
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -14,7 +14,7 @@ from typing import IO
 
 @dataclass(frozen=True)
 class NewFolder:
-    """A folder that is filled beside its final path.
+    """Describes a folder that is filled beside its final path.
 
     Args:
         filling: Where to write; this process alone does, and what is left in it at the end goes away.
@@ -30,6 +30,7 @@ class NewFolder:
         """Move the folder to its final place, where nothing or an empty folder is."""
         if self.out.exists():
             self.out.rmdir()  # an empty one; os.rename would not replace it everywhere
+        # The names inside first, then the new name: a crash between them leaves nothing at the final path.
         sync_folder(self.filling)
         os.rename(self.filling, self.out)
         sync_folder(self.out.parent)

@@ -35,6 +35,7 @@ class _Bounded(yaml.composer.Composer):
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
                 self._refuse("has a value that contains itself.", "an alias inside of its own anchor")
+            # An alias counts as all it stands for: nested aliases grow by powers (a "billion laughs" file).
             self._values += self._sizes[id(node)]
         else:
             self._depth += 1
@@ -157,7 +158,7 @@ def read_text(path: Path) -> str:
     """Return the text of a file of settings.
 
     Raises:
-        ConfigError: It is no regular file in UTF-8, or too long.
+        ConfigError: It is not a regular file in UTF-8, or too long.
     """
     allowed = f"a YAML file in UTF-8, of at most {MOST_BYTES:,} bytes"
     if path.exists() and not path.is_file():  # reading a pipe could wait for ever

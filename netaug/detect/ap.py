@@ -22,7 +22,7 @@ Points = Literal["all", "11"]
 
 @dataclass(frozen=True)
 class Curve:
-    """The precision and recall of a class, from its highest-scored prediction down to each of the P that count.
+    """Holds the precision and recall of a class, from its highest-scored prediction down to each of the P that count.
 
     Args:
         scores_P: Scores, highest first.
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class VocAP:
-    """The average precision of each class, in [0, 1].
+    """Holds the average precision of each class, in [0, 1].
 
     Args:
         ap_C: By class; NaN for a class without objects that count.
@@ -61,10 +61,10 @@ class VocAP:
 def voc_ap(rows_K7: Doubles, truth: Annotations, iou: float = 0.5, points: Points = "all") -> VocAP:
     """Measure how well predictions find objects, the way of Pascal VOC.
 
-    From the surest prediction down, each belongs to the object of its class and image that it overlaps most. It is
-    right if that overlap is at least ``iou`` and no surer one was right about the object; a second one on it is wrong.
-    It does not count, neither way, if the object is difficult (or one of COCO's crowds). Of equal scores the row that
-    comes first is the surer one, so rows in another order may give another result.
+    From the highest-scored prediction down, each belongs to the object of its class and image that it overlaps most.
+    It is right if that overlap is at least ``iou`` and no higher-scored one was right about the object; a second one
+    on it is wrong. It counts neither as right nor as wrong if the object is difficult (or one of COCO's crowds). Of
+    equal scores the row that comes first counts as the higher one, so another order may give another result.
 
     Args:
         rows_K7: Predictions, in any order.
@@ -98,7 +98,7 @@ def matched(rows_K7: Doubles, truth: Annotations, ignored_M: Flags, iou: float) 
     """Tell which predictions are right, and which count.
 
     Args:
-        rows_K7: Predictions, the surest first.
+        rows_K7: Predictions, the highest score first.
         truth: The objects.
         ignored_M: Objects that do not count, nor what is predicted of them.
         iou: Least intersection over union.

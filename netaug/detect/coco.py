@@ -24,7 +24,7 @@ up to 96², above); average recall with 1, 10 and 100 predictions an image, and 
 
 @dataclass(frozen=True)
 class CocoResult:
-    """The result of COCO's evaluation; all values in [0, 1], NaN where there are no objects.
+    """Holds the result of COCO's evaluation; all values in [0, 1], NaN where there are no objects.
 
     Args:
         numbers: The twelve of :data:`NUMBERS`, by name.
@@ -43,10 +43,10 @@ def coco_numbers(rows_K7: Doubles, truth: Annotations) -> dict[str, float]:
 
 
 def coco_result(rows_K7: Doubles, truth: Annotations) -> CocoResult:
-    """Measure how well predictions find objects, the way of COCO: the 100 surest of each image and class.
+    """Measure how well predictions find objects as COCO does: the 100 highest-scored of each image and class.
 
-    Predictions on a crowd do not count, neither way; so it is with Pascal VOC's difficult objects, which COCO does not
-    know. Of equal scores in an image the row that comes first is the surer one.
+    Predictions on a crowd count neither as right nor as wrong, nor do those on Pascal VOC's difficult objects, which
+    COCO does not know. Of equal scores in an image the row that comes first counts as the higher one.
 
     Args:
         rows_K7: Predictions, in any order.

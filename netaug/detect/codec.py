@@ -28,7 +28,7 @@ Shapes = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Decoded:
-    """The decoded predictions of a detector for N images.
+    """Holds the decoded predictions of a detector for N images.
 
     Args:
         boxes_NP4: Corners in pixels of the network's input, not clipped; at least float32.
@@ -43,7 +43,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cell, stride and anchor of each prediction.
+    """Holds the cell, stride and anchor of each prediction.
 
     Args:
         cells_P2: Column and row of its cell.
@@ -76,7 +76,7 @@ def make_grid(anchors: Anchors, shapes: Shapes, like: Tensor) -> Grid:
 def decode(maps: Sequence[Tensor], anchors: Anchors) -> Decoded:
     """Turn maps into boxes with objectness and classes.
 
-    The centre of a box is at ``(cell + sigmoid(t_xy)) * stride``, its size is ``anchor * exp(t_wh)``.
+    The center of a box is at ``(cell + sigmoid(t_xy)) * stride``, its size is ``anchor * exp(t_wh)``.
 
     Args:
         maps: Three of shape ``[N, 3 * (5 + C), H / s, W / s]`` for the strides s = 8, 16, 32. Half-precision maps are
@@ -94,9 +94,9 @@ def decode(maps: Sequence[Tensor], anchors: Anchors) -> Decoded:
     if flat_NPK.dtype not in (torch.float32, torch.float64):
         flat_NPK = flat_NPK.float()
     grid = make_grid(anchors, map_shapes(maps), flat_NPK)
-    centres = (flat_NPK[..., :2].sigmoid() + grid.cells_P2) * grid.strides_P1
+    centers = (flat_NPK[..., :2].sigmoid() + grid.cells_P2) * grid.strides_P1
     halves = flat_NPK[..., 2:4].clamp(max=MOST_GROWTH).exp() * (grid.anchors_P2 / 2)
-    boxes_NP4 = torch.cat([centres - halves, centres + halves], -1)
+    boxes_NP4 = torch.cat([centers - halves, centers + halves], -1)
     return Decoded(boxes_NP4, flat_NPK[..., 4], flat_NPK[..., BOX_CHANNELS:])
 
 
@@ -105,13 +105,13 @@ def encode(boxes_K4: Tensor, slots_K: Tensor, anchors: Anchors, shapes: Shapes) 
 
     Args:
         boxes_K4: Corners in pixels of the network's input.
-        slots_K: Which prediction is to say each, 0 .. P-1; the centre of the box must be inside of its cell.
+        slots_K: The prediction that encodes each, 0 .. P-1; the center of the box must be inside of its cell.
         anchors: As for :func:`decode`.
         shapes: Height and width in cells of each map.
     """
     grid = make_grid(anchors, shapes, boxes_K4)
-    centres = (boxes_K4[:, :2] + boxes_K4[:, 2:]) / 2
-    inside = centres / grid.strides_P1[slots_K] - grid.cells_P2[slots_K]
+    centers = (boxes_K4[:, :2] + boxes_K4[:, 2:]) / 2
+    inside = centers / grid.strides_P1[slots_K] - grid.cells_P2[slots_K]
     growth = (boxes_K4[:, 2:] - boxes_K4[:, :2]) / grid.anchors_P2[slots_K]
     return torch.cat([torch.logit(inside), growth.log()], 1)
 

@@ -18,7 +18,7 @@ WRONG, UNCOUNTED = -1, -2
 
 @dataclass(frozen=True)
 class Pairing:
-    """The predictions of at least some score, highest first, and the objects that they match.
+    """Holds the predictions of at least some score, highest first, and the objects that they match.
 
     Args:
         rows_K7: These predictions.
@@ -35,7 +35,7 @@ class Pairing:
 def pair_up(rows_K7: Doubles, truth: Annotations, *, score: float = 0.25, iou: float = 0.5) -> Pairing:
     """Give each prediction an object of its image, of whatever class.
 
-    From the surest prediction down, each takes the object that it overlaps most of those left, if by at least ``iou``;
+    From the highest-scored prediction down, each takes the object left that it overlaps most, if by at least ``iou``;
     of equal overlaps one of its own class. One that could only take a difficult object or a crowd does not count, and
     leaves it to others too.
 

@@ -27,7 +27,7 @@ from netaug.detect.targets import BoxTargets
 
 @dataclass(frozen=True)
 class LossParts:
-    """The parts of the loss as weighted scalars: ``total`` is the sum of the other three.
+    """Holds the parts of the loss as weighted scalars: ``total`` is the sum of the other three.
 
     Args:
         total: What is minimized.
@@ -44,7 +44,7 @@ class LossParts:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The K predictions that have an object as target, in the order of images and slots; none is there twice.
+    """Holds the K predictions that have an object as target, in the order of images and slots; none is there twice.
 
     Args:
         images_K: Which of the N images.
@@ -119,6 +119,7 @@ def _objectness(
     logits_NP = decoded.objectness_NP
     wanted_NP = torch.zeros_like(logits_NP)
     wanted_NP[assigned.images_K, assigned.slots_K] = 1
+    # Which predictions count is a decision, not a quantity: no gradient flows through it.
     counted_NP = ~_near_an_object(decoded.boxes_NP4.detach(), targets, ignore_iou)
     counted_NP[assigned.images_K, assigned.slots_K] = True
     losses_NP = F.binary_cross_entropy_with_logits(logits_NP, wanted_NP, reduction="none")
@@ -162,6 +163,7 @@ def assign(targets: BoxTargets, anchors: Anchors, shapes: Shapes, match_iou: flo
     overlaps_MA = size_overlaps(box_sizes(boxes_M4), sizes_A2)
     best_MA = torch.zeros_like(overlaps_MA, dtype=torch.bool)
     best_MA.scatter_(1, overlaps_MA.argmax(1, keepdim=True), True)
+    # An object always gets its best anchor, even if none overlaps it by ``match_iou``.
     wanted_MA = (best_MA | (overlaps_MA > match_iou)) & ~targets.ignored_M[:, None]
     objects_K, anchors_K = wanted_MA.nonzero(as_tuple=True)
     images_K = targets.owners[objects_K]
@@ -184,6 +186,7 @@ def _slots(boxes_M4: Tensor, shapes: Shapes) -> Tensor:
 
 def _first_of_each(images_K: Tensor, slots_K: Tensor, overlaps_K: Tensor) -> Tensor:
     """Return positions in order of image and slot, of each slot the one with the largest overlap only."""
+    # Three stable sorts, the least significant key first, as in a radix sort.
     order = overlaps_K.argsort(descending=True, stable=True)
     for by in (slots_K, images_K):
         order = order[by[order].argsort(stable=True)]

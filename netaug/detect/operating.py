@@ -13,7 +13,7 @@ from netaug.detect.overlaps import Doubles
 
 @dataclass(frozen=True)
 class Operating:
-    """The effect of keeping predictions from a score on; fractions in [0, 1].
+    """Holds the effect of keeping predictions from a score on; fractions in [0, 1].
 
     Args:
         score: The least score that is believed.

@@ -15,7 +15,7 @@ class BoxTargets:
     Args:
         boxes_M4: float32 corners (left, top, right, bottom) in pixels of the network's input.
         labels_M: int64 class indices.
-        ignored_M: bool; a difficult object or a crowd, that is neither taught nor held against a prediction.
+        ignored_M: bool; a difficult object or a crowd, which is neither a target nor counted against a prediction.
         counts_N: int64, how many objects each image has; they add up to M. Always on the CPU, so that asking how
             many there are does not wait for a device.
     """

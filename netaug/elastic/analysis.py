@@ -24,7 +24,7 @@ from netaug.elastic.trace import Trace, module_of, shape_of, tensor_inputs
 
 @dataclass(frozen=True)
 class DenseUse:
-    """A call of a convolution or linear layer.
+    """Describes a call of a convolution or linear layer.
 
     Args:
         node: The call.
@@ -49,7 +49,7 @@ class DenseUse:
 
 @dataclass(frozen=True)
 class SizeUse:
-    """A whole number in a call that counts elastic channels, with the module attribute that it may come from.
+    """Describes a whole number in a call that counts elastic channels, with the module attribute that it may come from.
 
     Args:
         module: The module whose forward makes the call.

@@ -22,7 +22,7 @@ Segments = Mapping[int, tuple[Segment, ...]]
 
 
 class Block(NamedTuple):
-    """A rectangle of the result, and where it comes from.
+    """Describes a rectangle of the result, and where it comes from.
 
     Args:
         source: 0 for the base tensor, ``n`` for the ``n``-th added one.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 
 class Segment(NamedTuple):
-    """A run of elements along one dimension: of the added tensor if ``added``, else of the base tensor."""
+    """Describes a run of elements along one dimension: of the added tensor if ``added``, else of the base tensor."""
 
     added: bool
     start: int
@@ -31,7 +31,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """The stretch that one width group takes along an axis.
+    """Holds the stretch that one width group takes along an axis.
 
     Args:
         group: Name of the width group.
@@ -48,7 +48,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Axis:
-    """One elastic dimension: the spans of its groups, in the order in which the network reads them."""
+    """Describes one elastic dimension: the spans of its groups, in the order in which the network reads them."""
 
     spans: tuple[Span, ...]
 

@@ -105,7 +105,7 @@ def _proven_plan(planner: Planner, dry_run: DryRun, proof: Proof) -> Plan:
 
 
 class _TrialRun(NamedTuple):
-    """A run that a plan has to pass at these widths: of shapes alone, or of values."""
+    """Describes a run that a plan has to pass at these widths: of shapes alone, or of values."""
 
     runner: DryRun | Proof
     widths: Mapping[str, int]

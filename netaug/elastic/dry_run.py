@@ -28,7 +28,7 @@ from netaug.elastic.supernet import Supernet
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial run ended with.
+    """Tells how a trial run ended.
 
     Args:
         error: The first line of what went wrong; None if nothing did.

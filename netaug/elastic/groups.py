@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """The channels of one width group along a dimension, ``repeat`` consecutive elements per channel."""
+    """Holds the channels of one width group along a dimension, ``repeat`` consecutive elements per channel."""
 
     group: int
     repeat: int = 1

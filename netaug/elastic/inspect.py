@@ -23,7 +23,7 @@ DRAWS = 500
 
 @dataclass(frozen=True)
 class Counts:
-    """The size of one network, or the mean over drawn ones.
+    """Holds the size of one network, or the mean over drawn ones.
 
     Args:
         parameters: Weights, biases and norm affines.
@@ -36,7 +36,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The groups of a supernet and how large its networks are.
+    """Holds the groups of a supernet and how large its networks are.
 
     Args:
         groups: By name, frozen ones first.

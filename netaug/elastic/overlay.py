@@ -28,21 +28,21 @@ RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class ModuleAttribute(NamedTuple):
-    """An attribute of a module: where it is, not what it is."""
+    """Describes an attribute of a module: where it is, not what it is."""
 
     module: nn.Module
     attribute: str
 
 
 class Override(NamedTuple):
-    """A value that an attribute shows while it is overridden."""
+    """Describes a value that an attribute shows while it is overridden."""
 
     attribute: ModuleAttribute
     value: Any
 
 
 class WideTensor:
-    """A parameter that can widen, with the modules that hold it and what is added to it along which dimensions.
+    """Describes a parameter that can widen: the modules that hold it, and what is added along which dimensions.
 
     Args:
         owners: Every module attribute that holds the base parameter.
@@ -61,7 +61,7 @@ class WideTensor:
 
     def value(self, segments: dict[int, tuple[Segment, ...]]) -> Tensor:
         """Assemble the tensor of some width, differentiable in the base parameter and all that is added."""
-        base: Tensor = getattr(*self.owners[0])  # read anew in each pass: ``model.to`` may replace it
+        base: Tensor = getattr(*self.owners[0])  # looked up in each pass: ``model.to`` may replace it
         added: dict[int, Tensor] = {dim: getattr(*holder) for dim, holder in self._added.items()}
         return assemble(base, added, segments)
 

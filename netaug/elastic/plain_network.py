@@ -1,4 +1,4 @@
-"""What the training loop trains: a supernet, or a plain network that looks like one."""
+"""The network of a training loop: a supernet, or a plain network with its interface."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BaseOnly(nn.Module):
         return False
 
     def sorts(self, progress: float) -> bool:
-        """Never: nothing was added that could be sorted into it."""
+        """Return False: nothing was added that could be sorted into it."""
         return False
 
     def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:

@@ -14,7 +14,7 @@ from netaug.elastic.axes import Axis
 
 @dataclass(frozen=True)
 class Group:
-    """A width group: channels that always have the same width.
+    """Describes a width group: channels that always have the same width.
 
     Args:
         name: The module that produces them first.
@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Layer:
-    """A call of a convolution or linear layer, for counting and for sorting.
+    """Describes a call of a convolution or linear layer, for counting and for sorting.
 
     Args:
         weight: Name of its weight.
@@ -60,7 +60,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Size:
-    """A module attribute that counts channels: a whole number, or a list of them.
+    """Describes a module attribute that counts channels: a whole number, or a list of them.
 
     Args:
         module: Name of the module.
@@ -84,7 +84,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a supernet needs to know about a model.
+    """Holds everything a supernet needs to know about a model.
 
     Args:
         groups: By name, sources before those that follow them.

@@ -22,7 +22,7 @@ from netaug.elastic.trace import Trace, module_of, norms_with_statistics, tensor
 
 
 class Follower(NamedTuple):
-    """An attribute that may count channels, in all modules of a class."""
+    """Describes an attribute that may count channels, in all modules of a class."""
 
     kind: type[nn.Module]
     attribute: str

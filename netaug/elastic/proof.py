@@ -47,7 +47,7 @@ _log = logging.getLogger("netaug")
 
 
 class _Trial(NamedTuple):
-    """The inputs that a copy is run with, their type (None: as they are), and whether its weights are drawn."""
+    """Holds the inputs that a copy is run with, their type (None: as they are), and whether its weights are drawn."""
 
     inputs: tuple[Tensor, ...]
     dtype: torch.dtype | None

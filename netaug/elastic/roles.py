@@ -29,7 +29,7 @@ _ADDITIONS = ("add", "sub")
 
 @dataclass(frozen=True)
 class Assignment:
-    """The role of a group and, for ``expand`` and ``follow``, the channels whose width it follows."""
+    """Holds the role of a group and, for ``expand`` and ``follow``, the channels whose width it follows."""
 
     role: Role
     source: Parts = ()

@@ -14,7 +14,7 @@ from netaug.core.modules import evaluating
 
 @dataclass(frozen=True)
 class Profile:
-    """The cost of a network.
+    """Holds the cost of a network.
 
     Args:
         params: Number of trainable and frozen parameters, norm weights and biases included; shared ones once.
@@ -62,4 +62,5 @@ def profile(model: nn.Module, example: Tensor) -> Profile:
             fix="check the number of channels, the image size and the device",
         ) from error
     params = sum(parameter.numel() for parameter in model.parameters())
+    # The counter counts a multiplication and an addition as two.
     return Profile(params=params, macs=round(counter.get_total_flops() / 2 / len(example)))

@@ -28,12 +28,13 @@ class Cutout:
     def __call__(self, image_CHW: Tensor) -> Tensor:
         """Cut a square out of a copy of a uint8 image ``[C, H, W]``."""
         height, width = image_CHW.shape[-2:]
+        # Drawn in one go, so that the position does not depend on the probability.
         present, down, right = torch.rand(3, dtype=torch.float64).tolist()
         if present >= self._probability:
             return image_CHW
         side = max(1, round(self._side * width))
         top, left = int(down * height) - side // 2, int(right * width) - side // 2
-        image_CHW = image_CHW.clone()
+        image_CHW = image_CHW.clone()  # the caller's image stays as it is
         image_CHW[:, max(0, top) : top + side, max(0, left) : left + side] = self._color
         return image_CHW
 

@@ -97,6 +97,7 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], taken: tuple[int, ...], given: list[Tensor], value: Tensor
     ) -> None:
         name = getattr(func, "__name__", "").strip("_")
+        # ``x += y`` and ``y + x`` arrive under the names of their operators.
         name = {"iadd": "add", "radd": "add", "imul": "mul", "rmul": "mul"}.get(name, name)
         kernel = tuple(given[1].shape[2:]) if name in _WEIGHTED and len(given) > 1 else None
         for position in taken:
@@ -105,6 +106,7 @@ class _Recorder(TorchFunctionMode):
             Call(name, taken, self.running[-1] if self.running else "", tuple(value.shape), kernel)
         )
         self.by_tensor[id(value)] = len(self.calls) - 1
+        # Kept alive: Python gives the identity of a freed tensor to the next one.
         self.kept.append(value)
 
 

@@ -45,9 +45,10 @@ class Mixer:
             part: Number of the microbatch in the whole batch.
 
         Returns:
-            Images of the same shape, and shares of the classes ``[N, C]``; in a batch that is not mixed, both as given.
+            Images of the same shape, and fractions of the classes ``[N, C]``; both as given if nothing is mixed.
         """
         with seeded(self._seed, "mix", step, part):
+            # Both numbers are drawn always, so that a probability of 1 mixes the same as one just below it.
             mixed, which = torch.rand(2).tolist()
             if mixed >= self._config.mix_probability:
                 return images_NCHW, labels_N
@@ -55,8 +56,8 @@ class Mixer:
             if self._cutmix is None:
                 mix = self._mixup
             assert mix is not None, "made only where one of the two is on"
-            images, shares = mix(images_NCHW, labels_N)
-        return images, shares
+            images, fractions_NC = mix(images_NCHW, labels_N)
+        return images, fractions_NC
 
 
 def make_mixer(config: RegularizeConfig, num_classes: int, seed: int) -> Mixer | None:

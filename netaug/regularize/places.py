@@ -18,7 +18,7 @@ _SMALLEST_SIZES = 2
 
 @dataclass(frozen=True)
 class Found:
-    """The modules that a regularizer is attached to.
+    """Holds the modules that a regularizer is attached to.
 
     Args:
         modules: Their names in the order they run.

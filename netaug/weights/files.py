@@ -32,7 +32,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """The tensors of a file.
+    """Holds the tensors of a file.
 
     Args:
         path: The file.
@@ -106,6 +106,7 @@ def _read(path: Path, part: str | None) -> WeightsFile:
             if part
             else WeightsFile(path, all_tensors, card="netaug" in metadata)
         )
+    # By content, not by suffix: .bin, .ckpt and .tar are all in use for the same format.
     if head.startswith((_ZIP, _PICKLE)):
         return _unwrap(_load_torch(path), path, part)
     kind = next((text for start, text in _OTHERS.items() if head.lstrip().startswith(start)), None)

@@ -16,7 +16,7 @@ from netaug.weights.prefixes import views
 
 @dataclass(frozen=True)
 class ClassAxis:
-    """The dimension of a tensor whose size follows the number of classes: ``beside + each * classes``.
+    """Holds the dimension of a tensor whose size follows the number of classes: ``beside + each * classes``.
 
     Args:
         dim: Which dimension.
@@ -50,6 +50,7 @@ def head_tensors(
     """
     options = {**options, "pretrained": False} if "pretrained" in options else dict(options)
     shapes = []
+    # Names of classifiers differ between families; what changes with the number of classes is sure.
     for count in (num_classes, num_classes + 1):
         with seeded(0, "head"):
             model = create_model(name, num_classes=count, in_chans=in_chans, **options)

@@ -132,6 +132,7 @@ def _check_place(out: Path) -> None:
 
 def _classes(file: WeightsFile, config: ModelConfig, in_chans: int) -> tuple[int, dict[str, ClassAxis]]:
     """Return the number of classes, the file's if it has a classifier, and the classifier's tensors."""
+    # A network has to be built to know its classifier, and a number of classes to build it.
     guess = config.num_classes or _IMAGENET_CLASSES
     head = head_tensors(config.name, num_classes=guess, in_chans=in_chans, options=factory_options(config))
     with seeded(0, "import"):

@@ -12,7 +12,7 @@ from netaug.models.blocks import DepthwiseSeparable, StagedNet
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to name the tensors of a network.
+    """Describes a way to name the tensors of a network.
 
     Args:
         about: What a file in this layout is, for messages.

@@ -16,7 +16,7 @@ from netaug.weights.matching import Match, match
 
 @dataclass(frozen=True)
 class Loaded:
-    """The result of loading weights.
+    """Holds the result of loading weights.
 
     Args:
         layout: How the file names its tensors.

@@ -21,7 +21,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Match:
-    """The tensors of a file that were matched to a network.
+    """Holds the tensors of a file that were matched to a network.
 
     Args:
         layout: How the file names them.
@@ -42,7 +42,7 @@ class Match:
 
 @dataclass
 class _Comparison:
-    """A file read in one layout: ``names`` maps the network's names to the file's, ``tensors`` is by the network's."""
+    """Describes a file read in one layout: ``names`` maps the network's names to the file's, and keys ``tensors``."""
 
     layout: Layout
     names: dict[str, str]
@@ -113,6 +113,7 @@ def match(
         return _checked(model, file, _chosen(file, fitting))
     for comparison in tried:
         if comparison.layout is RELEASED and not comparison.missing and not comparison.unexpected:
+            # The released code saves the widened network, whose first channels are the tiny one.
             sliced = first_channels(model.state_dict(), comparison.tensors)
             if sliced is not None:
                 return _checked(model, file, Match(comparison.layout, sliced, widened=True))
@@ -204,19 +205,23 @@ def _checked(model: nn.Module, file: WeightsFile, matched: Match) -> Match:
     return matched
 
 
-def _mismatch(
-    name: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, ClassAxis]
-) -> CheckpointError:
-    best = {
+def _counts(tried: list[_Comparison]) -> list[str]:
+    """Write, per layout, how many of the network's tensors were found at best."""
+    by_layout = {
         layout.about: [comparison for comparison in tried if comparison.layout is layout]
         for layout in LAYOUTS
     }
-    counts = [
-        f"{about}, {max(len(comparison.tensors) for comparison in ones)} of {len(ones[0].names)} found"
-        if ones
+    return [
+        f"{about}, {max(len(comparison.tensors) for comparison in comparisons)} of {len(comparisons[0].names)} found"
+        if comparisons
         else f"{about}, which has none for this network"
-        for about, ones in best.items()
+        for about, comparisons in by_layout.items()
     ]
+
+
+def _mismatch(
+    name: str, file: WeightsFile, tried: list[_Comparison], head: Mapping[str, ClassAxis]
+) -> CheckpointError:
     nearest = max(tried, key=lambda comparison: len(comparison.tensors))
     complete = [comparison.view.prefix.rstrip(".") for comparison in tried if comparison.complete]
     if complete:
@@ -243,7 +248,7 @@ def _mismatch(
     return CheckpointError(
         f"'{file.path}'{part} does not fit {name}.",
         got="; ".join(nearest.differences()),
-        allowed=f"the network's own names and shapes. Tried: {'; '.join(counts)}",
+        allowed=f"the network's own names and shapes. Tried: {'; '.join(_counts(tried))}",
         fix=fix if only_shapes or file.others else None,
     )
 

@@ -33,7 +33,7 @@ _LEAST_CROP = 0.1  # images are resized to image_size / crop_ratio
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The description of a network in its weights file: enough to build it again and to prepare images for it.
+    """Holds the description of a network in its weights file: enough to build it again and to prepare images for it.
 
     Args:
         name: As in `model.name`; a user's factory is imported again, where the user names it.
@@ -163,6 +163,7 @@ def _shortened(value: object) -> str:
 def save_weights(path: Path, model: nn.Module, card: ModelCard) -> None:
     """Write a plain network and its card as safetensors, whole or not at all."""
     tensors = {
+        # A copy each: safetensors refuses tensors that share memory, as tied weights do.
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }

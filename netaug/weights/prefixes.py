@@ -25,7 +25,7 @@ _OF_TRAINING = re.compile(r"(?:^|_)(?:criterions?|loss|losses|metrics?)(?:_|$)")
 
 @dataclass(frozen=True)
 class View:
-    """The tensors whose names start with one prefix.
+    """Holds the tensors whose names start with one prefix.
 
     Args:
         prefix: The start, ending in a dot; empty for all tensors.
