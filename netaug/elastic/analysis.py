@@ -131,11 +131,13 @@ class Analysis:
         parts = self.dim(node, dim)
         if parts:
             return parts
+        # Channels that stay need a part too, or those behind them in a concatenation would move up.
         constant = Part(self.groups.new(shape_of(node)[dim], node.name))
         self.groups.freeze((constant,), f"'{where(node)}' joins it with channels that widen")
         return (constant,)
 
     def _open(self, layout: Layout) -> Layout:
+        # Frozen groups are left out, so that rules see dimensions that keep their size.
         resolved = {dim: self.groups.resolve(parts) for dim, parts in layout.items()}
         return {dim: parts for dim, parts in resolved.items() if not self.groups.is_frozen(parts)}
 
@@ -244,6 +246,7 @@ class Analysis:
             for layout in self.layouts_of(node)[:1]:
                 for dim, parts in layout.items():
                     self.note_size(node, shape_of(node)[dim], parts)
+        # What a call has named is surer than a guess about the same attribute.
         self.sizes[named:] = [use for use in self.sizes[named:] if (use.module, use.attribute) not in known]
 
     def require_size(self, module: str, attribute: str, parts: Parts, index: int | None = None) -> None:

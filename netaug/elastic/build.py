@@ -150,6 +150,7 @@ def _broken_groups(planner: Planner, trial: _TrialRun, plan: Plan, outcome: Outc
     """Find the groups near the failure that make the network fail even if nothing else widens, each with the error."""
     base, wide = plan.base_widths, trial.widths
     near = [name for name in planner.groups_of(outcome.module) if wide.get(name, 0) > base.get(name, 0)]
+    # The module that fails may only have received what another one made wrong.
     for suspects in (near, [name for name in wide if wide[name] > base[name]]):
         alone = {name: trial.of(plan, {name: wide[name]}) for name in suspects}
         broken = {name: run.reason for name, run in alone.items() if run.error is not None}
@@ -163,6 +164,7 @@ def _broken_groups(planner: Planner, trial: _TrialRun, plan: Plan, outcome: Outc
 def _fewest(trial: _TrialRun, plan: Plan, near: list[str]) -> list[str]:
     """Return a set of groups, near ones if possible, that fails and fails no more without any one of them."""
     kept = dict(trial.widths)
+    # Far groups are left out first, so that what stays is near the failure if it can be.
     for name in [*(name for name in trial.widths if name not in near), *near]:
         fewer = {other: width for other, width in kept.items() if other != name}
         if trial.of(plan, fewer).error is not None:

@@ -52,6 +52,7 @@ class ReadWatcher(TorchDispatchMode):
         return self
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # At dispatch, below modules and hooks, every operation is seen, whatever code calls it.
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and self._error is None:
                 self._check_read(leaf)

@@ -62,6 +62,7 @@ def _adapt_sizes(module: nn.Module) -> None:
     if isinstance(module, _ConvNd):
         first, second = module.weight.shape[:2]
         module.out_channels, module.in_channels = first, second * module.groups
+        # The weight of a transposed convolution has its inputs first.
         if module.transposed:
             module.in_channels, module.out_channels = first, second * module.groups
     elif isinstance(module, nn.Linear):

@@ -29,6 +29,7 @@ class Chain:
         groups = supernet.groups
         self._base = {name: groups[name].base for name in supernet.plan.widest}
         fractions = [
+            # The middle of a channel's stretch of the way: no group is ahead of the others on average.
             ((channel - 0.5) / (most - self._base[name]), name)
             for name, most in supernet.plan.widest.items()
             for channel in range(1, most - self._base[name] + 1)

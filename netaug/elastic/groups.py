@@ -170,7 +170,7 @@ class Groups:
         """Demand that elements come in runs of ``repeat`` per channel; return the channels, or None if they cannot."""
         for part in self.resolve(parts):
             if part.repeat % repeat == 0 or part.group in self._instead:
-                continue
+                continue  # in runs already, or divided as an earlier part of this dimension
             runs, rest = divmod(self._sizes[part.group] * part.repeat, repeat)
             if rest or repeat % part.repeat:
                 return None
@@ -229,6 +229,7 @@ class Groups:
         self._instead[group] = parts
         claim = self._claims.get(group)
         for part in self.resolve(parts):
+            # The earliest claim wins, so that names do not depend on the order of merges.
             if claim is not None and claim <= self._claims.get(part.group, claim):
                 self._claims[part.group] = claim
                 self._names[part.group] = self._names[group]

@@ -168,6 +168,7 @@ def _cost(supernet: Supernet, draws: int) -> float:
     cost = 1.0
     for begin, end in itertools.pairwise(cuts):
         progress = (begin + end) / 2  # between two cuts of the schedule nothing changes
+        # Step 0 has an augmented pass if any step of this phase has.
         if base and supernet.widens(0, progress):
             drawn = [supernet.sample(step, progress) for step in range(draws)]
             macs = sum(supernet.macs(widths, resolution=config.resolution) for widths in drawn) / draws

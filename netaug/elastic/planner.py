@@ -130,6 +130,7 @@ class Planner:
         taken: set[str] = set()
         for root in self.analysis.groups.roots():
             name, count = self.analysis.groups.name(root), 2
+            # Pieces of a layer whose channels are split have its name in common.
             while name in taken:
                 name, count = f"{self.analysis.groups.name(root)}#{count}", count + 1
             names[root] = name
@@ -190,6 +191,7 @@ class Planner:
     def _axis(self, parts: Parts, groups: Mapping[str, Group]) -> Axis:
         spans = []
         for part in self.analysis.groups.resolve(parts):
+            # Channels that no layer makes have a span without a group, of base width.
             name, base = self._names.get(part.group, ""), self.analysis.groups.size(part.group)
             spans.append(Span(name, part.repeat, base, groups[name].most if name else base))
         return Axis(tuple(spans))

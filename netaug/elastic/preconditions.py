@@ -52,6 +52,7 @@ def place_of(error: BaseException, model: nn.Module) -> str:
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
+        # The frame of a method holds its module as ``self``.
         owner = id(frame.f_locals.get("self"))
         module = names.get(owner, module)
         if owner in names and not frame.f_code.co_filename.startswith(_TORCH):

@@ -291,7 +291,7 @@ def _draw_weights(network: nn.Module) -> None:
         if parameter.numel() == max(parameter.shape, default=1) or inputs == 1:
             values += 0.5  # one per channel: a factor or shift
         else:
-            values = (values - 0.5) * (12.0 / inputs) ** 0.5
+            values = (values - 0.5) * (12.0 / inputs) ** 0.5  # variance 1 / inputs keeps activations near 1
         parameter.copy_(values)
 
 

@@ -35,7 +35,7 @@ class _Refusal:
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
         raise RecomputationError("torch.utils.checkpoint")
 
-    apply = __call__
+    apply = __call__  # CheckpointFunction is called through its apply
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def _inverted_blocks(analysis: Analysis, roles: dict[int, Assignment]) -> Iterab
         takers = [use for use in takers if not _is_gate(analysis, use.target, roles)]
         makers = [use for use in makers if not _is_gate(analysis, use.source, roles)]
         filtered = any(use.depthwise and group in _groups(analysis, use.source) for use in analysis.uses)
+        # A group whose maker sees the image belongs to the stem: there is no block input to follow.
         if len(makers) != 1 or not takers or not filtered or makers[0].node not in later:
             continue
         hidden = makers[0].channels[1]
@@ -119,6 +120,7 @@ class _Flow:
         self._nodes_of_group: dict[int, set[Node]] = {}
         self._dense = {use.node for use in analysis.uses if not use.depthwise}
         for node in analysis.trace.operations:
+            # Operations come in order: what dominates the sources is known by now.
             sources = self._sources(node)
             above = sources[0] if sources else None
             for source in sources[1:]:
@@ -148,6 +150,7 @@ class _Flow:
         ):
             return []  # whole stages lie between, as in a feature pyramid: not the branch of one block
         layout = self.analysis.layouts_of(fork)[0]
+        # Channels are in dimension 1, but last in transformers.
         source = layout.get(1) or next(iter(layout.values()), ())
         outside = _groups(self.analysis, source)
         return [

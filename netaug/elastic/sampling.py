@@ -35,6 +35,7 @@ def resolve(groups: Iterable[Group], ratios: Mapping[str, float]) -> dict[str, i
     for group in groups:
         growth = 1.0
         if group.source:
+            # The ratio applies to the width that the block's input has in this network, not in the base network.
             actual = sum(widths.get(name, base[name]) for name in group.source)
             growth = actual / sum(base[name] for name in group.source)
         # Halves up; round() takes them to even.

@@ -122,6 +122,7 @@ class StepSettings:
                 raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)
 
 
+# More is a typing error: a layer a hundred times as wide fills any memory.
 _MOST_TIMES = 100
 
 

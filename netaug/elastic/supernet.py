@@ -69,6 +69,7 @@ class Supernet(nn.Module):
                 seed = None if blank else key(config.seed, "init", name, dim)
                 value = added_values(parameter, axes, dim, seed)
                 names.setdefault(name, {})[dim] = added_key(name, dim)
+                # Channels that are added to a layer that does not learn do not learn either.
                 self.added[added_key(name, dim)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
         self._wide = wide_tensors(base, plan, self.added, names)
         self._widths = dict(plan.base_widths)

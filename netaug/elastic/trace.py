@@ -105,6 +105,7 @@ def arguments(node: Node) -> dict[str, Any]:
     """Return an operator call's arguments by name, defaults filled in."""
     schema = node.target._schema  # type: ignore[union-attr]
     values = {argument.name: argument.default_value for argument in schema.arguments}
+    # Not strict: trailing arguments with defaults may be left out.
     values.update(zip((argument.name for argument in schema.arguments), node.args, strict=False))
     values.update(node.kwargs)
     return values
@@ -152,6 +153,7 @@ def norms_with_statistics(model: nn.Module) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
+        # Of other norms it is not known that they take the batch's statistics where running ones are None.
         if isinstance(module, _NormBase) and module.track_running_stats
     ]
 
@@ -211,6 +213,7 @@ def _owners(model: nn.Module) -> tuple[dict[str, str], dict[str, tuple[tuple[str
     first: dict[int, str] = {}
     canonical: dict[str, str] = {}
     owners: dict[str, list[tuple[str, str]]] = {}
+    # Duplicates too: a module under two names is read under both.
     for module_name, module in model.named_modules(remove_duplicate=False):
         for attribute, tensor in [*module._parameters.items(), *module._buffers.items()]:
             if tensor is None:

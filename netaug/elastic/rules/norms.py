@@ -38,6 +38,7 @@ def layer_norm(analysis: Analysis, node: Node) -> Layout:
         layout[index] = analysis.meet(node, (x, first + index), *((tensor, index) for tensor in affine))
     module = module_of(node)
     if hasattr(analysis.model.get_submodule(module), "normalized_shape"):
+        # torch compares it with the shape of the input, so it has to follow.
         for index, parts in layout.items():
             analysis.require_size(module, "normalized_shape", parts, index)
     else:

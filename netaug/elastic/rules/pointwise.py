@@ -46,6 +46,7 @@ def combine(analysis: Analysis, node: Node) -> Layout:
     for dim, size in enumerate(shape):
         meeting = []
         for operand in tensor_inputs(node):
+            # Broadcasting aligns shapes at their last dimensions.
             own_dim = dim - len(shape) + len(shape_of(operand))
             if own_dim >= 0 and shape_of(operand)[own_dim] == size:
                 meeting.append((operand, own_dim))

@@ -33,6 +33,7 @@ def matmul(analysis: Analysis, node: Node) -> Layout:
         if any(analysis.dim(*tensor_dim) for tensor_dim in meeting):
             result[dim] = analysis.meet(node, *meeting)
     for operand in (first, second):
+        # A parameter in a product is a linear layer written by hand, which makes channels.
         name = analysis.trace.tensors.get(operand)
         if name in analysis.trace.parameters:
             dim = rank - 1 if operand is second else rank - 2

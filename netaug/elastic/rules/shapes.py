@@ -82,6 +82,7 @@ def reshape(analysis: Analysis, node: Node) -> Layout:
             continue
         flat = _flattened(shape_of(x), old_dims, elastic[0], layout[elastic[0]])
         placed = None
+        # Of two elastic dimensions in one, where an element stands would depend on both widths.
         if len(elastic) == 1 and len(flat) <= MOST_PARTS:
             placed = _divided(analysis, node, flat, {dim: shape_of(node)[dim] for dim in new_dims})
         if placed is None:
