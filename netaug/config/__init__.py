@@ -91,8 +91,8 @@ class NetAugConfig(StepSettings):
     Args:
         enabled: false trains the plain network: the baseline.
         preset: Named settings, which those named beside it win over. `paper` is the paper's step. `fast` costs less
-            than half of it: nothing is augmented in the first half, then the wider network also teaches
-            (distill.in_place 1). No form was shown to beat a baseline trained for the same MACs
+            than half of it: nothing is augmented in the first half, then in-place distillation is
+            added (distill.in_place 1). No form was shown to beat a baseline trained for the same MACs
             (docs/results/pareto-cifar10).
         sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until.
     """
@@ -122,25 +122,25 @@ class RunConfig:
     detect: DetectConfig = field(default_factory=DetectConfig)
 
     def __post_init__(self) -> None:
-        self._check_teaching()
+        self._check_distillation()
         if self.train.accumulate > 1 and 2 * self.train.accumulate > self.data.batch_size:
             raise ConfigError(
-                "train.accumulate leaves parts of less than two images.",
-                got=f"{self.train.accumulate} parts of {self.data.batch_size} images (data.batch_size)",
+                "train.accumulate leaves microbatches of less than two images.",
+                got=f"{self.train.accumulate} microbatches of {self.data.batch_size} images (data.batch_size)",
                 allowed=f"1 to {max(1, self.data.batch_size // 2)}",
             )
 
-    def _check_teaching(self) -> None:
+    def _check_distillation(self) -> None:
         self._check_base_learns()
-        if self.distill.taught and self.distill.on == "augmented" and not self.netaug.enabled:
+        if self.distill.has_teacher and self.distill.on == "augmented" and not self.netaug.enabled:
             raise ConfigError(
-                "distill.on augmented teaches nothing without NetAug: there is no augmented pass.",
+                "distill.on augmented has no effect without NetAug: there is no augmented pass.",
                 got="netaug.enabled false",
                 fix="--distill.on base",
             )
         if self.distill.cache is not None and self.regularize.mixes:
             raise ConfigError(
-                "distill.cache holds what a teacher says of single images, not of mixed ones.",
+                "distill.cache holds teacher outputs for single images, not for mixed ones.",
                 got=f"distill.cache, and {' and '.join(self.regularize.on)}",
                 fix="leave distill.cache out: the teacher then runs; or leave mixup and cutmix out",
             )
@@ -163,11 +163,11 @@ class RunConfig:
         )
         for name, useless in (
             ("distill.in_place", self.distill.in_place > 0),
-            ("distill.on base", always and self.distill.taught and self.distill.on == "base"),
+            ("distill.on base", always and self.distill.has_teacher and self.distill.on == "base"),
         ):
             if useless:
                 raise ConfigError(
-                    f"{name} teaches the base pass, which netaug.base_pass false leaves out.",
+                    f"{name} supervises the base pass, which netaug.base_pass false leaves out.",
                     got=f"{name}{f' {self.distill.in_place:g}' * (name == 'distill.in_place')}, netaug.base_pass false",
                     fix="leave one of them out",
                 )

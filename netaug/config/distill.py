@@ -18,10 +18,10 @@ _OF_LOSS = {
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Distillation: what teaches the network beside the labels.
+    """Distillation: what supervises the network beside the labels.
 
     Args:
-        teacher: Trained networks that teach: `timm:NAME` with timm's weights, a run folder, a weights file of netaug,
+        teacher: Trained networks: `timm:NAME` with timm's weights, a run folder, a weights file of netaug,
             or `NAME@FILE`, any network of `netaug models` with its weights; of several the mean counts.
         mean: What of several teachers is averaged: `probabilities` or `logits`.
         loss: `kd` is the KL divergence of softened probabilities (Hinton 2015); `dkd` weighs the label and the other
@@ -30,17 +30,17 @@ class DistillConfig:
             its square, so that gradients keep their size.
         weight: Factor on the teacher's loss.
         label_weight: Factor on the loss of the labels beside it; 0 learns from the teacher alone.
-        on: Which passes the teacher teaches: `base`, `augmented` or `both`; only `base` and `both` without NetAug.
+        on: Passes with the distillation loss: `base`, `augmented` or `both`; only `base` and `both` without NetAug.
         dkd_target: Weight in `dkd` of how sure the teacher is of the label (alpha of the paper).
         dkd_others: Weight in `dkd` of how it shares the rest among other classes (beta of the paper).
         dist_classes: Weight in `dist` of the relations between an image's classes (beta of the paper).
         dist_images: Weight in `dist` of the relations between a class's images (gamma of the paper).
-        in_place: Factor on the loss by which the drawn wider network teaches the base network in the same step, from
-            its outputs at hand; 0 does not. The wide pass then comes first.
+        in_place: Factor on the loss between the outputs of the base network and of the drawn wider network in the same
+            step (in-place distillation); 0 is off. The wide pass then comes first.
         in_place_temperature: Temperature of that loss, a KL divergence, above 0.
         cache: Folder of teacher outputs that `netaug distill-cache` wrote, read in place of running a teacher; with
             `teacher` given too, a sample is checked against it at the start.
-        random_teacher: Whether a teacher may have random weights; for trials of the machinery only.
+        random_teacher: Whether a teacher may have random weights; for tests only.
     """
 
     teacher: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class DistillConfig:
         self._refuse_what_has_no_effect()
 
     @property
-    def taught(self) -> bool:
+    def has_teacher(self) -> bool:
         """Whether there is a teacher, running or from a cache."""
         return bool(self.teacher) or self.cache is not None
 
@@ -80,9 +80,9 @@ class DistillConfig:
         changed = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
         in_place = {"in_place", "in_place_temperature"}
         alone = changed - in_place - {"teacher", "cache"}
-        if not self.taught and self.in_place:
-            alone -= {"label_weight"}  # beside the wider network's teaching
-        if alone and not self.taught:
+        if not self.has_teacher and self.in_place:
+            alone -= {"label_weight"}  # it weighs the labels beside the loss of in-place distillation
+        if alone and not self.has_teacher:
             _no_effect(sorted(alone)[0], "without a teacher", "--distill.teacher RUN, or --distill.cache DIR")
         if "in_place_temperature" in changed and not self.in_place:
             _no_effect("in_place_temperature", "with distill.in_place 0", "--distill.in_place 1")
@@ -91,9 +91,9 @@ class DistillConfig:
         for name, loss in _OF_LOSS.items():
             if name in changed and self.loss != loss:
                 _no_effect(name, f"with distill.loss {self.loss}", f"--distill.loss {loss}")
-        if self.taught and self.weight == 0:
+        if self.has_teacher and self.weight == 0:
             raise ConfigError(
-                "a teacher whose loss has weight 0 teaches nothing.",
+                "a teacher whose loss has weight 0 has no effect.",
                 got="distill.weight 0",
                 fix="leave distill.teacher and distill.cache out, or raise distill.weight",
             )

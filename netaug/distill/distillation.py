@@ -84,14 +84,14 @@ def open_distillation(
         NetaugError: A teacher or the cache cannot be used.
     """
     distill = config.distill
-    if not distill.taught and not distill.in_place:
+    if not distill.has_teacher and not distill.in_place:
         return Distillation(DistillationLoss(distill))
     if not config.netaug.enabled and distill.in_place and world.first:
         _log.warning(
             "distill.in_place has no effect: without NetAug there is no wider network to distill from"
         )
     about = tuple(_about_in_place(config))
-    if not distill.taught:
+    if not distill.has_teacher:
         return Distillation(DistillationLoss(distill), about=about)
     downloads = any(name.startswith("timm:") for name in distill.teacher)
     teachers = world.main_process_first(downloads, lambda: _teachers(config, data, normalizer, trusted))

@@ -112,7 +112,7 @@ def _from_timm(name: str, info: DataInfo) -> Teacher:
         raise ConfigError(
             f"timm has no weights of the teacher '{name}': it would know nothing.",
             allowed="a model of timm.list_pretrained(), a run folder, or a weights file of netaug",
-            fix="distill.random_teacher true accepts random weights, for trials of the machinery",
+            fix="distill.random_teacher true accepts random weights, for tests",
         )
     classes = int(settings.num_classes)
     names = settings.label_names or (ImageNetInfo().label_names() if classes == 1000 else None)

@@ -81,7 +81,7 @@ class Detection(TaskKind):
         whole_image = regularize.acting_on("batches", "images")
         wrong = {
             "train.label_smoothing": (config.train.label_smoothing > 0, "--train.label_smoothing 0"),
-            "distill": (distill.taught or distill.in_place > 0, "leave distill.* out"),
+            "distill": (distill.has_teacher or distill.in_place > 0, "leave distill.* out"),
             "netaug.resolution": (
                 config.netaug.resolution < 1,
                 "leave it out; detect.sizes draws the side of each step's images, and netaug.batch_share and "

@@ -36,7 +36,7 @@ def test_numbers_out_of_range(key: str, value: float) -> None:
         ({"in_place_temperature": 2.0}, "distill.in_place_temperature has no effect with distill.in_place 0"),
         ({"teacher": ("t",), "mean": "logits"}, "distill.mean has no effect with a single teacher"),
         ({"teacher": ("t",), "dkd_target": 2.0}, "distill.dkd_target has no effect with distill.loss kd"),
-        ({"teacher": ("t",), "weight": 0.0}, "teaches nothing"),
+        ({"teacher": ("t",), "weight": 0.0}, "has no effect"),
         ({"teacher": ("t", "t")}, "names a teacher twice"),
     ],
 )
