@@ -1,4 +1,8 @@
-"""From a recipe, the one it is based on, and overrides to a checked :class:`RunConfig`, and back to YAML."""
+"""Make a checked :class:`RunConfig` from a recipe, the one that it is based on, and overrides; write it as YAML.
+
+What the paper's recipes have in common is in ``_base.yaml`` files. A preset is settings under one name; settings that
+are named in the same place, a recipe or the command line, win over it.
+"""
 
 from __future__ import annotations
 

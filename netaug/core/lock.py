@@ -1,4 +1,8 @@
-"""One process at a time writes to a run folder."""
+"""Lock a run folder, to which one process writes at a time.
+
+The content of the lock file says whether its last process ended by itself: a training or a pack that was killed
+after its last write counts as done for the same command.
+"""
 
 from __future__ import annotations
 

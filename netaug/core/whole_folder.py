@@ -1,4 +1,4 @@
-"""A folder that is either whole or not there, however the process that fills it ends."""
+"""Fill a folder that is either whole or not there, however its process ends: packs, extracted families."""
 
 from __future__ import annotations
 
