@@ -29,7 +29,7 @@ class FileTree:
         """Links that were met to folders that are read already, or that hold ``top``."""
 
     def walk(self, folders: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """Return the files below folders.
+        """Yield the files below folders.
 
         Args:
             folders: Folders in ``top``, or `.` for itself.
@@ -56,7 +56,7 @@ class FileTree:
         return self._top if folder == os.curdir else os.path.join(self._top, folder)
 
     def _files(self, start: str, owner: str, *, follows: bool) -> Iterator[str]:
-        """Return the files in a folder and below, but for links to folders, which are kept for later."""
+        """Yield the files in a folder and below, but for links to folders, which are kept for later."""
         folders = [(start, os.path.realpath(self._path(start)))]
         while folders:
             folder, real = folders.pop()

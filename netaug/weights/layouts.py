@@ -69,7 +69,7 @@ def _is_of_the_paper(model: StagedNet) -> bool:
 
 
 def _released_parts(model: StagedNet) -> Iterator[tuple[str, str]]:
-    """Return prefixes of our names with those of the released ones."""
+    """Yield prefixes of our names with those of the released ones."""
     yield "stem", "backbone.input_stem.op_list.0"
     head: list[tuple[str, str]] = []  # our layer, and what its names have behind their position
     for i, stage in enumerate(model.stages.children()):
