@@ -44,7 +44,7 @@ class TrainConfig:
             the start. Wide passes and evaluations are not.
         deterministic: Whether operations that may give other bits each time are refused; torch then names them. CPU
             runs, and most on CUDA, repeat to the bit without it.
-        ema_decay: Share in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
+        ema_decay: Fraction in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
             average is then what is evaluated and saved. null keeps none.
         skip_nonfinite: Steps of the whole run that may be left out because a loss is not a finite number; one more, or
             the first with 0, stops the run and names the images. Waits for the device at each step.
@@ -57,7 +57,7 @@ class TrainConfig:
         checkpoint_every: Epochs between checkpoints; the last epoch always is.
         checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
         keep_checkpoints: How many checkpoints are kept; older ones are removed.
-        measure_gradients: Steps between two measurements of the augmented pass's share in the gradient on the base
+        measure_gradients: Steps between two measurements of the augmented pass's fraction of the gradient on the base
             network's weights; 0 never measures. It changes nothing that is learned.
         tensorboard: Whether curves are also written for TensorBoard, into the run folder; needs netaug[tensorboard].
         sync_batchnorm: Whether batch norm in training uses the statistics of all processes' images instead of those of

@@ -1,4 +1,4 @@
-"""From which score on predictions are best believed."""
+"""Find the least score with which predictions have the best F1."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Operating:
     """Holds the effect of keeping predictions from a score on; fractions in [0, 1].
 
     Args:
-        score: The least score that is believed.
-        precision: Share of these predictions that are right.
-        recall: Share of the objects that they find.
+        score: The least score of a prediction that is kept.
+        precision: Fraction of these predictions that are right.
+        recall: Fraction of the objects that they find.
         f1: Harmonic mean of both.
     """
 
@@ -60,5 +60,5 @@ def precision_at(curve: Curve, recalls_R: Doubles) -> Doubles:
     if not curve.objects:
         return np.full(len(recalls_R), np.nan)
     best_P = np.maximum.accumulate(curve.precision_P[::-1])[::-1]
-    places = np.searchsorted(curve.recall_P, recalls_R - 1e-12)
-    return np.append(best_P, 0.0)[places]
+    positions = np.searchsorted(curve.recall_P, recalls_R - 1e-12)
+    return np.append(best_P, 0.0)[positions]

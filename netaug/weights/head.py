@@ -50,7 +50,7 @@ def head_tensors(
     """
     options = {**options, "pretrained": False} if "pretrained" in options else dict(options)
     shapes = []
-    # Names of classifiers differ between families; what changes with the number of classes is sure.
+    # Names of classifiers differ between families; what changes with the number of classes is theirs.
     for count in (num_classes, num_classes + 1):
         with seeded(0, "head"):
             model = create_model(name, num_classes=count, in_chans=in_chans, **options)
