@@ -44,8 +44,8 @@ class TrainConfig:
             the start. Wide passes and evaluations are not.
         deterministic: Whether operations that may give other bits each time are refused; torch then names them. CPU
             runs, and most on CUDA, repeat to the bit without it.
-        ema_decay: Fraction in [0, 1) that a moving average of the weights keeps at each step, less in the first ones; the
-            average is then what is evaluated and saved. null keeps none.
+        ema_decay: Fraction in [0, 1) that a moving average of the weights keeps at each step, less in the first ones;
+            the average is then what is evaluated and saved. null keeps none.
         skip_nonfinite: Steps of the whole run that may be left out because a loss is not a finite number; one more, or
             the first with 0, stops the run and names the images. Waits for the device at each step.
         label_smoothing: Probability mass spread over all classes, in [0, 1).

@@ -55,7 +55,7 @@ def test_what_has_no_effect(settings: dict[str, Any], says: str) -> None:
         ),
         (
             {"distill": DistillConfig(cache="c"), "regularize": RegularizeConfig(mixup=1.0)},
-            "not of mixed ones",
+            "not for mixed ones",
         ),
         (
             {"model": ModelConfig(dropout=0.2), "regularize": RegularizeConfig(dropout=0.2)},
