@@ -67,7 +67,9 @@ def test_netaug_settings_are_checked_even_if_it_is_off(setting: dict[str, object
 @pytest.mark.parametrize("distill", [{"in_place": 1.0}, {"teacher": ("t",), "on": "base"}])
 def test_a_base_pass_that_is_left_out_cannot_be_taught(distill: dict[str, Any]) -> None:
     alone = NetAugConfig(base_pass=False)
-    with pytest.raises(ConfigError, match=r"supervises the base pass, which netaug\.base_pass false leaves out"):
+    with pytest.raises(
+        ConfigError, match=r"supervises the base pass, which netaug\.base_pass false leaves out"
+    ):
         RunConfig(netaug=alone, distill=DistillConfig(**distill))
     RunConfig(
         netaug=dataclasses.replace(alone, enabled=False), distill=DistillConfig(**{**distill, "in_place": 0})
