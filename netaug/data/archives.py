@@ -12,7 +12,7 @@ _MOST_BYTES = 2**28
 
 
 def check_member(archive: str, member: tarfile.TarInfo) -> None:
-    """Refuse a member of a tar archive that is no plain file or folder inside of it.
+    """Refuse a member of a tar archive that is not a plain file or folder inside of it.
 
     Args:
         archive: The archive, for the message.

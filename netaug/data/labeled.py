@@ -50,7 +50,7 @@ def build_labeled(config: DataConfig, feed: Feed) -> Data:
     source = _read_source(config)
     train, val, val_split = select_images(source, config)
     warn_of_deep([split.images for split in (train, val) if not isinstance(split.images, MemoryImages)])
-    # Before images are held in memory, which leaves out damaged ones: a resumed run may hold them or not.
+    # Before images are held in memory: digests are of the files, damaged ones among them, not of decoded pixels.
     listing = DataListing(*(ListedSplit(split.images, split.labels_N) for split in (train, val)))
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _common_size(train, skip_errors=skip)

@@ -55,7 +55,7 @@ def build_boxed(config: DataConfig, feed: Feed) -> Data:
     source = read_source(config, problems)
     train, val, val_split = select_images(source, config)
     warn_of_deep([train.images, val.images])
-    # Before images are held in memory, which leaves out damaged ones: a resumed run may hold them or not.
+    # Before images are held in memory: digests are of the files, damaged ones among them, not of decoded pixels.
     listing = DataListing(*(ListedSplit(split.images, *split.annotations.arrays()) for split in (train, val)))
     anchors = find_anchors(train.annotations, detect, side)
     sides = detect.sizes or (side,)
@@ -119,7 +119,7 @@ def check_box_settings(config: DataConfig) -> int:
 
     Raises:
         DataError: A setting is one that images with boxes ignore, or there is no side.
-        ConfigError: The side is no multiple of 32.
+        ConfigError: The side is not a multiple of 32.
     """
     if config.augment not in ("detection", "none"):
         raise DataError(

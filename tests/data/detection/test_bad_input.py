@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,16 @@ def test_damaged_xml(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
     (tmp_path / "Annotations" / "b.xml").write_text(text)
     assert "b.xml'" in error_of(tmp_path, "voc")
     assert skipped(tmp_path, "voc", caplog)[0].info.val_size == 1
+
+
+def test_no_thread_outlives_the_error_that_ends_reading(tmp_path: Path):
+    """Left to the garbage collector, threads were waited for by one that held the lock they needed to end."""
+    make_voc(tmp_path, {"train": ["a"], "val": ["b", "c"]})
+    (tmp_path / "Annotations" / "b.xml").write_text("not xml")
+    with pytest.raises(DataError) as caught:
+        build(tmp_path, "voc")
+    assert caught.tb is not None  # keeps the frames of the readers alive
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
 def test_listed_images_that_lack_a_file_or_stand_there_twice(

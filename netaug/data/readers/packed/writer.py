@@ -64,7 +64,7 @@ def pack(
         how: What becomes of each image.
         skip_errors: Leave out images that do not decode, and name them in the result; else they raise.
         jobs: Threads that decode and encode.
-        say: Told in a line how large it will be before anything is written.
+        say: Called with one line that says how large it will be, before anything is written.
 
     Returns:
         The facts as written.
