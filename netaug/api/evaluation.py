@@ -1,4 +1,4 @@
-"""A trained network with the data it is measured on, at any size of its input."""
+"""`netaug.evaluate`: measure a trained network on its evaluation images, at any size of its input."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from netaug.weights.metadata import ModelCard, load_weights, read_card
 
 @dataclass(frozen=True)
 class Measurement:
-    """How good a network is on inputs of one size.
+    """The metrics of a network on inputs of one size.
 
     Args:
         side: Height = width of the input in pixels.
         macs: Multiply-accumulates for one image.
         score: Name of the metric that results are reported in.
         metrics: By name; accuracies and precisions in percent.
-        data: What was measured on.
-        rows: What a detector found in it, float64 ``[K, 7]``; None of a classifier.
+        data: The images that it was measured on.
+        rows: Predictions of a detector, float64 ``[K, 7]``; None of a classifier.
     """
 
     side: int
@@ -47,7 +47,7 @@ class Measurement:
 
     @property
     def info(self) -> DataInfo:
-        """The facts of the data."""
+        """Return the facts of the data."""
         return self.data.info
 
 
@@ -91,9 +91,9 @@ class TrainedNetwork:
         check_fits(self.model, card.name, example, card.num_classes, kind.output_form())
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
         task = choose_task(config, data)
-        found = list(track(measure(self.model, data.val, normalizer, task), "evaluating", len(data.val)))
-        rows = collected(found)
-        metrics = task.judged(added([one.sums for one in found]), rows)
+        measured = list(track(measure(self.model, data.val, normalizer, task), "evaluating", len(data.val)))
+        rows = collected(measured)
+        metrics = task.judged(added([batch.sums for batch in measured]), rows)
         return Measurement(size, profile(self.model, example).macs, task.score, metrics, data, rows)
 
 
@@ -163,9 +163,9 @@ def open_network(place: Path, config: RunConfig, trusted: Collection[str] = ()) 
 
 
 def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
-    """The data settings that read evaluation images as the network was trained to see them.
+    """Return the settings that read evaluation images as the network was trained to see them.
 
-    One training image is enough here; how images are cropped is the card's business.
+    One training image is enough here; the network's metadata say how images are cropped.
     """
     cropped = card.crop_ratio < 1
     return replace(

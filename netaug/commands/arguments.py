@@ -19,11 +19,11 @@ _log = logging.getLogger("netaug")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Keeps the lines of examples as they are written."""
+    """Keeps the line breaks of examples."""
 
 
 def new_parser(command: str, usage: str, about: str, example: str) -> ArgumentParser:
-    """A parser for a command's own arguments.
+    """Return a parser for a command's own arguments.
 
     Args:
         command: Its name.
@@ -85,7 +85,7 @@ def add_trust(parser: ArgumentParser, *, confirms: bool = False) -> None:
 
     Args:
         parser: Of a command that builds networks which files describe.
-        confirms: Whether ``--model.name`` is no setting of the command, and only there for this.
+        confirms: Whether ``--model.name`` is not a setting of the command, and only confirms a factory.
     """
     if confirms:
         parser.add_argument(
@@ -106,7 +106,7 @@ def add_trust(parser: ArgumentParser, *, confirms: bool = False) -> None:
 
 
 def trusted_names(arguments: Any, given: Sequence[str]) -> frozenset[str]:
-    """The factories that the user names on this command line.
+    """Return the factories that the user names on this command line.
 
     Args:
         arguments: The command's own, of a parser with :func:`add_trust`.
@@ -116,7 +116,7 @@ def trusted_names(arguments: Any, given: Sequence[str]) -> frozenset[str]:
 
 
 def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The command's own words, and the dotted options as ``--key=value``."""
+    """Return the command's own words, and the dotted options as ``--key=value``."""
     own: list[str] = []
     given: list[str] = []
     rest = list(words)
@@ -131,7 +131,7 @@ def _separate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _warn_of_repeated(words: Sequence[str], parser: ArgumentParser) -> None:
-    """Say which option is given twice with different values: the last one counts, as on other command lines."""
+    """Warn of options given twice with different values: the last one counts, as on other command lines."""
     options = {name for action in parser._actions for name in action.option_strings}
     seen: dict[str, str] = {}
     for word in words:

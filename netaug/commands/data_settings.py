@@ -1,4 +1,4 @@
-"""What the subcommands of `netaug data` share: the dataset's name, and the settings that say which images it has."""
+"""The settings and checks that the subcommands of `netaug data` share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MOST_JOBS = 1024
 
 
 def data_config(name: str, given: list[str]) -> DataConfig:
-    """The settings of a dataset, as in a run with `--data.name NAME`."""
+    """Return the settings of a dataset, as in a run with `--data.name NAME`."""
     return default_config([f"--data.name={name}", *given]).data
 
 
 def check_jobs(jobs: int | None) -> int:
-    """The number of threads to use.
+    """Return the number of threads to use.
 
     Raises:
         ConfigError: It is below 1.

@@ -1,4 +1,4 @@
-"""Score against MACs of all runs of a comparison, each measured on inputs of several sizes."""
+"""Measure all runs of a comparison on inputs of several sizes: score against MACs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Curves = dict[str, dict[int, list["Point"]]]
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether `netaug compare` wrote the folder."""
+    """Return whether `netaug compare` wrote the folder."""
     return (folder / MARK).is_file()
 
 
@@ -74,10 +74,10 @@ def evaluate_comparison(
 def measure_runs(
     folder: Path, sides: Sequence[int], given: Sequence[str], trusted: Collection[str] = ()
 ) -> tuple[str, Curves]:
-    """The name of the score, and the points of every finished run that is judged, by arm and seed.
+    """Return the name of the score, and the points of every finished run but those of tuning, by arm and seed.
 
     Raises:
-        RunFolderError: There is none.
+        RunFolderError: No run is finished.
     """
     from netaug.api.evaluation import open_network
     from netaug.compare.equal_accuracy import Point

@@ -1,4 +1,4 @@
-"""What commands that measure a trained network share: their settings, and the data they measure on."""
+"""The settings and checks that commands share which measure a trained network."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def check_confirmed(card: ModelCard, given: Sequence[str]) -> None:
 
 
 def shown_mean(mean_per_class: float | None) -> str:
-    """The mean per-class accuracy for people, behind top-1; nothing where it was not measured."""
+    """Format the mean accuracy per class, to follow top-1; empty where it was not measured."""
     return "" if mean_per_class is None else f"  mean per class {mean_per_class:.2f} %"

@@ -59,7 +59,7 @@ def run(words: list[str]) -> None:
 
 
 def _count(text: str) -> float:
-    """The number in a text such as ``5M``."""
+    """Return the number in a text such as ``5M``."""
     match = re.fullmatch(r"(\d*\.?\d+(?:e\d+)?)([kMG]?)", text)
     if match is None or not 0 < float(match[1]) < float("inf"):
         raise ConfigError(
@@ -80,7 +80,7 @@ def _list_own(most: float | None) -> None:
         if most is not None and params > most:
             left += 1
             continue
-        # Each takes a moment: show it at once.
+        # each takes a moment: flush, so that it shows at once
         say(
             f"{name:<{width}}  {side:>4}  {params / 1e6:>6.3f}  {macs / 1e6:>7.2f}   {about[name]}",
             flush=True,
@@ -97,7 +97,7 @@ def _list_own(most: float | None) -> None:
 
 
 def _own_rows() -> Iterator[tuple[str, int, int, int]]:
-    """Name, side of the image, parameters and MACs of the networks written here."""
+    """Yield name, side of the image, parameters and MACs of the networks written here."""
     import torch
 
     from netaug.models import create_model, default_image_size, list_models

@@ -53,7 +53,7 @@ def run(words: list[str]) -> None:
 
 
 def _pairs() -> dict[str, str]:
-    """The recipes' lines; a baseline is named with its recipe."""
+    """Return the summaries by name; a baseline is named with its recipe."""
     lines = recipe_summaries()
     return {
         f"{name}[{_BASELINE}]" if name + _BASELINE in lines else name: line

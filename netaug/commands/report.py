@@ -34,7 +34,7 @@ def run(words: list[str]) -> None:
     else:
         raise RunFolderError(
             f"there is nothing to report on in '{folder}'.",
-            got=_found(folder),
+            got=_contents(folder),
             allowed="the folder of a comparison (with compare.json) or of a run (with metrics.jsonl)",
             fix="`netaug runs` lists the runs there are",
         )
@@ -58,7 +58,7 @@ def _of_comparison(folder: Path) -> None:
     say(folder / "report.html")
 
 
-def _found(folder: Path) -> str:
+def _contents(folder: Path) -> str:
     if not folder.is_dir():
         return "no such folder"
     return ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "an empty folder"

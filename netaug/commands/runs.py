@@ -97,7 +97,7 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def age(seconds: float) -> str:
-    """Seconds in one unit: `45 s`, `3 min`, `2 h`, `5 d`."""
+    """Format seconds in one unit: `45 s`, `3 min`, `2 h`, `5 d`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""What `eval --widths` and `extract` share: naming networks of a supernet, opening a run, and the table."""
+"""Name networks of a supernet, open its run, and print their table: shared by `eval --widths` and `extract`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Choice:
     """A network of a supernet.
 
     Args:
-        label: How it was asked for.
+        label: As the command line names it.
         widths: Channels per group.
     """
 
@@ -61,12 +61,12 @@ class Row:
 
 
 def split_words(words: Sequence[str]) -> list[str]:
-    """The single networks asked for, e.g. ``base,widest draws:4`` is three.
+    """Return the single networks that words name, e.g. ``base,widest draws:4`` is three.
 
     Raises:
         ConfigError: A word has none of the forms.
     """
-    found: list[str] = []
+    networks: list[str] = []
     for word in words:
         parts = [word] if "=" in word else [part for part in word.split(",") if part]
         for part in parts:
@@ -77,14 +77,14 @@ def split_words(words: Sequence[str]) -> list[str]:
                     allowed=ALLOWED,
                     fix="`netaug inspect` lists the groups with their channels" if "=" in part else None,
                 )
-        found += parts
-    if not found:
+        networks += parts
+    if not networks:
         raise ConfigError("--widths names no network.", got=" ".join(words) or "nothing", allowed=ALLOWED)
-    return found
+    return networks
 
 
 def choose(supernet: Supernet, parts: Sequence[str]) -> list[Choice]:
-    """The widths of the networks asked for.
+    """Return the widths of the networks that the parts name.
 
     Raises:
         ConfigError: A ratio of MACs is out of range.
@@ -116,7 +116,7 @@ def _choices(supernet: Supernet, part: str) -> Iterator[Choice]:
 
 
 def add_images(parser: ArgumentParser, purpose: str) -> None:
-    """The argument ``--images``; ``purpose`` says what for."""
+    """Add the option ``--images``; ``purpose`` says what the images are for."""
     parser.add_argument(
         "--images",
         type=int | None,
@@ -126,7 +126,7 @@ def add_images(parser: ArgumentParser, purpose: str) -> None:
 
 
 def check_images(images: int | None, given: bool) -> int:
-    """The value of ``--images``.
+    """Return the value of ``--images``.
 
     Raises:
         ConfigError: It is below 1, or was given where nothing is recalibrated.
@@ -141,7 +141,7 @@ def check_images(images: int | None, given: bool) -> int:
 
 
 def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str] = ()) -> WidthBench:
-    """The supernet of a run with its data, on its device.
+    """Load the supernet of a run with its data, on its device.
 
     Raises:
         NetaugError: The run, its data or its device cannot be used.
@@ -172,13 +172,14 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
 
 
 def measured(bench: WidthBench, choice: Choice, network: nn.Module) -> Row:
-    """The line of a network with what the evaluation images say."""
-    found = bench.measure(network)
-    return Row(choice, found[bench.task.score], found["loss"], mean_per_class=found.get("mean_per_class"))
+    """Measure a network, and return its row of the table."""
+    metrics = bench.measure(network)
+    score, mean = metrics[bench.task.score], metrics.get("mean_per_class")
+    return Row(choice, score, metrics["loss"], mean_per_class=mean)
 
 
 def describe(bench: WidthBench) -> str:
-    """Where the statistics of the networks come from."""
+    """Return a line that says where the batch-norm statistics of the networks come from."""
     if not bench.recalibrates:
         return "the network has no batch norms: nothing to recalibrate"
     return f"statistics re-estimated on {bench.images:,} training images, augmented as in training"

@@ -1,4 +1,4 @@
-"""What one forward computes: loss, sums for metrics, predictions. One file per kind of task."""
+"""Tasks: loss, metrics, checks and predictions, with a kind of task per file."""
 
 from netaug.tasks.base import Task
 from netaug.tasks.classify import ClassificationTask

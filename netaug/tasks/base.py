@@ -1,4 +1,4 @@
-"""What the training loop and the evaluation need to know about a task."""
+"""The loss and the metrics of a task, as training and evaluation use them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BatchKind = TypeVar("BatchKind", bound=Batch)
 
 @dataclass(frozen=True)
 class Losses:
-    """What a forward pass is to lower.
+    """The loss of a forward pass.
 
     Args:
         total: The scalar, averaged over the N examples.
-        parts: What it is made of, by name, without weights and without gradient.
+        parts: Its summands by name, without gradient.
     """
 
     total: Tensor
@@ -31,8 +31,8 @@ class Losses:
 class Task(ABC, Generic[Targets, BatchKind]):
     """Loss and metrics of a network's outputs.
 
-    Metrics travel as sums on the device: sums of batches add, and are read once at the end of an epoch. What an
-    evaluation cannot add up, such as the boxes a detector finds, it collects as rows.
+    Metrics travel as sums on the device: sums of batches add, and are read once at the end of an epoch, because
+    reading waits for the device. What cannot be added, such as the boxes of a detector, an evaluation collects as rows.
 
     Attributes:
         score: Name of the metric that results are reported in, in percent.
@@ -42,20 +42,20 @@ class Task(ABC, Generic[Targets, BatchKind]):
 
     @abstractmethod
     def losses(self, outputs: Any, targets: Targets) -> Losses:
-        """The loss of a pass, averaged over its N examples."""
+        """Return the loss of a pass, averaged over its N examples."""
 
     @abstractmethod
     def sums(self, outputs: Any, targets: Targets, losses: Losses) -> Tensor:
-        """What :meth:`metrics` needs of a batch, shape ``[S]`` in float64, no gradient; ``losses`` are its own."""
+        """Return the metric state of a batch: float64 ``[S]``, no gradient; ``losses`` are those of the batch."""
 
     @abstractmethod
     def metrics(self, sums: Tensor) -> dict[str, float]:
-        """Added sums as named numbers, ``loss`` among them; the one place that waits for the device."""
+        """Return the metrics by name, ``loss`` among them, from added sums; the one place that waits for the device."""
 
     def rows(self, outputs: Any, batch: BatchKind) -> Tensor | None:
-        """What the evaluation collects of a batch, float64 ``[K, W]``; None if sums are enough."""
+        """Return what the evaluation collects per batch, float64 ``[K, W]``; None if sums are enough."""
         return None
 
     def judged(self, sums: Tensor, rows: Tensor | None) -> dict[str, float]:
-        """The metrics of an evaluation, from the sums and rows of all batches."""
+        """Return the metrics of an evaluation, from the sums and rows of all batches."""
         return self.metrics(sums)

@@ -1,4 +1,4 @@
-"""Image classification: one label an image."""
+"""Image classification: one label per image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class ClassificationTask(Task[Tensor, ClassificationBatch]):
-    """Cross-entropy with label smoothing, top-1 accuracy, and where asked for the mean of each class's accuracy.
+    """Cross-entropy with label smoothing, top-1 accuracy, and on request the mean of the accuracies per class.
 
     Args:
         label_smoothing: Probability mass spread over all classes, in [0, 1). The loss of metrics is smoothed
             too, in training and validation alike, so that the two curves can be compared.
-        per_class: Number of classes C if accuracy is also measured class by class; None measures top-1 alone.
+        per_class: Number of classes C if accuracy is also measured per class; None measures top-1 alone.
     """
 
     def __init__(self, label_smoothing: float = 0.0, per_class: int | None = None) -> None:
@@ -30,52 +30,57 @@ class ClassificationTask(Task[Tensor, ClassificationBatch]):
 
     @classmethod
     def of(cls, label_smoothing: float, info: DataInfo) -> ClassificationTask:
-        """The task that measures what is customary for a dataset."""
+        """Return the task that measures what is customary for a dataset."""
         return cls(label_smoothing, info.num_classes if info.metric == "mean_per_class" else None)
 
     def losses(self, outputs: Tensor, labels_N: Tensor) -> Losses:
-        """As :meth:`loss`: it has no parts."""
+        """Return :meth:`loss`, which has no parts."""
         return Losses(self.loss(outputs, labels_N))
 
     def loss(self, outputs: Tensor, labels_N: Tensor) -> Tensor:
-        """Smoothed cross-entropy in nats of logits ``[N, C]``, mean over N; labels ``[N]``, or fractions ``[N, C]``."""
+        """Return the smoothed cross-entropy in nats, mean over N.
+
+        Args:
+            outputs: Logits, ``[N, C]``.
+            labels_N: Class indices ``[N]``, or fractions of the classes ``[N, C]``.
+        """
         return F.cross_entropy(outputs, labels_N, label_smoothing=self.label_smoothing)
 
     @torch.no_grad()
     def sums(self, outputs: Tensor, labels_N: Tensor, losses: Losses) -> Tensor:
-        """Sum of losses, number of right answers, number of images: float64 ``[3]``, on the device.
+        """Return the sum of losses, the number of correct images, the number of images: float64 ``[3]``, on the device.
 
-        Of mixed labels, fractions ``[N, C]``, the likeliest class is the right answer. With ``per_class`` the right
-        answers and the images of each class follow: ``[3 + 2 C]``.
+        With mixed labels, fractions ``[N, C]``, the class with the largest fraction is correct. With ``per_class`` the
+        correct images and the images per class follow: ``[3 + 2 C]``.
         """
         count = len(labels_N)
         labels_N = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
-        right_N = outputs.argmax(1) == labels_N
-        right = right_N.sum().double()
-        sums = torch.stack([losses.total.detach().double() * count, right, torch.full_like(right, count)])
+        correct_N = outputs.argmax(1) == labels_N
+        correct = correct_N.sum().double()
+        sums = torch.stack([losses.total.detach().double() * count, correct, torch.full_like(correct, count)])
         if self.per_class is None:
             return sums
-        of_class_NC = labels_N[:, None] == torch.arange(self.per_class, device=labels_N.device)
-        right_C, count_C = (of_class_NC & right_N[:, None]).sum(0), of_class_NC.sum(0)
-        return torch.cat([sums, right_C.double(), count_C.double()])
+        is_class_NC = labels_N[:, None] == torch.arange(self.per_class, device=labels_N.device)
+        correct_C, count_C = (is_class_NC & correct_N[:, None]).sum(0), is_class_NC.sum(0)
+        return torch.cat([sums, correct_C.double(), count_C.double()])
 
     def metrics(self, sums: Tensor) -> dict[str, float]:
-        """Mean ``loss`` in nats and ``top1`` in percent; the one place that waits for the device.
+        """Return the mean ``loss`` in nats and ``top1`` in percent; the one place that waits for the device.
 
-        With ``per_class`` also ``mean_per_class``: the mean over classes of the percentage right of each, classes
-        without an image left out.
+        With ``per_class`` also ``mean_per_class``: the mean of the accuracies per class, without classes that have no
+        image.
         """
-        loss, right, count, *classes = sums.tolist()
-        found = {"loss": loss / count, "top1": 100 * right / count}
+        loss, correct, count, *classes = sums.tolist()
+        metrics = {"loss": loss / count, "top1": 100 * correct / count}
         if self.per_class is None:
-            return found
+            return metrics
         pairs = zip(classes[: self.per_class], classes[self.per_class :], strict=True)
-        fractions = [right / count for right, count in pairs if count]
-        return {**found, "mean_per_class": 100 * math.fsum(fractions) / len(fractions)}
+        fractions = [correct / count for correct, count in pairs if count]
+        return {**metrics, "mean_per_class": 100 * math.fsum(fractions) / len(fractions)}
 
     @torch.no_grad()
     def predictions(self, logits_NC: Tensor, top: int) -> tuple[Tensor, Tensor]:
-        """The likeliest classes of each image.
+        """Return the likeliest classes per image.
 
         Args:
             logits_NC: Shape ``[N, C]``.

@@ -1,4 +1,4 @@
-"""Object detection: boxes with classes, judged by average precision."""
+"""Object detection: the loss of boxes with classes, and their average precision."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class DetectionTask(Task[BoxTargets, DetectionBatch]):
     Args:
         anchors: Nine (width, height) in pixels of the network's input, smallest first.
         config: Factors of the loss, and which predictions count.
-        truth: What is in the evaluation images; None measures losses only.
-        metric: What is reported: ``voc`` is AP50, all points; ``voc07`` its 11-point form; ``coco`` COCO's numbers.
+        truth: The objects in the evaluation images; None measures losses only.
+        metric: What is reported: ``voc`` is AP50, all points; ``voc07`` its 11-point form; ``coco`` COCO's metrics.
     """
 
     def __init__(
@@ -49,44 +49,44 @@ class DetectionTask(Task[BoxTargets, DetectionBatch]):
         self.score = "ap" if metric == "coco" else "ap50"
 
     def losses(self, outputs: Sequence[Tensor], targets: BoxTargets) -> Losses:
-        """The loss of three maps, each ``[N, 3 * (5 + C), H / s, W / s]``, and its weighted parts."""
-        found = detection_loss(outputs, targets, self.anchors, self.config)
-        values = (found.box, found.objectness, found.classes)
-        return Losses(found.total, {name: value.detach() for name, value in zip(_PARTS, values, strict=True)})
+        """Return the loss of three maps, each ``[N, 3 * (5 + C), H / s, W / s]``, and its weighted parts."""
+        loss = detection_loss(outputs, targets, self.anchors, self.config)
+        values = (loss.box, loss.objectness, loss.classes)
+        return Losses(loss.total, {name: value.detach() for name, value in zip(_PARTS, values, strict=True)})
 
     @torch.no_grad()
     def sums(self, outputs: Sequence[Tensor], targets: BoxTargets, losses: Losses) -> Tensor:
-        """Sums of the loss and its parts over images, and the number of images: float64 ``[5]``."""
+        """Return the sums of the loss and its parts over images, and the number of images: float64 ``[5]``."""
         count = len(targets)
         values = [losses.total.detach(), *(losses.parts[name] for name in _PARTS)]
         summed = torch.stack([value.double() for value in values]) * count
         return torch.cat([summed, torch.full_like(summed[:1], count)])
 
     def metrics(self, sums: Tensor) -> dict[str, float]:
-        """Mean ``loss`` and its parts."""
+        """Return the mean ``loss`` and its parts."""
         *values, count = sums.tolist()
         return {name: value / count for name, value in zip(("loss", *_PARTS), values, strict=True)}
 
     @torch.no_grad()
     def rows(self, outputs: Sequence[Tensor], batch: DetectionBatch) -> Tensor:
-        """What is found in the images: (image, class, score, left, top, right, bottom), the box in pixels of the file.
+        """Return the predictions: (image, class, score, left, top, right, bottom), the box in pixels of the file.
 
         Returns:
             float64 ``[K, 7]``.
         """
-        found = detections(decode(outputs, self.anchors), batch.frames_N6, batch.indices_N, self.config)
-        return torch.from_numpy(found)
+        decoded = decode(outputs, self.anchors)
+        return torch.from_numpy(detections(decoded, batch.frames_N6, batch.indices_N, self.config))
 
     def judged(self, sums: Tensor, rows: Tensor | None) -> dict[str, float]:
-        """Losses, and average precision in percent: ``ap50``, or all of COCO's with ``ap`` among them."""
-        found = self.metrics(sums)
+        """Return losses, and average precision in percent: ``ap50``, or all of COCO's with ``ap`` among them."""
+        losses = self.metrics(sums)
         if self.truth is None or rows is None:
-            return found
-        return found | self.precision(rows)
+            return losses
+        return losses | self.precision(rows)
 
     def precision(self, rows: Tensor) -> dict[str, float]:
-        """Average precision of predictions, as :meth:`rows` gives them, in percent."""
-        assert self.truth is not None, "asked only where there is something to compare with"
+        """Return the average precision of predictions, as :meth:`rows` gives them, in percent."""
+        assert self.truth is not None, "called only where there are objects to compare with"
         ordered = in_order(rows)
         if self.metric == "coco":
             from netaug.detect.coco import coco_numbers  # needs a package of its own
@@ -95,13 +95,14 @@ class DetectionTask(Task[BoxTargets, DetectionBatch]):
             return {
                 _NAMES.get(name, name.lower()): 100 * value
                 for name, value in numbers.items()
-                if value == value
+                if value == value  # COCO gives NaN where no object has the size
             }
         points: Literal["all", "11"] = "11" if self.metric == "voc07" else "all"
         return {"ap50": 100 * voc_ap(ordered, self.truth, points=points).mean}
 
 
 def in_order(rows: Tensor) -> np.ndarray:
-    """Predictions by images, whichever process found them; those of an image stay in their order."""
-    found: np.ndarray = rows.cpu().numpy()
-    return found[np.argsort(found[:, 0], kind="stable")]
+    """Return predictions sorted by image, whichever process made them; those of an image keep their order."""
+    # stable: average precision depends on the order of predictions with equal scores
+    rows_K7: np.ndarray = rows.cpu().numpy()
+    return rows_K7[np.argsort(rows_K7[:, 0], kind="stable")]

@@ -1,4 +1,4 @@
-"""How good a network is on a split: sums over batches, and rows where sums are not enough, reduced once."""
+"""Evaluate a network on a split: metric states per batch, reduced once at the end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from netaug.tasks.base import Task
 
 @dataclass(frozen=True)
 class Measured:
-    """What a task takes down of a batch.
+    """The metric state of a batch.
 
     Args:
-        sums: float64 ``[S]``, to be added up.
+        sums: float64 ``[S]``, to be added.
         rows: float64 ``[K, W]``, to be collected; None if sums are enough.
     """
 
@@ -45,14 +45,14 @@ def evaluate(
     Raises:
         DataError: The loader has no batch.
     """
-    found = list(measure(model, loader, normalizer, task))
-    return task.judged(added([one.sums for one in found]), collected(found))
+    measured = list(measure(model, loader, normalizer, task))
+    return task.judged(added([batch.sums for batch in measured]), collected(measured))
 
 
 def measure(
     model: nn.Module, loader: Iterable[Batch], normalizer: Normalizer, task: Task[Any, Any]
 ) -> Iterator[Measured]:
-    """What the task takes down of each batch of a loader; arguments as for :func:`evaluate`."""
+    """Yield the metric state per batch of a loader; arguments as for :func:`evaluate`."""
     with evaluating(model):
         for batch in loader:
             with torch.no_grad():
@@ -64,7 +64,7 @@ def measure(
 
 
 def added(sums: Sequence[Tensor]) -> Tensor:
-    """The sums of all batches together, added one after the other.
+    """Return the sums of all batches, added one after the other: the order fixes the last bits.
 
     Raises:
         DataError: There is no batch.
@@ -72,12 +72,12 @@ def added(sums: Sequence[Tensor]) -> Tensor:
     if not sums:
         raise DataError("there is nothing to evaluate on.", got="a split without images")
     total = sums[0]
-    for one in sums[1:]:
-        total = total + one
+    for batch_sums in sums[1:]:
+        total = total + batch_sums
     return total
 
 
-def collected(found: Iterable[Measured]) -> Tensor | None:
-    """The rows of all batches together; None if sums are enough."""
-    rows = [one.rows for one in found if one.rows is not None]
+def collected(measured: Iterable[Measured]) -> Tensor | None:
+    """Return the rows of all batches; None if sums are enough."""
+    rows = [batch.rows for batch in measured if batch.rows is not None]
     return torch.cat(rows) if rows else None

@@ -1,4 +1,4 @@
-"""The evaluation of a network by all processes of a training: each takes its turn of the batches."""
+"""Evaluate a network with all processes of a training: batches are dealt out to them in turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from netaug.tasks.evaluate import added, collected, measure
 def validate(
     network: nn.Module, loader: Iterable[Batch], normalizer: Normalizer, task: Task[Any, Any], world: World
 ) -> dict[str, float]:
-    """The task's metrics over the batches of all processes, the same on each; all have to ask.
+    """Return the task's metrics over the batches of all processes, the same on each; all processes have to call it.
 
     Args:
         network: Plain, on the normalizer's device.
@@ -27,13 +27,13 @@ def validate(
         world: Who takes part.
     """
     with world.raise_on_all_ranks():
-        found = list(measure(network, loader, normalizer, task))
-    sums = in_turns([one.sums for one in found], world, normalizer.device)
-    return task.judged(added(sums), rows_of_all(collected(found), world, normalizer.device))
+        measured = list(measure(network, loader, normalizer, task))
+    sums = in_turns([batch.sums for batch in measured], world, normalizer.device)
+    return task.judged(added(sums), rows_of_all(collected(measured), world, normalizer.device))
 
 
 def rows_of_all(rows: Tensor | None, world: World, device: torch.device) -> Tensor | None:
-    """The rows of all processes, by ranks, on every process; None where there are none.
+    """Return the rows of all processes, by ranks, on every process; None where there are none.
 
     Args:
         rows: This process's, float64 ``[K, W]``, any K; None without any batch, or if the task collects none.
@@ -46,9 +46,10 @@ def rows_of_all(rows: Tensor | None, world: World, device: torch.device) -> Tens
     shapes = world.gather(torch.tensor(shape, device=device)).tolist()
     if all(count < 0 for count, _ in shapes):
         return None
+    # all-gather takes tensors of one shape only
     most, width = (max(column) for column in zip(*shapes, strict=True))
     padded = torch.zeros(most, width, dtype=torch.float64, device=device)
     if rows is not None:
         padded[: len(rows)] = rows
-    everything = world.gather(padded)
-    return torch.cat([one[: max(0, count)] for one, (count, _) in zip(everything, shapes, strict=True)])
+    gathered = world.gather(padded)
+    return torch.cat([rows_KW[: max(0, count)] for rows_KW, (count, _) in zip(gathered, shapes, strict=True)])

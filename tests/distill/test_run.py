@@ -179,9 +179,9 @@ def test_mistakes_end_before_a_run_folder_is_made(
     ("words", "says"),
     [
         ((), "no --out"),
-        (("--out", "x"), "there is no teacher to ask"),
+        (("--out", "x"), "needs a teacher"),
         (("--out", "x", "--top", "0"), "--top is out of range"),
-        (("--out", "x", "--distill.teacher", "t", "--regularize.mixup", "1"), "mixed images is not cached"),
+        (("--out", "x", "--distill.teacher", "t", "--regularize.mixup", "1"), "mixed images are not cached"),
         (("--out", "x", "--distill.teacher", "t", "--distill.cache", "y"), "the folder to write is --out"),
     ],
 )
