@@ -55,7 +55,8 @@ def run(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_recipe_trains_for_two_steps(name: str, root: Path) -> None:
     config = load_config(name, [f"--data.root={root}", *SMALL, "--train.epochs=1"])
     data = build_data(config.data, seed=0, detect=config.detect)
-    network = build_network(build_model(config.model, data.info, 0), config, data.info)
+    model = build_model(config.model, data.info, 0)
+    network = build_network(model, config.model, config.netaug, data.info, seed=config.train.seed)
     normalizer = Normalizer(data.info.mean, data.info.std, torch.device("cpu"), channels_last=False)
     (record,) = Trainer(network, data, choose_task(config, data), normalizer, config.train).fit()
     assert record.steps == 2

@@ -68,7 +68,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory):
 def two_steps(config: RunConfig) -> None:
     data = build_data(config.data, seed=0)
     model = build_model(config.model, data.info, 0)
-    network = build_network(model, config, data.info)
+    network = build_network(model, config.model, config.netaug, data.info, seed=config.train.seed)
     normalizer = Normalizer(data.info.mean, data.info.std, torch.device("cpu"), channels_last=False)
     task = ClassificationTask.of(config.train.label_smoothing, data.info)
     (record,) = Trainer(network, data, task, normalizer, config.train).fit()

@@ -51,5 +51,9 @@ def train(
         return train_run(recipe, Path(out), resume=resume, trusted=trusted)
     name, _ = find_recipe(str(recipe))
     config = load_config(str(recipe), words_of(settings), trusted=trusted)
-    folder = default_folder(name, config) if out is None else Path(out)
+    folder = (
+        default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
+        if out is None
+        else Path(out)
+    )
     return train_run(config, folder, resume=resume, trusted=trusted)

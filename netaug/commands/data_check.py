@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +98,15 @@ def _check_labels(config: DataConfig, arguments: Any, given: list[str], jobs: in
 
 def _speed(source: Source, arguments: Any, given: list[str]) -> tuple[Speed | None, str]:
     """Time the train pipeline and, with --model, training steps; or return why that is not possible."""
-    from netaug.datacheck.speed import try_measure
+    from netaug.datacheck.speed import TimedNetwork, try_measure
 
     say("timing the pipeline" + " and the network" * bool(arguments.model), file=sys.stderr, flush=True)
     config = default_config([f"--data.name={arguments.dataset}", *given])
     augment_given = any(word.startswith("--data.augment=") for word in given)
     augment = config.data.augment if augment_given else None
-    return try_measure(config, source, arguments.model, check_jobs(None), augment=augment)
+    model = replace(config.model, name=arguments.model or "")
+    network = TimedNetwork(model, config.netaug, config.train) if arguments.model else None
+    return try_measure(config.data, source, network, check_jobs(None), augment=augment)
 
 
 def _parser() -> ArgumentParser:

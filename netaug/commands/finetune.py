@@ -48,5 +48,9 @@ def run(words: list[str]) -> None:
         name, config = finetune_config(arguments["from"], arguments.recipe, given, trusted)
     if arguments.recipe is None and not name.startswith("finetune-") and place().rank == 0:
         say(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
-    out = Path(arguments.out) if arguments.out else default_folder(name, config)
+    out = (
+        Path(arguments.out)
+        if arguments.out
+        else default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
+    )
     train_and_report(config, out, resume=arguments.resume, trusted=trusted)

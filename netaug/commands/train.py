@@ -44,7 +44,11 @@ def run(words: list[str]) -> None:
 
     from netaug.runs.folder import default_folder
 
-    out = Path(arguments.out) if arguments.out else default_folder(name, config)
+    out = (
+        Path(arguments.out)
+        if arguments.out
+        else default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
+    )
     train_and_report(config, out, resume=arguments.resume, trusted=trusted_names(arguments, given))
 
 

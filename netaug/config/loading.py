@@ -86,10 +86,12 @@ BASE = "base"
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """Return the configuration as nested plain values: what ``config.yaml`` holds and JSON or YAML can write."""
-    return {
-        group: {field.name: _plain(getattr(getattr(config, group), field.name)) for field in own_first(cls)}
-        for group, cls in GROUPS.items()
-    }
+    return {group: section_to_mapping(getattr(config, group)) for group in GROUPS}
+
+
+def section_to_mapping(section: Any) -> dict[str, Any]:
+    """Return one section of the configuration, such as its ``DataConfig``, as plain values by key."""
+    return {field.name: _plain(getattr(section, field.name)) for field in own_first(type(section))}
 
 
 def flat_mapping(config: RunConfig) -> dict[str, Any]:

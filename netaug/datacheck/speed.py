@@ -1,4 +1,4 @@
-"""How many images a second the train pipeline delivers, and how many the network consumes, on this machine."""
+"""Measures how many images per second the train pipeline delivers and the network consumes on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from netaug.config import DataConfig, RunConfig
+from netaug.config import DataConfig, ModelConfig, NetAugConfig, TrainConfig
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import DataError
 from netaug.data import Data, DataInfo, Normalizer, build_data
@@ -31,7 +31,7 @@ _SPARE = 1.1
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second.
+    """Holds what was timed, in images per second.
 
     Args:
         image_size: Side of the images in pixels.
@@ -54,11 +54,11 @@ class Speed:
     netaug: float | None = None
 
     def workers(self, consumed: float) -> int:
-        """Loader processes that keep up with so many images a second, with a tenth to spare."""
+        """Return the number of loader processes that keep up with so many images per second, a tenth to spare."""
         return max(1, math.ceil(_SPARE * consumed / self.delivered))
 
     def verdict(self) -> str:
-        """What limits training, in a sentence."""
+        """Return a sentence about what limits training."""
         if self.base is None or self.netaug is None:
             return "add --model NAME to see whether that is enough for a network"
         needed = [self.workers(rate) for rate in (self.base, self.netaug)]
@@ -74,14 +74,29 @@ class Speed:
         return f"{limit} (loader processes needed: {wanted}{note})"
 
 
+@dataclass(frozen=True)
+class TimedNetwork:
+    """A network whose training steps are timed, with and without NetAug.
+
+    Args:
+        model: What to build.
+        netaug: How it is augmented.
+        train: Device, threads and memory format.
+    """
+
+    model: ModelConfig
+    netaug: NetAugConfig
+    train: TrainConfig
+
+
 def measure(
-    config: RunConfig, model: str | None, cores: int, *, augment: str | None, side: int | None
+    data: DataConfig, network: TimedNetwork | None, cores: int, *, augment: str | None, side: int | None
 ) -> Speed:
     """Time the train pipeline in this process, and steps of the network on random images.
 
     Args:
-        config: Settings of data and training, as for a run.
-        model: The network; None times the pipeline alone.
+        data: As for a run.
+        network: None times the pipeline alone.
         cores: Processors that there are.
         augment: ``data.augment`` where it was asked for; else that of photos or of small images, by their size.
         side: Height and width of the dataset's images in pixels; None if they differ.
@@ -89,24 +104,25 @@ def measure(
     Raises:
         NetaugError: The data cannot be fed, or the network cannot be built.
     """
-    size = config.data.image_size or side or (default_image_size(model) if model else _USUAL_SIDE)
+    usual = _USUAL_SIDE if network is None else default_image_size(network.model.name)
+    size = data.image_size or side or usual
     feed = replace(
-        config.data,
+        data,
         image_size=size,
         augment=augment or ("small" if size <= _SMALL_SIDE else "imagenet"),  # type: ignore[arg-type]
         workers=0,
         on_error="skip",
-        batch_size=min(config.data.batch_size, 64),
+        batch_size=min(data.batch_size, 64),
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one core is the unit
     try:
-        data = _build(feed)
-        delivered = _delivered(data)
+        built = _build(feed)
+        delivered = _delivered(built)
     finally:
         torch.set_num_threads(threads)
-    speed = Speed(data.info.image_size, feed.augment, delivered, cores)
-    return speed if model is None else _with_model(speed, config, model, data.info)
+    speed = Speed(built.info.image_size, feed.augment, delivered, cores)
+    return speed if network is None else _with_network(speed, network, built.info, data.batch_size)
 
 
 def _build(feed: DataConfig) -> Data:
@@ -119,7 +135,7 @@ def _build(feed: DataConfig) -> Data:
 
 
 def _delivered(data: Data) -> float:
-    """Images a second of one process, over a few seconds, as many epochs as it takes."""
+    """Measure the images per second of one process, over a few seconds, as many epochs as it takes."""
     images, batches, start = 0, 0, time.perf_counter()
     while batches < _MOST_BATCHES and (not images or time.perf_counter() - start < _SECONDS):
         for batch in data.train.epoch(0):
@@ -133,23 +149,23 @@ def _delivered(data: Data) -> float:
     return images / (time.perf_counter() - start)
 
 
-def _with_model(speed: Speed, config: RunConfig, name: str, info: DataInfo) -> Speed:
-    device = choose_device(config.train.device)
-    set_up(device, config.train.threads)
-    settings = replace(config, model=replace(config.model, name=name))
-    model = build_model(settings.model, info, seed=0)
-    wide = replace(settings, netaug=replace(settings.netaug, enabled=True))
-    network = build_network(model, wide, info)
-    batch = config.data.batch_size if device.type == "cuda" else min(_CPU_BATCH, config.data.batch_size)
-    plain = BaseOnly(build_model(settings.model, info, seed=0), macs=0)
-    rates = [_consumed(each, info, device, config.train.channels_last, batch) for each in (plain, network)]
-    return replace(speed, model=name, device=str(device), base=rates[0], netaug=rates[1])
+def _with_network(speed: Speed, timed: TimedNetwork, info: DataInfo, batch_size: int) -> Speed:
+    train, config = timed.train, timed.model
+    device = choose_device(train.device)
+    set_up(device, train.threads)
+    wide = replace(timed.netaug, enabled=True)
+    model = build_model(config, info, seed=0)
+    network = build_network(model, config, wide, info, seed=train.seed, frozen=train.freeze)
+    batch = batch_size if device.type == "cuda" else min(_CPU_BATCH, batch_size)
+    plain = BaseOnly(build_model(config, info, seed=0), macs=0)
+    base, netaug = (_consumed(each, info, device, train.channels_last, batch) for each in (plain, network))
+    return replace(speed, model=config.name, device=str(device), base=base, netaug=netaug)
 
 
 def _consumed(
     network: Network, info: DataInfo, device: torch.device, channels_last: bool, batch: int
 ) -> float:
-    """Images a second of training steps, by the median time of a step; each draws other widths."""
+    """Measure the images per second of training steps, by the median time of a step; each draws other widths."""
     network.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)  # type: ignore[call-overload]
     normalize = Normalizer(info.mean, info.std, device, channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
@@ -185,14 +201,14 @@ def _step(
 
 
 def try_measure(
-    config: RunConfig, source: Source, model: str | None, cores: int, *, augment: str | None
+    data: DataConfig, source: Source, network: TimedNetwork | None, cores: int, *, augment: str | None
 ) -> tuple[Speed | None, str]:
-    """The speed, or why it cannot be told: a dataset too broken to be fed has been reported already."""
+    """Return the speed, or why it is unknown: a dataset too damaged to be loaded has been reported already."""
     images = source.train.images
     try:
         side = source.image_size
         if side is None and not isinstance(images, MemoryImages):
             side = common_side(images, skip_errors=True)
-        return measure(config, model, cores, augment=augment, side=side), ""
+        return measure(data, network, cores, augment=augment, side=side), ""
     except DataError as error:
         return None, error.where

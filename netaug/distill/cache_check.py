@@ -1,17 +1,23 @@
-"""Whether a cache of teacher outputs is of this run's images, and of this teacher."""
+"""Checks that a cache of teacher outputs is of this run's images and of this teacher.
+
+Augmentations are keyed by (seed, epoch, index), so the teacher's outputs on an augmented image can be looked up by
+(draw, index). ``data.distinct_epochs`` lets epochs repeat augmentations, never orders; ``data.augment_seed`` keys
+augmentations apart from ``train.seed``, so that runs with several seeds share a cache. Mixed images are not cached:
+they differ in every step.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from netaug.config import RunConfig
-from netaug.config.loading import to_mapping
+from netaug.config import DataConfig, RegularizeConfig
+from netaug.config.loading import section_to_mapping
 from netaug.config.regularize import settings_of
 from netaug.core.errors import ConfigError
 from netaug.data import Data, Normalizer
@@ -30,19 +36,32 @@ _MOST_LEVELS = (
 _MOST_NATS = 0.05  # mean difference of log probabilities between two devices, weighted with the probabilities
 
 
-def image_settings(config: RunConfig) -> dict[str, Any]:
-    """All settings that the pixels of training images depend on, `group.key` to value."""
-    groups = to_mapping(config)
-    seed = config.train.seed if config.data.augment_seed is None else config.data.augment_seed
-    return {
-        **{f"data.{name}": value for name, value in groups["data"].items() if name not in _NOT_OF_THE_IMAGES},
-        **{f"regularize.{name}": groups["regularize"][name] for name in sorted(settings_of("images"))},
-        "data.augment_seed": seed,
-    }
+@dataclass(frozen=True)
+class AugmentedImages:
+    """Names the training images of a run as its network sees them.
+
+    Args:
+        settings: All settings that their pixels depend on, `group.key` to value.
+        draws: How many augmentations of each image the run sees.
+    """
+
+    settings: dict[str, Any]
+    draws: int
+
+    @classmethod
+    def of(cls, data: DataConfig, regularize: RegularizeConfig, *, seed: int, epochs: int) -> AugmentedImages:
+        """Return those of a training with this seed and of this many epochs."""
+        of_data, of_regularize = section_to_mapping(data), section_to_mapping(regularize)
+        settings = {
+            **{f"data.{name}": value for name, value in of_data.items() if name not in _NOT_OF_THE_IMAGES},
+            **{f"regularize.{name}": of_regularize[name] for name in sorted(settings_of("images"))},
+            "data.augment_seed": seed if data.augment_seed is None else data.augment_seed,
+        }
+        return cls(settings, min(data.distinct_epochs or epochs, epochs))
 
 
 def images_record(data: Data) -> dict[str, Any]:
-    """What tells the training images from others: names, sizes and contents among it, but not their labels."""
+    """Return what tells the training images from others: names, sizes and contents, but not their labels."""
     record = fingerprint(data.info)
     if data.listing is not None:
         digests = data.listing.digests["training"]
@@ -51,64 +70,63 @@ def images_record(data: Data) -> dict[str, Any]:
     return record
 
 
-def draws_of(config: RunConfig) -> int:
-    """How many augmentations of each image a run sees."""
-    return min(config.data.distinct_epochs or config.train.epochs, config.train.epochs)
+def open_cache(
+    folder: str, images: AugmentedImages, data: Data, normalizer: Normalizer, teachers: Teachers | None
+) -> Cache:
+    """Open a cache, once it is known to be of this run's images.
 
-
-def open_cache(config: RunConfig, data: Data, normalizer: Normalizer, teachers: Teachers | None) -> Cache:
-    """The cache of the settings, once it is known to be of this run's images.
+    Settings are compared by name first; then a few images are made again and compared by their pixels, so that changed
+    files and libraries are noticed without a teacher.
 
     Args:
-        config: Names the folder.
-        data: The run's data; a few images are made and compared with those that the teacher saw.
+        folder: The setting ``distill.cache``.
+        images: What the run's network sees.
+        data: The run's data.
         normalizer: Of the run.
-        teachers: Asked about the same images, if they are at hand; else None.
+        teachers: Run on the same few images, if they are at hand; else None.
 
     Raises:
-        CheckpointError: It is missing, damaged or not finished.
+        CheckpointError: The cache is missing, damaged or not finished.
         ConfigError: It is of other images or of another teacher; names each difference.
     """
-    assert config.distill.cache is not None, "asked for a cache where none is named"
-    cache = Cache(Path(config.distill.cache).expanduser())
-    card = cache.card
-    _check_settings(config, data, card)
-    _check_draws(config, card)
+    cache = Cache(Path(folder).expanduser())
+    _check_settings(folder, images.settings, data, cache.card)
+    _check_draws(folder, images.draws, cache.card.draws)
     pixels = _check_pixels(cache, data)
     if teachers is not None:
         _check_teacher(cache, teachers, normalizer(pixels))
     return cache
 
 
-def _check_settings(config: RunConfig, data: Data, card: CacheCard) -> None:
-    now, found = image_settings(config), images_record(data)
+def _check_settings(folder: str, settings: dict[str, Any], data: Data, card: CacheCard) -> None:
+    record = images_record(data)
     if _LISTING not in card.dataset:  # a cache of an earlier version
-        found.pop(_LISTING, None)
-    pairs = [(name, card.settings.get(name), now[name]) for name in now] + [
-        (f"the data's {name}", card.dataset.get(name), found[name]) for name in found
+        record.pop(_LISTING, None)
+    pairs = [(name, card.settings.get(name), now) for name, now in settings.items()] + [
+        (f"the data's {name}", card.dataset.get(name), now) for name, now in record.items()
     ]
     differing = [f"{name} {before!r} then, {after!r} now" for name, before, after in pairs if before != after]
     if differing:
         raise ConfigError(
-            f"the teacher outputs in '{config.distill.cache}' are of other images.",
+            f"the teacher outputs in '{folder}' are of other images.",
             got="; ".join(differing),
             allowed="the same data, augmentation and seed; data.augment_seed lets runs with other seeds share them",
             fix="write others with `netaug distill-cache` and these settings, into another folder",
         )
 
 
-def _check_draws(config: RunConfig, card: CacheCard) -> None:
-    if draws_of(config) > card.draws:
+def _check_draws(folder: str, needed: int, cached: int) -> None:
+    if needed > cached:
         raise ConfigError(
-            f"the teacher outputs in '{config.distill.cache}' are of fewer epochs than the training has.",
-            got=f"{card.draws} augmentations of each image, and {draws_of(config)} are needed",
-            allowed=f"data.distinct_epochs 1 to {card.draws}, or as many train.epochs",
-            fix=f"--data.distinct_epochs {card.draws} repeats the augmentations in turn",
+            f"the teacher outputs in '{folder}' are of fewer epochs than the training has.",
+            got=f"{cached} augmentations of each image, and {needed} are needed",
+            allowed=f"data.distinct_epochs 1 to {cached}, or as many train.epochs",
+            fix=f"--data.distinct_epochs {cached} repeats the augmentations in turn",
         )
 
 
 def _check_pixels(cache: Cache, data: Data) -> torch.Tensor:
-    """Make the sampled images again and compare them; returns them."""
+    """Make the sampled images again, compare them with the kept ones, and return them."""
     kept = torch.from_numpy(cache.samples())
     made = sample_images(data, cache.card.samples)
     same = kept.shape == made.shape
@@ -126,17 +144,19 @@ def _check_pixels(cache: Cache, data: Data) -> torch.Tensor:
 
 
 def sample_images(data: Data, samples: tuple[tuple[int, int], ...]) -> torch.Tensor:
-    """Training images by draw and index, uint8 ``[S, C, H, W]``."""
+    """Return training images by draw and index, uint8 ``[S, C, H, W]``."""
     made = [data.labeled.make(draw, np.array([index])).images_NCHW[0] for draw, index in samples]
     return torch.stack(made)
 
 
 def _check_teacher(cache: Cache, teachers: Teachers, images_NCHW: torch.Tensor) -> None:
-    """Ask the teacher about the sampled images, and compare with what is in the cache."""
+    """Run the teacher on the sampled images, and compare its outputs with those in the cache."""
     card = cache.card
     live = teachers(images_NCHW)
     packed = card.packing.unpack(*card.packing.pack(live), live.device)
-    stored = torch.cat([cache.log_probs(draw, _one(index), live.device) for draw, index in card.samples])
+    stored = torch.cat(
+        [cache.log_probs(draw, np.array([index], np.int64), live.device) for draw, index in card.samples]
+    )
     nats = (packed.exp() * (packed - stored).abs()).sum(1).max().item()
     if teachers.fingerprint() != card.teacher_hash and (teachers.names != card.teachers or nats > _MOST_NATS):
         raise ConfigError(
@@ -147,12 +167,8 @@ def _check_teacher(cache: Cache, teachers: Teachers, images_NCHW: torch.Tensor) 
         )
     if nats > _MOST_NATS:
         raise ConfigError(
-            f"the teacher no longer says what is in '{cache.files.folder}'.",
+            f"the teacher no longer gives the outputs that are in '{cache.files.folder}'.",
             got=f"log probabilities that differ by {nats:.2g} nats on a sampled image",
             allowed=f"up to {_MOST_NATS:g}, what another device computes",
             fix="write the cache again, into another folder",
         )
-
-
-def _one(index: int) -> npt.NDArray[np.int64]:
-    return np.array([index], np.int64)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from netaug.config import RunConfig
 from netaug.core.errors import ConfigError, RunFolderError
 from netaug.core.io import cannot_write, is_leftover, remove_leftovers, write_atomic
 from netaug.core.lock import NAME as LOCK
@@ -23,7 +22,7 @@ from netaug.core.lock import RunLock
 from netaug.core.signals import Stopped, StopRequests
 from netaug.data import Data, Normalizer
 from netaug.distill.cache import BLOCK_ROWS, CacheCard, CacheFiles
-from netaug.distill.cache_check import draws_of, image_settings, images_record, sample_images
+from netaug.distill.cache_check import AugmentedImages, images_record, sample_images
 from netaug.distill.cache_rows import MOST_CLASSES
 from netaug.distill.teacher import Teachers
 
@@ -35,20 +34,20 @@ OnRows = Callable[[int, int], None]
 """Called with the rows written and their number in all."""
 
 
-def cache_card(config: RunConfig, data: Data, teachers: Teachers, top: int, top1: float) -> CacheCard:
-    """What the cache of these settings is.
+def cache_card(images: AugmentedImages, data: Data, teachers: Teachers, top: int, top1: float) -> CacheCard:
+    """Return what ``cache.json`` of a new cache says.
 
     Args:
-        config: The run's settings.
+        images: What the networks that read the cache will see.
         data: The run's data.
-        teachers: Who is asked.
+        teachers: Those that are run.
         top: Classes kept of each image; at least the number of classes keeps all.
         top1: Percent of the teacher on the evaluation images.
 
     Raises:
-        ConfigError: There are too many classes, or the settings mix images.
+        ConfigError: There are too many classes.
     """
-    info, draws = data.info, draws_of(config)
+    info = data.info
     if info.num_classes > MOST_CLASSES:
         raise ConfigError(
             "there are too many classes for a cache.", got=info.num_classes, allowed=MOST_CLASSES
@@ -62,10 +61,10 @@ def cache_card(config: RunConfig, data: Data, teachers: Teachers, top: int, top1
         classes=info.num_classes,
         top=min(top, info.num_classes),
         images=info.train_size,
-        draws=draws,
-        settings=image_settings(config),
+        draws=images.draws,
+        settings=images.settings,
         dataset=images_record(data),
-        samples=tuple((number % draws, index) for number, index in enumerate(spread)),
+        samples=tuple((number % images.draws, index) for number, index in enumerate(spread)),
         block=BLOCK_ROWS,
     )
 

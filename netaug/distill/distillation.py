@@ -6,7 +6,7 @@ Several teachers become one before the temperature applies, so a cache serves ev
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from netaug.config import RunConfig
+from netaug.config import DistillConfig
 from netaug.data import Data, Normalizer
 from netaug.distill.cache import Cache
-from netaug.distill.cache_check import open_cache
+from netaug.distill.cache_check import AugmentedImages, open_cache
 from netaug.distill.distillation_loss import DistillationLoss
 from netaug.distill.open_teacher import open_teachers
 from netaug.distill.session import teacher_top1
@@ -65,87 +65,95 @@ class Distillation:
 
 
 def open_distillation(
-    config: RunConfig,
+    config: DistillConfig,
     data: Data,
     normalizer: Normalizer,
+    images: AugmentedImages,
+    *,
+    augmented: bool,
+    seed: int,
     world: World = SINGLE_PROCESS,
     trusted: Collection[str] = (),
 ) -> Distillation:
     """Load the teachers or open the cache of the settings; all processes of a training have to call it.
 
     Args:
-        config: The run's settings.
+        config: Teachers or cache, and the losses.
         data: The student's.
         normalizer: The student's.
+        images: What the student sees, which a cache has to be of.
+        augmented: Whether NetAug is on: without it there is no wider network to distill from.
+        seed: Keys the weights of random teachers.
         world: The processes of the training.
         trusted: Factories ``package.module:function`` that the weights files of teachers may name.
 
     Raises:
         NetaugError: A teacher or the cache cannot be used.
     """
-    distill = config.distill
-    if not distill.has_teacher and not distill.in_place:
-        return Distillation(DistillationLoss(distill))
-    if not config.netaug.enabled and distill.in_place and world.first:
+    if config.in_place and not augmented and world.first:
         _log.warning(
             "distill.in_place has no effect: without NetAug there is no wider network to distill from"
         )
-    about = tuple(_about_in_place(config))
-    if not distill.has_teacher:
-        return Distillation(DistillationLoss(distill), about=about)
-    downloads = any(name.startswith("timm:") for name in distill.teacher)
-    teachers = world.main_process_first(downloads, lambda: _teachers(config, data, normalizer, trusted))
-    if distill.cache is not None:
+    about = _about_in_place(config) if config.in_place and augmented else ()
+    if not config.has_teacher:
+        return Distillation(DistillationLoss(config), about=about)
+
+    def load() -> Teachers | None:
+        if not config.teacher:  # a cache alone
+            return None
+        last = normalizer.memory_format == torch.channels_last
+        device = normalizer.device
+        return open_teachers(config, data.info, device, channels_last=last, seed=seed, trusted=trusted)
+
+    downloads = any(name.startswith("timm:") for name in config.teacher)
+    teachers = world.main_process_first(downloads, load)
+    if config.cache is not None:
         with world.raise_on_all_ranks():
-            cache = open_cache(config, data, normalizer, teachers)
-        line = (
-            f"teacher {', '.join(cache.card.teachers)}: {cache.card.teacher_top1:.2f} % on {cache.card.val_split}; "
-            f"cached logits in {cache.files.folder}, {cache.card.draws} augmentations of each image"
-        )
-        loss = DistillationLoss(distill, _CachedLogits(cache, data, normalizer.device))
-        return Distillation(
-            loss, cache.card.teachers, cache.card.teacher_top1, cache.card.teacher_hash, 0, (line, *about)
-        )
+            cache = open_cache(config.cache, images, data, normalizer, teachers)
+        return _from_cache(config, cache, data, normalizer.device, about)
     assert teachers is not None, "distillation has teachers or a cache"
+    return _from_teachers(config, teachers, data, normalizer, world, about)
+
+
+def _from_cache(
+    config: DistillConfig, cache: Cache, data: Data, device: torch.device, about: tuple[str, ...]
+) -> Distillation:
+    card = cache.card
+    line = (
+        f"teacher {', '.join(card.teachers)}: {card.teacher_top1:.2f} % on {card.val_split}; "
+        f"cached logits in {cache.files.folder}, {card.draws} augmentations of each image"
+    )
+    loss = DistillationLoss(config, _CachedLogits(cache, data, device))
+    return Distillation(loss, card.teachers, card.teacher_top1, card.teacher_hash, 0, (line, *about))
+
+
+def _from_teachers(
+    config: DistillConfig,
+    teachers: Teachers,
+    data: Data,
+    normalizer: Normalizer,
+    world: World,
+    about: tuple[str, ...],
+) -> Distillation:
     top1 = teacher_top1(teachers, data, normalizer, world)
     shape = (2, data.info.in_chans, data.info.image_size, data.info.image_size)
-    macs = profile(teachers, torch.zeros(shape, device=normalizer.device)).macs
     lines = [f"teacher {member}" for member in teachers.members if isinstance(member, Teacher)]
     lines[-1] += f": {top1:.2f} % on {data.info.val_split}" + " (ensemble)" * (len(lines) > 1)
     return Distillation(
-        DistillationLoss(distill, _LiveLogits(teachers)),
+        DistillationLoss(config, _LiveLogits(teachers)),
         teachers.names,
         top1,
         teachers.fingerprint(),
-        macs,
+        profile(teachers, torch.zeros(shape, device=normalizer.device)).macs,
         (*lines, *about),
     )
 
 
-def _teachers(
-    config: RunConfig, data: Data, normalizer: Normalizer, trusted: Collection[str]
-) -> Teachers | None:
-    """Load the teachers; None if the settings name a cache alone."""
-    if not config.distill.teacher:
-        return None
-    last, seed = config.train.channels_last, config.train.seed
-    return open_teachers(
-        config.distill,
-        data.info,
-        normalizer.device,
-        channels_last=last,
-        seed=seed,
-        trusted={config.model.name, *trusted},
+def _about_in_place(config: DistillConfig) -> tuple[str]:
+    return (
+        f"in-place distillation from the drawn wider network to the base network: "
+        f"weight {config.in_place:g}, temperature {config.in_place_temperature:g}",
     )
-
-
-def _about_in_place(config: RunConfig) -> Iterator[str]:
-    if config.distill.in_place and config.netaug.enabled:
-        yield (
-            f"in-place distillation from the drawn wider network to the base network: "
-            f"weight {config.distill.in_place:g}, temperature "
-            f"{config.distill.in_place_temperature:g}"
-        )
 
 
 class _LiveLogits:

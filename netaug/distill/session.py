@@ -12,6 +12,7 @@ from netaug.core.device import choose_device, set_up
 from netaug.core.progress import WorkProgress
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill.cache import CacheCard
+from netaug.distill.cache_check import AugmentedImages
 from netaug.distill.cache_writer import cache_card, write_cache
 from netaug.distill.open_teacher import open_teachers
 from netaug.distill.teacher import Teachers
@@ -40,10 +41,10 @@ def teacher_top1(
 
 
 def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ()) -> CacheCard:
-    """Write the cache of these settings, or complete it.
+    """Write the cache of these settings, or complete it: all that `netaug distill-cache` does.
 
     Args:
-        config: Names the teachers and the images.
+        config: The whole configuration, as this is to a cache what :func:`netaug.train.run.train` is to a run.
         out: The folder.
         top: Classes kept of each image.
         trusted: Factories ``package.module:function`` that the weights files of teachers may name.
@@ -68,7 +69,8 @@ def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ())
     console = SafeConsole(stderr=True, highlight=False)
     top1 = teacher_top1(teachers, data, normalizer)
     console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {data.info.val_split}", markup=False)
-    card = cache_card(config, data, teachers, top, top1)
+    images = AugmentedImages.of(config.data, config.regularize, seed=seed, epochs=config.train.epochs)
+    card = cache_card(images, data, teachers, top, top1)
     batch_size = config.data.eval_batch_size
     with WorkProgress("running the teacher", card.total) as progress:
         return write_cache(

@@ -70,7 +70,7 @@ def report_of(config: RunConfig, resume: bool, backend: str) -> Report:
     """Return what this rank tells the others before they train together.
 
     Args:
-        config: The settings of the run.
+        config: The whole configuration: any setting that is not free to differ must be alike on all ranks.
         resume: Whether the command line says so.
         backend: The library that connects the ranks; it follows from ``train.device`` and this machine.
     """

@@ -18,7 +18,7 @@ from torch import nn
 
 import netaug
 from netaug.config import RunConfig
-from netaug.config.loading import load_config, to_mapping, to_yaml
+from netaug.config.loading import load_config, to_yaml
 from netaug.core.errors import RunFolderError, TrainingError
 from netaug.core.io import append_line, is_leftover, remove_leftovers, write_atomic
 from netaug.core.lock import NAME as LOCK
@@ -48,7 +48,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, device: torch.device) -> RunFolder:
-        """Make the folder of a new run, with its settings and its environment.
+        """Make the folder of a new run, with the whole configuration and its environment.
 
         Raises:
             RunFolderError: It exists and is not empty, or cannot be created.
@@ -63,7 +63,7 @@ class RunFolder:
         return run
 
     def describe(self, config: RunConfig, device: torch.device) -> None:
-        """Write the settings that the run starts or resumes with, and the environment it was started in.
+        """Write the whole configuration that the run starts or resumes with, and the environment it was started in.
 
         The settings come first: they make it a run, whose environment a process that was killed may not have written.
         """
@@ -76,16 +76,19 @@ class RunFolder:
         """Append an epoch to ``metrics.jsonl``."""
         append_line(self.metrics, json.dumps(asdict(record)))
 
-    def save(self, state: Mapping[str, Any], config: RunConfig, info: Mapping[str, Any]) -> None:
+    def save(
+        self, state: Mapping[str, Any], settings: Mapping[str, Any], data: Mapping[str, Any], *, keep: int
+    ) -> None:
         """Write a checkpoint.
 
         Args:
             state: Of the trainer.
-            config: The run's settings.
-            info: Fingerprint of the data.
+            settings: The whole configuration as plain values.
+            data: Fingerprint of the data.
+            keep: How many of the newest checkpoints stay.
         """
-        content = {**state, "config": to_mapping(config), "data": dict(info)}
-        Checkpoints(self.checkpoints, config.train.keep_checkpoints).save(content)
+        content = {**state, "config": dict(settings), "data": dict(data)}
+        Checkpoints(self.checkpoints, keep).save(content)
         self._saved = state["step"]
 
     def reopen(self) -> tuple[list[EpochRecord], dict[str, Any] | None]:
@@ -199,10 +202,10 @@ def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     return load_config(str(path), overrides, builds=False)  # the network is that of its weights file
 
 
-def default_folder(recipe: str, config: RunConfig) -> Path:
-    """Return the default run folder: ``runs/NAME-ARM-seedN``."""
-    arm = "netaug" if config.netaug.enabled else "baseline"
-    return Path("runs") / f"{recipe.replace('/', '-')}-{arm}-seed{config.train.seed}"
+def default_folder(recipe: str, *, augmented: bool, seed: int) -> Path:
+    """Return the default run folder, ``runs/NAME-ARM-seedN``, of a run with or without NetAug."""
+    arm = "netaug" if augmented else "baseline"
+    return Path("runs") / f"{recipe.replace('/', '-')}-{arm}-seed{seed}"
 
 
 def environment(device: torch.device, weights: str | None = None) -> dict[str, Any]:

@@ -34,7 +34,7 @@ EXTENDABLE = "train.epochs"
 
 
 def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ and would change what is learned, each with both values."""
+    """Compare two whole configurations: return the settings that change what is learned, each with both values."""
     first, second = flat_mapping(before), flat_mapping(now)
     return {
         name: (first.get(name), second.get(name))
@@ -48,7 +48,7 @@ def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None
 
     Args:
         folder: Of the run.
-        config: The present settings.
+        config: The present settings, all of them: any of those that are not free may differ.
         asked: Whether the user gave ``--resume``; only then may epochs be added.
 
     Raises:

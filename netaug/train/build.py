@@ -1,4 +1,4 @@
-"""From settings to the network that is trained: the same first weights with and without NetAug."""
+"""Builds the network that is trained from its settings: the same first weights with and without NetAug."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 import netaug
-from netaug.config import ModelConfig, RunConfig
+from netaug.config import ModelConfig, NetAugConfig
 from netaug.core.errors import ConfigError, ModelError, UnsupportedModelError
 from netaug.core.seeding import generator, seeded
 from netaug.data.batch import DataInfo
 from netaug.elastic import AugmentConfig, Supernet, augment
 from netaug.elastic.passes import smaller
 from netaug.elastic.plain_network import BaseOnly, Network
+from netaug.elastic.sampling import is_augmented
 from netaug.models import create_model, initialize
 from netaug.models.dropout import card_options, factory_options
 from netaug.models.registry import is_detector
 from netaug.models.trial import check_fits
 from netaug.profile import profile
 from netaug.tasks.registry import task_kind
-from netaug.train.augmenting import refuse_if_never_drawn
 from netaug.train.freeze import freeze, frozen_groups
 from netaug.weights.backbone import is_of_a_detector, put_backbone
 from netaug.weights.files import read_weights, weights_file
@@ -36,7 +36,7 @@ _log = logging.getLogger("netaug")
 
 
 def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
-    """The plain network with its first weights, a function of settings and seed alone.
+    """Build the plain network with its first weights, a function of settings and seed alone.
 
     Raises:
         ModelError: It cannot be built, does not fit the data, or the images are too small for it.
@@ -44,14 +44,14 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
     """
     kind = task_kind(info.task)
     kind.check_network(config.name, info)
-    for name, wanted, found in (
+    for name, wanted, actual in (
         ("num_classes", config.num_classes, info.num_classes),
         ("in_chans", config.in_chans, info.in_chans),
     ):
-        if wanted is not None and wanted != found:
+        if wanted is not None and wanted != actual:
             raise ModelError(
                 f"model.{name} differs from that of the data {info.name!r}.",
-                got=f"model.{name} {wanted}, the data has {found}",
+                got=f"model.{name} {wanted}, the data has {actual}",
                 fix=f"leave model.{name} out: it then follows the data",
             )
     with seeded(seed, "init"):
@@ -66,7 +66,7 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
 
 
 def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataInfo) -> None:
-    """Replace the drawn weights by those of a file, but for a classifier that is asked to be new."""
+    """Replace the drawn weights by those of a file; a new classifier (``model.new_head``) keeps its own."""
     file = read_weights(weights_file(weights))
     if is_detector(config.name) and not is_of_a_detector(file):
         options = factory_options(config)
@@ -89,25 +89,40 @@ def _head(config: ModelConfig, info: DataInfo) -> dict[str, ClassAxis]:
     return head_tensors(config.name, num_classes=info.num_classes, in_chans=info.in_chans, options=options)
 
 
-def build_network(model: nn.Module, config: RunConfig, info: DataInfo) -> Network:
-    """The supernet of a model, or the model as a baseline, on the CPU; what is not to be trained is frozen in it.
+def build_network(
+    model: nn.Module,
+    config: ModelConfig,
+    netaug: NetAugConfig,
+    info: DataInfo,
+    *,
+    seed: int,
+    frozen: tuple[str, ...] = (),
+) -> Network:
+    """Make the supernet of a model, or the model as a baseline, on the CPU; what is not to be trained is frozen in it.
+
+    Args:
+        model: From :func:`build_model`.
+        config: What it was built from.
+        netaug: Whether and how it is augmented.
+        info: The data.
+        seed: Keys the draws of widths and the initial values of the added weights.
+        frozen: The setting ``train.freeze``.
 
     Raises:
         UnsupportedModelError: NetAug is on and nothing in the model can be widened.
         ModelError: It cannot run on images of the augmented passes' resolution.
         ConfigError: NetAug is on and its schedule never widens anything; or what is to be frozen is not there, or all.
     """
-    seed = config.train.seed
     example = example_input(info, seed)
-    if config.train.freeze:
-        freeze(model, config.train.freeze, _head(config.model, info))
-    if config.netaug.enabled:
-        if config.netaug.resolution < 1:
-            _check_fits_small(model, config, example, info)
-        supernet = _augmented(model, example, config.netaug.augment_config(seed), config.train.freeze)
-        refuse_if_never_drawn(supernet)
-        return supernet
-    return BaseOnly(model, profile(model, example).macs)
+    if frozen:
+        freeze(model, frozen, _head(config, info))
+    if not netaug.enabled:
+        return BaseOnly(model, profile(model, example).macs)
+    if netaug.resolution < 1:
+        _check_resolution(model, config.name, netaug.resolution, example, info)
+    supernet = _augmented(model, example, netaug.augment_config(seed), frozen)
+    refuse_if_never_drawn(supernet)
+    return supernet
 
 
 def _augmented(
@@ -128,7 +143,7 @@ def _augmented(
 
 
 def example_input(info: DataInfo, seed: int = 0) -> Tensor:
-    """Two images of noise in the network's input format, float32 ``[2, C, S, S]``."""
+    """Draw two images of noise in the network's input format, float32 ``[2, C, S, S]``."""
     shape = (2, info.in_chans, info.image_size, info.image_size)
     return torch.randn(shape, generator=generator(seed, "example"))
 
@@ -156,16 +171,62 @@ def make_card(
     )
 
 
-def _check_fits_small(model: nn.Module, config: RunConfig, example_NCHW: Tensor, info: DataInfo) -> None:
+def _check_resolution(
+    model: nn.Module, name: str, resolution: float, example_NCHW: Tensor, info: DataInfo
+) -> None:
     """Run the network once on images as small as those of augmented passes."""
-    small = smaller(example_NCHW, config.netaug.resolution)
+    small = smaller(example_NCHW, resolution)
     try:
-        check_fits(model, config.model.name, small, info.num_classes, task_kind(info.task).output_form())
+        check_fits(model, name, small, info.num_classes, task_kind(info.task).output_form())
     except ModelError as error:
         side, full = small.shape[-1], example_NCHW.shape[-1]
         raise ModelError(
-            f"netaug.resolution is too low for the network {config.model.name!r}: its augmented passes see images of "
+            f"netaug.resolution is too low for the network {name!r}: its augmented passes see images of "
             f"{side}x{side} pixels.",
-            got=f"{config.netaug.resolution:g} of {full} pixels: {error.got}",
+            got=f"{resolution:g} of {full} pixels: {error.got}",
             fix="raise netaug.resolution; or raise data.image_size, for all passes",
         ) from error
+
+
+def refuse_if_never_drawn(supernet: Supernet) -> None:
+    """Refuse a schedule in which no group of the network ever widens: the run would be the baseline by another name.
+
+    Raises:
+        ConfigError: No step of any run with this schedule has an augmented pass.
+    """
+    config = supernet.config
+    for group in supernet.groups.values():
+        widens = group.most > group.base and max(group.ratios) > 1
+        if widens and is_augmented(group.role, config, config.start):
+            return
+    raise ConfigError(
+        "NetAug is on, but no step would train a wider network.",
+        got=f"netaug.start {config.start:g}, netaug.width_until {config.width_until:g}, "
+        f"netaug.expand_until {config.expand_until:g}",
+        allowed="an end above the start for a kind of group that the network has and whose multipliers go above 1",
+        fix="raise one of the two ends; --netaug.enabled false trains the baseline",
+    )
+
+
+def check_steps(network: Network, total_steps: int) -> None:
+    """Refuse a run whose every k-th steps all lie where nothing is augmented.
+
+    Args:
+        network: A plain one is as it should be.
+        total_steps: Of the run.
+
+    Raises:
+        ConfigError: No step has an augmented pass.
+    """
+    if isinstance(network, BaseOnly):
+        return
+    config = network.config
+    candidates = range(0, total_steps, config.augment_every)
+    if any(network.widens(step, step / total_steps) for step in candidates):
+        return
+    raise ConfigError(
+        f"NetAug is on, but none of the {total_steps} steps of this run has an augmented pass.",
+        got=f"netaug.augment_every {config.augment_every}, netaug.start {config.start:g}",
+        allowed="a multiple of augment_every among the steps from the start on",
+        fix="lower netaug.augment_every or netaug.start; --netaug.enabled false trains the baseline",
+    )

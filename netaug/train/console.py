@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from netaug.config import RunConfig
+from netaug.config import ModelConfig
 from netaug.core.display import duration, score_name
 from netaug.core.escaping import line
 from netaug.core.progress import ProgressDisplay
 from netaug.elastic.passes import smaller_side
-from netaug.elastic.plain_network import BaseOnly
+from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.profile import Profile
 from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
@@ -94,16 +93,25 @@ def _shown(value: float | None, name: str, form: str) -> str:
 
 def print_introduction(
     console: TrainingConsole,
-    config: RunConfig,
+    model: ModelConfig,
     trainer: Trainer,
     cost: Profile,
-    out: Path,
+    batch_size: int,
     about: Sequence[str],
 ) -> None:
-    """Print what is trained, on which data, and where the run folder is."""
-    info, network, world = trainer.data.info, trainer.network, trainer.world
+    """Print what is trained and on which data.
+
+    Args:
+        console: Where to.
+        model: What the network was built from.
+        trainer: Before its first step.
+        cost: Of the base network.
+        batch_size: Images per step of all processes.
+        about: Further lines, such as those of a teacher.
+    """
+    info, world = trainer.data.info, trainer.world
     console.say(
-        f"{config.model.name}: {cost.params:,} parameters, {cost.macs:,} MACs at "
+        f"{model.name}: {cost.params:,} parameters, {cost.macs:,} MACs at "
         f"{info.in_chans}x{info.image_size}x{info.image_size}"
     )
     console.say(
@@ -113,31 +121,30 @@ def print_introduction(
     if info.anchors:
         anchors = ", ".join(f"{width:.0f}x{height:.0f}" for width, height in info.anchors)
         console.say(f"anchors in pixels of the input: {anchors}")
-    if config.model.weights is not None:
-        but = ", with a new classifier" if config.model.new_head else ""
-        console.say(f"starts from the weights of {config.model.weights}{but}")
-    if isinstance(network, BaseOnly):
-        console.say("NetAug off: the baseline")
-    else:
-        widening = [group for group in network.groups.values() if group.most > group.base]
-        widest = network.macs({group.name: group.most for group in widening})
-        console.say(
-            f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
-            f"{widest / cost.macs:.1f}x the MACs"
-        )
-        if network.config.resolution < 1:
-            side = smaller_side(info.image_size, network.config.resolution)
-            console.say(f"augmented passes get images of {side}x{side} pixels")
-    if config.regularize.about_images:
-        console.say(f"regularizers of images: {config.regularize.about_images}")
-    for text in about:
+    if model.weights is not None:
+        but = ", with a new classifier" if model.new_head else ""
+        console.say(f"starts from the weights of {model.weights}{but}")
+    for text in (*_about_widening(trainer.network, cost, info.image_size), *about):
         console.say(text)
     if world.size > 1:
-        images = config.data.batch_size // world.size
-        console.say(
-            f"{world.size} processes with {images} of the {config.data.batch_size} images of each step"
-        )
-    console.say(f"run folder: {out}")
+        images = batch_size // world.size
+        console.say(f"{world.size} processes with {images} of the {batch_size} images of each step")
+
+
+def _about_widening(network: Network, cost: Profile, image_size: int) -> Iterator[str]:
+    """Yield lines about the wider networks of a training."""
+    if isinstance(network, BaseOnly):
+        yield "NetAug off: the baseline"
+        return
+    widening = [group for group in network.groups.values() if group.most > group.base]
+    widest = network.macs({group.name: group.most for group in widening})
+    yield (
+        f"NetAug: {len(widening)} of {len(network.groups)} width groups widen; the widest network has "
+        f"{widest / cost.macs:.1f}x the MACs"
+    )
+    if network.config.resolution < 1:
+        side = smaller_side(image_size, network.config.resolution)
+        yield f"augmented passes get images of {side}x{side} pixels"
 
 
 def print_resume_step(

@@ -12,12 +12,12 @@ directions, not limits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from netaug.config import RunConfig
+from netaug.config import RegularizeConfig, TrainConfig
 from netaug.elastic import Pass
 from netaug.runs.records import EpochRecord
 from netaug.train.observers import Observer
@@ -33,14 +33,14 @@ _STANDARD_ERRORS = 2.0
 _DROPPING = ("Dropout", "DropPath", "StochasticDepth", "DropBlock")
 
 
-def advise(record: EpochRecord, config: RunConfig, network: nn.Module, val_size: int) -> str | None:
+def advise(record: EpochRecord, val_size: int, *, augmented: bool, regularizers: Sequence[str]) -> str | None:
     """Return one sentence about a finished run, from its last epoch; None if there is nothing to say.
 
     Args:
         record: Of the last epoch, with its evaluation.
-        config: The run's settings.
-        network: The base network, for what it drops while it trains.
         val_size: Images evaluated on: a gap below two standard errors of the top-1 on them shows nothing.
+        augmented: Whether NetAug is on.
+        regularizers: From :func:`regularizers_of`.
     """
     if record.val_top1 is None or record.train_top1 is None:
         return None
@@ -48,13 +48,12 @@ def advise(record: EpochRecord, config: RunConfig, network: nn.Module, val_size:
     right = val / 100
     noise = _STANDARD_ERRORS * 100 * math.sqrt(right * (1 - right) / val_size)
     seen = f"top-1 is {train:.1f} % in training and {val:.1f} % in validation"
-    holding = regularizers(config, network)
-    if train - val <= SMALL_GAP and train < SATURATED and holding:
+    if train - val <= SMALL_GAP and train < SATURATED and regularizers:
         return (
-            f"{seen}: the network under-fits, and {_listed(holding)} hold{'s' * (len(holding) == 1)} it back "
+            f"{seen}: the network under-fits, and {_listed(regularizers)} hold{'s' * (len(regularizers) == 1)} it back "
             "further. Try less of it, or more epochs"
         )
-    if train - val >= max(LARGE_GAP, noise) and config.netaug.enabled:
+    if train - val >= max(LARGE_GAP, noise) and augmented:
         return (
             f"{seen}: the network over-fits, and NetAug is made for networks that under-fit. Try "
             "--netaug.enabled false with regularizers, or more data"
@@ -62,21 +61,27 @@ def advise(record: EpochRecord, config: RunConfig, network: nn.Module, val_size:
     return None
 
 
-def regularizers(config: RunConfig, network: nn.Module) -> list[str]:
-    """Name what in the settings and the network itself keeps training from fitting."""
-    train = config.train
+def regularizers_of(
+    train: TrainConfig, augment: str, regularize: RegularizeConfig, network: nn.Module
+) -> list[str]:
+    """Name what keeps a training from fitting.
+
+    Args:
+        train: Label smoothing and weight decay.
+        augment: The setting ``data.augment``.
+        regularize: Regularizers.
+        network: The base network, for what it drops while it trains.
+    """
     names = []
     if train.label_smoothing > 0:
         names.append(f"label smoothing {train.label_smoothing:g}")
-    if config.data.augment == "imagenet":
+    if augment == "imagenet":
         names.append("the random crops and colors of data.augment imagenet")
     if train.weight_decay > PLAIN_DECAY:
         names.append(f"weight decay {train.weight_decay:g}")
     if (dropped := _dropped(network)) is not None:
         names.append(dropped)
-    return names + [
-        f"regularize.{name} {config.regularize.strength(name)}".rstrip() for name in config.regularize.on
-    ]
+    return names + [f"regularize.{name} {regularize.strength(name)}".rstrip() for name in regularize.on]
 
 
 def _dropped(network: nn.Module) -> str | None:
@@ -91,7 +96,7 @@ def _dropped(network: nn.Module) -> str | None:
     return f"dropout in {len(rates)} layer(s), up to {max(rates):g}" if rates else None
 
 
-def _listed(parts: list[str]) -> str:
+def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from netaug.config import RunConfig
+from netaug.config import ModelConfig, TrainConfig
 from netaug.data.batch import DataInfo
+from netaug.elastic import Supernet
 from netaug.profile import Profile
 from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
@@ -52,7 +53,9 @@ class FolderJournal:
 
     Args:
         folder: Where to.
-        config: The run's settings.
+        settings: The whole configuration as plain values, which checkpoints hold.
+        model: What the network was built from, which the weights file says.
+        train: When checkpoints are written, and how many are kept.
         info: The run's data.
         data: Its fingerprint; see :func:`netaug.runs.resume.data_record`.
         console: What the user sees.
@@ -60,7 +63,9 @@ class FolderJournal:
     """
 
     folder: RunFolder
-    config: RunConfig
+    settings: Mapping[str, Any]
+    model: ModelConfig
+    train: TrainConfig
     info: DataInfo
     data: Mapping[str, Any]
     console: TrainingConsole
@@ -69,7 +74,7 @@ class FolderJournal:
 
     def due(self) -> bool:
         """Return whether the last checkpoint is ``checkpoint_minutes`` ago."""
-        minutes = self.config.train.checkpoint_minutes
+        minutes = self.train.checkpoint_minutes
         return time.monotonic() - self._clock >= 60 * (math.inf if minutes is None else minutes)
 
     def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
@@ -85,7 +90,7 @@ class FolderJournal:
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Write ``model.safetensors``."""
-        card = make_card(self.config.model, self.info, record.val_top1, self._scores(record))
+        card = make_card(self.model, self.info, record.val_top1, self._scores(record))
         self.folder.save_network(network, card)
 
     def _scores(self, record: EpochRecord) -> dict[str, float]:
@@ -96,7 +101,7 @@ class FolderJournal:
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint."""
-        self.folder.save(state, self.config, self.data)
+        self.folder.save(state, self.settings, self.data, keep=self.train.keep_checkpoints)
         self._clock = time.monotonic()
 
     def saved_so_far(self) -> str:
@@ -129,10 +134,17 @@ class NoJournal:
 
 
 def summarize(
-    records: Sequence[EpochRecord], config: RunConfig, trainer: Trainer, cost: Profile
+    records: Sequence[EpochRecord], trainer: Trainer, cost: Profile, regularizers: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the content of ``summary.json``: the last epoch's metrics, and totals."""
-    last, info = records[-1], trainer.data.info
+    """Return the content of ``summary.json``: the last epoch's metrics, totals, and advice.
+
+    Args:
+        records: Of all epochs.
+        trainer: At its end.
+        cost: Of the base network.
+        regularizers: Names of what keeps the training from fitting, for the advice.
+    """
+    last, info, augmented = records[-1], trainer.data.info, isinstance(trainer.network, Supernet)
     return {
         "epochs": len(records),
         "steps": sum(record.steps for record in records),
@@ -150,8 +162,8 @@ def summarize(
         "params": cost.params,
         "macs": cost.macs,
         "val_split": info.val_split,
-        "seed": config.train.seed,
-        "arm": "netaug" if config.netaug.enabled else "baseline",
+        "seed": trainer.config.seed,
+        "arm": "netaug" if augmented else "baseline",
         "skipped_steps": trainer.skipped,
-        "advice": advise(last, config, trainer.network.base, info.val_size),
+        "advice": advise(last, info.val_size, augmented=augmented, regularizers=regularizers),
     }

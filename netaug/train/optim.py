@@ -14,6 +14,23 @@ from netaug.elastic.plain_network import Network
 from netaug.train.optim_names import check_sorting, optimizer_class, used_options
 
 
+def optimizer_of(
+    config: TrainConfig,
+    parameters: Iterable[nn.Parameter],
+    scales: Mapping[nn.Parameter, float] | None = None,
+) -> torch.optim.Optimizer:
+    """Return the optimizer of these settings over these parameters; see :func:`make_optimizer`."""
+    return make_optimizer(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        name=config.optimizer,
+        options=config.optimizer_options,
+        scales=scales,
+    )
+
+
 def make_optimizer(
     parameters: Iterable[nn.Parameter],
     *,
@@ -24,7 +41,7 @@ def make_optimizer(
     options: Mapping[str, Any] | None = None,
     scales: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer of this name; parameters of one dimension (biases, norms) are not decayed.
+    """Make the optimizer of this name; parameters of one dimension (biases, norms) are not decayed.
 
     Args:
         parameters: All of them, those that NetAug adds included.
@@ -48,14 +65,7 @@ def make_optimizer(
     try:
         if name == "sgd":
             return _sgd(groups, {"lr": lr, "momentum": momentum, "nesterov": momentum > 0, **given})
-        from timm.optim import create_optimizer_v2
-
-        if kind in (torch.optim.Adam, torch.optim.AdamW):
-            given.setdefault("fused", True)  # as for SGD below; their states may start late
-        made: torch.optim.Optimizer = create_optimizer_v2(
-            groups, opt=name, lr=lr, momentum=momentum, weight_decay=0.0, **given
-        )
-        return made
+        return _of_timm(name, kind, groups, {"lr": lr, "momentum": momentum, **given})
     except (ValueError, TypeError, AssertionError, RuntimeError, IndexError) as error:
         raise ConfigError(
             f"train.optimizer {name} cannot be made with these settings.",
@@ -70,15 +80,7 @@ def check_optimizer(config: TrainConfig, *, sorts: bool) -> None:
     Raises:
         ConfigError: It cannot be made, or channels are sorted and it cannot follow.
     """
-    weight = nn.Parameter(torch.zeros(2, 2))
-    make_optimizer(
-        [weight],
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        name=config.optimizer,
-        options=config.optimizer_options,
-    )
+    optimizer_of(config, [nn.Parameter(torch.zeros(2, 2))])
     if sorts:
         check_sorting(config.optimizer)
 
@@ -115,6 +117,20 @@ def _sgd(groups: list[dict[str, Any]], settings: dict[str, Any]) -> torch.optim.
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def _of_timm(
+    name: str, kind: type[torch.optim.Optimizer], groups: list[dict[str, Any]], settings: dict[str, Any]
+) -> torch.optim.Optimizer:
+    from timm.optim import create_optimizer_v2
+
+    if kind in (torch.optim.Adam, torch.optim.AdamW):
+        settings.setdefault(
+            "fused", True
+        )  # faster, as for SGD; their states may start late, which those of SGD cannot
+    # No decay of its own: timm would sort the parameters again, and ours are in groups already.
+    made: torch.optim.Optimizer = create_optimizer_v2(groups, opt=name, weight_decay=0.0, **settings)
+    return made
 
 
 def layer_scales(network: Network, decay: float) -> dict[nn.Parameter, float]:

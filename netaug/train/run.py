@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from netaug.config import RunConfig
+from netaug.config.loading import to_mapping
 from netaug.core.device import choose_device, set_up
-from netaug.core.errors import CheckpointError, TrainingError, first_line
+from netaug.core.errors import TrainingError
 from netaug.core.lock import RunLock, was_killed
-from netaug.core.signals import Stopped, StopRequests
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.single_class import check_classes
+from netaug.distill.cache_check import AugmentedImages
 from netaug.distill.distillation import Distillation, open_distillation
-from netaug.distributed.all_reduce import StepFlags
 from netaug.distributed.consistency import (
     check_data_alike,
     check_network_alike,
@@ -35,14 +37,14 @@ from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
 from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.runs.records import EpochRecord
-from netaug.runs.resume import check_same_data, check_same_run, data_record, notice_decoder
+from netaug.runs.resume import check_same_run, data_record, notice_decoder
 from netaug.tasks.registry import choose_task, task_kind
-from netaug.train.augmenting import check_steps
-from netaug.train.build import build_model, build_network, example_input
+from netaug.train.build import build_model, build_network, check_steps, example_input
+from netaug.train.checkpointing import synchronize_trainers, train_to_end
 from netaug.train.compile import check_compiler, compile_base
 from netaug.train.console import TrainingConsole, print_introduction, print_resume_step
+from netaug.train.diagnostics import regularizers_of
 from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
-from netaug.train.metrics import Tally
 from netaug.train.microbatches import Preparation
 from netaug.train.optim import check_optimizer
 from netaug.train.torch_errors import explained
@@ -93,17 +95,64 @@ def _train(
 ) -> RunResult:
     with world.raise_on_all_ranks():
         resumed = world.first and _resumes(config, folder, resume)
-        check_divides(world, config.data.batch_size, config.train.accumulate)
-        check_trackers(config)
-        check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
-        device = choose_device(world.device(config.train.device))
-        if config.train.sync_batchnorm:
-            check_syncing(device)
-        set_up(device, config.train.threads, config.train.deterministic)
-    load = partial(build_data, seed=config.train.seed, pin_memory=device.type == "cuda", share=world.share)
-    data = world.main_process_first(
-        config.data.download, lambda: load(config.data, regularize=config.regularize, detect=config.detect)
-    )
+        device = _prepare_process(config, world)
+    data = _load_data(config, device, world)
+    with world.raise_on_all_ranks():
+        built = _build(config, data, device, world)
+    check_network_alike(world, built.network, config.model.name, built.cost)
+    distillation = _open_distillation(config, data, built.normalizer, world, trusted)
+    check_teacher_alike(world, distillation.hash)
+    with world.raise_on_all_ranks():
+        trainer = _trainer(config, data, built, world, distillation)
+        check_steps(trainer.network, trainer.total_steps)
+    with ExitStack() as lock:
+        with world.raise_on_all_ranks():
+            if world.first:
+                lock.enter_context(RunLock(folder.path))
+        with ExitStack() as shown:
+            about = [*_about_regularizers(config), *distillation.about, *built.regularizers]
+            journal, records = _begin(shown, folder, config, trainer, built.cost, resumed, about)
+            try:
+                with explained(config.train, config.data.batch_size):
+                    records += train_to_end(trainer, journal)
+            except TrainingError as error:
+                raise folder.with_last_checkpoint(error) from error
+        holding = regularizers_of(config.train, config.data.augment, config.regularize, trainer.network.base)
+        summary = world.from_first(summarize(records, trainer, built.cost, holding) if world.first else {})
+        summary |= distillation.summary()
+        if world.first:
+            folder.finish(summary)
+    if world.first:
+        distillation.check_student(summary["val_top1"])
+    return RunResult(folder, summary)
+
+
+def _prepare_process(config: RunConfig, world: World) -> torch.device:
+    """Refuse settings that cannot work, before any time is spent; return the device, with threads and kernels set."""
+    check_divides(world, config.data.batch_size, config.train.accumulate)
+    check_trackers(config.train)
+    check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
+    device = choose_device(world.device(config.train.device))
+    if config.train.sync_batchnorm:
+        check_syncing(device)
+    set_up(device, config.train.threads, config.train.deterministic)
+    return device
+
+
+def _load_data(config: RunConfig, device: torch.device, world: World) -> Data:
+    """Load and check the data on all processes; what has to be downloaded is loaded by the main process first."""
+
+    def load() -> Data:
+        return build_data(
+            config.data,
+            seed=config.train.seed,
+            pin_memory=device.type == "cuda",
+            share=world.share,
+            regularize=config.regularize,
+            detect=config.detect,
+        )
+
+    data = world.main_process_first(config.data.download, load)
     check_data_alike(world, data)
     with world.raise_on_all_ranks():
         kind = task_kind(data.info.task)
@@ -111,39 +160,63 @@ def _train(
         kind.check_training_data(data)
         kind.check_data(data)
         check_classes(data, limited=config.data.limit is not None)
-        model = build_model(config.model, data.info, config.train.seed)
-        example = example_input(data.info)
-        batch = config.data.batch_size // world.size
-        check_trains(model, config.model.name, example[:batch], data.info.num_classes, kind.output_form())
-        cost = profile(model, example)
-        network = build_network(model, config, data.info)
-        placed = put_regularizers(network.base, example, config.regularize)
-        normalizer = Normalizer(data.info.mean, data.info.std, device, config.train.channels_last)
-    check_network_alike(world, network, config.model.name, cost)
-    distillation = open_distillation(config, data, normalizer, world, trusted)
-    check_teacher_alike(world, distillation.hash)
-    with world.raise_on_all_ranks():
-        trainer = _trainer(network, data, config, normalizer, world, distillation)
-        check_steps(network, trainer.total_steps)
-    with ExitStack() as lock:
-        with world.raise_on_all_ranks():
-            if world.first:
-                lock.enter_context(RunLock(folder.path))
-        with ExitStack() as shown:
-            about = [*distillation.about, *(f"regularizer: {one}" for one in placed)]
-            journal, records = _begin(shown, folder, config, trainer, cost, resumed, about)
-            try:
-                with explained(config.train, config.data.batch_size):
-                    records += _run(trainer, journal, config)
-            except TrainingError as error:
-                raise folder.with_last_checkpoint(error) from error
-        summary = world.from_first(summarize(records, config, trainer, cost) if world.first else {})
-        summary |= distillation.summary()
-        if world.first:
-            folder.finish(summary)
-    if world.first:
-        distillation.check_student(summary["val_top1"])
-    return RunResult(folder, summary)
+    return data
+
+
+@dataclass(frozen=True)
+class _Built:
+    """What is trained, on the CPU still.
+
+    Args:
+        network: With its regularizers.
+        cost: Of the base network.
+        normalizer: Knows the device.
+        regularizers: Lines that say where layers were added.
+    """
+
+    network: Network
+    cost: Profile
+    normalizer: Normalizer
+    regularizers: list[str]
+
+
+def _build(config: RunConfig, data: Data, device: torch.device, world: World) -> _Built:
+    model = build_model(config.model, data.info, config.train.seed)
+    example = example_input(data.info)
+    batch = config.data.batch_size // world.size
+    outputs = task_kind(data.info.task).output_form()
+    check_trains(model, config.model.name, example[:batch], data.info.num_classes, outputs)
+    cost = profile(
+        model, example
+    )  # before regularizers are put in: they are not part of the network that is saved
+    train = config.train
+    network = build_network(
+        model, config.model, config.netaug, data.info, seed=train.seed, frozen=train.freeze
+    )
+    places = put_regularizers(network.base, example, config.regularize)
+    normalizer = Normalizer(data.info.mean, data.info.std, device, train.channels_last)
+    return _Built(network, cost, normalizer, [f"regularizer: {place}" for place in places])
+
+
+def _open_distillation(
+    config: RunConfig, data: Data, normalizer: Normalizer, world: World, trusted: Collection[str]
+) -> Distillation:
+    seed = config.train.seed
+    return open_distillation(
+        config.distill,
+        data,
+        normalizer,
+        AugmentedImages.of(config.data, config.regularize, seed=seed, epochs=config.train.epochs),
+        augmented=config.netaug.enabled,
+        seed=seed,
+        world=world,
+        trusted={config.model.name, *trusted},
+    )
+
+
+def _about_regularizers(config: RunConfig) -> Iterator[str]:
+    if config.regularize.about_images:
+        yield f"regularizers of images: {config.regularize.about_images}"
 
 
 def _resumes(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
@@ -167,105 +240,46 @@ def _begin(
     about: Sequence[str],
 ) -> tuple[Journal, list[EpochRecord]]:
     """Open the run folder and bring every process's trainer to rank 0's checkpoint; return the epochs before it."""
-    world, data = trainer.world, trainer.data
+    world, data, device = trainer.world, trainer.data, trainer.normalizer.device
     records: list[EpochRecord] = []
     state: dict[str, Any] | None = None
     with world.raise_on_all_ranks():
         if world.first:
-            console = shown.enter_context(TrainingConsole(config.train.epochs, len(trainer.data.train)))
-            print_introduction(console, config, trainer, cost, folder.path, about)
+            console = shown.enter_context(TrainingConsole(config.train.epochs, len(data.train)))
+            print_introduction(console, config.model, trainer, cost, config.data.batch_size, about)
+            console.say(f"run folder: {folder.path}")
             if resumed:
                 records, state = folder.reopen()
             else:
-                RunFolder.create(folder.path, config, trainer.normalizer.device)
+                RunFolder.create(folder.path, config, device)
     state = world.from_first(state)
     with world.raise_on_all_ranks():
-        if state is not None:
-            check_same_data(state["data"], data)
-            _load(trainer, state, folder)
-        elif world.size > 1:
-            state = world.from_first(
-                trainer.state_dict()
-            )  # averaged weights too: each rank evaluates with its own
-            if not world.first:
-                _load(trainer, state, folder)
+        synchronize_trainers(trainer, state, folder)
     with world.raise_on_all_ranks():
         if not world.first:
             return NoJournal(), []
         if resumed:
             print_resume_step(trainer, folder, console, started=state is not None)
-            folder.describe(config, trainer.normalizer.device)
-        tracking = shown.enter_context(open_tracking(config, folder.path, trainer, records))
-        journal = FolderJournal(folder, config, data.info, data_record(data), console, tracking)
-    return journal, records
-
-
-def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
-    try:
-        trainer.load_state_dict(state)
-    except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise CheckpointError(
-            f"the checkpoint in '{folder.checkpoints}' does not fit the network of these settings.",
-            got=first_line(error),
-            fix="resume with the versions of netaug and of the model's library that wrote it",
-        ) from error
+            folder.describe(config, device)
+        settings, record = to_mapping(config), data_record(data)
+        tracking = shown.enter_context(open_tracking(settings, folder.path, trainer, records))
+        return FolderJournal(
+            folder, settings, config.model, config.train, data.info, record, console, tracking
+        ), records
 
 
 def _trainer(
-    network: Network,
-    data: Data,
-    config: RunConfig,
-    normalizer: Normalizer,
-    world: World,
-    distillation: Distillation,
+    config: RunConfig, data: Data, built: _Built, world: World, distillation: Distillation
 ) -> Trainer:
-    device = normalizer.device
-    network.to(device=device, memory_format=normalizer.memory_format)  # type: ignore[call-overload]
+    network, normalizer = built.network, built.normalizer
+    network.to(device=normalizer.device, memory_format=normalizer.memory_format)  # type: ignore[call-overload]
     if config.train.sync_batchnorm:
         synchronize(network.base, world)
     if config.train.compile:
-        check_compiler(device)
+        check_compiler(normalizer.device)
         compile_base(network.base)
     task = choose_task(config, data)
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
     preparation = Preparation(mixer, distillation.loss, distillation.macs, distillation.hash)
-    return Trainer(network, data, task, normalizer, config.train, config.netaug.sort, world, preparation)
-
-
-def _run(trainer: Trainer, journal: Journal, config: RunConfig) -> list[EpochRecord]:
-    """Train to the end, or until a process gets a signal; all processes decide the same, from all-reduced flags."""
-    records, world = [], trainer.world
-
-    def request() -> StepFlags:
-        return StepFlags(save=journal.due(), signal=stop.signal)
-
-    def keep() -> None:
-        state = trainer.state_dict()
-        with world.raise_on_all_ranks():
-            journal.checkpoint(state)
-
-    def leave(signal_number: int) -> Stopped:
-        return Stopped(journal.saved_so_far(), signal_number, loud=world.first)
-
-    def after_step(epoch: int, done: int, tally: Tally) -> None:
-        journal.step(trainer, epoch, done, tally)
-        flags = trainer.flags
-        if flags.save or flags.signal is not None:
-            keep()
-        if flags.signal is not None:
-            raise leave(flags.signal)
-
-    with StopRequests() as stop:
-        for record in trainer.fit(after_step, request):
-            records.append(record)
-            journal.epoch(trainer, record)
-            signal = request().all_reduced(world, trainer.normalizer.device).signal
-            done = record.epoch + 1
-            last = done == config.train.epochs
-            if last or done % config.train.checkpoint_every == 0 or signal is not None:
-                with world.raise_on_all_ranks():
-                    journal.network(trainer.result, record)
-                keep()  # last: everything that it counts as done is on disk
-            if signal is not None and not last:
-                raise leave(signal)
-    return records
+    sorts = config.netaug.sort
+    return Trainer(network, data, task, normalizer, config.train, sorts, world, preparation)

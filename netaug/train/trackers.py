@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from netaug.config import RunConfig
-from netaug.config.loading import to_mapping
+from netaug.config import TrainConfig
 from netaug.core.errors import ConfigError, first_line
 from netaug.core.io import write_atomic
 from netaug.core.optional import import_extra
@@ -42,25 +41,25 @@ class Tracker(Protocol):
         """Write what is waiting; ``finished`` is false if the run stops before its end."""
 
 
-def check_trackers(config: RunConfig) -> None:
+def check_trackers(config: TrainConfig) -> None:
     """Refuse settings whose package is missing, before any time is spent.
 
     Raises:
         ConfigError: A package is missing; says what to install.
     """
-    if config.train.tensorboard:
+    if config.tensorboard:
         import_tensorboard()
-    if config.train.wandb is not None:
+    if config.wandb is not None:
         import_wandb()
 
 
 def open_tracking(
-    config: RunConfig, folder: Path, trainer: Trainer, records: Sequence[EpochRecord]
+    settings: Mapping[str, Any], folder: Path, trainer: Trainer, records: Sequence[EpochRecord]
 ) -> Tracking:
-    """Open the trackers of the settings, ready for the trainer's next step.
+    """Open the trackers that the trainer's settings name, ready for its next step.
 
     Args:
-        config: The run's settings.
+        settings: The whole configuration as plain values, which Weights & Biases shows.
         folder: The run folder.
         trainer: Where the run stands.
         records: Finished epochs. A tracker that is new to the run gets them first.
@@ -69,14 +68,15 @@ def open_tracking(
         ConfigError: Weights & Biases does not let a run start.
     """
     trackers: list[Tracker] = []
-    steps = trainer.total_steps // trainer.config.epochs
-    if config.train.tensorboard:
+    config = trainer.config
+    steps = trainer.total_steps // config.epochs
+    if config.tensorboard:
         # A checkpoint between an epoch's last step and its evaluation: the epoch's point comes again at that step.
         again = trainer.steps_done == (trainer.epochs_done + 1) * steps
         first = trainer.steps_done if again else trainer.steps_done + 1
         trackers.append(TensorBoardTracker(folder / "tensorboard", first))
-    if config.train.wandb is not None:
-        trackers.append(WandbTracker(config.train.wandb, folder, to_mapping(config)))
+    if config.wandb is not None:
+        trackers.append(WandbTracker(config.wandb, folder, settings))
     for tracker in trackers:
         for record in records if tracker.is_new else ():
             tracker.log((record.epoch + 1) * steps, epoch_values(record))

@@ -25,7 +25,7 @@ from netaug.train.freeze import keep_statistics
 from netaug.train.metrics import Tally, record_of
 from netaug.train.microbatches import Preparation
 from netaug.train.observers import Observer, StatisticsObserver
-from netaug.train.optim import layer_scales, make_optimizer, set_learning_rate
+from netaug.train.optim import layer_scales, optimizer_of, set_learning_rate
 from netaug.train.schedule import Schedule
 from netaug.train.stability import FiniteGuard, SkippedSteps, SpikeLog
 from netaug.train.step import Step
@@ -72,18 +72,10 @@ class Trainer:
         preparation: Preparation | None = None,
     ) -> None:
         self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
-        self.config, self.world = config, world
+        self.config, self.world, self._sorts = config, world, sort
         self.preparation = preparation or Preparation()
-        self._sorts = sort
-        self.optimizer = make_optimizer(
-            network.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            name=config.optimizer,
-            options=config.optimizer_options,
-            scales=None if config.layer_decay is None else layer_scales(network, config.layer_decay),
-        )
+        scales = None if config.layer_decay is None else layer_scales(network, config.layer_decay)
+        self.optimizer = optimizer_of(config, network.parameters(), scales)
         self._average = None if config.ema_decay is None else Average(network, config.ema_decay)
         self._updates = Updates(self.optimizer, normalizer.device, config.amp, config.clip_norm)
         self._schedule = Schedule(config, len(data.train))
@@ -95,13 +87,12 @@ class Trainer:
         self._spikes = SpikeLog(every, world.size)
         self._gradients = GradientFractions(network.base.parameters(), config.measure_gradients)
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
-        self._observers: list[Observer] = [StatisticsObserver(self._all_reduce.statistics)]
-        if world.first:
-            self._observers.append(self._spikes)
-        self._observers += [
+        self._observers: list[Observer] = [
+            StatisticsObserver(self._all_reduce.statistics),
+            *([self._spikes] if world.first else []),
             self._gradients,
-            self._guard,
-        ]  # the guard last: it raises, and sums are then complete
+            self._guard,  # last: it raises, and the sums of the others are then complete
+        ]
         self._request: Request = StepFlags
         self.flags = StepFlags()
         self.steps_done = self.epochs_done = 0

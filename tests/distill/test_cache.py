@@ -24,7 +24,7 @@ from netaug.core.signals import Stopped
 from netaug.data import Data, Normalizer, build_data
 from netaug.distill import cache_writer as writing
 from netaug.distill.cache import Cache, CacheFiles
-from netaug.distill.cache_check import open_cache
+from netaug.distill.cache_check import AugmentedImages, open_cache
 from netaug.distill.cache_writer import cache_card, write_cache
 from netaug.distill.teacher import Feed, Teacher, Teachers
 
@@ -53,6 +53,11 @@ def teachers(data: Data, seed: int = 0) -> Teachers:
     return Teachers([Teacher("t", network, Feed.of(data.info), Feed.of(data.info))], "probabilities")
 
 
+def images_of(settings: RunConfig) -> AugmentedImages:
+    seed, epochs = settings.train.seed, settings.train.epochs
+    return AugmentedImages.of(settings.data, settings.regularize, seed=seed, epochs=epochs)
+
+
 def write(
     folder: Path,
     settings: RunConfig,
@@ -62,7 +67,7 @@ def write(
 ) -> None:
     data = data_of(settings)
     said = teachers(data)
-    card = cache_card(settings, data, said, top, 50.0)
+    card = cache_card(images_of(settings), data, said, top, 50.0)
     folder.mkdir(exist_ok=True)
     write_cache(folder, card, data, said, normalizer(data), batch_size=16, on_rows=on_rows)
 
@@ -78,7 +83,8 @@ def opened(folder: Path, *words: str, live: int | None = None) -> Cache:
     """The cache for a run; with a live teacher of this seed."""
     settings = config(f"--distill.cache={folder}", *words)
     data = data_of(settings)
-    return open_cache(settings, data, normalizer(data), None if live is None else teachers(data, live))
+    live_teachers = None if live is None else teachers(data, live)
+    return open_cache(str(folder), images_of(settings), data, normalizer(data), live_teachers)
 
 
 @pytest.mark.parametrize("epoch", [0, 2, 4])

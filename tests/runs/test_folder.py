@@ -65,9 +65,8 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_is_named_after_recipe_arm_and_seed() -> None:
-    assert default_folder("demo/digits", RunConfig()) == Path("runs/demo-digits-netaug-seed0")
-    baseline = RunConfig(netaug=NetAugConfig(enabled=False), train=TrainConfig(seed=3))
-    assert default_folder("mine", baseline) == Path("runs/mine-baseline-seed3")
+    assert default_folder("demo/digits", augmented=True, seed=0) == Path("runs/demo-digits-netaug-seed0")
+    assert default_folder("mine", augmented=False, seed=3) == Path("runs/mine-baseline-seed3")
 
 
 def test_weights_are_found_in_a_run_or_as_a_file(tmp_path: Path) -> None:

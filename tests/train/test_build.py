@@ -8,13 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from netaug.config import ModelConfig, NetAugConfig, RunConfig, TrainConfig
+from netaug.config import ModelConfig, NetAugConfig
 from netaug.core.errors import ConfigError, ModelError
 from netaug.data import DataInfo
 from netaug.elastic.plain_network import BaseOnly
 from netaug.models.trial import check_trains
-from netaug.train.augmenting import check_steps
-from netaug.train.build import build_model, build_network, example_input, make_card
+from netaug.train.build import build_model, build_network, check_steps, example_input, make_card
 
 INFO = DataInfo("fake", tuple("abcde"), 1, 8, (0.5,), (0.25,), 1.0, 12, 4, "val")
 MICRO = ModelConfig(name="micronet", options={"stem": 3, "channels": [3], "blocks": [1], "strides": [1]})
@@ -26,9 +25,9 @@ def test_both_arms_start_from_the_same_weights(init: str) -> None:
     model = replace(MICRO, init=init)  # type: ignore[arg-type]
     arms = []
     for enabled in (False, True):
-        config = RunConfig(model=model, netaug=NetAugConfig(enabled=enabled), train=TrainConfig(seed=4))
+        netaug = NetAugConfig(enabled=enabled)
         torch.manual_seed(int(enabled))  # what was drawn before must not matter
-        arms.append(build_network(build_model(model, INFO, 4), config, INFO))
+        arms.append(build_network(build_model(model, INFO, 4), model, netaug, INFO, seed=4))
     baseline, supernet = arms
     assert isinstance(baseline, BaseOnly)
     for name, tensor in baseline.base.state_dict().items():
@@ -107,16 +106,14 @@ def test_a_resolution_that_the_network_is_too_deep_for_is_refused() -> None:
     """Padding would let it run; but a stride over one pixel subsamples nothing."""
     model = build_model(MICRO, INFO, 0)
     with pytest.raises(ModelError, match=r"netaug\.resolution is too low(?s:.*)1x1 pixels(?s:.*)0\.1 of 8"):
-        build_network(model, RunConfig(model=MICRO, netaug=NetAugConfig(resolution=0.1)), INFO)
+        build_network(model, MICRO, NetAugConfig(resolution=0.1), INFO, seed=0)
 
 
 def test_a_run_none_of_whose_steps_is_augmented_is_refused() -> None:
     model = build_model(MICRO, INFO, 0)
-    network = build_network(
-        model, RunConfig(model=MICRO, netaug=NetAugConfig(start=0.5, augment_every=8)), INFO
-    )
+    network = build_network(model, MICRO, NetAugConfig(start=0.5, augment_every=8), INFO, seed=0)
     check_steps(network, 9)
-    check_steps(build_network(model, RunConfig(model=MICRO, netaug=NetAugConfig(enabled=False)), INFO), 8)
+    check_steps(build_network(model, MICRO, NetAugConfig(enabled=False), INFO, seed=0), 8)
     with pytest.raises(ConfigError, match=r"none of the 8 steps(?s:.*)augment_every 8, netaug\.start 0\.5"):
         check_steps(network, 8)
 
@@ -134,7 +131,7 @@ def test_a_schedule_that_never_widens_is_refused(settings: NetAugConfig) -> None
     """It would train the baseline under the name of NetAug."""
     model = build_model(MICRO, INFO, 0)
     with pytest.raises(ConfigError, match=r"no step would train a wider network(?s:.*)width_until"):
-        build_network(model, RunConfig(model=MICRO, netaug=settings), INFO)
+        build_network(model, MICRO, settings, INFO, seed=0)
 
 
 def test_the_trial_leaves_statistics_and_mode_alone() -> None:

@@ -18,7 +18,7 @@ from netaug.core.errors import ConfigError
 from netaug.elastic import Pass
 from netaug.elastic.plain_network import BaseOnly
 from netaug.runs.records import EpochRecord
-from netaug.train.diagnostics import GradientFractions, advise, regularizers
+from netaug.train.diagnostics import GradientFractions, advise, regularizers_of
 from netaug.train.metrics import Tally
 from tests import tiny
 from tests.train.fakes import fake_data, trainer
@@ -125,8 +125,13 @@ PLAIN = RunConfig(train=TrainConfig(label_smoothing=0.0))
 
 
 def advice(train: float, val: float | None, config: RunConfig = PLAIN, size: int = 10_000) -> str | None:
-    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0))
-    return advise(replace(RECORD, train_top1=train, val_top1=val), config, network, size)
+    holding = named(config, nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)))
+    record = replace(RECORD, train_top1=train, val_top1=val)
+    return advise(record, size, augmented=config.netaug.enabled, regularizers=holding)
+
+
+def named(config: RunConfig, network: nn.Module) -> list[str]:
+    return regularizers_of(config.train, config.data.augment, config.regularize, network)
 
 
 SMOOTHED = RunConfig(train=TrainConfig(label_smoothing=0.1))
@@ -147,8 +152,11 @@ def test_under_fitting_with_a_regularizer_names_it() -> None:
 
 def test_every_regularizer_that_is_on_is_named_with_its_strength() -> None:
     on = RegularizeConfig(dropblock=0.1, mixup=0.2, auto_augment="randaugment")
-    named = regularizers(replace(PLAIN, regularize=on), nn.Identity())
-    assert named == ["regularize.dropblock 0.1", "regularize.mixup 0.2", "regularize.randaugment"]
+    assert named(replace(PLAIN, regularize=on), nn.Identity()) == [
+        "regularize.dropblock 0.1",
+        "regularize.mixup 0.2",
+        "regularize.randaugment",
+    ]
     assert "regularize.randaugment hold it back" in str(advice(50, 60, replace(PLAIN, regularize=on)))
 
 
@@ -184,4 +192,4 @@ class DropPath(nn.Module):
 
 def test_what_the_network_drops_by_itself_is_found() -> None:
     network = nn.Sequential(nn.Dropout(0.2), nn.Dropout2d(0.0), DropPath(0.3), DropPath(None))
-    assert regularizers(PLAIN, network) == ["dropout in 2 layer(s), up to 0.3"]
+    assert named(PLAIN, network) == ["dropout in 2 layer(s), up to 0.3"]

@@ -12,6 +12,7 @@ from torch import nn
 from netaug.config import DataConfig, ModelConfig, NetAugConfig, RunConfig, TrainConfig
 from netaug.core.errors import ConfigError
 from netaug.data import DataInfo, build_data
+from netaug.elastic.plain_network import Network
 from netaug.train.build import build_model, build_network
 from netaug.train.freeze import freeze, keep_statistics
 from netaug.train.run import train
@@ -53,9 +54,14 @@ def test_backbone_is_all_but_what_follows_the_classes() -> None:
     assert {name for name, p in model.named_parameters() if p.requires_grad} == HEAD
 
 
+def network_of(run: RunConfig) -> Network:
+    model = build_model(run.model, INFO, 0)
+    return build_network(model, run.model, run.netaug, INFO, seed=run.train.seed, frozen=run.train.freeze)
+
+
 def test_netaug_widens_only_where_something_is_trained() -> None:
     run = config("stem", "stages.0.*", netaug=True)
-    supernet = build_network(build_model(run.model, INFO, 0), run, INFO)
+    supernet = network_of(run)
     assert list(supernet.added.keys())
     assert all(key.startswith(("stages/1", "classifier")) for key in supernet.added)
     frozen = {name for name, p in supernet.named_parameters() if not p.requires_grad}
@@ -69,7 +75,7 @@ def test_netaug_widens_only_where_something_is_trained() -> None:
 def test_netaug_with_a_frozen_backbone_is_refused() -> None:
     run = config("backbone", netaug=True)
     with pytest.raises(ConfigError, match=r"frozen(?s:.)*netaug\.enabled false"):
-        build_network(build_model(run.model, INFO, 0), run, INFO)
+        network_of(run)
 
 
 @pytest.mark.parametrize(

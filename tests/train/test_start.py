@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import netaug
 from netaug.cli import main
-from netaug.config import ModelConfig, NetAugConfig, RunConfig
+from netaug.config import ModelConfig, NetAugConfig
 from netaug.config.loading import load_config, to_yaml
 from netaug.core.errors import CheckpointError, ConfigError
 from netaug.data import DataInfo
@@ -41,8 +41,8 @@ def test_both_arms_start_from_the_weights_of_the_file(init: str, tmp_path: Path)
     state = write(tmp_path / "x.pt", 5)
     model = replace(MICRO, weights=str(tmp_path / "x.pt"), init=init)  # type: ignore[arg-type]
     for enabled in (False, True):
-        config = RunConfig(model=model, netaug=NetAugConfig(enabled=enabled))
-        network = build_network(build_model(model, INFO, 4), config, INFO)
+        netaug = NetAugConfig(enabled=enabled)
+        network = build_network(build_model(model, INFO, 4), model, netaug, INFO, seed=0)
         assert set(network.base.state_dict()) == set(state)
         for name, tensor in network.base.state_dict().items():
             assert torch.equal(tensor, state[name])

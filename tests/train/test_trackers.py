@@ -30,7 +30,6 @@ WORDS = (
     *("--data.limit=128", "--data.batch_size=32", "--train.epochs=2", "--train.warmup_epochs=1"),
     *("--train.threads=1", "--netaug.enabled=false", "--model.options.channels=[3, 4]"),
 )
-TRACKED = RunConfig(train=TrainConfig(epochs=3, tensorboard=True))
 Curves = dict[str, list[tuple[int, float]]]
 
 
@@ -53,7 +52,8 @@ def curves(folder: Path) -> Curves:
 
 def fake_trainer() -> Trainer:
     torch.manual_seed(0)
-    return trainer(BaseOnly(tiny.build("plain"), 1), TrainConfig(epochs=3, warmup_epochs=1, lr=0.01), STEPS)
+    config = TrainConfig(epochs=3, warmup_epochs=1, lr=0.01, tensorboard=True)
+    return trainer(BaseOnly(tiny.build("plain"), 1), config, STEPS)
 
 
 class _KilledError(Exception):
@@ -142,13 +142,13 @@ def test_a_run_that_goes_on_has_the_curves_of_one_that_never_stopped(
     """No hole and no doubled point, though points after the checkpoint were written before the crash."""
     monkeypatch.setattr(tracking, "EVERY_STEPS", 3)
     whole = fake_trainer()
-    run_until(whole, open_tracking(TRACKED, tmp_path / "whole", whole, []))
+    run_until(whole, open_tracking({}, tmp_path / "whole", whole, []))
     killed = fake_trainer()
-    started = open_tracking(TRACKED, tmp_path / "parts", killed, [])
+    started = open_tracking({}, tmp_path / "parts", killed, [])
     state = run_until(killed, started, checkpoint, kill, evaluated=evaluated)
     again = fake_trainer()
     again.load_state_dict(state)
-    resumed = open_tracking(TRACKED, tmp_path / "parts", again, [])
+    resumed = open_tracking({}, tmp_path / "parts", again, [])
     run_until(again, resumed)
     expected, found = curves(tmp_path / "whole" / "tensorboard"), curves(tmp_path / "parts" / "tensorboard")
     speed = "epoch/images_per_second"

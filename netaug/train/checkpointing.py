@@ -1,0 +1,77 @@
+"""Trains with checkpoints: all processes start from one state, and stop together after a signal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netaug.core.errors import CheckpointError, first_line
+from netaug.core.signals import Stopped, StopRequests
+from netaug.distributed.all_reduce import StepFlags
+from netaug.runs.folder import RunFolder
+from netaug.runs.records import EpochRecord
+from netaug.runs.resume import check_same_data
+from netaug.train.journal import Journal
+from netaug.train.metrics import Tally
+from netaug.train.trainer import Trainer
+
+
+def synchronize_trainers(trainer: Trainer, state: dict[str, Any] | None, folder: RunFolder) -> None:
+    """Give the trainers of all processes the state of a checkpoint, or of rank 0's new trainer without one."""
+    if state is not None:
+        check_same_data(state["data"], trainer.data)
+        _load(trainer, state, folder)
+    elif trainer.world.size > 1:
+        # The averaged weights are part of it too: each rank evaluates with its own.
+        state = trainer.world.from_first(trainer.state_dict())
+        if not trainer.world.first:
+            _load(trainer, state, folder)
+
+
+def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"the checkpoint in '{folder.checkpoints}' does not fit the network of these settings.",
+            got=first_line(error),
+            fix="resume with the versions of netaug and of the model's library that wrote it",
+        ) from error
+
+
+def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
+    """Train to the end, or until a process gets a signal; all processes decide the same, from all-reduced flags."""
+    records, world = [], trainer.world
+
+    def request() -> StepFlags:
+        return StepFlags(save=journal.due(), signal=stop.signal)
+
+    def keep() -> None:
+        state = trainer.state_dict()
+        with world.raise_on_all_ranks():
+            journal.checkpoint(state)
+
+    def leave(signal_number: int) -> Stopped:
+        return Stopped(journal.saved_so_far(), signal_number, loud=world.first)
+
+    def after_step(epoch: int, done: int, tally: Tally) -> None:
+        journal.step(trainer, epoch, done, tally)
+        flags = trainer.flags
+        if flags.save or flags.signal is not None:
+            keep()
+        if flags.signal is not None:
+            raise leave(flags.signal)
+
+    with StopRequests() as stop:
+        for record in trainer.fit(after_step, request):
+            records.append(record)
+            journal.epoch(trainer, record)
+            signal = request().all_reduced(world, trainer.normalizer.device).signal
+            done = record.epoch + 1
+            last = done == trainer.config.epochs
+            if last or done % trainer.config.checkpoint_every == 0 or signal is not None:
+                with world.raise_on_all_ranks():
+                    journal.network(trainer.result, record)
+                keep()  # last: everything that it counts as done is on disk
+            if signal is not None and not last:
+                raise leave(signal)
+    return records
