@@ -1,4 +1,4 @@
-"""A folder of teacher outputs: one row for each training image and draw of its augmentation, in two files.
+"""Reads a folder of teacher outputs: one row for each training image and draw of its augmentation, in two files.
 
 Layout: ``cache.json`` says what the rows are of, with a checksum of each block of rows; ``values.bin`` and
 ``classes.bin`` hold draw after draw the packed rows in the order of the images; ``samples.npy`` a few augmented images,
@@ -43,12 +43,12 @@ _log = logging.getLogger("netaug")
 
 
 _FILES = "dataset.files"
-"""Which files the images are; caches of earlier versions do not say it."""
+"""The digest of the image files; caches of earlier versions do not have it."""
 
 
 @dataclass(frozen=True)
 class CacheCard:
-    """What ``cache.json`` says.
+    """Holds what ``cache.json`` says.
 
     Args:
         teachers: As given to `distill.teacher`.
@@ -86,16 +86,16 @@ class CacheCard:
 
     @property
     def packing(self) -> Packing:
-        """How rows are packed."""
+        """Return how rows are packed."""
         return Packing(self.classes, self.top)
 
     @property
     def total(self) -> int:
-        """Rows of the finished cache."""
+        """Return the number of rows of the finished cache."""
         return self.draws * self.images
 
     def differences(self, other: CacheCard) -> list[str]:
-        """How the cache of ``other`` would be another one, a line each; how far it is written does not count."""
+        """Name the fields in which the cache of ``other`` would be another one, except how far it is written."""
         ours, theirs = dict(_flat(asdict(self))), dict(_flat(asdict(other)))
         theirs = {name: value for name, value in theirs.items() if name != _FILES or name in ours}
         return [
@@ -105,8 +105,38 @@ class CacheCard:
         ]
 
 
+def _card_of(values: dict[str, Any]) -> CacheCard:
+    """Check the content of ``cache.json``, which is untrusted: a count in it decides how much memory is taken.
+
+    Raises:
+        ValueError, TypeError, KeyError: It is damaged, or of another version.
+    """
+    names = {item.name for item in fields(CacheCard)}
+    if set(values) not in (names, names - _LATER_FIELDS) or values["version"] != VERSION:
+        raise ValueError("other fields than this version of netaug writes")
+    for name in {"teachers", "samples", "checksums"} & set(values):
+        values[name] = tuple(tuple(member) if isinstance(member, list) else member for member in values[name])
+    for name in ("classes", "top", "images", "draws", "rows"):
+        # `type`, as bool is an int to isinstance; rows alone may be 0
+        if type(values[name]) is not int or not (name != "rows") <= values[name] <= _MOST:
+            raise ValueError(f"{name} {str(values[name])[:40]}")
+    for name, kind in _KINDS.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{name} is {type(values[name]).__name__}")
+    if not all(isinstance(name, str) for name in values["teachers"]):
+        raise ValueError("teachers are not names")
+    if values["classes"] > MOST_CLASSES:
+        raise ValueError(f"{values['classes']} classes")
+    if type(values.get("block", 0)) is not int or not 0 <= values.get("block", 0) <= _MOST_BLOCK_ROWS:
+        raise ValueError(f"block {values['block']!r}")
+    card = CacheCard(**values)
+    if len(card.checksums) != (-(-card.rows // card.block) if card.block else 0):
+        raise ValueError(f"{len(card.checksums)} checksums of {card.rows} rows")
+    return card
+
+
 class CacheFiles:
-    """The files of a cache folder."""
+    """Names the files of a cache folder, and reads and checks them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -120,7 +150,7 @@ class CacheFiles:
         write_atomic(self.card, json.dumps(asdict(card), indent=2) + "\n")
 
     def read_card(self) -> CacheCard:
-        """What the cache is of.
+        """Read what the rows are of, and how far they are written.
 
         Raises:
             CheckpointError: It is missing or damaged, or of another version.
@@ -132,28 +162,7 @@ class CacheFiles:
                 allowed="a folder that `netaug distill-cache` wrote",
             )
         try:
-            values = json.loads(self.card.read_text())
-            names = {item.name for item in fields(CacheCard)}
-            if set(values) not in (names, names - _LATER_FIELDS) or values["version"] != VERSION:
-                raise ValueError("other fields than this version of netaug writes")
-            for name in {"teachers", "samples", "checksums"} & set(values):
-                values[name] = tuple(tuple(one) if isinstance(one, list) else one for one in values[name])
-            for name in ("classes", "top", "images", "draws", "rows"):
-                if type(values[name]) is not int or not (name != "rows") <= values[name] <= _MOST:
-                    raise ValueError(f"{name} {str(values[name])[:40]}")
-            for name, kind in _KINDS.items():
-                if not isinstance(values[name], kind):
-                    raise ValueError(f"{name} is {type(values[name]).__name__}")
-            if not all(isinstance(name, str) for name in values["teachers"]):
-                raise ValueError("teachers are not names")
-            if values["classes"] > MOST_CLASSES:
-                raise ValueError(f"{values['classes']} classes")
-            if type(values.get("block", 0)) is not int or not 0 <= values.get("block", 0) <= _MOST_BLOCK_ROWS:
-                raise ValueError(f"block {values['block']!r}")
-            card = CacheCard(**values)
-            if len(card.checksums) != (-(-card.rows // card.block) if card.block else 0):
-                raise ValueError(f"{len(card.checksums)} checksums of {card.rows} rows")
-            return card
+            return _card_of(json.loads(self.card.read_text()))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(
                 f"'{self.card}' cannot be read.",
@@ -163,7 +172,7 @@ class CacheFiles:
             ) from error
 
     def checksums(self, card: CacheCard, first: int = 0) -> Iterator[int]:
-        """The checksums of the blocks of rows on the disk, as far as ``card`` counts them as written.
+        """Compute the checksums of the blocks of rows on the disk, as far as ``card`` counts them as written.
 
         Args:
             card: Of the cache.
@@ -203,8 +212,8 @@ class CacheFiles:
                 self.folder,
             )
             return
-        for number, (found, written) in enumerate(zip(self.checksums(card), card.checksums, strict=True)):
-            if found != written:
+        for number, (actual, written) in enumerate(zip(self.checksums(card), card.checksums, strict=True)):
+            if actual != written:
                 start, end = number * card.block, min((number + 1) * card.block, card.rows)
                 raise CheckpointError(
                     f"the teacher outputs in '{self.folder}' are damaged.",
@@ -214,7 +223,7 @@ class CacheFiles:
 
 
 class Cache:
-    """Teacher outputs read from a folder as they are needed; nothing is kept in memory.
+    """Reads teacher outputs from a folder as they are needed; nothing is kept in memory.
 
     All rows are compared with their checksums once, here: a training then stops before its first step, on all ranks.
 
@@ -243,21 +252,21 @@ class Cache:
         self.files.check_rows(card)
 
     def log_probs(self, draw: int, indices_N: npt.NDArray[np.int64], device: torch.device) -> Tensor:
-        """What the teacher says of images under a draw of their augmentation: float32 ``[N, C]``."""
+        """Return the teacher's log probabilities, float32 ``[N, C]``, for images under a draw of augmentation."""
         rows = draw * self.card.images + indices_N
         return self.card.packing.unpack(self._values[rows], self._classes[rows], device)
 
     def samples(self) -> npt.NDArray[np.uint8]:
-        """The augmented images that were kept, ``[S, C, H, W]``.
+        """Return the augmented images that were kept, ``[S, C, H, W]``.
 
         Raises:
             CheckpointError: They cannot be read.
         """
         try:
-            found: npt.NDArray[np.uint8] = np.load(self.files.samples, allow_pickle=False)
-            if found.dtype != np.uint8 or len(found) != len(self.card.samples):
-                raise ValueError(f"{found.dtype} {found.shape}")
-            return found
+            images: npt.NDArray[np.uint8] = np.load(self.files.samples, allow_pickle=False)
+            if images.dtype != np.uint8 or len(images) != len(self.card.samples):
+                raise ValueError(f"{images.dtype} {images.shape}")
+            return images
         except (OSError, ValueError, EOFError) as error:
             raise CheckpointError(f"'{self.files.samples}' cannot be read.", got=error) from error
 
@@ -275,7 +284,7 @@ class Cache:
 
 
 def _flat(mapping: Mapping[str, Any]) -> Any:
-    """Nested settings by their own names."""
+    """Yield nested settings by their own names."""
     for name, value in mapping.items():
         if isinstance(value, Mapping):
             yield from ((key if "." in key else f"{name}.{key}", member) for key, member in value.items())

@@ -1,4 +1,4 @@
-"""Writing a cache of teacher outputs: once for all images and draws, and on from where it was stopped."""
+"""Writes a cache of teacher outputs for all images and draws, and resumes where an earlier writing was stopped."""
 
 from __future__ import annotations
 
@@ -79,19 +79,16 @@ def write_cache(
     batch_size: int,
     on_rows: OnRows,
 ) -> CacheCard:
-    """Run the teachers on every training image under every draw, and resume where an earlier writing was stopped.
+    """Run the teachers on all images under all draws, from where an earlier writing was stopped; return the final card.
 
     Args:
         folder: New or empty, or one that holds a part of this very cache.
         card: From :func:`cache_card`.
         data: The run's data.
-        teachers: Who is asked.
+        teachers: Those that are run.
         normalizer: Of the run.
-        batch_size: Images asked about at once.
-        on_rows: Told of progress.
-
-    Returns:
-        The card of the finished cache.
+        batch_size: Images per forward pass of the teachers.
+        on_rows: Called after each batch.
 
     Raises:
         RunFolderError: The folder holds something else, or its disk has no room.
@@ -99,43 +96,26 @@ def write_cache(
     """
     files = CacheFiles(folder)
     with RunLock(folder), StopRequests() as stop, ExitStack() as opened:
-        card = _begin(files, card, data)
-        rows = [_Rows(opened, files.values, card.packing.values)]
-        if card.packing.indices:
-            rows.append(_Rows(opened, files.classes, card.packing.indices))
-        saved, saved_at = card, time.monotonic()
-        for draw, batch in data.labeled.sweep(card.draws, batch_size, card.rows):
-            start, end = card.rows, min(card.rows + batch_size, (draw + 1) * card.images)
-            places = draw * card.images + batch.indices_N.numpy() - start
+        writer = _Writer(files, _begin(files, card, data), opened)
+        for draw, batch in data.labeled.sweep(card.draws, batch_size, writer.card.rows):
+            end = min(writer.card.rows + batch_size, (draw + 1) * card.images)
             packed = card.packing.pack(teachers(normalizer(batch.images_NCHW)))
-            for file, part in zip(rows, packed, strict=False):
-                file.write(start, _in_place(part, places, end - start))
-            card = replace(card, rows=end)
-            on_rows(card.rows, card.total)
-            stopping = stop.signal is not None and card.rows < card.total
-            if stopping or time.monotonic() - saved_at > _SAVE_SECONDS:
-                card = saved = _save(files, card, saved, rows)
-                saved_at = time.monotonic()
-            if stopping:
-                assert stop.signal is not None
-                share = f"{card.rows:,} of {card.total:,} rows are in {folder}"
-                raise Stopped(f"stopped; {share}. The same command resumes from there", stop.signal)
-        return _save(files, card, saved, rows)
-
-
-def _in_place(part: npt.NDArray[Any], places: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
-    """Rows at their places among ``count``; those of images that were left out are zeros."""
-    found = np.zeros((count, part.shape[1]), part.dtype)
-    found[places] = part
-    return found
+            writer.write(packed, draw * card.images + batch.indices_N.numpy(), end)
+            on_rows(end, card.total)
+            if stop.signal is not None and end < card.total:
+                writer.save()
+                written = f"{end:,} of {card.total:,} rows are in {folder}"
+                raise Stopped(f"stopped; {written}. The same command resumes from there", stop.signal)
+            writer.save_if_due()
+        return writer.save()
 
 
 def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
-    """Start a new folder, or find out how far an earlier writing of the same came."""
+    """Start a new folder, or read how far an earlier writing of the same cache came."""
     folder = files.folder
     if files.card.is_file():
-        found = files.read_card()
-        differing = found.differences(card)
+        earlier = files.read_card()
+        differing = earlier.differences(card)
         if differing:
             raise RunFolderError(
                 f"'{folder}' holds other teacher outputs.",
@@ -143,9 +123,9 @@ def _begin(files: CacheFiles, card: CacheCard, data: Data) -> CacheCard:
                 fix="choose another folder with --out",
             )
         remove_leftovers(folder)
-        if found.rows:
-            files.check_rows(found)
-        card = found
+        if earlier.rows:
+            files.check_rows(earlier)
+        card = earlier
     else:
         others = sorted(e.name for e in folder.iterdir() if e.name != LOCK and not is_leftover(e.name))
         if others:
@@ -175,7 +155,7 @@ def _check_room(files: CacheFiles, card: CacheCard) -> None:
 
 
 class _Rows:
-    """A file of rows that are written one after the other.
+    """Writes rows to a file, one after the other.
 
     A file that grows, and no memory map: on a full disk a write raises an error, a store into a map kills the process.
     """
@@ -204,12 +184,43 @@ class _Rows:
             raise cannot_write(self._path, error) from error
 
 
-def _save(files: CacheFiles, card: CacheCard, saved: CacheCard, rows: Sequence[_Rows]) -> CacheCard:
-    """Rows first: what the card counts as written is on the disk; returns it with the checksums of these rows."""
-    for file in rows:
-        file.sync()
-    if card.block:
-        first = saved.rows // card.block
-        card = replace(card, checksums=(*saved.checksums[:first], *files.checksums(card, first)))
-    files.write_card(card)
-    return card
+class _Writer:
+    """Appends rows to the files of a cache, and saves now and then how far they are written.
+
+    Args:
+        files: Of the cache.
+        card: How far it is written.
+        opened: Closes the files.
+    """
+
+    def __init__(self, files: CacheFiles, card: CacheCard, opened: ExitStack) -> None:
+        self._files, self.card, self._saved, self._saved_at = files, card, card, time.monotonic()
+        self._rows = [_Rows(opened, files.values, card.packing.values)]
+        if card.packing.indices:
+            self._rows.append(_Rows(opened, files.classes, card.packing.indices))
+
+    def write(self, packed: Sequence[npt.NDArray[Any]], positions_N: npt.NDArray[np.int64], end: int) -> None:
+        """Write the rows up to ``end``: each packed row at its position in the cache, zeros for skipped images."""
+        start = self.card.rows
+        for file, rows in zip(self._rows, packed, strict=False):
+            block = np.zeros((end - start, rows.shape[1]), rows.dtype)
+            block[positions_N - start] = rows
+            file.write(start, block)
+        self.card = replace(self.card, rows=end)
+
+    def save_if_due(self) -> None:
+        """Save if the last time is long ago, so that a kill costs little."""
+        if time.monotonic() - self._saved_at > _SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> CacheCard:
+        """Save the card with the checksums of its rows, and return it."""
+        for file in self._rows:  # before the card: what it counts as written has to be on the disk
+            file.sync()
+        if self.card.block:
+            first = self._saved.rows // self.card.block
+            new = self._files.checksums(self.card, first)
+            self.card = replace(self.card, checksums=(*self._saved.checksums[:first], *new))
+        self._files.write_card(self.card)
+        self._saved, self._saved_at = self.card, time.monotonic()
+        return self.card

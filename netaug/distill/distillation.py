@@ -31,7 +31,7 @@ _log = logging.getLogger("netaug")
 
 @dataclass(frozen=True)
 class Distillation:
-    """The distillation of a run.
+    """Holds the distillation of a run.
 
     Args:
         loss: The loss of each pass; that of the labels alone without distillation.
@@ -90,29 +90,29 @@ def open_distillation(
     Raises:
         NetaugError: A teacher or the cache cannot be used.
     """
-    if config.in_place and not augmented and world.first:
-        _log.warning(
-            "distill.in_place has no effect: without NetAug there is no wider network to distill from"
-        )
-    about = _about_in_place(config) if config.in_place and augmented else ()
+    about = _about_in_place(config, augmented, world)
     if not config.has_teacher:
         return Distillation(DistillationLoss(config), about=about)
-
-    def load() -> Teachers | None:
-        if not config.teacher:  # a cache alone
-            return None
-        last = normalizer.memory_format == torch.channels_last
-        device = normalizer.device
-        return open_teachers(config, data.info, device, channels_last=last, seed=seed, trusted=trusted)
-
     downloads = any(name.startswith("timm:") for name in config.teacher)
-    teachers = world.main_process_first(downloads, load)
+    teachers = world.main_process_first(
+        downloads, lambda: _load_teachers(config, data, normalizer, seed, trusted)
+    )
     if config.cache is not None:
         with world.raise_on_all_ranks():
             cache = open_cache(config.cache, images, data, normalizer, teachers)
         return _from_cache(config, cache, data, normalizer.device, about)
     assert teachers is not None, "distillation has teachers or a cache"
     return _from_teachers(config, teachers, data, normalizer, world, about)
+
+
+def _load_teachers(
+    config: DistillConfig, data: Data, normalizer: Normalizer, seed: int, trusted: Collection[str]
+) -> Teachers | None:
+    """Load the teachers; None if the settings name a cache alone."""
+    if not config.teacher:
+        return None
+    last = normalizer.memory_format == torch.channels_last
+    return open_teachers(config, data.info, normalizer.device, channels_last=last, seed=seed, trusted=trusted)
 
 
 def _from_cache(
@@ -149,7 +149,16 @@ def _from_teachers(
     )
 
 
-def _about_in_place(config: DistillConfig) -> tuple[str]:
+def _about_in_place(config: DistillConfig, augmented: bool, world: World) -> tuple[str, ...]:
+    """Return a line about in-place distillation, if it takes place; warn if it is on without an effect."""
+    if not config.in_place:
+        return ()
+    if not augmented:
+        if world.first:
+            _log.warning(
+                "distill.in_place has no effect: without NetAug there is no wider network to distill from"
+            )
+        return ()
     return (
         f"in-place distillation from the drawn wider network to the base network: "
         f"weight {config.in_place:g}, temperature {config.in_place_temperature:g}",

@@ -1,4 +1,4 @@
-"""From `distill.teacher` to networks that teach."""
+"""Opens the networks that `distill.teacher` names, and matches their classes with those of the data."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _open(name: str, random: bool, info: DataInfo, seed: int, trusted: Collectio
 
 
 def _from_file(name: str, path: Path, info: DataInfo, trusted: Collection[str]) -> Teacher:
-    """The network of a run folder or of a file with a description."""
+    """Load the network of a run folder or of a weights file with a description."""
     weights = find_weights(path)
     card = read_card(weights)
     if card is None:
@@ -102,7 +102,7 @@ def _from_file(name: str, path: Path, info: DataInfo, trusted: Collection[str]) 
 
 
 def _from_timm(name: str, info: DataInfo) -> Teacher:
-    """A network of timm with timm's weights; what does not fit is said before they are downloaded."""
+    """Load a network of timm with timm's weights; what does not fit is refused before they are downloaded."""
     import timm
     from timm.data import ImageNetInfo
 
@@ -145,11 +145,11 @@ _SHOWN = 3
 def order_of_classes(
     teacher: str, theirs: Sequence[str] | None, count: int, ours: Sequence[str]
 ) -> list[int] | None:
-    """Where each class of the data is among the teacher's.
+    """Find each class of the data among the teacher's.
 
     Args:
         teacher: Its name, for messages.
-        theirs: Names of its classes in the order of its outputs; None if it does not say.
+        theirs: Names of its classes in the order of its outputs; None if it does not name them.
         count: How many classes it has.
         ours: Names of the data's classes in label order.
 
@@ -180,17 +180,21 @@ def order_of_classes(
             teacher,
         )
         return None
+    raise _other_classes(teacher, theirs, ours)
+
+
+def _other_classes(teacher: str, theirs: Sequence[str], ours: Sequence[str]) -> ConfigError:
     missing = sorted(set(ours) - set(theirs))
-    raise ConfigError(
-        f"the teacher '{teacher}' knows other classes than those of the data.",
-        got=f"{len(missing)} of {count} classes are not among its own, such as {_few(missing)}",
-        allowed=f"the classes of the data, in any order; it knows {_few(theirs)}",
+    return ConfigError(
+        f"the teacher '{teacher}' has other classes than those of the data.",
+        got=f"{len(missing)} of {len(ours)} classes are not among its own, such as {_few(missing)}",
+        allowed=f"the classes of the data, in any order; the teacher's are {_few(theirs)}",
         fix="train or fine-tune it on this data first",
     )
 
 
 def _numbered(names: Sequence[str]) -> bool:
-    """Whether these are no names, but positions."""
+    """Return whether these names are only the positions of the classes."""
     return all(name.isdigit() or name.rpartition(" ")[2].isdigit() for name in names)
 
 

@@ -55,23 +55,17 @@ def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ())
     """
     device = choose_device(config.train.device)
     set_up(device, config.train.threads)
-    seed, last = config.train.seed, config.train.channels_last
+    seed = config.train.seed
     data = build_data(config.data, seed=seed, pin_memory=device.type == "cuda", regularize=config.regularize)
-    teachers = open_teachers(
-        config.distill,
-        data.info,
-        device,
-        channels_last=last,
-        seed=seed,
-        trusted={config.model.name, *trusted},
-    )
-    normalizer = Normalizer(data.info.mean, data.info.std, device, last)
+    info, last = data.info, config.train.channels_last
+    trusted = {config.model.name, *trusted}
+    teachers = open_teachers(config.distill, info, device, channels_last=last, seed=seed, trusted=trusted)
+    normalizer = Normalizer(info.mean, info.std, device, last)
     console = SafeConsole(stderr=True, highlight=False)
     top1 = teacher_top1(teachers, data, normalizer)
-    console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {data.info.val_split}", markup=False)
+    console.print(f"teacher {', '.join(teachers.names)}: {top1:.2f} % on {info.val_split}", markup=False)
     images = AugmentedImages.of(config.data, config.regularize, seed=seed, epochs=config.train.epochs)
     card = cache_card(images, data, teachers, top, top1)
-    batch_size = config.data.eval_batch_size
     with WorkProgress("running the teacher", card.total) as progress:
         return write_cache(
             out,
@@ -79,6 +73,6 @@ def write(config: RunConfig, out: Path, top: int, trusted: Collection[str] = ())
             data,
             teachers,
             normalizer,
-            batch_size=batch_size,
+            batch_size=config.data.eval_batch_size,
             on_rows=lambda done, _: progress.reach(done),
         )

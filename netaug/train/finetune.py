@@ -1,4 +1,9 @@
-"""The settings of a fine-tuning: the paper's recipe, fed as the network was in pre-training."""
+"""Makes the settings of a fine-tuning: the paper's recipe, with images prepared as in pre-training.
+
+`netaug finetune` then trains as `netaug train` does. The settings come from the recipe, under those of the weights'
+card (network, options, resolution, normalization), under the command line; so its ``config.yaml`` trains again with
+`netaug train`.
+"""
 
 from __future__ import annotations
 
@@ -32,40 +37,37 @@ _MOST_WORKERS = 8
 
 
 def finetune_config(
-    place: str, recipe: str | None, words: Sequence[str], trusted: Collection[str] = ()
+    source: str, recipe: str | None, overrides: Sequence[str], trusted: Collection[str] = ()
 ) -> tuple[str, RunConfig]:
-    """The settings of a fine-tuning.
+    """Return a short name for run folders and the settings of a fine-tuning.
 
     Args:
-        place: A run folder or a file of weights.
+        source: A run folder or a weights file.
         recipe: As for `netaug train`; None takes ``transfer/DATASET/MODEL`` if there is one, else :data:`DEFAULTS`.
-        words: Settings of the command line; they win over everything.
-        trusted: Factories ``package.module:function`` that recipe and weights may name, beside that in ``words``.
-
-    Returns:
-        A short name for run folders, and the settings.
+        overrides: Settings of the command line; they win over everything.
+        trusted: Factories ``package.module:function`` that recipe and weights may name, beside that in ``overrides``.
 
     Raises:
         ConfigError: The network is unknown, another than the recipe's, or no data is named.
         CheckpointError: The file's description is damaged.
         RunFolderError: There is no such file or folder.
-        UntrustedNetworkError: Recipe or weights name a factory that is neither in ``words`` nor trusted.
+        UntrustedNetworkError: Recipe or weights name a factory that is neither in ``overrides`` nor trusted.
     """
-    path = find_weights(place)
+    path = find_weights(source)
     card = read_card(path)
-    given = override({}, words)
+    given = override({}, overrides)
     recipe = recipe or _usual_recipe(given, card)
     named = {} if recipe is None else recipe_values(recipe)
-    model = _model(named, given, card, place)
+    model = _model(named, given, card, source)
     check_network(
-        model["model.name"], {}, where=f"'{place}' or the recipe", trusted=names_given(given).union(trusted)
+        model["model.name"], {}, where=f"'{source}' or the recipe", trusted=names_given(given).union(trusted)
     )
     values = {**DEFAULTS, **named, **_as_pretrained(card, model), **model}
     values |= {"model.weights": str(path), "model.new_head": True}
     if "train.epochs" in given and "train.warmup_epochs" not in given:
-        share = values["train.warmup_epochs"] / values["train.epochs"]
-        values["train.warmup_epochs"] = round(share * given["train.epochs"], 4)
-    config = build(override(values, words))
+        fraction = values["train.warmup_epochs"] / values["train.epochs"]
+        values["train.warmup_epochs"] = round(fraction * given["train.epochs"], 4)
+    config = build(override(values, overrides))
     check_provenance(config, given, trusted)
     if "data.name" not in {**named, **given}:
         raise ConfigError(
@@ -76,21 +78,21 @@ def finetune_config(
 
 
 def _usual_recipe(given: dict[str, Any], card: ModelCard | None) -> str | None:
-    """The paper's recipe for this dataset and network."""
+    """Return the name of the paper's recipe for this dataset and network; None if there is none."""
     model = given.get("model.name", card.name if card else None)
     name = f"transfer/{given.get('data.name')}/{model}"
     return name if name in recipe_names() else None
 
 
 def _model(
-    named: dict[str, Any], given: dict[str, Any], card: ModelCard | None, place: str
+    named: dict[str, Any], given: dict[str, Any], card: ModelCard | None, source: str
 ) -> dict[str, Any]:
-    """Name and options of the network in the weights."""
+    """Return name and options of the network in the weights."""
     wanted = given.get("model.name", named.get("model.name"))
     if card is None:
         if wanted is None:
             raise ConfigError(
-                f"'{place}' does not say what network its weights are of.",
+                f"'{source}' does not say what network its weights are of.",
                 got="a file that netaug did not write, and no --model.name",
                 fix="--model.name NAME, see `netaug models`",
             )
@@ -99,17 +101,17 @@ def _model(
         raise ConfigError(
             "the settings of fine-tuning are for classifiers; a detector is trained with those of its recipe.",
             got=f"weights of {card.name!r}, and {wanted!r}",
-            fix=f"netaug train detection/RECIPE --model.name {wanted} --model.weights {place}",
+            fix=f"netaug train detection/RECIPE --model.name {wanted} --model.weights {source}",
         )
     if wanted not in (None, card.name):
         raise ConfigError(
-            f"the weights in '{place}' are of another network.",
+            f"the weights in '{source}' are of another network.",
             got=f"weights of {card.name!r}, settings for {wanted!r}",
             fix="leave model.name and the recipe out: they then follow the weights",
         )
     if card.widths:
         raise ConfigError(
-            f"the network in '{place}' is wider than {card.name!r} is built.",
+            f"the network in '{source}' is wider than {card.name!r} is built.",
             got="a network that `netaug extract` took out of a training",
             allowed="the base network, model.safetensors of the run",
         )
@@ -118,7 +120,7 @@ def _model(
 
 
 def _as_pretrained(card: ModelCard | None, model: dict[str, Any]) -> dict[str, Any]:
-    """Resolution, normalization and kind of crops as in pre-training; those of ImageNet if nothing is known."""
+    """Return resolution, normalization and crops as in pre-training; those of ImageNet if nothing is known."""
     if card is None:
         from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
         from netaug.models import default_image_size

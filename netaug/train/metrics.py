@@ -19,7 +19,7 @@ from netaug.train.observers import Observer
 
 
 class Tally(Observer):
-    """Sums of an epoch; they stay on the device until they are asked for.
+    """Adds up the metrics of an epoch; sums stay on the device until they are asked for.
 
     Args:
         task: Measures outputs.
@@ -82,7 +82,9 @@ class Tally(Observer):
         """Return the sums of all processes, each of which has to call it."""
         sums, counts = self._gathered()
         added = sums[0]
-        for of_rank in sums[1:]:  # in the order of ranks, so that it is the same sum each time
+        for of_rank in sums[
+            1:
+        ]:  # in the order of ranks: torch.sum may add in another, and so round to other bits
             added = added + of_rank
         images, macs = (sum(column) for column in zip(*counts, strict=True))
         return Total(self._task.metrics(added), images, macs)
@@ -122,13 +124,13 @@ class Tally(Observer):
         assert self._sums is not None, "asked before the first pass"
         counts = torch.tensor([self.images, self.macs], device=self._sums.device)
         # The counts travel as the bits of their integers: as float64 values they would round above 2**53.
-        everything = self._world.gather(torch.cat([self._sums, counts.view(torch.float64)]))
-        return everything[:, :-2], everything[:, -2:].contiguous().view(torch.int64).tolist()
+        rows = self._world.gather(torch.cat([self._sums, counts.view(torch.float64)]))
+        return rows[:, :-2], rows[:, -2:].contiguous().view(torch.int64).tolist()
 
 
 @dataclass(frozen=True)
 class Total:
-    """Sums of all processes over an epoch.
+    """Holds the sums of all processes over an epoch.
 
     Args:
         metrics: Those of the task, in the base passes.
@@ -141,15 +143,27 @@ class Total:
     macs: int
 
 
+@dataclass(frozen=True)
+class Validation:
+    """Holds the result of an epoch's evaluation.
+
+    Args:
+        metrics: Those of the task; empty if the epoch is not evaluated.
+        seconds: How long it took.
+    """
+
+    metrics: dict[str, float]
+    seconds: float = 0.0
+
+
 def record_of(
     epoch: int,
     tally: Tally,
     total: Total,
-    validated: Mapping[str, float],
+    validation: Validation,
     *,
     lr: float,
     steps: int,
-    val_seconds: float,
     score: str,
 ) -> EpochRecord:
     """Return the record of an epoch.
@@ -158,30 +172,29 @@ def record_of(
         epoch: 0-based.
         tally: Sums of this process.
         total: Sums of all processes.
-        validated: Metrics of the evaluation; empty without one.
+        validation: Of the network after the epoch.
         lr: Learning rate of the last step.
         steps: Optimizer updates.
-        val_seconds: Time of the evaluation.
         score: Name of the metric that results are reported in.
     """
     return EpochRecord(
         epoch=epoch,
         train_loss=total.metrics["loss"],
         train_top1=total.metrics.get("top1"),
-        val_loss=validated.get("loss"),
-        val_top1=validated.get("top1"),
+        val_loss=validation.metrics.get("loss"),
+        val_top1=validation.metrics.get("top1"),
         lr=lr,
         seconds=tally.seconds,
-        val_seconds=val_seconds,
+        val_seconds=validation.seconds,
         images_per_second=total.images / tally.seconds,
         steps=steps,
         train_macs=total.macs,
         widths=tally.widths(),
-        val_mean_per_class=validated.get("mean_per_class"),
+        val_mean_per_class=validation.metrics.get("mean_per_class"),
         **tally.gradients(),
         score=score,
         train_metrics=_further(total.metrics),
-        val_metrics=_further(validated),
+        val_metrics=_further(validation.metrics),
     )
 
 

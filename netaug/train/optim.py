@@ -1,4 +1,7 @@
-"""Optimizers by name: SGD in torch's fused form, any other of timm's; none decays biases and norms."""
+"""Makes optimizers by name: SGD in torch's fused form, any other by timm's factory; none decays biases and norms.
+
+Names that cannot be used, and why, are in ``train/optim_names.py``; all others resume to the same bits.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +58,7 @@ def make_optimizer(
     Raises:
         ConfigError: There is no such optimizer, it cannot be used here, or an option is not one of its.
     """
-    groups = decay_groups(parameters, weight_decay)
-    if scales is not None:
-        groups = [part for group in groups for part in _by_scale(group, scales)]
-    if not groups:
-        raise ConfigError("there is nothing to train: no parameter of the network requires a gradient.")
+    groups = _groups(parameters, weight_decay, scales)
     kind = optimizer_class(name)
     given = used_options(name, kind, options or {})
     try:
@@ -85,8 +84,19 @@ def check_optimizer(config: TrainConfig, *, sorts: bool) -> None:
         check_sorting(config.optimizer)
 
 
+def _groups(
+    parameters: Iterable[nn.Parameter], weight_decay: float, scales: Mapping[nn.Parameter, float] | None
+) -> list[dict[str, Any]]:
+    groups = decay_groups(parameters, weight_decay)
+    if scales is not None:
+        groups = [part for group in groups for part in _by_scale(group, scales)]
+    if not groups:
+        raise ConfigError("there is nothing to train: no parameter of the network requires a gradient.")
+    return groups
+
+
 def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups of those that are decayed and those that are not; empty groups and frozen ones left out."""
+    """Return parameter groups: those that are decayed, then those that are not; frozen ones are left out."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     decayed = [parameter for parameter in trained if parameter.ndim > 1]
     spared = [parameter for parameter in trained if parameter.ndim <= 1]
@@ -95,11 +105,11 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
 
 
 def _by_scale(group: dict[str, Any], scales: Mapping[nn.Parameter, float]) -> list[dict[str, Any]]:
-    """A parameter group cut into those of one ``lr_scale`` each, in the parameters' order."""
+    """Cut a parameter group into those of one ``lr_scale`` each, in the parameters' order."""
     parts: dict[float, list[nn.Parameter]] = {}
     for parameter in group["params"]:
         parts.setdefault(scales[parameter], []).append(parameter)
-    return [{**group, "params": found, "lr_scale": scale} for scale, found in parts.items()]
+    return [{**group, "params": members, "lr_scale": scale} for scale, members in parts.items()]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -109,10 +119,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def _sgd(groups: list[dict[str, Any]], settings: dict[str, Any]) -> torch.optim.SGD:
-    # fused: one call instead of one per parameter, 5x faster on the CPU for hundreds of small ones
+    # Fused is one call instead of one per parameter: 5x faster on the CPU for hundreds of small ones.
     optimizer = torch.optim.SGD(groups, fused=True, **settings)
     if settings["momentum"] > 0:
-        # fused SGD cannot start a buffer late, as for channels that the first steps do not draw; zeros are a start
+        # Fused SGD cannot start a buffer late, as for channels that the first steps do not draw. Zeros are what it
+        # would start from: the first update is then momentum * 0 + gradient.
         for group in groups:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -128,13 +139,12 @@ def _of_timm(
         settings.setdefault(
             "fused", True
         )  # faster, as for SGD; their states may start late, which those of SGD cannot
-    # No decay of its own: timm would sort the parameters again, and ours are in groups already.
     made: torch.optim.Optimizer = create_optimizer_v2(groups, opt=name, weight_decay=0.0, **settings)
     return made
 
 
 def layer_scales(network: Network, decay: float) -> dict[nn.Parameter, float]:
-    """Factors on the learning rate: 1 for the last layer, ``decay`` for the one before, ``decay ** 2``, ...
+    """Return factors on the learning rate: 1 for the last layer, ``decay`` for the one before, ``decay ** 2``, ...
 
     What NetAug adds to a layer has that layer's factor.
 
@@ -159,7 +169,7 @@ def layer_scales(network: Network, decay: float) -> dict[nn.Parameter, float]:
 
 
 def layer_numbers(model: nn.Module) -> dict[str, int]:
-    """The layer of each parameter, counted from the images on.
+    """Return the layer of each parameter, counted from the images on.
 
     Layers are those of the model's ``group_matcher``, timm's way to name them. Without one they are its children in
     the order in which they were made, those of lists and sequences one by one.
@@ -168,15 +178,15 @@ def layer_numbers(model: nn.Module) -> dict[str, int]:
     if matcher is not None:
         from timm.models import group_parameters  # on first use: slow to import
 
-        found: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
-        return found
+        layers: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+        return layers
     units = dict.fromkeys(_unit(model, name) for name, _ in model.named_parameters())
     order = {unit: number for number, unit in enumerate(units)}
     return {name: order[_unit(model, name)] for name, _ in model.named_parameters()}
 
 
 def _unit(model: nn.Module, name: str) -> str:
-    """The child of the model that a parameter is in."""
+    """Return the path of the model's child that a parameter is in."""
     path = ""
     for part in name.split(".")[:-1]:
         path = f"{path}.{part}" if path else part
@@ -187,6 +197,6 @@ def _unit(model: nn.Module, name: str) -> str:
 
 
 def _base_name(name: str) -> str:
-    """The base network's parameter that a supernet's is, or adds to."""
-    place, _, rest = name.partition(".")
-    return rest if place == "base" else rest.rpartition("[")[0].replace("/", ".")
+    """Return the name of the base network's parameter that a supernet's is, or adds to."""
+    owner, _, rest = name.partition(".")
+    return rest if owner == "base" else rest.rpartition("[")[0].replace("/", ".")

@@ -1,4 +1,4 @@
-"""The optimizers there are, what each of them takes, and which cannot be used here and why."""
+"""Resolves the names of optimizers: what each of them takes, and which cannot be used here and why."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNSORTABLE = {
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
-    """The class that this name stands for.
+    """Return the class that this name stands for.
 
     Raises:
         ConfigError: There is no such name, it is one that training cannot use, or its package is missing.
@@ -65,7 +65,7 @@ def check_sorting(name: str) -> None:
     """Refuse an optimizer whose states cannot follow channels that are sorted; by name, before any time is spent.
 
     Raises:
-        ConfigError: It is such a one.
+        ConfigError: Its states have another shape than the weights.
     """
     for part, reason in _UNSORTABLE.items():
         if part in name:
@@ -77,7 +77,7 @@ def check_sorting(name: str) -> None:
 
 
 def used_options(name: str, kind: type[torch.optim.Optimizer], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as arguments of the class: lists as tuples, and numbers that YAML reads as text, such as 1e-6.
+    """Return the options as arguments of the class: lists as tuples, and numbers that YAML reads as text, such as 1e-6.
 
     Raises:
         ConfigError: The class has no such argument, or it has a setting of its own.

@@ -1,4 +1,4 @@
-"""The supernet of a finished run, with its data: what its wider networks are measured and extracted with."""
+"""Opens the supernet of a finished run, and measures and extracts its wider networks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, M
         The supernet on the CPU, at base widths and in evaluation mode, and the card of its base network.
 
     Raises:
-        RunFolderError: It is no run folder, the run is a baseline, or its checkpoint is gone.
+        RunFolderError: It is not a run folder, the run is a baseline, or its checkpoint is gone.
         CheckpointError: A file is damaged, or the checkpoint does not fit the supernet.
     """
     if run.is_file():
@@ -56,18 +56,10 @@ def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, M
             got="netaug.enabled false",
             fix="give a run trained with NetAug",
         )
-    checkpoints = RunFolder(run).checkpoints
-    found = Checkpoints(checkpoints).newest()
-    if found is None:
-        raise RunFolderError(
-            f"'{run}' no longer has the weights of the wider networks.",
-            got=f"no checkpoint in '{checkpoints}', which holds them",
-            fix="train again, and keep that folder",
-        )
+    checkpoint, content = _newest_checkpoint(run)
     base, card = load_weights(weights, trusted)
     example = torch.zeros(2, card.in_chans, card.image_size, card.image_size)
     supernet = augment(base, example, config.netaug.augment_config(config.train.seed))
-    checkpoint, content = found
     fill(supernet, _tensors(checkpoint, content["network"]), checkpoint)
     trained = supernet.base.state_dict()
     if any(not torch.equal(trained[name], tensor) for name, tensor in base.state_dict().items()):
@@ -75,10 +67,22 @@ def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, M
     return supernet.eval(), card
 
 
-def _tensors(checkpoint: Path, found: Any) -> dict[str, Tensor]:
-    if isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values()):
-        return dict(found)
-    raise CheckpointError(f"'{checkpoint}' holds no network.", got=type(found).__name__)
+def _newest_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
+    folder = RunFolder(run).checkpoints
+    newest = Checkpoints(folder).newest()
+    if newest is None:
+        raise RunFolderError(
+            f"'{run}' no longer has the weights of the wider networks.",
+            got=f"no checkpoint in '{folder}', which holds them",
+            fix="train again, and keep that folder",
+        )
+    return newest
+
+
+def _tensors(checkpoint: Path, state: Any) -> dict[str, Tensor]:
+    if isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values()):
+        return dict(state)
+    raise CheckpointError(f"'{checkpoint}' holds no network.", got=type(state).__name__)
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,18 @@ class WidthBench:
     images: int
 
     def network(self, widths: Mapping[str, int]) -> nn.Module:
-        """The plain network of these widths, with statistics of its own if it keeps any."""
+        """Return the plain network of these widths, with statistics of its own if it keeps any."""
         if not self.recalibrates:
             return self.supernet.extract(widths).eval()
         batches = self.data.train.epoch(0)
         return recalibrate(self.supernet, batches, widths, images=self.images, inputs=self._inputs)
 
     def measure(self, network: nn.Module) -> dict[str, float]:
-        """The task's metrics on the evaluation images."""
+        """Return the task's metrics on the evaluation images."""
         return evaluate(network, self.data.val, self.normalizer, self.task)
 
     def card_of(self, widths: Mapping[str, int], score: float | None) -> ModelCard:
-        """What describes the network of these widths in a weights file; ``score`` is in percent, if measured."""
+        """Return the description of the network of these widths; ``score`` is in percent, if measured."""
         scores = {} if score is None else {self.task.score: score}
         card = replace(
             self.card,
@@ -131,7 +135,7 @@ class WidthBench:
 
     @property
     def recalibrates(self) -> bool:
-        """Whether the network has statistics to estimate."""
+        """Return whether the network has statistics to estimate."""
         return has_statistics(self.supernet.base)
 
     def _inputs(self, batch: Batch) -> Tensor:

@@ -22,7 +22,7 @@ from netaug.tasks.validation import validate
 from netaug.train.diagnostics import GradientFractions
 from netaug.train.ema import Average
 from netaug.train.freeze import keep_statistics
-from netaug.train.metrics import Tally, record_of
+from netaug.train.metrics import Tally, Validation, record_of
 from netaug.train.microbatches import Preparation
 from netaug.train.observers import Observer, StatisticsObserver
 from netaug.train.optim import layer_scales, optimizer_of, set_learning_rate
@@ -158,18 +158,15 @@ class Trainer:
                     got=f"non-finite losses in all {steps} steps (train.skip_nonfinite)",
                     fix="look at the images named above, or lower train.lr",
                 )
-            total = tally.total()
-            start = time.perf_counter()
-            validated = self._validate(epoch)
+            total, validation = tally.total(), self._validate(epoch)
             self.epochs_done, self._tally = epoch + 1, None
             yield record_of(
                 epoch,
                 tally,
                 total,
-                validated,
+                validation,
                 lr=self.lr((epoch + 1) * steps - 1),
                 steps=steps,
-                val_seconds=time.perf_counter() - start if validated else 0.0,
                 score=self.task.score,
             )
 
@@ -278,11 +275,13 @@ class Trainer:
         except NetaugError as error:
             self._exchange(self.steps_done, error)
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def _validate(self, epoch: int) -> Validation:
         last = epoch + 1 == self.config.epochs
         if not last and (epoch + 1) % self.config.eval_every:
-            return {}
-        return validate(self.result, self.data.val, self.normalizer, self.task, self.world)
+            return Validation({})
+        start = time.perf_counter()
+        metrics = validate(self.result, self.data.val, self.normalizer, self.task, self.world)
+        return Validation(metrics, time.perf_counter() - start)
 
     def _sort(self, epoch: int) -> None:
         if (
