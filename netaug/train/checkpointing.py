@@ -1,4 +1,8 @@
-"""Trains with checkpoints: all processes start from one state, and stop together after a signal."""
+"""Trains with checkpoints: all processes start from one state, and stop together after a signal.
+
+Randomness is keyed by step, so there is nothing to replay when a run resumes: the sampler starts at the step. A signal is
+only noted; the step is finished, a checkpoint written, and all processes leave, as they decide from all-reduced flags.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from netaug.distributed.all_reduce import StepFlags
 from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
 from netaug.runs.resume import check_same_data
+from netaug.train.console import TrainingConsole
 from netaug.train.journal import Journal
 from netaug.train.metrics import Tally
 from netaug.train.trainer import Trainer
@@ -36,6 +41,18 @@ def _load(trainer: Trainer, state: dict[str, Any], folder: RunFolder) -> None:
             got=first_line(error),
             fix="resume with the versions of netaug and of the model's library that wrote it",
         ) from error
+
+
+def print_resume_step(
+    trainer: Trainer, folder: RunFolder, console: TrainingConsole, *, started: bool
+) -> None:
+    """Print from which step a run resumes, and remove its summary, which is no longer true."""
+    if not started:
+        console.say("the run was stopped before its first checkpoint: it starts again")
+        return
+    folder.summary.unlink(missing_ok=True)
+    console.start_at(trainer.steps_done)
+    console.say(f"resumes after step {trainer.steps_done:,} of {trainer.total_steps:,}")
 
 
 def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:

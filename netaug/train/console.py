@@ -14,7 +14,6 @@ from netaug.core.progress import ProgressDisplay
 from netaug.elastic.passes import smaller_side
 from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.profile import Profile
-from netaug.runs.folder import RunFolder
 from netaug.runs.records import EpochRecord
 from netaug.train.metrics import Tally
 from netaug.train.trainer import Trainer
@@ -145,15 +144,3 @@ def _about_widening(network: Network, cost: Profile, image_size: int) -> Iterato
     if network.config.resolution < 1:
         side = smaller_side(image_size, network.config.resolution)
         yield f"augmented passes get images of {side}x{side} pixels"
-
-
-def print_resume_step(
-    trainer: Trainer, folder: RunFolder, console: TrainingConsole, *, started: bool
-) -> None:
-    """Print from which step a run resumes, and remove its summary, which is no longer true."""
-    if not started:
-        console.say("the run was stopped before its first checkpoint: it starts again")
-        return
-    folder.summary.unlink(missing_ok=True)
-    console.start_at(trainer.steps_done)
-    console.say(f"resumes after step {trainer.steps_done:,} of {trainer.total_steps:,}")

@@ -40,9 +40,9 @@ from netaug.runs.records import EpochRecord
 from netaug.runs.resume import check_same_run, data_record, notice_decoder
 from netaug.tasks.registry import choose_task, task_kind
 from netaug.train.build import build_model, build_network, check_steps, example_input
-from netaug.train.checkpointing import synchronize_trainers, train_to_end
+from netaug.train.checkpointing import print_resume_step, synchronize_trainers, train_to_end
 from netaug.train.compile import check_compiler, compile_base
-from netaug.train.console import TrainingConsole, print_introduction, print_resume_step
+from netaug.train.console import TrainingConsole, print_introduction
 from netaug.train.diagnostics import regularizers_of
 from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
 from netaug.train.microbatches import Preparation
