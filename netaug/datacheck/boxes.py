@@ -1,4 +1,4 @@
-"""What `netaug data check` says of a dataset with boxes, beside what it says of its images."""
+"""Checks the objects of a dataset with boxes, beside what is checked of its images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FINEST = 8  # pixels of the input that a cell of the finest map covers
 
 @dataclass(frozen=True)
 class BoxFacts:
-    """The objects of one split.
+    """Holds the counts and sizes of one split's objects.
 
     Args:
         split: Its name.
@@ -59,7 +59,7 @@ class BoxFacts:
 
 
 def splits_of(source: BoxSource) -> BoxSplits:
-    """A dataset's splits by name."""
+    """Return a dataset's splits by name."""
     val = [] if source.val is None else [(source.val_split, source.val)]
     return [("train", source.train), *val]
 
@@ -90,7 +90,7 @@ def box_facts(name: str, split: BoxSplit, side: int | None) -> BoxFacts:
 
 
 def fact_lines(facts: Sequence[BoxFacts], side: int | None) -> Iterator[str]:
-    """The same for people."""
+    """Return the facts as lines for a terminal."""
     for one in facts:
         marks = [f"{one.negatives:,} images without objects"]
         marks += [f"{one.difficult:,} difficult"] if one.difficult else []
@@ -109,7 +109,7 @@ def fact_lines(facts: Sequence[BoxFacts], side: int | None) -> Iterator[str]:
 
 
 def object_counts(source: BoxSource) -> list[SplitCounts]:
-    """Objects of each split and class."""
+    """Count the objects of each split and class."""
     rows = []
     for name, split in splits_of(source):
         counts = np.bincount(split.annotations.labels_M, minlength=len(source.class_names)).tolist()
@@ -118,7 +118,7 @@ def object_counts(source: BoxSource) -> list[SplitCounts]:
 
 
 def class_lines(rows: Sequence[SplitCounts]) -> Iterator[str]:
-    """A line for each class: its objects in each split."""
+    """Return a line for each class: its objects in each split."""
     names = list(rows[0].per_class)
     width = max(len(name) for name in names)
     middle = statistics.median(rows[0].per_class.values())
@@ -129,7 +129,7 @@ def class_lines(rows: Sequence[SplitCounts]) -> Iterator[str]:
 
 
 def absent(rows: Sequence[SplitCounts]) -> list[str]:
-    """What is wrong with the counts: classes without objects."""
+    """Return sentences about classes without objects."""
     found = []
     for row in rows:
         names = [name for name, count in row.per_class.items() if count == 0]
@@ -140,7 +140,7 @@ def absent(rows: Sequence[SplitCounts]) -> list[str]:
 
 
 def uncounted(splits: BoxSplits) -> list[str]:
-    """What is wrong with splits whose objects all do not count; those without objects lack classes already."""
+    """Return sentences about splits none of whose objects counts; those without objects lack classes already."""
     found = [
         (name, without_objects(split.annotations))
         for name, split in splits
@@ -150,7 +150,7 @@ def uncounted(splits: BoxSplits) -> list[str]:
 
 
 def box_complaints(problems: Problems, shown: int) -> list[str]:
-    """What the annotations have that is wrong: kind by kind, with the first of each."""
+    """Return sentences about what is wrong with annotations: kind by kind, with the first of each."""
     found = []
     for kind, text in KINDS.items():
         if count := problems.counts[kind]:
@@ -177,7 +177,7 @@ def check_sizes(splits: BoxSplits, findings: Findings, problems: Problems) -> No
 
 
 def as_images(splits: BoxSplits) -> list[tuple[str, Split]]:
-    """The splits as images without labels, for what is looked for in images."""
+    """Return the splits as images without labels, for the checks of images."""
     found = []
     for name, split in splits:
         assert isinstance(split.images, FileImages), "readers hand over files"
@@ -186,7 +186,7 @@ def as_images(splits: BoxSplits) -> list[tuple[str, Split]]:
 
 
 def as_json(facts: Sequence[BoxFacts], problems: Problems) -> dict[str, Any]:
-    """What a program may want to know."""
+    """Return the facts as plain values for JSON."""
     return {
         "objects": [vars(one) for one in facts],
         "annotations": {kind: problems.examples.get(kind, []) for kind in KINDS},

@@ -1,4 +1,4 @@
-"""How many images each class has in each split, and whether that is what the publishers say."""
+"""Counts the images of each class in each split, and compares them with the published counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netaug.data.registry import Published, Source, Split
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """The images of one split.
+    """Holds the image counts of one split.
 
     Args:
         split: Its name.
@@ -40,7 +40,7 @@ def _count(name: str, split: Split, source: Source, published: int | None) -> Sp
 
 
 def complaints(rows: list[SplitCounts], facts: Published | None) -> list[str]:
-    """What is wrong with the counts, a sentence each; nothing if they are as published."""
+    """Return a sentence for each count that differs from the published one."""
     found = []
     classes = len(rows[0].per_class)
     if facts is not None and classes != facts.num_classes:

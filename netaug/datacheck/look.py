@@ -1,4 +1,4 @@
-"""One image, looked at closely: does it decode, is it whole, and what kind of file is it."""
+"""Examines one image: whether it decodes, is complete, and of what kind its file is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHOLE_SIDE, _STEP = 64, 4
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of one image.
+    """Holds what was found in one image.
 
     Args:
         kinds: Names in :data:`netaug.datacheck.report.KINDS`.
@@ -72,7 +72,7 @@ def _look_at_file(images: StoredImages, index: int, content: bytearray) -> Look:
 
 
 def is_cut_off(content: bytes | bytearray) -> bool:
-    """Whether a file is a JPEG whose image data is not followed by the marker that ends it.
+    """Return whether a file is a JPEG whose image data is not followed by the marker that ends it.
 
     Decoders fill what is missing with grey, some without an error. The end of a thumbnail lies before the image data.
     """
@@ -82,7 +82,7 @@ def is_cut_off(content: bytes | bytearray) -> bool:
 
 
 def _image_data(content: bytes | bytearray) -> int:
-    """Where the first scan begins, past segments that may hold other images; the end if there is none."""
+    """Return where the first scan begins, past segments that may hold other images; the end if there is none."""
     place = 2
     while place + 4 <= len(content):
         if content[place] != 0xFF:
@@ -97,7 +97,7 @@ def _image_data(content: bytes | bytearray) -> int:
 
 
 def file_forms(content: bytes | bytearray, path: str, in_chans: int) -> tuple[str, ...]:
-    """The kinds among ``cmyk``, ``sixteen_bit``, ``grey`` and ``rotated`` that a file is, from its header.
+    """Return which of ``cmyk``, ``sixteen_bit``, ``grey`` and ``rotated`` a file is, from its header.
 
     Args:
         content: The file.
@@ -127,7 +127,7 @@ def _is_turned(file: Image.Image) -> bool:
 
 
 def digest(pixels_CHW: Tensor) -> int:
-    """A 64-bit number of an image's shape and pixels; of large images every 4th row and column."""
+    """Return a 64-bit digest of an image's shape and pixels; of large images every 4th row and column."""
     step = _STEP if min(pixels_CHW.shape[1:]) > _WHOLE_SIDE else 1
     part_HWC = pixels_CHW[:, ::step, ::step].permute(1, 2, 0).contiguous().numpy()
     hashed = hashlib.blake2b(part_HWC.data, digest_size=8, key=repr(tuple(pixels_CHW.shape)).encode())

@@ -1,4 +1,4 @@
-"""What a check found, for people and for programs."""
+"""Reports what a check found, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about a dataset.
+    """Holds everything that was found in a dataset.
 
     Args:
         dataset: Its name.
@@ -43,13 +43,13 @@ class Report:
 
     @property
     def problems(self) -> int:
-        """Number of things that make the dataset unsound."""
+        """Return the number of findings that make the dataset unsound."""
         return len(self.complaints) + sum(
             len(found) for kind, found in self.findings.items.items() if KINDS[kind].problem
         )
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, with every file by name."""
+        """Return all of it, with every file by name."""
         return {
             "dataset": self.dataset,
             "root": self.root,
@@ -68,7 +68,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """The report for people."""
+        """Return the report as lines for a terminal."""
         where = "" if self.root is None else f" in {self.root}"
         yield f"{self.dataset}{where}: {len(self.counts[0].per_class):,} classes"
         yield from _table(self.counts)
@@ -134,7 +134,7 @@ def _speed_lines(speed: Speed | None, reason: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of finding.
+    """Describes one kind of finding.
 
     Args:
         name: As in the JSON report.

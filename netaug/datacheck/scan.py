@@ -1,4 +1,4 @@
-"""All images of a dataset, looked at in threads; what was found so far survives Ctrl-C."""
+"""Examines all images of a dataset in threads; what was found so far survives Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Splits = list[tuple[str, Split]]
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that was found.
+    """Describes one finding.
 
     Args:
         split: Name of the split; empty for files that none reads.
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass
 class Findings:
-    """What was found in a dataset.
+    """Collects what is found in a dataset.
 
     Args:
         total: Number of its images.
@@ -56,12 +56,12 @@ class Findings:
     complete: bool = False
 
     def add(self, kind: str, item: Item) -> None:
-        """One more of a kind."""
+        """Add a finding of a kind."""
         self.items.setdefault(kind, []).append(item)
 
 
 def image_name(split: Split, index: int) -> str:
-    """The file of an image, or its number where it has none."""
+    """Return the file of an image, or its number where it has none."""
     return f"number {index}" if isinstance(split.images, MemoryImages) else split.images.path(index)
 
 
@@ -150,7 +150,7 @@ Positions = npt.NDArray[np.int64]
 def equal_groups(
     digests_N: npt.NDArray[np.uint64], decoded_N: npt.NDArray[np.bool_], pixels: Callable[[int], Any]
 ) -> Iterator[list[int]]:
-    """Groups of two or more positions whose images are equal pixel by pixel.
+    """Return groups of two or more positions whose images are equal pixel by pixel.
 
     Args:
         digests_N: A number for each image, equal for equal images.

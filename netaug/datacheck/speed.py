@@ -76,7 +76,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class TimedNetwork:
-    """A network whose training steps are timed, with and without NetAug.
+    """Names a network whose training steps are timed, with and without NetAug.
 
     Args:
         model: What to build.

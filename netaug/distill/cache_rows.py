@@ -1,4 +1,4 @@
-"""What a teacher says of an image, in few bytes: the likeliest classes in half precision, the rest spread evenly."""
+"""Packs log probabilities in few bytes: the likeliest classes in half precision, the rest spread evenly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_CLASSES = 2**16
 
 @dataclass(frozen=True)
 class Packing:
-    """How rows of log probabilities are packed.
+    """Packs and unpacks rows of log probabilities.
 
     Args:
         classes: C, the number of classes, at most 65,536.
@@ -29,22 +29,22 @@ class Packing:
 
     @property
     def whole(self) -> bool:
-        """Whether every class is kept."""
+        """Return whether every class is kept."""
         return self.top >= self.classes
 
     @property
     def values(self) -> int:
-        """Half-precision numbers per image: one a class, or one a kept class and one for each of the others."""
+        """Return the half-precision values per image: one per class, or one per kept class and one for all others."""
         return self.classes if self.whole else self.top + 1
 
     @property
     def indices(self) -> int:
-        """Class indices per image."""
+        """Return the number of class indices per image."""
         return 0 if self.whole else self.top
 
     @property
     def bytes(self) -> int:
-        """Per image."""
+        """Return the bytes per image."""
         return 2 * (self.values + self.indices)
 
     def pack(self, log_probs_NC: Tensor) -> tuple[Halves, Classes]:

@@ -1,4 +1,4 @@
-"""The loss of each pass: labels, a teacher's logits, and in-place distillation from the step's own wider network.
+"""Computes the loss of each pass: labels, a teacher's logits, and in-place distillation from the step's wider network.
 
 A base or wide pass has the label loss, plus the distance to the teacher's log probabilities in the passes that
 ``distill.on`` names; a base pass also the distance to the wide pass's outputs, which therefore comes first.

@@ -1,4 +1,4 @@
-"""What a student learns from a teacher's logits; no gradient flows into the teacher.
+"""Defines the distances between a student's logits and a teacher's; no gradient flows into the teacher.
 
 All losses take logits of the student ``[N, C]`` and of the teacher ``[N, C]`` (N images, C classes), compute in
 float32 or better, and are multiplied by ``temperature ** 2``, so that gradients keep their size when it changes.
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from netaug.core.errors import ShapeError
 
-_NEVER = -1e9  # a logit; of minus infinity the divergence would be no number
+_NEVER = -1e9  # a logit; with minus infinity the divergence would be NaN
 _TINY = 1e-8  # keeps the correlation of constant rows finite
 
 
@@ -46,7 +46,7 @@ def dkd_loss(
     target_weight: float = 1.0,
     others_weight: float = 8.0,
 ) -> Tensor:
-    """Soft-label distillation taken apart: how sure of the label, and how the rest is shared among other classes.
+    """Measure two distances apart: how sure both are of the label, and how they share the rest among other classes.
 
     Args:
         student_NC: Student logits, shape ``[N, C]``, C > 1.
@@ -82,7 +82,7 @@ def dist_loss(
     classes_weight: float = 1.0,
     images_weight: float = 1.0,
 ) -> Tensor:
-    """One minus the correlation of probabilities: only their relations count, not their values.
+    """Return one minus the correlation of probabilities: only their relations count, not their values.
 
     Args:
         student_NC: Student logits, shape ``[N, C]``, N > 1.
@@ -107,7 +107,7 @@ def dist_loss(
 
 
 def _softened(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Both logits over the temperature, in at least float32; the teacher's without gradient."""
+    """Return both logits over the temperature, in at least float32; the teacher's without gradient."""
     if student_NC.shape != teacher_NC.shape or student_NC.ndim != 2:
         raise ShapeError(
             "student and teacher give different outputs.",
@@ -119,7 +119,7 @@ def _softened(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> tup
 
 
 def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
-    """KL(theirs || ours) of log probabilities, mean over rows."""
+    """Return KL(theirs || ours) of log probabilities, mean over rows."""
     return F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
 
 
@@ -131,11 +131,12 @@ def _of_two(logits_NC: Tensor, own_NC: Tensor) -> Tensor:
 
 
 def _others(logits_NC: Tensor, own_NC: Tensor) -> Tensor:
-    """The logits with the label's so low that it has no probability; picking the others would wait for the device."""
+    """Return the logits with the label's so low that it has no probability."""
+    # A mask, not an index: picking the other classes would wait for the device to know how many there are.
     return logits_NC.masked_fill(own_NC, _NEVER)
 
 
 def _correlation(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Pearson's correlation of each pair of rows."""
+    """Return Pearson's correlation of each pair of rows."""
     ours, theirs = ours - ours.mean(1, keepdim=True), theirs - theirs.mean(1, keepdim=True)
     return F.cosine_similarity(ours, theirs, dim=1, eps=_TINY)

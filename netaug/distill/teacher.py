@@ -1,4 +1,4 @@
-"""Trained networks that teach: frozen, each fed in its own way, their classes in the order of the data."""
+"""Runs trained networks as teachers: frozen, each on its own kind of input, with classes in the data's order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from netaug.data.batch import DataInfo
 
 @dataclass(frozen=True)
 class Feed:
-    """What images a network takes.
+    """Describes the images that a network takes.
 
     Args:
         image_size: Height = width in pixels.
@@ -31,17 +31,17 @@ class Feed:
 
     @classmethod
     def of(cls, info: DataInfo) -> Feed:
-        """That of a dataset's batches."""
+        """Return that of a dataset's batches."""
         return cls(info.image_size, info.mean, info.std)
 
     def __str__(self) -> str:
-        """In words."""
+        """Return it as text."""
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
         return f"{self.image_size} px, mean {mean}, std {std}"
 
 
 class Teacher(nn.Module):
-    """A frozen network in evaluation mode, called with the student's images.
+    """Runs a frozen network in evaluation mode on the student's images.
 
     On CUDA it computes in half precision, elsewhere in float32.
 
@@ -75,7 +75,7 @@ class Teacher(nn.Module):
         self.register_buffer("_order", None if order is None else torch.tensor(order), persistent=False)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in evaluation mode, whatever it is a part of."""
+        """Stay in evaluation mode, whatever it is a part of."""
         return super().train(False)
 
     @torch.no_grad()
@@ -94,11 +94,11 @@ class Teacher(nn.Module):
         return logits.log_softmax(1)
 
     def __str__(self) -> str:
-        """Its name and how it is fed."""
+        """Return its name and input format."""
         return f"{self.name} ({self.feed})"
 
     def fingerprint(self) -> str:
-        """A hash of its weights, of how it is fed, and of the order of its classes."""
+        """Return a hash of its weights, its input format, and the order of its classes."""
         order = None if self._order is None else self._order.tolist()
         digest = hashlib.sha256(repr((self.feed, self._size, order)).encode())
         for name, tensor in self.state_dict().items():
@@ -108,7 +108,7 @@ class Teacher(nn.Module):
 
 
 class Teachers(nn.Module):
-    """One or several teachers, averaged.
+    """Averages one or several teachers.
 
     Args:
         members: At least one.
@@ -123,7 +123,7 @@ class Teachers(nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all members."""
+        """Return the names of all members."""
         return tuple(str(member.name) for member in self.members)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
@@ -136,6 +136,6 @@ class Teachers(nn.Module):
         return found.logsumexp(0) - math.log(len(found))
 
     def fingerprint(self) -> str:
-        """A hash of all members and of how they are averaged."""
+        """Return a hash of all members and of how they are averaged."""
         hashes = [member.fingerprint() for member in self.members if isinstance(member, Teacher)]
         return hashlib.sha256(repr((hashes, self._mean if len(hashes) > 1 else "")).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Several processes train one network: launch, rendezvous, process groups, all-reduced sums and statistics."""
+"""Lets several processes train one network: launch, rendezvous, process groups, all-reduced sums and statistics."""

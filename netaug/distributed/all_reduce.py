@@ -1,4 +1,4 @@
-"""One all-reduce per step with everything that the processes exchange, so that all do the same afterwards.
+"""Exchanges everything in one all-reduce per step, so that all processes do the same afterwards.
 
 A batch is cut into ``max(accumulate, processes)`` microbatches, numbered over all processes; each process has its
 consecutive ones. What is drawn is keyed by step and microbatch, so nothing depends on who computes it. After all passes
@@ -29,7 +29,7 @@ _FIXED = 3
 
 @dataclass(frozen=True)
 class StepFlags:
-    """What a process reports beside its gradients, or the all-reduced flags of all of them.
+    """Holds what a process reports beside its gradients, or the all-reduced flags of all of them.
 
     Args:
         failed: Whether there was an error, so that weights must not change.

@@ -1,4 +1,7 @@
-"""A rank that fails before it meets the others tells them."""
+"""Tells the other ranks of one that fails before it meets them.
+
+A module of its own, as commands import it without torch, and ``launch`` cannot hold it: ``rendezvous`` imports that.
+"""
 
 from __future__ import annotations
 

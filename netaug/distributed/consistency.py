@@ -1,4 +1,4 @@
-"""What must be alike on all ranks of a training, and the message that names what is not."""
+"""Compares what must be alike on all ranks of a training, and names what is not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PATHS = ("model.weights", "distill.cache", "distill.teacher")
 
 @dataclass(frozen=True)
 class Report:
-    """What a rank says of itself at the rendezvous.
+    """Holds what a rank reports at the rendezvous.
 
     Args:
         facts: What must be alike on all ranks, by the name that a message calls it.
@@ -193,7 +193,7 @@ def error_from_dict(content: Mapping[str, Any]) -> NetaugError:
 
 
 def _layers(network: nn.Module) -> str:
-    """A digest of names, kinds, shapes and of what is trained; values are not part of it: those of rank 0 count."""
+    """Return a digest of names, kinds, shapes and of what is trained, not of values: those of rank 0 count."""
     lines = [f"{name} {type(module).__qualname__}" for name, module in network.named_modules()]
     lines += [f"{name} {tuple(one.shape)} {one.dtype}" for name, one in network.state_dict().items()]
     lines += [name for name, parameter in network.named_parameters() if parameter.requires_grad]
@@ -201,14 +201,14 @@ def _layers(network: nn.Module) -> str:
 
 
 def _factory_code(model_name: str) -> str | None:
-    """A digest of the file of a user's own factory; None for networks of a library."""
+    """Return a digest of the file of a user's own factory; None for networks of a library."""
     module = sys.modules.get(model_name.partition(":")[0])
     path = None if module is None or ":" not in model_name else module.__file__
     return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
 def _code() -> str:
-    """A digest of the package's source files: two installations of one version may differ."""
+    """Return a digest of the package's source files: two installations of one version may differ."""
     folder, digest = Path(netaug.__file__).parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
         content = path.read_bytes()

@@ -36,7 +36,7 @@ def listed(found: Sequence[str]) -> str:
 
 
 def _ranks(ranks: Sequence[int]) -> str:
-    """Ranks as people write them: ``rank 3``, ``ranks 0-2, 5``."""
+    """Return ranks as text: ``rank 3``, ``ranks 0-2, 5``."""
     runs: list[list[int]] = []
     for rank in ranks:
         if runs and rank == runs[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Which of the processes of a training this one is, as torchrun or SLURM tells it; does not import torch."""
+"""Finds out which process of a training this one is, from torchrun's or SLURM's variables; does not import torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST_PORT, _PORTS = 15000, 20000
 
 @dataclass(frozen=True)
 class Place:
-    """One process among those that train together.
+    """Describes one process among those that train together.
 
     Args:
         rank: Its number, 0-based, over all machines.
@@ -37,7 +37,7 @@ class Place:
 
 
 def place(environment: Mapping[str, str] | None = None) -> Place:
-    """The place that torchrun's variables name, else those of a SLURM step, else that of a process alone.
+    """Return the place that torchrun's variables name, else those of a SLURM step, else that of a single process.
 
     A batch script of SLURM is alone, whatever its job's size: only the tasks that `srun` starts belong together.
 
@@ -71,13 +71,13 @@ SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 
 def alone(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without what makes a process one of several, for child processes with trainings of their own."""
+    """Return the environment without what makes a process one of several, for children with trainings of their own."""
     variables = os.environ if environment is None else environment
     return {name: value for name, value in variables.items() if not _OURS.fullmatch(name)}
 
 
 def end_with_parent() -> Callable[[], None] | None:
-    """What a child process calls first, so that it ends when its parent is killed; None where no system call does so.
+    """Return what a child process calls first, so that it ends when its parent is killed; None where nothing can.
 
     It gets SIGTERM from Linux's ``prctl(PR_SET_PDEATHSIG)``: without, a training would go on alone in its folder.
     """
@@ -96,7 +96,7 @@ def end_with_parent() -> Callable[[], None] | None:
 
 
 def first_host(nodes: str) -> str:
-    """The first host of a SLURM node list, such as ``gpu[003-007,9],big1``: ``gpu003``."""
+    """Return the first host of a SLURM node list, such as ``gpu003`` of ``gpu[003-007,9],big1``."""
     match = re.match(r"([^,\[]+)(?:\[(\d+)[^\]]*\]([^,\[]*))?", nodes)
     if match is None:
         raise ConfigError(
@@ -106,7 +106,7 @@ def first_host(nodes: str) -> str:
 
 
 def _slurm_rendezvous(variables: Mapping[str, str]) -> tuple[str, int]:
-    """The first host of the step, where rank 0 is; the launching host need not be one of them."""
+    """Return the first host of the step, where rank 0 is; the launching host need not be one of them."""
     for name in ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"):
         if variables.get(name):
             host = first_host(variables[name])

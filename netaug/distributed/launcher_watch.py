@@ -52,7 +52,7 @@ def _watch(chain: list[int], over: threading.Event) -> None:
 
 
 def _chain() -> list[int]:
-    """This process, its parent, and so on up to torchrun: the first whose environment torchrun did not make.
+    """Return this process, its parent, and so on up to torchrun: the first whose environment torchrun did not make.
 
     Between a rank and torchrun there may be a shell script. Where other processes cannot be looked at, the parent is
     taken for torchrun.
@@ -76,7 +76,7 @@ def _started_by_torchrun(process: int) -> bool:
 
 
 def _parent(process: int) -> int:
-    """The parent of a process; 0 if it is gone."""
+    """Return the parent of a process; 0 if it is gone."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""The process group of a training: made before it starts, and let go at its end."""
+"""Makes the process group of a training before it starts, and destroys it at its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("netaug")
 def process_group(
     device: str, timeout_minutes: float, report: Callable[[str], Report] = lambda _: Report()
 ) -> Iterator[World]:
-    """The world of this process inside a ``with`` block: other processes met at its start, let go at its end.
+    """Yield the world of this process: the others are met at the start of the ``with`` block, and left at its end.
 
     Args:
         device: The setting ``train.device``. NCCL connects CUDA devices, Gloo the rest.

@@ -1,4 +1,4 @@
-"""How ranks find each other through a store that may remember ranks of an earlier attempt.
+"""Brings ranks together through a store that may remember ranks of an earlier attempt.
 
 Before the process group is made, rank 0 compares what each rank reports of itself. So ranks with different settings,
 which might not even agree on a backend, and a rank that fails before it can train are told to all at once.
@@ -186,7 +186,7 @@ class _Host:
         return self._name, self._reports
 
     def _listen(self) -> bool:
-        """Answer the ranks that are new, and take their reports; whether one came."""
+        """Answer the ranks that are new, take their reports, and return whether one came."""
         before = len(self._reports)
         for rank in self._ranks:
             if rank in self._reports:
@@ -205,7 +205,7 @@ class _Host:
         self._store.set(f"{self._name}/verdict", json.dumps(verdict))
 
     def _wait_until_heard(self) -> None:
-        """The store may end with this process, so that it stays for a while; the others may come late."""
+        """Wait until the others have read the verdict: the store may end with this process, and they may come late."""
         end = time.monotonic() + _PARTING_SECONDS
         while len(self._heard) < len(self._ranks) and time.monotonic() < end:
             self._listen()

@@ -1,4 +1,4 @@
-"""Batch norm over the images of all processes."""
+"""Computes batch norm over the images of all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes that train one network: collectives, errors that all ranks raise, and work in order of rank.
+"""Connects the processes that train one network: collectives, errors that all ranks raise, work in order of rank.
 
 ``World`` is the only place that calls collectives; for a single process it costs nothing.
 """
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one training, seen from one of them. A single process communicates nothing.
+    """Connects one process to the others of its training. A single process communicates nothing.
 
     Args:
         rank: Number of this process, 0-based; 0 alone writes and prints.
@@ -211,7 +211,7 @@ class World:
 
 
 def uses_cuda(name: str) -> bool:
-    """Whether the setting ``train.device`` means CUDA on this machine."""
+    """Return whether the setting ``train.device`` means CUDA on this machine."""
     return torch.cuda.is_available() and name.startswith(("auto", "cuda"))
 
 

@@ -33,7 +33,7 @@ _log = logging.getLogger("netaug")
 
 
 class Checkpoints:
-    """The last few checkpoints of a run, one file each, named after the steps done.
+    """Writes and reads the last few checkpoints of a run, one file each, named after the steps done.
 
     Args:
         folder: Made with the first checkpoint.

@@ -1,4 +1,4 @@
-"""The files of a run folder: settings, environment, metrics, checkpoints, weights and summary."""
+"""Writes and reads the files of a run folder: settings, environment, metrics, checkpoints, weights and summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from netaug.weights.metadata import ModelCard, save_weights
 
 
 class RunFolder:
-    """The files of one run. ``summary.json`` is written last: it marks a finished run.
+    """Writes and reads the files of one run. ``summary.json`` is written last: it marks a finished run.
 
     Args:
         path: The folder; see :meth:`create` for a new one and :func:`find_weights` for an old one.

@@ -23,7 +23,7 @@ _ENOUGH_FILES = 2
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run.
+    """Holds the state of a run.
 
     Args:
         path: The run folder.

@@ -1,4 +1,4 @@
-"""The record of an epoch in ``metrics.jsonl``."""
+"""Defines the record of an epoch in ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of ``metrics.jsonl``.
+    """Holds one line of ``metrics.jsonl``.
 
     Args:
         epoch: 0-based.

@@ -1,4 +1,4 @@
-"""How steps become a run: the step, the trainer, and what observes it.
+"""Makes a run out of steps: the step, the trainer, and what observes it.
 
 The package bears the name of the function `netaug.train`. Python puts an imported package into its parent's namespace,
 so the package itself can be called, and passes the call on.

@@ -1,7 +1,7 @@
 """Trains with checkpoints: all processes start from one state, and stop together after a signal.
 
-Randomness is keyed by step, so there is nothing to replay when a run resumes: the sampler starts at the step. A signal is
-only noted; the step is finished, a checkpoint written, and all processes leave, as they decide from all-reduced flags.
+Randomness is keyed by step, so there is nothing to replay when a run resumes: the sampler starts at the step. A signal
+is only noted; the step is finished, a checkpoint written, and all processes leave: they decide from all-reduced flags.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the user sees of a training, on stderr: a bar on a terminal, one plain line per epoch elsewhere."""
+"""Shows a training on stderr: a bar on a terminal, one plain line per epoch elsewhere."""
 
 from __future__ import annotations
 

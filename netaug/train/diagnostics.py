@@ -1,4 +1,4 @@
-"""What a training's measurements suggest: the augmented pass's fraction of the gradients, and advice at the end.
+"""Diagnoses a training: the augmented pass's fraction of the gradients, and advice at the end.
 
 The advice is one sentence, when training and validation suggest that the network under-fits or over-fits.
 

@@ -1,4 +1,4 @@
-"""An average over the weights of the last steps, which often is a better network than the last step's."""
+"""Averages the weights of the last steps, which often gives a better network than the last step's."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from netaug.elastic.plain_network import Network
 
 
 class Average:
-    """The exponential moving average of a network in training.
+    """Keeps the exponential moving average of a network in training.
 
     The whole supernet is averaged, not its base alone: sorting moves channels between the base and what NetAug adds,
     so an average of the base alone would mix channels that have nothing to do with each other, or would have to start
-    anew at each epoch. The price is a copy of the added weights. Running statistics are averaged as weights are, so
+    again at each epoch. The price is a copy of the added weights. Running statistics are averaged as weights are, so
     the average is evaluated with its own. Other buffers, such as counters, are those of the last step.
 
     Args:
         network: Copied as it is.
-        decay: Share in [0, 1) that the average keeps at each step once it is warm.
+        decay: Fraction in [0, 1) that the average keeps at each step once it is warm.
 
     Attributes:
         network: The average; in evaluation mode.
@@ -48,14 +48,14 @@ class Average:
                 mean.copy_(now)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights and buffers."""
+        """Return the averaged weights and buffers."""
         return self.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Restore what :meth:`state_dict` returned."""
         self.network.load_state_dict(state)
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
-    """Each weight and buffer once, even if it has several names: else shared ones would be averaged twice a step."""
+    """Return each weight and buffer once, even if it has several names: else it would be averaged twice per step."""
     return [*network.parameters(), *network.buffers()]

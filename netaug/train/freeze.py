@@ -1,4 +1,7 @@
-"""Parts of a network that are not trained, as in fine-tuning only the classifier."""
+"""Freezes parts of a network, as in fine-tuning only the classifier.
+
+Width groups with a frozen member stay at base width: channels added to a layer that does not learn would stay noise.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ def freeze(model: nn.Module, patterns: Sequence[str], head: Collection[str]) -> 
     parameters, children = dict(model.named_parameters()), dict(model.named_children())
     for pattern in patterns:
         if pattern == BACKBONE and head and BACKBONE not in children:
-            found = [name for name in parameters if name not in head]
+            matched = [name for name in parameters if name not in head]
         else:
-            found = [name for name in parameters if _inside(name, pattern)]
-        if not found:
+            matched = [name for name in parameters if _inside(name, pattern)]
+        if not matched:
             raise _no_match(model, pattern)
-        for name in found:
+        for name in matched:
             parameters[name].requires_grad_(False)
     if patterns and not any(parameter.requires_grad for parameter in parameters.values()):
         raise ConfigError(
@@ -64,7 +67,7 @@ def keep_statistics(model: nn.Module) -> None:
 
 
 def frozen_groups(supernet: Supernet) -> tuple[str, ...]:
-    """Names of width groups that would give a frozen layer further channels, which would never learn anything."""
+    """Name the width groups that would give a frozen layer further channels, which would stay noise."""
     trained = {name for name, parameter in supernet.base.named_parameters() if parameter.requires_grad}
     return tuple(
         group.name
@@ -75,7 +78,7 @@ def frozen_groups(supernet: Supernet) -> tuple[str, ...]:
 
 
 def _inside(name: str, pattern: str) -> bool:
-    """Whether the parameter, or a module it is in, is matched."""
+    """Return whether the pattern matches the parameter or a module that it is in."""
     parts = name.split(".")
     return any(fnmatchcase(".".join(parts[:count]), pattern) for count in range(1, len(parts) + 1))
 

@@ -1,4 +1,4 @@
-"""What all passes of a step see: microbatches of normalized, mixed images, for which the teacher's logits are known."""
+"""Makes what all passes of a step see: microbatches of normalized, mixed images with the teacher's logits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from netaug.regularize.mixing import Mixer
 
 @dataclass(frozen=True)
 class Microbatch:
-    """A slice of a batch whose gradients are computed at once.
+    """Holds a slice of a batch whose gradients are computed at once.
 
     Args:
         number: Among the microbatches of the whole batch, over all processes.

@@ -1,4 +1,4 @@
-"""What may watch an update without changing it: metric sums, running statistics, guards and diagnostics."""
+"""Defines what may observe an update without changing it: metric sums, running statistics, guards and diagnostics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netaug.train.microbatches import Microbatch
 
 
 class Observer:
-    """The moments of an update at which something may watch; each does nothing unless a subclass says otherwise."""
+    """Is called at the moments of an update; each method does nothing unless a subclass says otherwise."""
 
     def on_step_start(self, step: int) -> None:
         """Called before the first pass of a step; the gradients are zero."""

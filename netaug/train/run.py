@@ -1,4 +1,4 @@
-"""One training run, from settings to a run folder."""
+"""Trains one network, from settings to a run folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from netaug.train.trainer import Trainer
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run.
+    """Holds a finished run.
 
     Args:
         folder: Its files.
@@ -165,7 +165,7 @@ def _load_data(config: RunConfig, device: torch.device, world: World) -> Data:
 
 @dataclass(frozen=True)
 class _Built:
-    """What is trained, on the CPU still.
+    """Holds what is trained, still on the CPU.
 
     Args:
         network: With its regularizers.

@@ -1,4 +1,7 @@
-"""The learning rate of each step: a linear rise to the peak, then one of several ways down."""
+"""Computes the learning rate of each step: a linear rise to the peak, then one of several ways down.
+
+A schedule is a function of the step, so it has no state that a checkpoint would have to hold.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,18 @@ class Schedule:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Return the steps of the whole run."""
         return self.config.epochs * self.epoch_steps
 
     @property
     def warmup_steps(self) -> int:
-        """Steps of the rise: step 0 has ``lr / warmup_steps``, step ``warmup_steps - 1`` the peak."""
+        """Return the steps of the rise: step 0 has ``lr / warmup_steps``, step ``warmup_steps - 1`` the peak."""
         return round(self.config.warmup_epochs * self.epoch_steps)
 
     def lr(self, step: int) -> float:
-        """The rate of a step, 0 .. total_steps - 1.
+        """Return the rate of a step, 0 .. total_steps - 1.
 
-        After warmup, with t the share of the remaining steps that is done, from 0 to 1 at the step after the last:
+        After warmup, with t the fraction of the remaining steps that is done, from 0 to 1 at the step after the last:
         ``cosine`` is low + (peak - low) / 2 * (1 + cos(pi t)), ``poly`` low + (peak - low) * (1 - t) ** power,
         ``linear`` the same with power 1, ``step`` the peak times ``decay_rate`` for each ``decay_epochs`` that are
         over, but not below low, ``constant`` the peak.

@@ -1,4 +1,4 @@
-"""The gradients of one update: the base network's loss and that of a wider network around it, added.
+"""Adds the gradients of one update: of the base network's loss and of that of a wider network around it.
 
     L(W_t) + alpha * L([W_t, W_i])       one W_i drawn per step (Cai et al. 2022, arXiv:2110.08890)
 

@@ -24,7 +24,7 @@ _log = logging.getLogger("netaug")
 
 
 class Tracker(Protocol):
-    """A service that curves are sent to.
+    """Sends curves to a service.
 
     Attributes:
         name: For messages.
@@ -111,7 +111,7 @@ class Tracking:
         self._each(lambda tracker: tracker.close(finished=kind is None))
 
     def step(self, trainer: Trainer, tally: Tally) -> None:
-        """A step is done; now and then a point of loss and rate."""
+        """Send a point of loss and rate, if enough steps are done."""
         if not self._trackers:
             return
         if tally is not self._tally:
@@ -121,7 +121,7 @@ class Tracking:
             self._each(lambda tracker: tracker.log(trainer.steps_done, values))
 
     def epoch(self, step: int, record: EpochRecord) -> None:
-        """An epoch is done, with it ``step`` updates in all."""
+        """Send the points of an epoch, after ``step`` updates in all."""
         self._each(lambda tracker: tracker.log(step, epoch_values(record)))
 
     def _window(self, tally: Tally) -> float:

@@ -1,4 +1,4 @@
-"""A network in training: its state, the epochs, and what happens around the gradients of an update."""
+"""Trains a network: its state, the epochs, and what happens around the gradients of an update."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Request = Callable[[], StepFlags]
 
 
 class Trainer:
-    """A network in training: the state that steps change.
+    """Holds a network in training: the state that steps change.
 
     Args:
         network: On the normalizer's device.

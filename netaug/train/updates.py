@@ -1,4 +1,4 @@
-"""How gradients become an update: scaled, added over passes and microbatches, clipped, applied."""
+"""Turns gradients into an update: scaled, added over passes and microbatches, clipped, applied."""
 
 from __future__ import annotations
 
