@@ -223,7 +223,7 @@ def test_rows_that_are_not_what_the_teacher_says_are_noticed(written: Path, tmp_
     files = CacheFiles(stale)
     card = files.read_card()
     files.write_card(replace(card, checksums=tuple(files.checksums(card))))
-    with pytest.raises(ConfigError, match="no longer says what is in"):
+    with pytest.raises(ConfigError, match="no longer gives the outputs that are in"):
         opened(stale, live=0)
 
 
