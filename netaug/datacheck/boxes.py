@@ -66,44 +66,44 @@ def splits_of(source: BoxSource) -> BoxSplits:
 
 def box_facts(name: str, split: BoxSplit, side: int | None) -> BoxFacts:
     """Count a split's objects and measure them."""
-    own = split.annotations
-    sizes = (own.boxes_M4[:, 2:] - own.boxes_M4[:, :2]).astype(np.float64)
+    annotations = split.annotations
+    sizes = (annotations.boxes_M4[:, 2:] - annotations.boxes_M4[:, :2]).astype(np.float64)
     width, height = np.median(sizes, axis=0).tolist() if len(sizes) else (0.0, 0.0)
     tiny = None
     if side is not None:
-        factors = side / own.sizes_N2.max(1)[own.owners] if len(sizes) else np.ones(0)
+        factors = side / annotations.sizes_N2.max(1)[annotations.owners] if len(sizes) else np.ones(0)
         tiny = int((sizes.min(1) * factors < _FINEST).sum()) if len(sizes) else 0
     count = max(1, len(sizes))
     return BoxFacts(
         split=name,
-        images=len(own),
-        negatives=int((np.diff(own.starts_N1) == 0).sum()),
+        images=len(annotations),
+        negatives=int((np.diff(annotations.starts_N1) == 0).sum()),
         objects=len(sizes),
-        difficult=int(own.difficult_M.sum()),
-        crowd=int(own.crowd_M.sum()),
+        difficult=int(annotations.difficult_M.sum()),
+        crowd=int(annotations.crowd_M.sum()),
         width=width,
         height=height,
-        small=float((own.areas_M < _SMALL).sum() / count),
-        large=float((own.areas_M >= _LARGE).sum() / count),
+        small=float((annotations.areas_M < _SMALL).sum() / count),
+        large=float((annotations.areas_M >= _LARGE).sum() / count),
         tiny=tiny,
     )
 
 
 def fact_lines(facts: Sequence[BoxFacts], side: int | None) -> Iterator[str]:
     """Return the facts as lines for a terminal."""
-    for one in facts:
-        marks = [f"{one.negatives:,} images without objects"]
-        marks += [f"{one.difficult:,} difficult"] if one.difficult else []
-        marks += [f"{one.crowd:,} crowds"] if one.crowd else []
-        yield f"{one.split}: {one.objects:,} objects in {one.images:,} images; {', '.join(marks)}"
-        if one.objects:
+    for counts in facts:
+        marks = [f"{counts.negatives:,} images without objects"]
+        marks += [f"{counts.difficult:,} difficult"] if counts.difficult else []
+        marks += [f"{counts.crowd:,} crowds"] if counts.crowd else []
+        yield f"{counts.split}: {counts.objects:,} objects in {counts.images:,} images; {', '.join(marks)}"
+        if counts.objects:
             yield (
-                f"  median {one.width:.0f} x {one.height:.0f} pixels of the file; by COCO's limits "
-                f"{one.small:.0%} small, {one.large:.0%} large"
+                f"  median {counts.width:.0f} x {counts.height:.0f} pixels of the file; by COCO's limits "
+                f"{counts.small:.0%} small, {counts.large:.0%} large"
             )
-        if one.tiny:
+        if counts.tiny:
             yield (
-                f"  {one.tiny:,} are less than {_FINEST} pixels wide or high at {side} x {side}: "
+                f"  {counts.tiny:,} are less than {_FINEST} pixels wide or high at {side} x {side}: "
                 "hardly to be found; a larger --data.image_size helps"
             )
 
@@ -130,34 +130,36 @@ def class_lines(rows: Sequence[SplitCounts]) -> Iterator[str]:
 
 def absent(rows: Sequence[SplitCounts]) -> list[str]:
     """Return sentences about classes without objects."""
-    found = []
+    sentences = []
     for row in rows:
         names = [name for name, count in row.per_class.items() if count == 0]
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         if names:
-            found.append(f"{row.split}: no objects of {', '.join(names[:5])}{more}")
-    return found
+            sentences.append(f"{row.split}: no objects of {', '.join(names[:5])}{more}")
+    return sentences
 
 
 def uncounted(splits: BoxSplits) -> list[str]:
     """Return sentences about splits none of whose objects counts; those without objects lack classes already."""
-    found = [
+    pairs = [
         (name, without_objects(split.annotations))
         for name, split in splits
         if len(split.annotations.labels_M)
     ]
-    return [f"{name}: no object counts: {instead}" for name, instead in found if instead is not None]
+    return [f"{name}: no object counts: {instead}" for name, instead in pairs if instead is not None]
 
 
 def box_complaints(problems: Problems, shown: int) -> list[str]:
     """Return sentences about what is wrong with annotations: kind by kind, with the first of each."""
-    found = []
+    sentences = []
     for kind, text in KINDS.items():
         if count := problems.counts[kind]:
             examples = problems.examples[kind][:shown]
             more = f"\n           and {count - len(examples):,} more" if count > len(examples) else ""
-            found.append(f"{count:,} {text}" + "".join(f"\n           {one}" for one in examples) + more)
-    return found
+            sentences.append(
+                f"{count:,} {text}" + "".join(f"\n           {example}" for example in examples) + more
+            )
+    return sentences
 
 
 def check_sizes(splits: BoxSplits, findings: Findings, problems: Problems) -> None:
@@ -178,16 +180,16 @@ def check_sizes(splits: BoxSplits, findings: Findings, problems: Problems) -> No
 
 def as_images(splits: BoxSplits) -> list[tuple[str, Split]]:
     """Return the splits as images without labels, for the checks of images."""
-    found = []
+    images = []
     for name, split in splits:
         assert isinstance(split.images, FileImages), "readers hand over files"
-        found.append((name, Split(split.images, np.zeros(len(split), np.int64))))
-    return found
+        images.append((name, Split(split.images, np.zeros(len(split), np.int64))))
+    return images
 
 
 def as_json(facts: Sequence[BoxFacts], problems: Problems) -> dict[str, Any]:
     """Return the facts as plain values for JSON."""
     return {
-        "objects": [vars(one) for one in facts],
+        "objects": [vars(counts) for counts in facts],
         "annotations": {kind: problems.examples.get(kind, []) for kind in KINDS},
     }

@@ -41,22 +41,22 @@ def _count(name: str, split: Split, source: Source, published: int | None) -> Sp
 
 def complaints(rows: list[SplitCounts], facts: Published | None) -> list[str]:
     """Return a sentence for each count that differs from the published one."""
-    found = []
+    sentences = []
     classes = len(rows[0].per_class)
     if facts is not None and classes != facts.num_classes:
-        found.append(f"{classes:,} classes instead of the published {facts.num_classes:,}")
+        sentences.append(f"{classes:,} classes instead of the published {facts.num_classes:,}")
     for number, row in enumerate(rows):
         if row.published is not None and row.images != row.published:
             word = "missing" if row.images < row.published else "too many"
-            found.append(
+            sentences.append(
                 f"{row.split}: {row.images:,} images instead of the published {row.published:,}, "
                 f"{abs(row.published - row.images):,} {word}"
             )
         limits = None
         if facts is not None:
             limits = facts.val_per_class if number else facts.train_per_class
-        found += _per_class(row, limits)
-    return found
+        sentences += _per_class(row, limits)
+    return sentences
 
 
 def _per_class(row: SplitCounts, limits: tuple[int, int] | None) -> list[str]:

@@ -83,16 +83,16 @@ def is_cut_off(content: bytes | bytearray) -> bool:
 
 def _image_data(content: bytes | bytearray) -> int:
     """Return where the first scan begins, past segments that may hold other images; the end if there is none."""
-    place = 2
-    while place + 4 <= len(content):
-        if content[place] != 0xFF:
-            place += 1
-        elif content[place : place + 2] == _SCAN:
-            return place
-        elif content[place + 1] in (0x00, 0x01, 0xFF) or 0xD0 <= content[place + 1] <= 0xD9:
-            place += 1 if content[place + 1] == 0xFF else 2
+    offset = 2
+    while offset + 4 <= len(content):
+        if content[offset] != 0xFF:
+            offset += 1
+        elif content[offset : offset + 2] == _SCAN:
+            return offset
+        elif content[offset + 1] in (0x00, 0x01, 0xFF) or 0xD0 <= content[offset + 1] <= 0xD9:
+            offset += 1 if content[offset + 1] == 0xFF else 2
         else:
-            place += 2 + max(2, int.from_bytes(content[place + 2 : place + 4], "big"))
+            offset += 2 + max(2, int.from_bytes(content[offset + 2 : offset + 4], "big"))
     return len(content)
 
 
@@ -113,13 +113,13 @@ def file_forms(content: bytes | bytearray, path: str, in_chans: int) -> tuple[st
             deep = bits_per_channel(file, content[:32]) > 8
     except Exception:  # of a damaged header; decoding says what is wrong
         return ()
-    found = {
+    forms = {
         "cmyk": mode == "CMYK",
         "sixteen_bit": deep,
         "grey": in_chans == 3 and (mode in _GREY or mode in _MANY_BITS),
         "rotated": turned,
     }
-    return tuple(name for name, holds in found.items() if holds)
+    return tuple(name for name, holds in forms.items() if holds)
 
 
 def _is_turned(file: Image.Image) -> bool:

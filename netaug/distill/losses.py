@@ -68,9 +68,11 @@ def dkd_loss(
     """
     student, teacher = _softened(student_NC, teacher_NC, temperature)
     labels = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
-    own = labels[:, None] == torch.arange(student.shape[1], device=labels.device)
-    target = _divergence(_of_two(student, own), _of_two(teacher, own))
-    others = _divergence(_others(student, own).log_softmax(1), _others(teacher, own).log_softmax(1))
+    is_label_NC = labels[:, None] == torch.arange(student.shape[1], device=labels.device)
+    target = _divergence(_of_two(student, is_label_NC), _of_two(teacher, is_label_NC))
+    others = _divergence(
+        _others(student, is_label_NC).log_softmax(1), _others(teacher, is_label_NC).log_softmax(1)
+    )
     return (target_weight * target + others_weight * others) * temperature**2
 
 
@@ -123,17 +125,17 @@ def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
     return F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
 
 
-def _of_two(logits_NC: Tensor, own_NC: Tensor) -> Tensor:
+def _of_two(logits_NC: Tensor, is_label_NC: Tensor) -> Tensor:
     """Log probabilities of the label and of all other classes together, shape ``[N, 2]``."""
-    label = logits_NC.masked_fill(~own_NC, -torch.inf).logsumexp(1)
-    rest = logits_NC.masked_fill(own_NC, -torch.inf).logsumexp(1)
+    label = logits_NC.masked_fill(~is_label_NC, -torch.inf).logsumexp(1)
+    rest = logits_NC.masked_fill(is_label_NC, -torch.inf).logsumexp(1)
     return torch.stack([label, rest], 1).log_softmax(1)
 
 
-def _others(logits_NC: Tensor, own_NC: Tensor) -> Tensor:
+def _others(logits_NC: Tensor, is_label_NC: Tensor) -> Tensor:
     """Return the logits with the label's so low that it has no probability."""
     # A mask, not an index: picking the other classes would wait for the device to know how many there are.
-    return logits_NC.masked_fill(own_NC, _NEVER)
+    return logits_NC.masked_fill(is_label_NC, _NEVER)
 
 
 def _correlation(ours: Tensor, theirs: Tensor) -> Tensor:

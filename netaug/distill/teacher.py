@@ -128,12 +128,12 @@ class Teachers(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Log probabilities ``[N, C]``, float32; a temperature divides them as it does logits."""
-        found = torch.stack([member(images_NCHW) for member in self.members])
-        if len(found) == 1:
-            return found[0]
+        log_probs_MNC = torch.stack([member(images_NCHW) for member in self.members])
+        if len(log_probs_MNC) == 1:
+            return log_probs_MNC[0]
         if self._mean == "logits":
-            return found.mean(0).log_softmax(1)
-        return found.logsumexp(0) - math.log(len(found))
+            return log_probs_MNC.mean(0).log_softmax(1)
+        return log_probs_MNC.logsumexp(0) - math.log(len(log_probs_MNC))
 
     def fingerprint(self) -> str:
         """Return a hash of all members and of how they are averaged."""

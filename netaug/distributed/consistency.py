@@ -93,12 +93,12 @@ def check_reports(reports: Mapping[int, Report]) -> NetaugError | None:
         if (error := report.error) is not None:
             where = f"rank {rank} cannot start: {error.where}"
             return type(error)(where, got=error.got, allowed=error.allowed, fix=error.fix)
-    found = differences({rank: report.facts for rank, report in reports.items()})
-    if not found:
+    differing = differences({rank: report.facts for rank, report in reports.items()})
+    if not differing:
         return None
     return ConfigError(
         "the ranks of this training were started with different settings.",
-        got=listed(found),
+        got=listed(differing),
         allowed=f"the same on every rank; these may differ: {', '.join(PER_RANK)}, and paths",
         fix="start every rank with the same command and the same installation of netaug",
     )
@@ -111,10 +111,10 @@ def check_data_alike(world: World, data: Data) -> None:
         DataError: They differ; names what and how, on every rank.
     """
 
-    def error(found: str) -> DataError:
+    def error(differing: str) -> DataError:
         return DataError(
             "the ranks of this training do not read the same data.",
-            got=found,
+            got=differing,
             allowed="the same images and classes on every rank; data.root may be another path on each machine",
             fix="copy the dataset again to the machine that differs, or check --data.root there",
         )
@@ -138,10 +138,10 @@ def check_network_alike(world: World, network: nn.Module, model_name: str, cost:
         ModelError: They differ; names what and how, on every rank.
     """
 
-    def error(found: str) -> ModelError:
+    def error(differing: str) -> ModelError:
         return ModelError(
             f"the ranks of this training build different networks as {model_name!r}.",
-            got=found,
+            got=differing,
             allowed="the same layers and sizes on every rank",
             fix="start every rank with the same code and the same versions of the libraries that define the network",
         )
@@ -162,10 +162,10 @@ def check_teacher_alike(world: World, teacher: str | None) -> None:
         ModelError: They differ.
     """
 
-    def error(found: str) -> ModelError:
+    def error(differing: str) -> ModelError:
         return ModelError(
             "the ranks of this training have different teachers.",
-            got=found,
+            got=differing,
             allowed="the same weights on every rank; distill.teacher and distill.cache may be other paths",
             fix="copy the teacher, or the cache of its outputs, again to the machine that differs",
         )
@@ -195,7 +195,7 @@ def error_from_dict(content: Mapping[str, Any]) -> NetaugError:
 def _layers(network: nn.Module) -> str:
     """Return a digest of names, kinds, shapes and of what is trained, not of values: those of rank 0 count."""
     lines = [f"{name} {type(module).__qualname__}" for name, module in network.named_modules()]
-    lines += [f"{name} {tuple(one.shape)} {one.dtype}" for name, one in network.state_dict().items()]
+    lines += [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in network.state_dict().items()]
     lines += [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 

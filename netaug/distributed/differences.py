@@ -16,23 +16,23 @@ def differences(facts: Mapping[int, Mapping[str, Any]]) -> list[str]:
     Args:
         facts: By rank; values as JSON has them.
     """
-    names = dict.fromkeys(name for one in facts.values() for name in one)
-    found = []
+    names = dict.fromkeys(name for of_rank in facts.values() for name in of_rank)
+    texts = []
     for name in names:
         by_value: dict[str, list[int]] = {}
-        for rank, one in sorted(facts.items()):
-            value = json.dumps(one[name], default=str) if name in one else "not known"
+        for rank, of_rank in sorted(facts.items()):
+            value = json.dumps(of_rank[name], default=str) if name in of_rank else "not known"
             by_value.setdefault(value, []).append(rank)
         if len(by_value) > 1:
             shown = ", ".join(f"{value} on {_ranks(ranks)}" for value, ranks in by_value.items())
-            found.append(f"{name} {shown}")
-    return found
+            texts.append(f"{name} {shown}")
+    return texts
 
 
-def listed(found: Sequence[str]) -> str:
+def listed(texts: Sequence[str]) -> str:
     """Return the differences as one text of bounded length."""
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return "; ".join(found[:_SHOWN]) + more
+    more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return "; ".join(texts[:_SHOWN]) + more
 
 
 def _ranks(ranks: Sequence[int]) -> str:

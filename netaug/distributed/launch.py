@@ -48,22 +48,22 @@ def place(environment: Mapping[str, str] | None = None) -> Place:
     if "RANK" in variables and "WORLD_SIZE" in variables:
         rank, size = _number(variables, "RANK"), _number(variables, "WORLD_SIZE")
         local = _number(variables, "LOCAL_RANK") if "LOCAL_RANK" in variables else rank
-        found = Place(rank, size, local)
+        here = Place(rank, size, local)
     elif all(name in variables for name in _SLURM):
         tasks = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in variables else "SLURM_NTASKS"
         size = _number(variables, tasks) if tasks in variables else 1
         where = None if size == 1 or "MASTER_ADDR" in variables else _slurm_rendezvous(variables)
-        found = Place(_number(variables, "SLURM_PROCID"), size, _number(variables, "SLURM_LOCALID"), where)
+        here = Place(_number(variables, "SLURM_PROCID"), size, _number(variables, "SLURM_LOCALID"), where)
     else:
         return Place()
-    if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.size):
+    if not (0 <= here.rank < here.size and 0 <= here.local_rank < here.size):
         raise ConfigError(
             "the variables of the launcher do not fit together.",
-            got=f"rank {found.rank}, local rank {found.local_rank}, {found.size} processes",
+            got=f"rank {here.rank}, local rank {here.local_rank}, {here.size} processes",
             allowed="ranks from 0 to one less than the number of processes",
             fix="start with torchrun or srun, or remove RANK and WORLD_SIZE from the environment",
         )
-    return found
+    return here
 
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}

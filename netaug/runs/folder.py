@@ -69,8 +69,8 @@ class RunFolder:
         """
         write_atomic(self.config, to_yaml(config))
         if not self.environment.is_file():
-            found = environment(device, config.model.weights)
-            write_atomic(self.environment, json.dumps(found, indent=2) + "\n")
+            facts = environment(device, config.model.weights)
+            write_atomic(self.environment, json.dumps(facts, indent=2) + "\n")
 
     def log(self, record: EpochRecord) -> None:
         """Append an epoch to ``metrics.jsonl``."""
@@ -102,21 +102,21 @@ class RunFolder:
         """
         for folder in (self.path, self.checkpoints):
             remove_leftovers(folder)
-        found = Checkpoints(self.checkpoints).newest()
-        records = self.records()[: found[1]["epochs"]] if found else []
+        newest = Checkpoints(self.checkpoints).newest()
+        records = self.records()[: newest[1]["epochs"]] if newest else []
         write_atomic(self.metrics, "".join(json.dumps(asdict(record)) + "\n" for record in records))
-        self._saved = found[1]["step"] if found else 0
-        return records, found[1] if found else None
+        self._saved = newest[1]["step"] if newest else 0
+        return records, newest[1] if newest else None
 
     def records(self) -> list[EpochRecord]:
         """Return the epochs logged so far, without a line that was cut off at the end."""
-        found = []
+        records = []
         for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else ():
             try:
-                found.append(EpochRecord(**json.loads(line)))
+                records.append(EpochRecord(**json.loads(line)))
             except (ValueError, TypeError, RecursionError):
                 break
-        return found
+        return records
 
     def save_network(self, network: nn.Module, card: ModelCard) -> None:
         """Write the plain network as ``model.safetensors``."""
@@ -141,14 +141,14 @@ class RunFolder:
             return error
         kept = Checkpoints(self.checkpoints).paths()
         last = f"the last good checkpoint is {kept[0]}" if kept else "there is no checkpoint yet"
-        found = TrainingError(
+        complete = TrainingError(
             error.where,
             got=error.got,
             allowed=error.allowed,
             fix=f"{error.fix}; {last}" if error.fix else last,
         )
-        found.loud = error.loud
-        return found
+        complete.loud = error.loud
+        return complete
 
 
 def refuse_existing(path: Path) -> None:

@@ -120,14 +120,14 @@ def _state(path: Path, *, finished: bool, epochs: int) -> State:
 def _epochs(path: Path) -> list[dict[str, Any]]:
     """Return the lines of ``metrics.jsonl``, without a last one that was cut off."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = []
+    records = []
     for number, line in enumerate(lines, start=1):
         try:
-            found.append(_mapping(json.loads(line)))
+            records.append(_mapping(json.loads(line)))
         except ValueError:
             if number < len(lines):
                 raise ValueError(f"line {number} of metrics.jsonl is not JSON") from None
-    return found
+    return records
 
 
 def _settings(path: Path) -> Any:
@@ -143,8 +143,8 @@ def _settings(path: Path) -> Any:
 def _recipe(path: Path) -> str | None:
     """Return the word after `train` on the command line that started the run."""
     try:
-        words = list((_json(path) or {})["command"])
-        return str(words[words.index("train") + 1])
+        command = list((_json(path) or {})["command"])
+        return str(command[command.index("train") + 1])
     except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
         return None  # the run was started from Python
 
