@@ -1,1 +1,1 @@
-"""Teachers beside the labels: trained networks, what they said once, and the wider networks of a step."""
+"""Trains from more than labels: teachers, their cached logits, and the wider networks of a step."""

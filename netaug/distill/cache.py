@@ -1,6 +1,6 @@
 """Reads a folder of teacher outputs: one row for each training image and draw of its augmentation, in two files.
 
-Layout: ``cache.json`` says what the rows are of, with a checksum of each block of rows; ``values.bin`` and
+Layout: ``cache.json`` describes the rows, with a checksum of each block of rows; ``values.bin`` and
 ``classes.bin`` hold draw after draw the packed rows in the order of the images; ``samples.npy`` a few augmented images,
 to see that they are still made in this way.
 """
@@ -48,7 +48,7 @@ _FILES = "dataset.files"
 
 @dataclass(frozen=True)
 class CacheCard:
-    """Holds what ``cache.json`` says.
+    """Holds the content of ``cache.json``.
 
     Args:
         teachers: As given to `distill.teacher`.

@@ -35,7 +35,7 @@ OnRows = Callable[[int, int], None]
 
 
 def cache_card(images: AugmentedImages, data: Data, teachers: Teachers, top: int, top1: float) -> CacheCard:
-    """Return what ``cache.json`` of a new cache says.
+    """Return the content of a new ``cache.json``.
 
     Args:
         images: What the networks that read the cache will see.

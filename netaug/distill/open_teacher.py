@@ -89,7 +89,7 @@ def _from_file(name: str, path: Path, info: DataInfo, trusted: Collection[str]) 
     card = read_card(weights)
     if card is None:
         raise ConfigError(
-            f"the teacher '{name}' does not say what network its weights are of.",
+            f"the teacher '{name}' does not name the network of its weights.",
             got="a file that netaug did not write",
             allowed="a run folder, or a weights file of netaug",
             fix=f"`netaug import-weights {weights} --model NAME`, and give what that writes",

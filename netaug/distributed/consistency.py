@@ -29,9 +29,9 @@ PER_RANK = (
     *("data.root", "data.class_names", "data.workers", "train.threads", "train.checkpoint_minutes"),
     *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "train.timeout_minutes"),
 )
-"""Settings that each rank may have a value of its own of: places and resources of its machine, or rank 0's affair."""
+"""Settings that may differ between ranks: paths and resources of a machine, or what rank 0 alone uses."""
 _PATHS = ("model.weights", "distill.cache", "distill.teacher")
-"""Settings whose value is a path of the machine: what is at it is compared when it is read."""
+"""Settings whose value is a path of the machine: its content is compared when it is read."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Report:
 
     @staticmethod
     def from_json(text: str) -> Report:
-        """Return the report in a text; that of an earlier version of netaug, which says nothing, has no facts."""
+        """Return the report in a text; that of an earlier version of netaug has no facts."""
         try:
             content = json.loads(text)
             error = content["error"]
@@ -67,11 +67,11 @@ class Report:
 
 
 def report_of(config: RunConfig, resume: bool, backend: str) -> Report:
-    """Return what this rank tells the others before they train together.
+    """Return what this rank reports to the others before they train together.
 
     Args:
         config: The whole configuration: any setting that is not free to differ must be alike on all ranks.
-        resume: Whether the command line says so.
+        resume: Whether ``--resume`` is given.
         backend: The library that connects the ranks; it follows from ``train.device`` and this machine.
     """
     settings = {name: value for name, value in flat_mapping(config).items() if name not in PER_RANK}
@@ -105,7 +105,7 @@ def check_reports(reports: Mapping[int, Report]) -> NetaugError | None:
 
 
 def check_data_alike(world: World, data: Data) -> None:
-    """Refuse ranks that read different images, whose shares would not add up to an epoch of any of them.
+    """Refuse ranks that read different images: their slices would not add up to an epoch of any of them.
 
     Raises:
         DataError: They differ; names what and how, on every rank.
@@ -156,7 +156,7 @@ def check_network_alike(world: World, network: nn.Module, model_name: str, cost:
 
 
 def check_teacher_alike(world: World, teacher: str | None) -> None:
-    """Refuse ranks that are taught by different weights.
+    """Refuse ranks whose teachers have different weights.
 
     Raises:
         ModelError: They differ.

@@ -30,8 +30,8 @@ def process_group(
     Args:
         device: The setting ``train.device``. NCCL connects CUDA devices, Gloo the rest.
         timeout_minutes: How long others are waited for, at the start and at every step.
-        report: What this process says of itself to the others, from the name of the backend; called only if there
-            are others.
+        report: Makes this process's report to the others from the name of the backend; called only if there are
+            others.
 
     Raises:
         TrainingError: Not all processes come, or the meeting point cannot be reached.
@@ -44,7 +44,7 @@ def process_group(
         yield world
         return
     cuda = uses_cuda(device)
-    if cuda:  # where NCCL puts what is not said to be on a device
+    if cuda:  # NCCL uses the current device for what names none: without this all ranks would share device 0
         torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
     backend = "nccl" if cuda else "gloo"
     _meet(here, backend, timeout_minutes, report(backend))

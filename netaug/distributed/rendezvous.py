@@ -1,7 +1,7 @@
 """Brings ranks together through a store that may remember ranks of an earlier attempt.
 
-Before the process group is made, rank 0 compares what each rank reports of itself. So ranks with different settings,
-which might not even agree on a backend, and a rank that fails before it can train are told to all at once.
+Before the process group is made, rank 0 compares what each rank reports. So all ranks hear at once of different
+settings, with which they might not even agree on a backend, and of a rank that fails before it can train.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def meet(here: Place, backend: str, timeout: timedelta, report: Report = NOTHING
         here: This process.
         backend: ``gloo`` or ``nccl``.
         timeout: How long others are waited for, here and in each collective later.
-        report: What this rank says of itself.
+        report: Of this rank.
 
     Returns:
         On rank 0 the reports of all ranks; elsewhere none.
@@ -126,7 +126,7 @@ def agree_on_name(
         store: That all processes see.
         here: This process.
         seconds: How long the others are waited for.
-        report: What this rank says of itself.
+        report: Of this rank.
 
     Returns:
         The name, and on rank 0 the reports of all ranks.

@@ -22,7 +22,7 @@ _log = logging.getLogger("netaug")
 
 
 def check_syncing(device: torch.device) -> None:
-    """Refuse what cannot be done.
+    """Refuse a device without such a batch norm.
 
     Raises:
         ConfigError: The device is not CUDA.
@@ -31,7 +31,7 @@ def check_syncing(device: torch.device) -> None:
         raise ConfigError(
             "train.sync_batchnorm needs CUDA: torch has no such batch norm for other devices.",
             got=f"device {device}",
-            fix="leave train.sync_batchnorm out; larger parts of a batch in each process come close to it",
+            fix="leave train.sync_batchnorm out; more images per process come close to it",
         )
 
 
@@ -42,7 +42,7 @@ def synchronize(network: nn.Module, world: World) -> list[str]:
 
     Args:
         network: Changed in place.
-        world: Alone there is nothing to do, and a warning says so.
+        world: With a single process there is nothing to do, which is warned of.
 
     Returns:
         Names of the modules that are synchronized.
@@ -53,12 +53,15 @@ def synchronize(network: nn.Module, world: World) -> list[str]:
     if world.size == 1:
         _log.warning("train.sync_batchnorm changes nothing: there is one process")
         return []
+    # The class of a module is replaced, not the module: a supernet holds references to its modules.
     norms = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
     done = []
     for name, module in norms.items():
         synced = _SYNCED.get(type(module))
         if synced is None:
-            _log.warning("'%s' is not synchronized: nobody knows how for a %s", name, type(module).__name__)
+            _log.warning(
+                "'%s' is not synchronized: there is no synchronized form of %s", name, type(module).__name__
+            )
             continue
         module.__class__ = synced  # type: ignore[assignment]
         module.process_group = None  # type: ignore[assignment]  # all processes

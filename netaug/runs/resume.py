@@ -2,7 +2,7 @@
 
 The images are compared by digests (``data/listing_digest.py``): names, order and labels of all, sizes of up to 16,384
 files and contents of up to 1,024 per split. They do not depend on where the dataset lies; checkpoints of earlier
-versions have none, which a warning says.
+versions have none, which is warned of.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]
     }
 
 
-def check_same_run(folder: RunFolder, config: RunConfig, *, asked: bool) -> None:
+def check_same_run(folder: RunFolder, config: RunConfig, *, extend: bool) -> None:
     """Refuse to resume with other settings than the run was started with.
 
     Args:
         folder: Of the run.
         config: The present settings, all of them: any of those that are not free may differ.
-        asked: Whether the user gave ``--resume``; only then may epochs be added.
+        extend: Whether the user gave ``--resume``; only then may epochs be added.
 
     Raises:
         RunFolderError: Settings differ; names each with both values.
     """
     differing = differences(read_config(folder.path), config)
-    if asked and set(differing) == {EXTENDABLE}:
+    if extend and set(differing) == {EXTENDABLE}:
         before, now = differing[EXTENDABLE]
         if now > before:
             return

@@ -32,10 +32,10 @@ class Journal(Protocol):
         """Return whether a checkpoint within the epoch is due."""
 
     def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:
-        """Take note of a step."""
+        """Record a step."""
 
     def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
-        """Take note of an epoch."""
+        """Record an epoch."""
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Write the plain network as it is after an epoch."""
@@ -54,7 +54,7 @@ class FolderJournal:
     Args:
         folder: Where to.
         settings: The whole configuration as plain values, which checkpoints hold.
-        model: What the network was built from, which the weights file says.
+        model: What the network was built from, which the weights file names.
         train: When checkpoints are written, and how many are kept.
         info: The run's data.
         data: Its fingerprint; see :func:`netaug.runs.resume.data_record`.

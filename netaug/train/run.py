@@ -223,7 +223,7 @@ def _resumes(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
     """Return whether the folder has an unfinished run; one killed after its last write counts as unfinished."""
     finished = folder.summary.exists() and not was_killed(folder.path)
     if folder.config.is_file() and (resume or not finished):
-        check_same_run(folder, config, asked=resume)
+        check_same_run(folder, config, extend=resume)
         notice_decoder(folder)
         return True
     refuse_existing(folder.path)

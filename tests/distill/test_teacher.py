@@ -131,7 +131,7 @@ def test_names_without_weights_or_networks_are_refused_with_the_way_out(tmp_path
         opened("timm:resnet1")
     other = tmp_path / "other.pth"
     torch.save(nn.Linear(2, 2).state_dict(), other)
-    with pytest.raises(ConfigError, match="does not say what network"):
+    with pytest.raises(ConfigError, match="does not name the network of its weights"):
         opened(other)
 
 

@@ -227,8 +227,8 @@ def test_an_end_right_after_the_last_writes_loses_nothing(
     """Between the last checkpoint and the network, whichever comes first, and before the summary."""
     write = getattr(RunFolder, writer)
 
-    def write_and_end(self: RunFolder, *arguments: Any) -> None:
-        write(self, *arguments)
+    def write_and_end(self: RunFolder, *arguments: Any, **named: Any) -> None:
+        write(self, *arguments, **named)
         raise _EnoughError
 
     monkeypatch.setattr(RunFolder, writer, write_and_end)
@@ -393,10 +393,10 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(
     if noticed == "while writing":
         monkeypatch.setattr("netaug.runs.checkpoints._require_space", lambda *_: None)
 
-    def fill_first(self: RunFolder, *arguments: Any) -> None:
+    def fill_first(self: RunFolder, *arguments: Any, **named: Any) -> None:
         if Checkpoints(out / "checkpoints").paths():
             _fill(small_disk)
-        before(self, *arguments)
+        before(self, *arguments, **named)
 
     monkeypatch.setattr(RunFolder, writer, fill_first)
     config = small("--train.checkpoint_every=1")
