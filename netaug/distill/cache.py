@@ -280,6 +280,7 @@ class Cache:
                 allowed=f"{expected:,} bytes: {self.card.total:,} rows of {width}",
                 fix="write the cache again, into another folder",
             )
+        # Mapped, so that the processes of a machine share its pages, and only rows that are used are read.
         return np.memmap(path, dtype, "r", shape=(self.card.total, width))
 
 

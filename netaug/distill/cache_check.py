@@ -153,6 +153,7 @@ def _check_teacher(cache: Cache, teachers: Teachers, images_NCHW: torch.Tensor) 
     """Run the teacher on the sampled images, and compare its outputs with those in the cache."""
     card = cache.card
     live = teachers(images_NCHW)
+    # Packed too: what packing loses must not count as a difference.
     packed = card.packing.unpack(*card.packing.pack(live), live.device)
     stored = torch.cat(
         [cache.log_probs(draw, np.array([index], np.int64), live.device) for draw, index in card.samples]

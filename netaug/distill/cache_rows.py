@@ -49,6 +49,7 @@ class Packing:
 
     def pack(self, log_probs_NC: Tensor) -> tuple[Halves, Classes]:
         """Pack log probabilities ``[N, C]`` into ``[N, values]`` and ``[N, indices]``."""
+        # Double, so that the conversion to half precision is the only rounding.
         log_probs = log_probs_NC.detach().double().cpu()
         if self.whole:
             return log_probs.half().numpy(), np.empty((len(log_probs), 0), np.uint16)

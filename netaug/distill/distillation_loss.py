@@ -90,6 +90,7 @@ class DistillationLoss:
             distance = kd_loss(outputs_NC[: len(wide_NC)], wide_NC, temperature=temperature)
             total = total + self._config.in_place / len(wide) * distance
         if name == "augmented" and self.wide_first:
+            # Detached: the base pass is to follow the wider network, not the other way round.
             self._wide.setdefault(microbatch, []).append(outputs_NC.detach())
         return total
 

@@ -116,6 +116,7 @@ def _from_timm(name: str, info: DataInfo) -> Teacher:
         )
     classes = int(settings.num_classes)
     names = settings.label_names or (ImageNetInfo().label_names() if classes == 1000 else None)
+    # Checked from timm's description, before the weights are downloaded.
     _check_channels(name, int(settings.input_size[0]), info)
     order = order_of_classes(name, names, classes, info.class_names)
     network = create_model(name, num_classes=classes, in_chans=info.in_chans, pretrained=True)

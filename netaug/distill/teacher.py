@@ -90,6 +90,7 @@ class Teacher(nn.Module):
             )
         with torch.autocast(x.device.type, torch.float16, enabled=x.device.type == "cuda"):
             logits: Tensor = self.network(x)
+        # Float before log_softmax: in half precision small probabilities would become equal.
         logits = logits.float() if self._order is None else logits.float()[:, self._order]
         return logits.log_softmax(1)
 

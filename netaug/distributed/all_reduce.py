@@ -119,6 +119,7 @@ class AllReduce:
 
     @torch.no_grad()
     def _pack(self, flags: StepFlags) -> None:
+        # A parameter without a gradient is sent as zeros, and stays without where no rank has one: optimizers skip it.
         has = [parameter.grad is not None for parameter in self._parameters]
         self._head.copy_(torch.tensor([*flags.numbers(), *map(float, has)]))
         if isinstance(flags.nonfinite, Tensor):

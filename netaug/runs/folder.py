@@ -103,6 +103,7 @@ class RunFolder:
         for folder in (self.path, self.checkpoints):
             remove_leftovers(folder)
         newest = Checkpoints(self.checkpoints).newest()
+        # Epochs after the checkpoint are trained again, and logged again.
         records = self.records()[: newest[1]["epochs"]] if newest else []
         write_atomic(self.metrics, "".join(json.dumps(asdict(record)) + "\n" for record in records))
         self._saved = newest[1]["step"] if newest else 0

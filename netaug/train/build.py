@@ -129,6 +129,7 @@ def _augmented(
     model: nn.Module, example_NCHW: Tensor, config: AugmentConfig, frozen: tuple[str, ...]
 ) -> Supernet:
     supernet = augment(model, example_NCHW, config)
+    # Augmented twice: only the plan of a supernet says which groups would widen a frozen layer.
     kept = frozen_groups(supernet) if frozen else ()
     if not kept:
         return supernet

@@ -82,6 +82,7 @@ def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
         for record in trainer.fit(after_step, request):
             records.append(record)
             journal.epoch(trainer, record)
+            # Between two steps there is no message with gradients that would carry the flags.
             signal = request().all_reduced(world, trainer.normalizer.device).signal
             done = record.epoch + 1
             last = done == trainer.config.epochs

@@ -43,4 +43,5 @@ def compile_base(base: nn.Module, backend: str = "inductor") -> None:
     def call(*inputs: Any, **named: Any) -> Any:
         return (compiled if base.training else run)(*inputs, **named)
 
+    # What nn.Module.__call__ runs where it is set: the module keeps its class, its names and its copies.
     base._compiled_call_impl = call

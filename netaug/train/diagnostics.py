@@ -135,6 +135,7 @@ class GradientFractions(Observer):
             self._base = list(torch._foreach_sub(now, self._before))
         else:
             self._augmented = True
+        # A copy: `now` holds the gradients themselves, to which the next pass adds.
         self._before = [gradient.clone() for gradient in now]
 
     @torch.no_grad()

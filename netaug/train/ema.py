@@ -44,6 +44,7 @@ class Average:
         moving = [pair for pair in pairs if pair[0].is_floating_point()]
         torch._foreach_lerp_([mean for mean, _ in moving], [now.detach() for _, now in moving], 1 - kept)
         for mean, now in pairs:
+            # Counters are integers, which have no mean.
             if not mean.is_floating_point():
                 mean.copy_(now)
 

@@ -75,6 +75,7 @@ class FolderJournal:
     def due(self) -> bool:
         """Return whether the last checkpoint is ``checkpoint_minutes`` ago."""
         minutes = self.train.checkpoint_minutes
+        # Monotonic, as the clock of a machine may be set back during a long run.
         return time.monotonic() - self._clock >= 60 * (math.inf if minutes is None else minutes)
 
     def step(self, trainer: Trainer, epoch: int, done: int, tally: Tally) -> None:

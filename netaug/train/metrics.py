@@ -67,6 +67,7 @@ class Tally(Observer):
         gradients = self._gradients
 
         def restore() -> None:
+            # Zeros instead of None where the first step of an epoch is skipped: the exchange needs their length.
             self._sums = torch.zeros_like(self._sums) if sums is None and self._sums is not None else sums
             self._channels, (self._draws, self.images, self.macs) = channels, counts
             self._gradients = gradients

@@ -94,6 +94,7 @@ def _train(
     config: RunConfig, folder: RunFolder, resume: bool, world: World, trusted: Collection[str]
 ) -> RunResult:
     with world.raise_on_all_ranks():
+        # What may fail on one rank stands in such a block: raised there alone, the others would wait for it forever.
         resumed = world.first and _resumes(config, folder, resume)
         device = _prepare_process(config, world)
     data = _load_data(config, device, world)

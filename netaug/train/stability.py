@@ -92,6 +92,7 @@ class FiniteGuard(Observer):
         if not waiting:
             return None
         losses = torch.stack([entry[0] for entry in waiting])
+        # One stack and one wait for the device, however many losses are remembered.
         finite = torch.isfinite(losses).tolist()
         if all(finite):
             return None
@@ -123,6 +124,7 @@ class SkippedSteps:
         """Copy what forward passes change, buffers and metric sums; calling the result restores it."""
         if not self.allowed:
             return _nothing
+        # Buffers and sums alone: weights change after the exchange, and a skipped step never gets there.
         buffers = list(network.base.buffers())
         before, restore_tally = [buffer.clone() for buffer in buffers], tally.mark()
 
@@ -233,6 +235,7 @@ class SpikeLog(Observer):
         if self._losses and self._losses[-1][0] == self._step:
             self._losses[-1] = (self._step, self._losses[-1][1] + part)
             return
+        # Before the new step is added: the losses of all earlier ones are complete, each over its microbatches.
         if len(self._losses) >= self._every:
             self._read()
         self._losses.append((self._step, part))

@@ -69,6 +69,7 @@ class Step:
                 observer.on_pass_start(pass_)
             for microbatch in microbatches:
                 x, y = pass_.take(microbatch.images_NCHW, microbatch.targets)
+                # Before each forward: noise then does not depend on what ran before, so a resumed step draws the same.
                 seed_everything(self.device, self._noise_key(step, pass_, microbatch))
                 with self.updates.precision(), torch.set_grad_enabled(pass_.weight > 0):
                     outputs = self.network(x)

@@ -100,6 +100,7 @@ def _out_of_memory(text: str, config: TrainConfig, batch_size: int | None) -> Tr
 
 def _talks_to_a_process(error: BaseException) -> bool:
     """Return whether it was raised while data came from another process, which died in the middle of it."""
+    # The error of a broken pipe names no process; where it was raised does.
     frames = traceback.extract_tb(error.__traceback__)
     return any(Path(frame.filename).parent.name == "multiprocessing" for frame in frames)
 

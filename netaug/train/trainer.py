@@ -86,6 +86,7 @@ class Trainer:
         self._skipped = SkippedSteps(config.skip_nonfinite)
         self._spikes = SpikeLog(every, world.size)
         self._gradients = GradientFractions(network.base.parameters(), config.measure_gradients)
+        # With several processes, or steps that may be skipped, `_exchange` asks the guard: all have to decide alike.
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
         self._observers: list[Observer] = [
             StatisticsObserver(self._all_reduce.statistics),
@@ -159,6 +160,7 @@ class Trainer:
                     fix="look at the images named above, or lower train.lr",
                 )
             total, validation = tally.total(), self._validate(epoch)
+            # Before the record is yielded: a checkpoint that its receiver writes counts the epoch as finished.
             self.epochs_done, self._tally = epoch + 1, None
             yield record_of(
                 epoch,
@@ -198,6 +200,7 @@ class Trainer:
             with explained(self.config, len(batch) * self.world.size):
                 self._add_gradients(step, batch, tally)
         except NetaugError as error:
+            # Kept, not raised here: the other processes already wait for this one in the all-reduce.
             failure = error
         if self._exchange(step, failure):
             restore()
@@ -254,6 +257,7 @@ class Trainer:
             self._sort(epoch)
             tally = self._tally = Tally(self.task, self.network, self.world)
         self.network.train()
+        # After train(), which puts the norms of frozen parts into training mode as well.
         keep_statistics(self.network.base)
         first = epoch * len(self.data.train)
         for batch in self._batches(epoch, self.steps_done - first):

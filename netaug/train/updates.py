@@ -49,10 +49,12 @@ class Updates:
         """
         scale = self._scaler.get_scale()
         if self._clip_norm is not None:
+            # Else the norm would be that of the scaled gradients.
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self._parameters(), self._clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        # The scaler lowers its scale where it skipped the update, and only there.
         return self._scaler.get_scale() >= scale
 
     def state_dict(self) -> dict[str, Any]:
