@@ -1,4 +1,4 @@
-"""What is wrong with a dataset before it is trained on: counts, files, duplicates, speed.
+"""Checks a dataset before it is trained on: counts, files, duplicates, speed.
 
 Every file is read once, in threads, and a 64-bit digest of each image's decoded pixels is kept (of large images every
 fourth row and column); images whose digests are equal are compared whole. A JPEG whose data is not followed by its end
