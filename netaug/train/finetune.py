@@ -66,7 +66,6 @@ def finetune_config(
     values = {**DEFAULTS, **named, **_as_pretrained(card, model), **model}
     values |= {"model.weights": str(path), "model.new_head": True}
     if "train.epochs" in given and "train.warmup_epochs" not in given:
-        # Fewer epochs keep the fraction of warmup, or it could be longer than the training.
         fraction = values["train.warmup_epochs"] / values["train.epochs"]
         values["train.warmup_epochs"] = round(fraction * given["train.epochs"], 4)
     config = build(override(values, overrides))

@@ -104,10 +104,8 @@ class Preparation:
             if self.mixer is not None:
                 x, y = self.mixer(x, y, step, number)
             indices_N = batch.indices_N[rows]
-            # After mixing, so that the teacher sees what the student sees.
             self.distillation.set_teacher_logits(number, x, indices_N.numpy(), epoch)
-            # Of the batch of all processes: gradients are summed over them, not averaged.
-            fraction = len(y) / (len(batch) * world.size)
+            fraction = len(y) / (len(batch) * world.size)  # gradients are summed over processes, not averaged
             microbatches.append(Microbatch(number, x, y, indices_N, fraction, area, last=rows is slices[-1]))
         return microbatches
 
