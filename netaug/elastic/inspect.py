@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from netaug.core.consoles import SafeConsole
 from netaug.elastic.build import plan_supernet
 from netaug.elastic.plan import Group as WidthGroup
+from netaug.elastic.plan import Prefix
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 
@@ -47,6 +48,8 @@ class Inspection:
         drawn_most: The draw of either phase with the most MACs.
         cost: Mean MACs of all passes of a step over the training, as a multiple of the base network's.
         config: The settings it was made with.
+        prefix: What runs before ``config.from_stage``, if that is set.
+        shares_prefix: Whether the passes of a step can compute that once.
     """
 
     groups: Mapping[str, WidthGroup]
@@ -57,6 +60,8 @@ class Inspection:
     drawn_most: Counts
     cost: float
     config: AugmentConfig
+    prefix: Prefix | None = None
+    shares_prefix: bool = False
 
     def render(self, *, members: bool = False) -> Group:
         """Return tables for a terminal.
@@ -67,6 +72,7 @@ class Inspection:
         return Group(
             self._counts_table(),
             *self._limit_lines(),
+            *self._prefix_lines(),
             Text(
                 f"a training with NetAug takes {self.cost:.2f}x the MACs of one without, for as many epochs"
             ),
@@ -113,6 +119,16 @@ class Inspection:
             )
         ]
 
+    def _prefix_lines(self) -> list[Text]:
+        if self.prefix is None:
+            return []
+        use = "computed once per step, except with dropout before it, when compiled, or with in-place distillation"
+        if self.prefix.obstacle:
+            use = f"computed in every pass: {self.prefix.obstacle}"
+        elif not self.shares_prefix:
+            use = "computed in every pass: the passes differ in images or statistics"
+        return [Text(f"what runs before '{self.prefix.stage}' stays at base width and is {use}")]
+
     def _groups_table(self, members: bool) -> Table:
         table = Table(title="groups that widen", title_justify="left", box=None, pad_edge=False)
         for column in ("group", "role", "base", "possible widths", "drawn from", "members"):
@@ -157,6 +173,8 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
         drawn_most=max(early + late, key=lambda counts: counts.macs),
         cost=_cost(supernet, draws),
         config=supernet.config,
+        prefix=supernet.plan.prefix,
+        shares_prefix=supernet.shares_prefix,
     )
 
 
@@ -171,7 +189,10 @@ def _cost(supernet: Supernet, draws: int) -> float:
         # Step 0 has an augmented pass if any step of this phase has.
         if base and supernet.widens(0, progress):
             drawn = [supernet.sample(step, progress) for step in range(draws)]
-            macs = sum(supernet.macs(widths, resolution=config.resolution) for widths in drawn) / draws
+            shares = supernet.shares_prefix
+            macs = (
+                sum(supernet.macs(w, resolution=config.resolution, from_stage=shares) for w in drawn) / draws
+            )
             cost += (end - begin) * fraction * macs / base
     return cost
 

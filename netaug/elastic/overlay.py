@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from netaug.elastic.assembly import assemble
-from netaug.elastic.axes import Axes, Segment
 from netaug.elastic.plan import Plan
 
 _ABSENT = object()
@@ -39,52 +37,6 @@ class Override(NamedTuple):
 
     attribute: ModuleAttribute
     value: Any
-
-
-class WideTensor:
-    """Describes a parameter that can widen: the modules that hold it, and what is added along which dimensions.
-
-    Args:
-        owners: Every module attribute that holds the base parameter.
-        axes: Its elastic dimensions.
-        added: The added part per dimension.
-    """
-
-    def __init__(
-        self, owners: tuple[ModuleAttribute, ...], axes: Axes, added: dict[int, ModuleAttribute]
-    ) -> None:
-        self.owners, self.axes, self._added = owners, axes, added
-
-    def segments(self, widths: dict[str, int]) -> dict[int, tuple[Segment, ...]]:
-        """Return what a network of these widths reads, per dimension."""
-        return {dim: self.axes[dim].segments(widths) for dim in self._added}
-
-    def value(self, segments: dict[int, tuple[Segment, ...]]) -> Tensor:
-        """Assemble the tensor of some width, differentiable in the base parameter and all that is added."""
-        base: Tensor = getattr(*self.owners[0])  # looked up in each pass: ``model.to`` may replace it
-        added: dict[int, Tensor] = {dim: getattr(*holder) for dim, holder in self._added.items()}
-        return assemble(base, added, segments)
-
-
-def wide_tensors(
-    base: nn.Module, plan: Plan, added: nn.Module, names: dict[str, dict[int, str]]
-) -> dict[str, WideTensor]:
-    """Bind the plan to the modules of one network.
-
-    Args:
-        base: The network.
-        plan: Its plan.
-        added: The module that holds what is added.
-        names: Under which attribute, per parameter and dimension.
-    """
-    tensors = {}
-    for name, by_dim in names.items():
-        owners = tuple(
-            ModuleAttribute(base.get_submodule(module), attribute) for module, attribute in plan.owners[name]
-        )
-        added_by_dim = {dim: ModuleAttribute(added, attribute) for dim, attribute in by_dim.items()}
-        tensors[name] = WideTensor(owners, plan.axes[name], added_by_dim)
-    return tensors
 
 
 def size_overrides(base: nn.Module, plan: Plan, widths: dict[str, int]) -> list[Override]:

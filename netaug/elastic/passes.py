@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from netaug.core.errors import ShapeError
+from netaug.elastic.settings import StepSettings
 
 
 class Examples(Protocol):
@@ -52,6 +53,7 @@ class Pass:
         resolution: Factor in (0, 1] on the sides of the images that the pass sees.
         number: Among the step's augmented passes, from 0.
         statistics: Whether the pass moves the base network's running statistics.
+        from_stage: Whether it begins at ``config.from_stage`` with what the base pass has computed up to there.
     """
 
     name: Literal["base", "augmented"]
@@ -62,6 +64,24 @@ class Pass:
     resolution: float = 1.0
     number: int = 0
     statistics: bool = True
+    from_stage: bool = False
+
+    @classmethod
+    def augmented(
+        cls, config: StepSettings, widths: Mapping[str, int], number: int, *, last: bool, from_stage: bool
+    ) -> Pass:
+        """Return the augmented pass of these widths, as the settings have it."""
+        return cls(
+            "augmented",
+            config.alpha,
+            widths,
+            share=config.batch_share,
+            last=last,
+            resolution=config.resolution,
+            number=number,
+            statistics=config.batch_norm == "shared",
+            from_stage=from_stage,
+        )
 
     def take(self, images: Tensor, labels: Targets) -> tuple[Tensor, Targets]:
         """Return the images and labels, or other targets, that this pass sees.

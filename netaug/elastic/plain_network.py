@@ -39,7 +39,9 @@ class BaseOnly(nn.Module):
         """Return False: nothing was added that could be sorted into it."""
         return False
 
-    def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:
+    def macs(
+        self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0, from_stage: bool = False
+    ) -> int:
         """Return the multiply-accumulates of the network for one image; it has one width, its images one size."""
         return self._macs
 

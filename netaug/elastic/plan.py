@@ -83,6 +83,23 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Prefix:
+    """What a network runs before the stage from which on it widens (``from_stage``).
+
+    Args:
+        stage: Name of the module.
+        modules: The outermost modules that are done when the stage begins.
+        parameters: What is read before the stage.
+        obstacle: Why each pass has to run all of it, empty if the passes of a step can share it.
+    """
+
+    stage: str
+    modules: tuple[str, ...]
+    parameters: frozenset[str]
+    obstacle: str = ""
+
+
+@dataclass(frozen=True)
 class Plan:
     """Holds everything a supernet needs to know about a model.
 
@@ -95,6 +112,7 @@ class Plan:
         owners: Every (module, attribute) that holds a tensor.
         batch_size: Examples in the example input.
         small_layers: The same calls as in ``layers`` on images of ``config.resolution``; empty if that is 1.
+        prefix: What runs before ``config.from_stage``, if that is set.
     """
 
     groups: dict[str, Group]
@@ -105,6 +123,7 @@ class Plan:
     owners: dict[str, tuple[tuple[str, str], ...]]
     batch_size: int
     small_layers: tuple[Layer, ...] = ()
+    prefix: Prefix | None = None
 
     @property
     def base_widths(self) -> dict[str, int]:
@@ -156,9 +175,20 @@ class Counter:
         """Make the counter for the supernet of a network."""
         return cls(plan, {name: tuple(parameter.shape) for name, parameter in base.named_parameters()})
 
-    def macs(self, widths: Mapping[str, int]) -> int:
-        """Count the multiply-accumulates of convolutions and linear layers for one example; base where not named."""
-        return sum(layer.positions * self._elements(layer.weight, widths) for layer in self._plan.layers)
+    def macs(self, widths: Mapping[str, int], *, from_stage: bool = False) -> int:
+        """Count the multiply-accumulates of convolutions and linear layers for one example; base where not named.
+
+        Args:
+            widths: Channels per group.
+            from_stage: Count only what runs from ``config.from_stage`` on.
+        """
+        prefix = self._plan.prefix
+        left_out = prefix.parameters if from_stage and prefix else frozenset()
+        return sum(
+            layer.positions * self._elements(layer.weight, widths)
+            for layer in self._plan.layers
+            if layer.weight not in left_out
+        )
 
     def parameters(self, widths: Mapping[str, int]) -> int:
         """Count the parameters; base where not named."""

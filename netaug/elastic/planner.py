@@ -14,6 +14,7 @@ from netaug.elastic.axes import Axis, Span
 from netaug.elastic.constraints import matching, with_own_ratios, within_limit
 from netaug.elastic.groups import Parts
 from netaug.elastic.plan import Counter, Group, Layer, Plan, Size
+from netaug.elastic.prefix import prefix_of
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
 from netaug.elastic.sampling import resolve
@@ -41,6 +42,7 @@ class Planner:
         self._roles = assign_roles(self.analysis)
         self._names = self._unique_names()
         self._members = self._collect_members()
+        self._prefix = None if config.from_stage is None else prefix_of(self.trace, config.from_stage)
 
     def plan(self, frozen: Mapping[str, str] | None = None, followed: Collection[Follower] = ()) -> Plan:
         """Name the groups, give them roles and widths.
@@ -49,7 +51,7 @@ class Planner:
             frozen: Group names that stay at base width, with the reason, besides those found in the graph.
             followed: Attributes of module classes that shall go with the channels they seem to count.
         """
-        reasons = {**self._kept(), **(frozen or {})}
+        reasons = {**self._before_stage(), **self._kept(), **(frozen or {})}
         plan = self._plan_of(self._with_roles(reasons), followed)
         macs = Counter.of(self.analysis.model, plan).macs
         # The limit needs MACs, MACs need a plan: the first one is made without it.
@@ -80,6 +82,7 @@ class Planner:
             statistics=tuple(norms_with_statistics(self.analysis.model)),
             owners=self.trace.owners,
             batch_size=self.trace.batch_size,
+            prefix=self._prefix,
         )
 
     def followers(self) -> list[tuple[Follower, ...]]:
@@ -164,6 +167,17 @@ class Planner:
                 )
             kept.update(dict.fromkeys(matches, f"kept by '{pattern}'"))
         return kept
+
+    def _before_stage(self) -> dict[str, str]:
+        """Return the groups with a parameter that is read before ``config.from_stage``, each with the reason."""
+        if self._prefix is None:
+            return {}
+        read = self._prefix.parameters
+        return {
+            name: f"before from_stage '{self._prefix.stage}'"
+            for name, members in self._members.items()
+            if any(member.partition("[")[0] in read for member in members)
+        }
 
     def _with_roles(self, reasons: Mapping[str, str]) -> list[Group]:
         groups = []

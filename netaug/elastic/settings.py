@@ -83,6 +83,9 @@ class StepSettings:
             them move those of its channels, as in the paper's code, which estimates statistics again before it
             evaluates. It changes evaluations only: training normalizes with the statistics of the batch.
         keep: Glob patterns of group names, module names or parameter names that stay at base width.
+        from_stage: Name of the module from which on the network widens, such as features.10 or blocks.4; null (None)
+            widens all of it. What runs before it is the same in both passes of a step, and computed once where that is
+            exact: `netaug inspect` says so, and what a step then costs.
     """
 
     width: tuple[float, ...] = (1.0, 1.8, 2.6)
@@ -100,6 +103,7 @@ class StepSettings:
     expand_until: float = 1.0
     batch_norm: Literal["separate", "shared"] = "separate"
     keep: tuple[str, ...] = ()
+    from_stage: str | None = None
 
     def __post_init__(self) -> None:
         check_multipliers("width", self.width)
@@ -116,6 +120,7 @@ class StepSettings:
             ("start", "a number in [0, 1)", 0.0 <= self.start < 1.0),
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
             ("expand_until", "a number in [0, 1]", 0.0 <= self.expand_until <= 1.0),
+            ("from_stage", "the name of a module", self.from_stage is None or _is_name(self.from_stage)),
             ("batch_norm", "separate or shared", self.batch_norm in ("separate", "shared")),
         ):
             if not fits:
@@ -139,6 +144,10 @@ class AugmentConfig(StepSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "groups", RatiosByGlob(self.groups))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _counts(value: object) -> bool:

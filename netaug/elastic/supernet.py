@@ -3,9 +3,10 @@
 The caller's model is kept whole inside (``supernet.base``): a base pass *is* that model, exact and at no cost.
 
 A drawn width reaches a convolution in four steps: ``passes`` draws widths (:mod:`netaug.elastic.sampling`), ``_widen``
-looks up what each weight reads at these widths (:mod:`netaug.elastic.axes`), ``_run_wide`` puts the wide weights
-together (:mod:`netaug.elastic.assembly`) and shows them to the modules in place of their own for the length of one
-forward (:mod:`netaug.elastic.overlay`). The model's ``forward`` runs unchanged, whatever it does with its parameters.
+looks up what each weight reads at these widths (:mod:`netaug.elastic.wide_weights`), ``_run_wide`` puts the wide
+weights together (:mod:`netaug.elastic.assembly`) and shows them to the modules in place of their own for the length of
+one forward (:mod:`netaug.elastic.overlay`). The model's ``forward`` runs unchanged, whatever it does with its
+parameters.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.core.modules import copied_module
-from netaug.core.seeding import key
-from netaug.elastic.axes import Segment, added_dims, added_key, added_values
+from netaug.elastic.assembly import Recipe
 from netaug.elastic.extract import extract
 from netaug.elastic.norm_statistics import SharedStatistics, without_statistics
 from netaug.elastic.overlay import (
@@ -30,14 +30,15 @@ from netaug.elastic.overlay import (
     kept_state,
     overlaid,
     size_overrides,
-    wide_tensors,
 )
 from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Counter, Group, Plan
+from netaug.elastic.prefix import SharedPrefix
 from netaug.elastic.recomputation import refused_recomputation
 from netaug.elastic.sampling import check_progress, draw, is_augmented
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
+from netaug.elastic.wide_weights import WideWeights, added_parameters
 
 
 class Supernet(nn.Module):
@@ -60,22 +61,13 @@ class Supernet(nn.Module):
         self.plan = plan
         self._counter = Counter.of(base, plan)
         self._small_counter = Counter.of(base, replace(plan, layers=plan.small_layers))
-        self.added = nn.ParameterDict()
-        names: dict[str, dict[int, str]] = {}
-        for name, parameter in base.named_parameters():
-            axes = plan.axes.get(name, {})
-            for dim in added_dims(axes):
-                # Keyed by name: the first values of a layer do not depend on which others widen.
-                seed = None if blank else key(config.seed, "init", name, dim)
-                value = added_values(parameter, axes, dim, seed)
-                names.setdefault(name, {})[dim] = added_key(name, dim)
-                # Channels that are added to a layer that does not learn do not learn either.
-                self.added[added_key(name, dim)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
-        self._wide = wide_tensors(base, plan, self.added, names)
+        self.added = added_parameters(base, plan, None if blank else config.seed)
+        self._wide = WideWeights(base, plan, self.added)
         self._widths = dict(plan.base_widths)
-        self._segments: dict[str, dict[int, tuple[Segment, ...]]] | None = None
+        self._recipe: Recipe | None = None
         self._overrides: list[Override] = []
         self._shared: SharedStatistics | None = None
+        self._prefix = SharedPrefix.of(base, plan, config)
 
     # Widths
 
@@ -92,7 +84,7 @@ class Supernet(nn.Module):
     def use_base(self) -> None:
         """Switch to the base network: the caller's model."""
         self._widths = dict(self.plan.base_widths)
-        self._segments = None
+        self._recipe = None
 
     def use_widest(self) -> None:
         """Switch to the widest network."""
@@ -116,7 +108,7 @@ class Supernet(nn.Module):
     def _widen(self, widths: dict[str, int], *, shares_statistics: bool = False) -> None:
         """Switch to wide passes, of base widths too; unless ``shares_statistics``, they update no running ones."""
         self._widths = widths
-        self._segments = {name: tensor.segments(widths) for name, tensor in self._wide.items()}
+        self._recipe = self._wide.recipe(widths)
         self._overrides = size_overrides(self.base, self.plan, widths)
         self._shared = SharedStatistics(self.base, self.plan, widths) if shares_statistics else None
         if not shares_statistics:
@@ -133,13 +125,10 @@ class Supernet(nn.Module):
             progress: Fraction of the training that is done, in [0, 1].
             number: Which of the networks of the step, from 0.
         """
-        groups, limit = self.plan.groups.values(), self.config.max_macs_ratio
-        most = math.inf if limit is None else limit * self._counter.macs({})
-
-        def fits(widths: Mapping[str, int]) -> bool:
-            return self._counter.macs(widths) <= most
-
-        return draw(groups, self.config, step, progress, None if limit is None else fits, number)
+        groups, macs, limit = self.plan.groups.values(), self._counter.macs, self.config.max_macs_ratio
+        most = math.inf if limit is None else limit * macs({})
+        fits = None if limit is None else (lambda widths: macs(widths) <= most)
+        return draw(groups, self.config, step, progress, fits, number)
 
     def widens(self, step: int, progress: float) -> bool:
         """Whether a step has an augmented pass.
@@ -179,44 +168,56 @@ class Supernet(nn.Module):
             self.use_base()
             widens = self.widens(step, progress)
             weight = 1.0 if self.config.base_pass or not widens else 0.0
+            prefix = self._prefix if widens and not wide_first else None
+            if prefix is not None:
+                prefix.record()
             if not (widens and wide_first):
                 yield Pass("base", weight, self.widths, last=not widens)
             for number in range(self.config.draws if widens else 0):
-                shared = self.config.batch_norm == "shared"
-                self._widen(self.sample(step, progress, number), shares_statistics=shared)
-                yield self._augmented_pass(number, last=number + 1 == self.config.draws and not wide_first)
+                self._widen(
+                    self.sample(step, progress, number), shares_statistics=self.config.batch_norm == "shared"
+                )
+                last = number + 1 == self.config.draws and not wide_first
+                if prefix is not None:
+                    prefix.reuse(last=last)
+                yield Pass.augmented(
+                    self.config, self.widths, number, last=last, from_stage=prefix is not None
+                )
+            if prefix is not None:
+                prefix.finish()
             if widens and wide_first:
                 self.use_base()
                 yield Pass("base", weight, self.widths)
         finally:  # also if the caller leaves the loop in the middle of a step
             self.use_base()
+            if self._prefix is not None:
+                self._prefix.stop()
 
-    def _augmented_pass(self, number: int, *, last: bool) -> Pass:
-        return Pass(
-            "augmented",
-            self.config.alpha,
-            self.widths,
-            share=self.config.batch_share,
-            last=last,
-            resolution=self.config.resolution,
-            number=number,
-            statistics=self.config.batch_norm == "shared",
-        )
+    @property
+    def shares_prefix(self) -> bool:
+        """Return whether what is before ``config.from_stage`` is computed once per step."""
+        return self._prefix is not None
 
     # Running
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network of the present widths on the inputs of the caller's model."""
-        if self._segments is None:
+        if self._prefix is not None and self._prefix.is_active:
+            with self._prefix.around(inputs):
+                return self._run(*inputs)
+        return self._run(*inputs)
+
+    def _run(self, *inputs: Tensor) -> Any:
+        if self._recipe is None:
             return self.base(*inputs)
         if torch.compiler.is_compiling():  # else it would be recompiled for all drawn widths
             return torch.compiler.disable(self._run_wide)(*inputs)  # type: ignore[no-untyped-call]
         return self._run_wide(*inputs)
 
     def _run_wide(self, *inputs: Tensor) -> Any:
-        assert self._segments is not None
+        assert self._recipe is not None
         state = kept_state(self.base, self.plan.statistics)
-        with refused_recomputation(self.base), state, overlaid(self._all_overrides(self._segments)):
+        with refused_recomputation(self.base), state, overlaid(self._all_overrides(self._recipe)):
             outputs = self._run_base(*inputs)
         if self._shared is not None:
             self._shared.write_back()
@@ -227,21 +228,20 @@ class Supernet(nn.Module):
 
     def wide_tensor(self, name: str) -> Tensor:
         """Return the value of a parameter at the present widths."""
-        if self._segments is None or name not in self._segments:
-            return self.base.get_parameter(name)
-        return self._wide[name].value(self._segments[name])
+        return self.wide_tensors().get(name, self.base.get_parameter(name))
 
-    def _all_overrides(self, segments: Mapping[str, dict[int, tuple[Segment, ...]]]) -> Iterator[Override]:
+    def wide_tensors(self) -> dict[str, Tensor]:
+        """Return every parameter that can widen, at the present widths and differentiable, by name; none at base."""
+        return {} if self._recipe is None else self._wide.values(self._recipe)
+
+    def _all_overrides(self, recipe: Recipe) -> Iterator[Override]:
         yield from self._overrides
         if self._shared is not None:
             yield from self._shared.overrides()
         for module in self.base.modules():
             if module._compiled_call_impl is not None:  # compiled for its own weights
                 yield Override(ModuleAttribute(module, "_compiled_call_impl"), None)
-        for name, tensor in self._wide.items():
-            value = tensor.value(segments[name])
-            for owner in tensor.owners:
-                yield Override(owner, value)
+        yield from self._wide.overrides(recipe)
 
     # Results
 
@@ -258,16 +258,21 @@ class Supernet(nn.Module):
         with self.at(widths or {}):
             return extract(self)
 
-    def macs(self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0) -> int:
+    def macs(
+        self, widths: Mapping[str, int] | None = None, *, resolution: float = 1.0, from_stage: bool = False
+    ) -> int:
         """Count the multiply-accumulates of convolutions and linear layers for one example.
 
         Args:
             widths: Channels per group; present widths by default.
             resolution: Of the pass, 1 or ``config.resolution``: its factor on the sides of the example's images.
+            from_stage: Count only what runs from ``config.from_stage`` on.
         """
         assert resolution in (1.0, self.config.resolution)
         counter = self._counter if resolution == 1.0 else self._small_counter
-        return counter.macs(self._widths if widths is None else self.plan.checked(widths))
+        return counter.macs(
+            self._widths if widths is None else self.plan.checked(widths), from_stage=from_stage
+        )
 
     def num_parameters(self, widths: Mapping[str, int] | None = None) -> int:
         """Count the parameters of the network of these widths; present widths by default."""
@@ -286,9 +291,9 @@ class Supernet(nn.Module):
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
         """Switch to the network of these widths inside a ``with`` block, then back."""
-        before = self._widths, self._segments, self._overrides, self._shared
+        before = self._widths, self._recipe, self._overrides, self._shared
         self.use(widths)
         try:
             yield
         finally:
-            self._widths, self._segments, self._overrides, self._shared = before
+            self._widths, self._recipe, self._overrides, self._shared = before

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from netaug.config import RegularizeConfig, TrainConfig
-from netaug.elastic import Pass
+from netaug.elastic import Pass, Supernet
+from netaug.elastic.plain_network import Network
 from netaug.runs.records import EpochRecord
 from netaug.train.observers import Observer
 
@@ -98,6 +99,13 @@ def _dropped(network: nn.Module) -> str | None:
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def measured(network: Network) -> list[nn.Parameter]:
+    """Return the base network's parameters, without those that get the gradients of all passes in one backward."""
+    shared = isinstance(network, Supernet) and network.shares_prefix and network.plan.prefix
+    left_out = shared.parameters if shared else frozenset()
+    return [parameter for name, parameter in network.base.named_parameters() if name not in left_out]
 
 
 class GradientFractions(Observer):

@@ -48,7 +48,9 @@ class Tally(Observer):
         self, pass_: Pass, microbatch: Microbatch, outputs: Any, targets: Any, losses: Losses, loss: Tensor
     ) -> None:
         """Count the multiply-accumulates of a forward, and the metrics of one in the base pass."""
-        macs = len(targets) * self._network.macs(pass_.widths, resolution=pass_.resolution)
+        macs = len(targets) * self._network.macs(
+            pass_.widths, resolution=pass_.resolution, from_stage=pass_.from_stage
+        )
         self.macs += macs if microbatch.area == 1 else round(macs * microbatch.area)
         if pass_.name == "base":
             sums = self._task.sums(outputs, targets, losses)

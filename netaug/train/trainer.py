@@ -19,7 +19,7 @@ from netaug.elastic.plain_network import Network
 from netaug.runs.records import EpochRecord
 from netaug.tasks.base import Task
 from netaug.tasks.validation import validate
-from netaug.train.diagnostics import GradientFractions
+from netaug.train.diagnostics import GradientFractions, measured
 from netaug.train.ema import Average
 from netaug.train.freeze import keep_statistics
 from netaug.train.metrics import Tally, Validation, record_of
@@ -85,7 +85,7 @@ class Trainer:
         every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
         self._skipped = SkippedSteps(config.skip_nonfinite)
         self._spikes = SpikeLog(every, world.size)
-        self._gradients = GradientFractions(network.base.parameters(), config.measure_gradients)
+        self._gradients = GradientFractions(measured(network), config.measure_gradients)
         # With several processes, or steps that may be skipped, `_exchange` asks the guard: all have to decide alike.
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
         self._observers: list[Observer] = [

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from netaug import AugmentConfig, augment
+from netaug.elastic import assembly
 from netaug.elastic.assembly import MOST_BLOCKS, assemble
 from netaug.elastic.axes import Axis, Span, added_dims, added_shape
+from tests import tiny
 
 OUT = Axis((Span("out", 1, 4, 7),))
 IN = Axis((Span("in", 1, 3, 5),))
@@ -112,3 +115,103 @@ def test_the_memory_format_of_the_base_is_kept_and_nothing_is_shared_with_it() -
         with torch.no_grad():
             wide.zero_()
         assert torch.equal(laid_out, base)
+
+
+BY_ROAD = pytest.mark.parametrize("most_blocks", [MOST_BLOCKS, 0], ids=["copied", "gathered"])
+
+
+@BY_ROAD
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_copied_and_gathered_weights_and_gradients_are_those_by_hand(
+    most_blocks: int,
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a GPU does (gather and scatter by one index) runs on the CPU too, and gives the same bits."""
+    monkeypatch.setattr(assembly, "MOST_BLOCKS", most_blocks)
+    shape, axes = CASES["convolution"]
+    base, added = parts_of(shape, axes)
+
+    def laid_out(tensor: Tensor) -> Tensor:
+        return tensor.detach().to(dtype).contiguous(memory_format=memory_format).requires_grad_()
+
+    base, added = laid_out(base), {dim: laid_out(part) for dim, part in added.items()}
+    for fraction in (0.0, 0.5, 1.0):
+        widths = widths_of(axes, fraction)
+        wide, expected = (make(base, added, axes, widths) for make in (assembled, by_hand))
+        assert wide.dtype is dtype
+        assert torch.equal(wide, expected)
+        upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+        sources = [base, *added.values()]
+        gradients = torch.autograd.grad(wide, sources, upstream)
+        for gradient, reference, source in zip(
+            gradients, torch.autograd.grad(expected, sources, upstream), sources, strict=True
+        ):
+            assert torch.equal(gradient, reference)
+            assert gradient.is_contiguous(memory_format=memory_format) or source.numel() == 0
+
+
+@BY_ROAD
+def test_second_derivatives_hold_against_finite_differences(
+    most_blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradient penalties and sharpness-aware methods differentiate a gradient."""
+    monkeypatch.setattr(assembly, "MOST_BLOCKS", most_blocks)
+    shape, axes = CASES["bias"]
+    base, added = parts_of(shape, axes)
+    widths = widths_of(axes, 0.5)
+
+    def cubes(base: Tensor, part: Tensor) -> Tensor:
+        return assembled(base, {0: part}, axes, widths).pow(3)
+
+    assert torch.autograd.gradgradcheck(cubes, (base, added[0]))
+
+
+@BY_ROAD
+@pytest.mark.parametrize("name", sorted(tiny.NETWORKS))
+def test_a_step_of_a_network_gives_the_same_bits_on_both_roads(
+    name: str, most_blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gradients() -> dict[str, Tensor]:
+        supernet = augment(tiny.build(name), tiny.images(), AugmentConfig(width=(1.0, 1.5, 2.0)))
+        for step in range(3):
+            for pass_ in supernet.passes(step, 0.0):
+                (pass_.weight * supernet(tiny.images()).square().mean()).backward()
+        return {key: tensor.grad for key, tensor in supernet.named_parameters() if tensor.grad is not None}
+
+    expected = gradients()
+    monkeypatch.setattr(assembly, "MOST_BLOCKS", most_blocks)
+    for key, gradient in gradients().items():
+        assert torch.equal(gradient, expected.pop(key)), key
+    assert not expected
+
+
+def test_a_frozen_layer_computes_no_gradient_of_its_wide_weight() -> None:
+    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig())
+    for name, parameter in supernet.named_parameters():
+        parameter.requires_grad_("classifier" in name)
+    supernet.use_widest()
+    wide = supernet.wide_tensors()
+    assert {name for name, tensor in wide.items() if tensor.requires_grad} == {
+        name for name in wide if "classifier" in name
+    }
+
+
+def test_a_copy_of_a_supernet_keeps_its_own_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept index arrays belong to the widths of one supernet; a copy of it makes the same wide weights."""
+    import copy
+
+    monkeypatch.setattr(assembly, "MOST_BLOCKS", 0)
+    supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig())
+    supernet.use_widest()
+    expected = {name: tensor.detach().clone() for name, tensor in supernet.wide_tensors().items()}
+    twin = copy.deepcopy(supernet)
+    for network in (twin, supernet):
+        for step in range(3):
+            network.use(network.sample(step))
+            network.wide_tensors()
+        network.use_widest()
+        for name, tensor in network.wide_tensors().items():
+            assert torch.equal(tensor, expected[name])

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from netaug import AugmentConfig, Supernet, augment
-from netaug.elastic.axes import added_dims, added_key
 from netaug.elastic.norm_statistics import without_statistics
 from netaug.elastic.overlay import (
     ModuleAttribute,
@@ -20,8 +19,8 @@ from netaug.elastic.overlay import (
     kept_state,
     overlaid,
     size_overrides,
-    wide_tensors,
 )
+from netaug.elastic.wide_weights import WideWeights
 from tests import tiny
 
 CONFIG = AugmentConfig(width=(1.0, 1.5), expand=(1.0, 2.0))
@@ -108,15 +107,11 @@ def test_a_wide_tensor_is_bound_to_every_place_and_has_the_shape_of_the_widths()
     network.once_more = network.again  # the same module under two names
     supernet = augment(network, tiny.images().double(), CONFIG)
     plan, base = supernet.plan, supernet.base
-    names = {
-        name: {dim: added_key(name, dim) for dim in added_dims(plan.axes.get(name, {}))}
-        for name, _ in base.named_parameters()
-    }
-    found = wide_tensors(base, plan, supernet.added, {name: dims for name, dims in names.items() if dims})
-    assert {"stem.0.weight", "again.weight", "again.bias", "classifier.weight"} <= found.keys()
-    tensor = found["again.weight"]
+    weights = WideWeights(base, plan, supernet.added)
+    assert {"stem.0.weight", "again.weight", "again.bias", "classifier.weight"} <= weights.tensors.keys()
+    tensor = weights.tensors["again.weight"]
     assert all(getattr(*owner) is base.again.weight for owner in tensor.owners)
-    value = tensor.value(tensor.segments({"stem.0": 11}))
+    value = weights.values(weights.recipe({**plan.base_widths, "stem.0": 11}))["again.weight"]
     rows, columns = supernet.added["again/weight[0]"], supernet.added["again/weight[1]"]
     assert torch.equal(value[:8, :8], base.again.weight)
     assert torch.equal(value[:8, 8:], columns[:, :3])
