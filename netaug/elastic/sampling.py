@@ -70,12 +70,16 @@ def draw(
         number: Of the network among those of the step, from 0; the first is the same however many there are.
 
     Returns:
-        Channels per group that can widen, a function of the arguments alone.
+        Channels per group that can widen, a function of the arguments alone. With ``config.palette`` the step draws one
+        of so many networks, each of which is drawn as that of a step would be.
     """
     groups = list(groups)
     ratios: dict[str, float] = {}
     # The first draw is the same for any number of draws.
-    where = (step, "draw", number) if number else (step,)
+    where: tuple[int | str, ...] = (step, "draw", number) if number else (step,)
+    if config.palette is not None:
+        chosen = torch.randint(config.palette, (), generator=generator(config.seed, "palette", *where))
+        where = ("palette", int(chosen))
     for attempt in range(TRIES):
         # The first attempt has the key of a draw without a limit, so a limit changes only the draws beyond it.
         random = generator(config.seed, "widths", *where, *([attempt] if attempt else []))

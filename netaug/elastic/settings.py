@@ -86,6 +86,8 @@ class StepSettings:
         from_stage: Name of the module from which on the network widens, such as features.10 or blocks.4; null (None)
             widens all of it. What runs before it is the same in both passes of a step, and computed once where that is
             exact: `netaug inspect` says so, and what a step then costs.
+        palette: How many networks all steps draw from; null (None) draws each step's by itself. Sixteen widths that
+            come again and again can be prepared once, for a GPU above all.
     """
 
     width: tuple[float, ...] = (1.0, 1.8, 2.6)
@@ -104,6 +106,7 @@ class StepSettings:
     batch_norm: Literal["separate", "shared"] = "separate"
     keep: tuple[str, ...] = ()
     from_stage: str | None = None
+    palette: int | None = None
 
     def __post_init__(self) -> None:
         check_multipliers("width", self.width)
@@ -121,6 +124,7 @@ class StepSettings:
             ("width_until", "a number in [0, 1]", 0.0 <= self.width_until <= 1.0),
             ("expand_until", "a number in [0, 1]", 0.0 <= self.expand_until <= 1.0),
             ("from_stage", "the name of a module", self.from_stage is None or _is_name(self.from_stage)),
+            ("palette", "a whole number of at least 1", self.palette is None or _counts(self.palette)),
             ("batch_norm", "separate or shared", self.batch_norm in ("separate", "shared")),
         ):
             if not fits:

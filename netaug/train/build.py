@@ -210,19 +210,27 @@ def refuse_if_never_drawn(supernet: Supernet) -> None:
 
 
 def check_steps(network: Network, total_steps: int) -> None:
-    """Refuse a run whose every k-th steps all lie where nothing is augmented.
+    """Refuse a run whose every k-th steps all lie where nothing is augmented, or that has more networks than steps.
 
     Args:
         network: A plain one is as it should be.
         total_steps: Of the run.
 
     Raises:
-        ConfigError: No step has an augmented pass.
+        ConfigError: No step has an augmented pass, or ``netaug.palette`` is larger than their number.
     """
     if isinstance(network, BaseOnly):
         return
     config = network.config
     candidates = range(0, total_steps, config.augment_every)
+    passes = len(candidates) * config.draws
+    if config.palette is not None and config.palette > passes:
+        raise ConfigError(
+            "netaug.palette has more networks than the run has augmented passes.",
+            got=config.palette,
+            allowed=f"at most {passes}; a palette pays when each of its networks comes many times",
+            fix="leave netaug.palette out: each step then draws a network of its own",
+        )
     if any(network.widens(step, step / total_steps) for step in candidates):
         return
     raise ConfigError(
