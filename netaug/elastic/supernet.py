@@ -204,10 +204,7 @@ class Supernet(nn.Module):
         """Run the network of the present widths on the inputs of the caller's model."""
         if self._prefix is not None and self._prefix.is_active:
             with self._prefix.around(inputs):
-                return self._run(*inputs)
-        return self._run(*inputs)
-
-    def _run(self, *inputs: Tensor) -> Any:
+                return self.base(*inputs) if self._recipe is None else self._run_wide(*inputs)
         if self._recipe is None:
             return self.base(*inputs)
         if torch.compiler.is_compiling():  # else it would be recompiled for all drawn widths
