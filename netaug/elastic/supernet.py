@@ -202,7 +202,7 @@ class Supernet(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network of the present widths on the inputs of the caller's model."""
-        if self._prefix is not None and self._prefix.is_active:
+        if self._prefix is not None and self._prefix.is_active and not torch.compiler.is_compiling():
             with self._prefix.around(inputs):
                 return self.base(*inputs) if self._recipe is None else self._run_wide(*inputs)
         if self._recipe is None:
