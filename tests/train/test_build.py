@@ -119,9 +119,8 @@ def test_a_run_none_of_whose_steps_is_augmented_is_refused() -> None:
 
 
 def test_a_palette_larger_than_the_run_is_refused() -> None:
-    network = build_network(
-        build_model(MICRO, INFO, 0), RunConfig(model=MICRO, netaug=NetAugConfig(palette=9, draws=2)), INFO
-    )
+    model = build_model(MICRO, INFO, 0)
+    network = build_network(model, MICRO, NetAugConfig(palette=9, draws=2), INFO, seed=0)
     check_steps(network, 5)
     with pytest.raises(ConfigError, match=r"palette has more networks(?s:.*)at most 8"):
         check_steps(network, 4)
