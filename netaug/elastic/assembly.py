@@ -157,7 +157,7 @@ class Recipe:
             parts = [_flat(sources[n]) for number in numbers for n in self.sources_of(number)]
             flat = torch.cat([*parts, parts[0].new_zeros(1)])
             index, sizes = self._index(numbers, [source_of(source) for source in sources], flat.device)
-            values = flat.index_select(0, index).split(sizes)
+            values = torch.split(flat.index_select(0, index), sizes)
             for number, value in zip(numbers, values, strict=True):
                 blocks, memory_format = self.tensors[number], memory_format_of(firsts[number])
                 results[number] = _shaped(value[: blocks.size], blocks.shape, memory_format)
@@ -208,7 +208,7 @@ class Recipe:
         positions = [n for number in numbers for n in self.sources_of(number)]
         sizes = [sources[n].shape.numel() for n in positions]
         whole = flat.new_zeros(sum(sizes) + 1).index_copy(0, index, flat)
-        for n, part in zip(positions, whole.split([*sizes, 1]), strict=False):
+        for n, part in zip(positions, torch.split(whole, [*sizes, 1]), strict=False):
             if needed[n]:
                 results[n] = _shaped(part, sources[n].shape, sources[n].memory_format)
 
@@ -222,13 +222,12 @@ class Recipe:
         """
         sizes = [_aligned(self.tensors[number].size) for number in numbers]
         total = sum(sources[n].shape.numel() for number in numbers for n in self.sources_of(number))
-        index = np.empty(sum(sizes), np.int32 if total < 2**31 else np.int64)
+        index: np.ndarray[Any, np.dtype[Any]] = np.empty(sum(sizes), np.int32 if total < 2**31 else np.int64)
         offset = begin = 0
         for number, size in zip(numbers, sizes, strict=True):
             parts = [sources[n] for n in self.sources_of(number)]
             array = self.indexes.of(self.tensors[number], parts)
-            index[begin : begin + array.size] = array
-            index[begin : begin + array.size] += offset
+            np.add(array, offset, out=index[begin : begin + array.size], dtype=index.dtype)
             index[begin + array.size : begin + size] = -1
             offset, begin = offset + sum(part.shape.numel() for part in parts), begin + size
         index[index < 0] = offset

@@ -279,7 +279,7 @@ class _Rejoin(torch.autograd.Function):
         return end.view_as(end)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         earlier, ctx.leaf.grad = ctx.leaf.grad, None
         return gradient if earlier is None else gradient + earlier, None
