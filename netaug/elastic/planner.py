@@ -14,11 +14,11 @@ from netaug.elastic.axes import Axis, Span
 from netaug.elastic.constraints import matching, with_own_ratios, within_limit
 from netaug.elastic.groups import Parts
 from netaug.elastic.plan import Counter, Group, Layer, Plan, Size
-from netaug.elastic.prefix import prefix_of
 from netaug.elastic.roles import assign_roles
 from netaug.elastic.rules import apply_rules
 from netaug.elastic.sampling import resolve
 from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.stages import prefix_of
 from netaug.elastic.trace import Trace, module_of, norms_with_statistics, tensor_inputs, trace
 
 

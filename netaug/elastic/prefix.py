@@ -25,76 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.fx import Node
 from torch.utils._pytree import tree_map
 
-from netaug.core.errors import ConfigError
-from netaug.core.suggest import did_you_mean, nearest
 from netaug.elastic.plan import Plan, Prefix
 from netaug.elastic.settings import AugmentConfig
-from netaug.elastic.trace import Trace, tensor_inputs
-
-
-def prefix_of(trace: Trace, stage: str) -> Prefix:
-    """Find what a network runs before a stage.
-
-    Args:
-        trace: Of the network.
-        stage: Name of a module that the network calls.
-
-    Raises:
-        ConfigError: There is no such module, or nothing runs before it.
-    """
-    stacks = {node: _stack(node) for node in trace.operations}
-    numbers = {node: number for number, node in enumerate(trace.operations)}
-    inside = [number for node, number in numbers.items() if stage in stacks[node]]
-    called = list(dict.fromkeys(name for stack in stacks.values() for name in stack if name))
-    if not inside:
-        raise ConfigError(
-            "from_stage is not a module that the network runs.",
-            got=stage,
-            allowed=", ".join(_stages(called)),
-            fix=did_you_mean(nearest(stage, called)) or "see the names with `print(model)`",
-        )
-    start = min(inside)
-    if start == 0:
-        raise ConfigError(
-            "nothing runs before from_stage.",
-            got=stage,
-            allowed=", ".join(_stages(called)),
-            fix="leave it out",
-        )
-    before = {node for node, number in numbers.items() if number < start}
-    after = [node for node, number in numbers.items() if number >= start]
-    last = {name: numbers[node] for node in trace.operations for name in stacks[node]}
-    done = [name for name in called if last[name] < start]
-    crossing = {source for node in after for source in tensor_inputs(node) if source in before}
-    crossing |= {node for node in trace.outputs if node in before}
-    outside = [node for node in after if stage not in stacks[node] and crossing & set(tensor_inputs(node))]
-    obstacle = ""
-    if len(crossing) > 1 or outside or crossing & set(trace.outputs):
-        obstacle = f"what runs before it is also read outside of '{stage}'"
-    return Prefix(
-        stage=stage,
-        modules=tuple(name for name in done if not any(name.startswith(f"{other}.") for other in done)),
-        parameters=frozenset(
-            trace.tensors[source]
-            for node in before
-            for source in tensor_inputs(node)
-            if source in trace.tensors
-        ),
-        obstacle=obstacle,
-    )
-
-
-def _stack(node: Node) -> set[str]:
-    """The names of all modules around an operation."""
-    return {str(entry[0]) for entry in (node.meta.get("nn_module_stack") or {}).values()}
-
-
-def _stages(called: Sequence[str]) -> list[str]:
-    """The outermost names that a network of several stages has: two levels, as in ``features.10``."""
-    return [name for name in called if name.count(".") <= 1][:60]
 
 
 @dataclass

@@ -75,11 +75,7 @@ def draw(
     """
     groups = list(groups)
     ratios: dict[str, float] = {}
-    # The first draw is the same for any number of draws.
-    where: tuple[int | str, ...] = (step, "draw", number) if number else (step,)
-    if config.palette is not None:
-        chosen = torch.randint(config.palette, (), generator=generator(config.seed, "palette", *where))
-        where = ("palette", int(chosen))
+    where = _key_of(config, step, number)
     for attempt in range(TRIES):
         # The first attempt has the key of a draw without a limit, so a limit changes only the draws beyond it.
         random = generator(config.seed, "widths", *where, *([attempt] if attempt else []))
@@ -92,6 +88,17 @@ def draw(
             return widths
     assert fits is not None
     return _shrunk(groups, ratios, fits, generator(config.seed, "shrink", *where))
+
+
+def _key_of(config: AugmentConfig, step: int, number: int) -> tuple[int | str, ...]:
+    """Return what keys the widths of a step: its number, or with a palette that of the network that it draws."""
+    where: tuple[int | str, ...] = (
+        (step, "draw", number) if number else (step,)
+    )  # the first is alike for any number
+    if config.palette is None:
+        return where
+    random = generator(config.seed, "palette", *where)
+    return "palette", int(torch.randint(config.palette, (), generator=random))
 
 
 def _shrunk(

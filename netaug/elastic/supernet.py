@@ -168,23 +168,12 @@ class Supernet(nn.Module):
             self.use_base()
             widens = self.widens(step, progress)
             weight = 1.0 if self.config.base_pass or not widens else 0.0
-            prefix = self._prefix if widens and not wide_first else None
-            if prefix is not None:
-                prefix.record()
+            if self._prefix is not None and widens and not wide_first:
+                self._prefix.record()
             if not (widens and wide_first):
                 yield Pass("base", weight, self.widths, last=not widens)
-            for number in range(self.config.draws if widens else 0):
-                self._widen(
-                    self.sample(step, progress, number), shares_statistics=self.config.batch_norm == "shared"
-                )
-                last = number + 1 == self.config.draws and not wide_first
-                if prefix is not None:
-                    prefix.reuse(last=last)
-                yield Pass.augmented(
-                    self.config, self.widths, number, last=last, from_stage=prefix is not None
-                )
-            if prefix is not None:
-                prefix.finish()
+            if widens:
+                yield from self._wide_passes(step, progress, ends_step=not wide_first)
             if widens and wide_first:
                 self.use_base()
                 yield Pass("base", weight, self.widths)
@@ -192,6 +181,19 @@ class Supernet(nn.Module):
             self.use_base()
             if self._prefix is not None:
                 self._prefix.stop()
+
+    def _wide_passes(self, step: int, progress: float, *, ends_step: bool) -> Iterator[Pass]:
+        prefix = self._prefix if ends_step else None
+        for number in range(self.config.draws):
+            self._widen(
+                self.sample(step, progress, number), shares_statistics=self.config.batch_norm == "shared"
+            )
+            last = ends_step and number + 1 == self.config.draws
+            if prefix is not None:
+                prefix.reuse(last=last)
+            yield Pass.augmented(self.config, self.widths, number, last=last, from_stage=prefix is not None)
+        if prefix is not None:
+            prefix.finish()
 
     @property
     def shares_prefix(self) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 
 from netaug.core.seeding import key
-from netaug.elastic.assembly import Blocks, IndexCache, Recipe
+from netaug.elastic.assembly import Recipe
 from netaug.elastic.axes import Axes, added_dims, added_key, added_values
+from netaug.elastic.blocks import Blocks
+from netaug.elastic.gathering import IndexCache
 from netaug.elastic.overlay import ModuleAttribute, Override
 from netaug.elastic.plan import Plan
 
