@@ -75,19 +75,23 @@ class Count:
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured of one network; counts of NetAug steps are medians over draws, times are milliseconds."""
+    """What is measured of one network; counts of NetAug steps are medians over draws, times are milliseconds.
+
+    ``own_loop`` is a NetAug step as a user's loop has it, ``trainer`` one that adds gradients at once, as ours does.
+    """
 
     network: str
     plain: Count
-    netaug: Count
+    own_loop: Count
+    trainer: Count
     assemble_ms: float
     take_apart_ms: float
     wide_parameters: int
 
     @property
-    def ratio(self) -> float:
-        """Working operations of a NetAug step per working operation of a plain one."""
-        return self.netaug.working / self.plain.working
+    def ratios(self) -> tuple[float, float]:
+        """Working operations per working operation of a plain step: of a user's loop, and of the trainer's."""
+        return self.own_loop.working / self.plain.working, self.trainer.working / self.plain.working
 
 
 def measure(name: str, rounds: int) -> Row:
@@ -101,10 +105,10 @@ def measure(name: str, rounds: int) -> Row:
     netaug_step = _netaug_step(supernet, images, labels)
     plain_step()
     netaug_step(0)  # optimizers have made their states
-    counts = [_count(lambda n=number: netaug_step(n)) for number in range(1, 6)]  # type: ignore[misc]
-    counts.sort(key=lambda count: count.working)
+    own_loop = _median_count(netaug_step)
     assemble, apart, parameters = _times(supernet, rounds)
-    return Row(name, _count(plain_step), counts[2], assemble, apart, parameters)
+    trainer = _median_count(_netaug_step(supernet, images, labels, accumulates=True))
+    return Row(name, _count(plain_step), own_loop, trainer, assemble, apart, parameters)
 
 
 def _plain_step(network: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
@@ -118,8 +122,12 @@ def _plain_step(network: nn.Module, images: Tensor, labels: Tensor) -> Callable[
     return step
 
 
-def _netaug_step(supernet: Supernet, images: Tensor, labels: Tensor) -> Callable[[int], None]:
+def _netaug_step(
+    supernet: Supernet, images: Tensor, labels: Tensor, *, accumulates: bool = False
+) -> Callable[[int], None]:
     optimizer = make_optimizer(supernet.parameters(), lr=0.01, momentum=0.9, weight_decay=4e-5)
+    if accumulates:
+        supernet.accumulate_at_once()
 
     def step(number: int) -> None:
         optimizer.zero_grad()
@@ -134,6 +142,12 @@ def _count(step: Callable[[], None]) -> Count:
     with Dispatches() as dispatches:
         step()
     return Count(sum(dispatches.working.values()), sum(dispatches.all.values()))
+
+
+def _median_count(step: Callable[[int], None]) -> Count:
+    step(0)
+    counts = [_count(lambda n=number: step(n)) for number in range(1, 6)]  # type: ignore[misc]
+    return sorted(counts, key=lambda count: count.working)[2]
 
 
 def _times(supernet: Supernet, rounds: int) -> tuple[float, float, int]:
@@ -173,10 +187,11 @@ def main() -> None:
     rows = []
     for name in [arguments.only] if arguments.only else CASES:
         row = measure(name, arguments.rounds)
-        rows.append(asdict(row) | {"ratio": row.ratio})
+        rows.append(asdict(row) | {"ratios": row.ratios})
         print(
             f"{name:18} plain {row.plain.working:5} of {row.plain.all:5} dispatches   "
-            f"NetAug {row.netaug.working:5} of {row.netaug.all:5}   ratio {row.ratio:.2f}   "
+            f"NetAug {row.own_loop.working:5} of {row.own_loop.all:5} ({row.ratios[0]:.2f}), "
+            f"trainer {row.trainer.working:5} of {row.trainer.all:5} ({row.ratios[1]:.2f})   "
             f"assemble {row.assemble_ms:5.2f} ms   take apart {row.take_apart_ms:5.2f} ms   "
             f"({row.wide_parameters / 1e6:.2f} M elements)"
         )

@@ -35,9 +35,14 @@ class Recipe:
     Args:
         tensors: Per wide tensor, its blocks. The sources of a tensor follow each other in the list, base first.
         indexes: Index arrays of earlier recipes, see :class:`IndexCache`.
+        accumulates: Whether ``backward`` itself adds to gradients that parameters already have, all in one operation,
+            where autograd would run one per parameter, to the same bits. Only for a loop that calls ``backward``
+            alone: ``torch.autograd.grad`` would find these gradients in ``.grad``, and wrappers that wait for each
+            parameter's gradient would wait in vain.
     """
 
-    def __init__(self, tensors: Sequence[Blocks], indexes: IndexCache) -> None:
+    def __init__(self, tensors: Sequence[Blocks], indexes: IndexCache, *, accumulates: bool = False) -> None:
+        self.accumulates = accumulates
         self.tensors = tuple(tensors)
         self.firsts = (0, *itertools.accumulate(len(blocks.complete) for blocks in self.tensors))
         self.indexes = indexes
@@ -146,6 +151,7 @@ class _Assemble(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, recipe: Recipe, *sources: Tensor) -> tuple[Tensor, ...]:
         ctx.recipe, ctx.sources = recipe, [source_of(source) for source in sources]
+        ctx.parameters = sources if recipe.accumulates else ()
         ctx.set_materialize_grads(False)
         outputs = recipe.assemble(sources)
         fixed = [
@@ -161,7 +167,22 @@ class _Assemble(torch.autograd.Function):
         recipe, needed = ctx.recipe, ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():  # create_graph
             return None, *_TakeApart.apply(recipe, ctx.sources, needed, *gradients)
-        return None, *recipe.take_apart(gradients, ctx.sources, needed)
+        parts = recipe.take_apart(gradients, ctx.sources, needed)
+        _accumulate(ctx.parameters, parts)
+        return None, *parts
+
+
+def _accumulate(parameters: Sequence[Tensor], gradients: list[Tensor | None]) -> None:
+    """Add gradients to those that parameters have, and take them out of the list."""
+    pairs = [
+        (number, parameter.grad, gradient)
+        for number, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=False))
+        if gradient is not None and parameter.is_leaf and parameter.grad is not None
+    ]
+    if pairs:
+        torch._foreach_add_([existing for _, existing, _ in pairs], [gradient for _, _, gradient in pairs])
+    for number, _, _ in pairs:
+        gradients[number] = None
 
 
 class _TakeApart(torch.autograd.Function):

@@ -200,7 +200,9 @@ class Supernet(nn.Module):
         """Return whether what is before ``config.from_stage`` is computed once per step."""
         return self._prefix is not None
 
-    # Running
+    def accumulate_at_once(self) -> None:
+        """Let each wide pass add to the gradients of base weights in one operation; see ``Recipe.accumulates``."""
+        self._wide.accumulates = True
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network of the present widths on the inputs of the caller's model."""

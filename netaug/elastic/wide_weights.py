@@ -61,6 +61,9 @@ class WideWeights:
         base: The network.
         plan: Its plan.
         added: Holds what is added, under the names of :func:`netaug.elastic.axes.added_key`.
+
+    Attributes:
+        accumulates: See :class:`netaug.elastic.assembly.Recipe`.
     """
 
     def __init__(self, base: nn.Module, plan: Plan, added: nn.Module) -> None:
@@ -75,10 +78,15 @@ class WideWeights:
                 by_dim = {dim: ModuleAttribute(added, added_key(name, dim)) for dim in dims}
                 self.tensors[name] = WideTensor(owners, plan.axes[name], by_dim)
         self._indexes = IndexCache()
+        self.accumulates = False
 
     def recipe(self, widths: Mapping[str, int]) -> Recipe:
         """Return how all wide weights of these widths are put together."""
-        return Recipe([tensor.blocks(widths) for tensor in self.tensors.values()], self._indexes)
+        return Recipe(
+            [tensor.blocks(widths) for tensor in self.tensors.values()],
+            self._indexes,
+            accumulates=self.accumulates,
+        )
 
     def values(self, recipe: Recipe) -> dict[str, Tensor]:
         """Return the wide weights by name, differentiable in base and added parameters."""

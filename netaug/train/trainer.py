@@ -81,6 +81,8 @@ class Trainer:
         self._schedule = Schedule(config, len(data.train))
         self.total_steps = self._schedule.total_steps
         self._microbatches = max(config.accumulate, world.size) // world.size
+        if isinstance(network, Supernet):
+            network.accumulate_at_once()  # nothing here waits for single gradients, as DistributedDataParallel would
         self._all_reduce = AllReduce(network, world, self._microbatches)
         every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
         self._skipped = SkippedSteps(config.skip_nonfinite)

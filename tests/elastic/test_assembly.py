@@ -188,6 +188,25 @@ def test_a_step_of_a_network_gives_the_same_bits_on_both_roads(
     assert not expected
 
 
+@pytest.mark.parametrize("name", sorted(tiny.NETWORKS))
+def test_gradients_added_at_once_are_those_that_autograd_adds_one_by_one(name: str) -> None:
+    def gradients(*, at_once: bool, wide_first: bool) -> dict[str, Tensor]:
+        config = AugmentConfig(width=(1.0, 1.5, 2.0), draws=2)
+        supernet = augment(tiny.build(name), tiny.images(), config)
+        if at_once:
+            supernet.accumulate_at_once()
+        for step in range(2):
+            for pass_ in supernet.passes(step, 0.0, wide_first=wide_first):
+                (pass_.weight * supernet(tiny.images()).square().mean()).backward()
+        return {key: tensor.grad for key, tensor in supernet.named_parameters() if tensor.grad is not None}
+
+    for wide_first in (False, True):
+        expected = gradients(at_once=False, wide_first=wide_first)
+        for key, gradient in gradients(at_once=True, wide_first=wide_first).items():
+            assert torch.equal(gradient, expected.pop(key)), key
+        assert not expected
+
+
 def test_a_frozen_layer_computes_no_gradient_of_its_wide_weight() -> None:
     supernet = augment(tiny.build("inverted"), tiny.images(), AugmentConfig())
     for name, parameter in supernet.named_parameters():
