@@ -97,13 +97,16 @@ def test_netaug_settings_become_those_of_augment() -> None:
         expand_until=0.2,
         batch_norm="shared",
         keep=("stem*",),
+        from_stage="stages.1",
+        palette=16,
     )
     augment = config.augment_config(seed=7)
     assert augment.seed == 7
     for field in dataclasses.fields(AugmentConfig):
         if field.name != "seed":
             assert getattr(augment, field.name) == getattr(config, field.name)
-            assert getattr(augment, field.name) != getattr(AugmentConfig(), field.name)
+            differs = getattr(augment, field.name) != getattr(AugmentConfig(), field.name)
+            assert differs, f"give {field.name} another value than its default above"
 
 
 def test_every_setting_has_help_and_the_default_of_its_dataclass() -> None:

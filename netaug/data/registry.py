@@ -148,6 +148,9 @@ def dataset(
 
     def register(read: Reader) -> Reader:
         assert name not in _DATASETS, f"two datasets are called {name}"
+        assert name in DATASETS, (
+            f"add {name!r} with its task and its line of help to DATASETS in config/datasets.py"
+        )
         _DATASETS[name] = Dataset(DATASETS[name].task, read, published, reads)
         return read
 

@@ -4,8 +4,9 @@ To build a supernet (``build``), ``trace`` records the network's graph, ``analys
 (``rules``) which channels have one width (``groups``), ``roles`` says how each group widens, and ``planner`` writes it
 all into a ``plan``; ``dry_run`` and ``proof`` run the plan and freeze what it gets wrong.
 
-To run one (``supernet``), ``sampling`` draws widths, ``axes`` and ``assembly`` make the wide weights, ``overlay`` shows
-them to the modules for one forward, and ``norm_statistics`` keeps the running statistics those of the base network.
+To run one (``supernet``), ``sampling`` draws widths, ``wide_weights`` and ``assembly`` make the weights (``blocks``,
+``gathering``), ``overlay`` shows them to the modules for one forward, ``prefix`` runs what is before ``from_stage``
+(``stages``) once per step, and ``norm_statistics`` keeps the running statistics those of the base network.
 
 Beside that, ``sorting`` puts important channels first, ``extract`` and ``recalibrate`` give plain networks back,
 ``family`` chooses widths between base and widest, and ``inspect`` shows the plan to people.

@@ -29,7 +29,7 @@ MOST_BLOCKS = 64
 """Beyond this many blocks a tensor is gathered: a grouped convolution may have one segment per group."""
 
 
-class Recipe:
+class Assembly:
     """How all wide tensors of one width are made from one list of sources.
 
     Args:
@@ -149,25 +149,25 @@ class _Assemble(torch.autograd.Function):
     """Sources to wide tensors."""
 
     @staticmethod
-    def forward(ctx: Any, recipe: Recipe, *sources: Tensor) -> tuple[Tensor, ...]:
-        ctx.recipe, ctx.sources = recipe, [source_of(source) for source in sources]
-        ctx.parameters = sources if recipe.accumulates else ()
+    def forward(ctx: Any, assembly: Assembly, *sources: Tensor) -> tuple[Tensor, ...]:
+        ctx.assembly, ctx.sources = assembly, [source_of(source) for source in sources]
+        ctx.parameters = sources if assembly.accumulates else ()
         ctx.set_materialize_grads(False)
-        outputs = recipe.assemble(sources)
+        outputs = assembly.assemble(sources)
         fixed = [
             output
             for number, output in enumerate(outputs)
-            if not any(sources[n].requires_grad for n in recipe.sources_of(number))
+            if not any(sources[n].requires_grad for n in assembly.sources_of(number))
         ]
         ctx.mark_non_differentiable(*fixed)  # else a frozen layer would compute the gradient of its weight
         return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        recipe, needed = ctx.recipe, ctx.needs_input_grad[1:]
+        assembly, needed = ctx.assembly, ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():  # create_graph
-            return None, *_TakeApart.apply(recipe, ctx.sources, needed, *gradients)
-        parts = recipe.take_apart(gradients, ctx.sources, needed)
+            return None, *_TakeApart.apply(assembly, ctx.sources, needed, *gradients)
+        parts = assembly.take_apart(gradients, ctx.sources, needed)
         _accumulate(ctx.parameters, parts)
         return None, *parts
 
@@ -190,10 +190,10 @@ class _TakeApart(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, recipe: Recipe, sources: list[Source], needed: Sequence[bool], *gradients: Tensor | None
+        ctx: Any, assembly: Assembly, sources: list[Source], needed: Sequence[bool], *gradients: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        ctx.recipe, ctx.sources = recipe, sources
-        return tuple(recipe.take_apart(gradients, sources, needed))
+        ctx.assembly, ctx.sources = assembly, sources
+        return tuple(assembly.take_apart(gradients, sources, needed))
 
     @staticmethod
     def backward(ctx: Any, *seconds: Any) -> tuple[Tensor | None, ...]:
@@ -202,7 +202,7 @@ class _TakeApart(torch.autograd.Function):
             some.new_zeros(source.shape) if second is None else second
             for source, second in zip(ctx.sources, seconds, strict=True)
         ]
-        return None, None, None, *ctx.recipe.values(filled)
+        return None, None, None, *ctx.assembly.values(filled)
 
 
 def assemble(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> Tensor:
@@ -215,7 +215,7 @@ def assemble(base: Tensor, added: Mapping[int, Tensor], segments: Segments) -> T
     """
     sources = [base, *(added[dim] for dim in sorted(segments))]
     blocks = Blocks.of(base.shape, [source.numel() for source in sources], segments)
-    return Recipe([blocks], IndexCache()).values(sources)[0]
+    return Assembly([blocks], IndexCache()).values(sources)[0]
 
 
 def _copied(sources: Sequence[Tensor], blocks: Blocks) -> Tensor:

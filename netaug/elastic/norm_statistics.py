@@ -7,9 +7,9 @@ an augmented pass that draws all-base widths too. :func:`netaug.recalibrate` est
 network, so that it can be evaluated.
 
 With ``batch_norm: shared``, an ablation, :class:`SharedStatistics` shows each norm the base channels' statistics with
-blanks for added ones, and writes back what happened to the base channels. Training never reads running statistics, so
-weights are the same to the bit, and recalibrated networks too: the ablation shows what mixed statistics cost an
-evaluation, no more.
+mean 0 and variance 1 for added ones, and writes back what happened to the base channels. Norms in training mode never
+read running statistics, so weights are the same to the bit (but for frozen parts, whose norms evaluate), and
+recalibrated networks too: the ablation shows what mixed statistics cost an evaluation, no more.
 """
 
 from __future__ import annotations

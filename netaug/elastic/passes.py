@@ -14,8 +14,8 @@ is kept: running statistics stay the base network's own, and training metrics st
 
 **The stem is computed twice.** Base channels are alike in both passes until a dense layer mixes them with
 added ones: 1-2 % of a step's forward MACs while the stem widens, 4-10 % afterwards (``python -m
-benchmarks.stem``). Reusing them would keep the first graph in memory through the second pass and needs a cut
-through the caller's ``forward``. It is not done.
+benchmarks.stem``). That is not shared; a whole part of the network is, with ``from_stage``
+(:mod:`netaug.elastic.prefix`).
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ class Plan:
         axes: Elastic dimensions of parameters and buffers, by tensor name.
         layers: Convolution and linear calls in order.
         sizes: Module attributes that follow the widths.
-        statistics: Modules that keep running statistics, elastic or not: a wider network feeds them all others.
+        statistics: Modules that keep running statistics, elastic or not: in a wider network all of them get other
+            inputs.
         owners: Every (module, attribute) that holds a tensor.
         batch_size: Examples in the example input.
         small_layers: The same calls as in ``layers`` on images of ``config.resolution``; empty if that is 1.

@@ -12,12 +12,13 @@ DistributedDataParallel expect it. The sum of gradients is the same up to roundi
 
 A pass computes the prefix by itself, as it would without this module, whenever it is not sure to be the same: other
 inputs, another mode, random numbers drawn before the stage (dropout), compiled modules, a network that reads what is
-before the stage in several places.
+before the stage in several places, or norms there that are frozen: they normalize with running statistics in the base
+pass and with those of the batch in a wide one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,9 +58,15 @@ class SharedPrefix:
     Args:
         base: The network.
         prefix: What runs before the stage.
+        statistics: Names of the norms that keep running statistics.
     """
 
-    def __init__(self, base: nn.Module, prefix: Prefix) -> None:
+    def __init__(self, base: nn.Module, prefix: Prefix, statistics: Collection[str]) -> None:
+        self._norms = [
+            name
+            for name in statistics
+            if any(f"{name}.".startswith(f"{module}.") for module in prefix.modules)
+        ]
         self._base, self._prefix = base, prefix
         self._calls: list[_Call] = []
         self._position = 0
@@ -72,7 +79,7 @@ class SharedPrefix:
         same_images = config.batch_share == config.resolution == 1.0
         if prefix is None or prefix.obstacle or not (same_images and config.base_pass):
             return None
-        return cls(base, prefix) if config.batch_norm == "separate" else None
+        return cls(base, prefix, plan.statistics) if config.batch_norm == "separate" else None
 
     @property
     def is_active(self) -> bool:
@@ -140,8 +147,11 @@ class SharedPrefix:
     def _recording(self, inputs: tuple[Tensor, ...]) -> Iterator[None]:
         call = _Call(inputs, tuple(tensor._version for tensor in inputs), self._mode())
         self._calls.append(call)
-        if any(module._compiled_call_impl is not None for module in self._base.modules()):
-            yield  # a compiled module runs no hooks
+        is_compiled = any(
+            module._compiled_call_impl is not None for module in self._base.modules()
+        )  # runs no hooks
+        if is_compiled or not all(self._base.get_submodule(name).training for name in self._norms):
+            yield
             return
         random = _random_state(inputs)
 

@@ -81,7 +81,8 @@ class StepSettings:
         expand_until: Progress in [0, 1] up to which `expand` groups are augmented.
         batch_norm: `separate` keeps wide passes off the base network's running statistics. `shared`, an ablation, lets
             them move those of its channels, as in the paper's code, which estimates statistics again before it
-            evaluates. It changes evaluations only: training normalizes with the statistics of the batch.
+            evaluates. It changes evaluations only: training normalizes with the statistics of the batch, except in
+            frozen parts.
         keep: Glob patterns of group names, module names or parameter names that stay at base width.
         from_stage: Name of the module from which on the network widens, such as features.10 or blocks.4; null (None)
             widens all of it. What runs before it is the same in both passes of a step, and computed once where that is

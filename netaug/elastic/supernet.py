@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.core.modules import copied_module
-from netaug.elastic.assembly import Recipe
+from netaug.elastic.assembly import Assembly
 from netaug.elastic.extract import extract
 from netaug.elastic.norm_statistics import SharedStatistics, without_statistics
 from netaug.elastic.overlay import (
@@ -64,7 +64,7 @@ class Supernet(nn.Module):
         self.added = added_parameters(base, plan, None if blank else config.seed)
         self._wide = WideWeights(base, plan, self.added)
         self._widths = dict(plan.base_widths)
-        self._recipe: Recipe | None = None
+        self._assembly: Assembly | None = None
         self._overrides: list[Override] = []
         self._shared: SharedStatistics | None = None
         self._prefix = SharedPrefix.of(base, plan, config)
@@ -84,7 +84,7 @@ class Supernet(nn.Module):
     def use_base(self) -> None:
         """Switch to the base network: the caller's model."""
         self._widths = dict(self.plan.base_widths)
-        self._recipe = None
+        self._assembly = None
 
     def use_widest(self) -> None:
         """Switch to the widest network."""
@@ -108,7 +108,7 @@ class Supernet(nn.Module):
     def _widen(self, widths: dict[str, int], *, shares_statistics: bool = False) -> None:
         """Switch to wide passes, of base widths too; unless ``shares_statistics``, they update no running ones."""
         self._widths = widths
-        self._recipe = self._wide.recipe(widths)
+        self._assembly = self._wide.assembly(widths)
         self._overrides = size_overrides(self.base, self.plan, widths)
         self._shared = SharedStatistics(self.base, self.plan, widths) if shares_statistics else None
         if not shares_statistics:
@@ -201,24 +201,24 @@ class Supernet(nn.Module):
         return self._prefix is not None
 
     def accumulate_at_once(self) -> None:
-        """Let each wide pass add to the gradients of base weights in one operation; see ``Recipe.accumulates``."""
+        """Let each wide pass add to the gradients of base weights in one operation; see ``Assembly.accumulates``."""
         self._wide.accumulates = True
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network of the present widths on the inputs of the caller's model."""
         if self._prefix is not None and self._prefix.is_active and not torch.compiler.is_compiling():
             with self._prefix.around(inputs):
-                return self.base(*inputs) if self._recipe is None else self._run_wide(*inputs)
-        if self._recipe is None:
+                return self.base(*inputs) if self._assembly is None else self._run_wide(*inputs)
+        if self._assembly is None:
             return self.base(*inputs)
         if torch.compiler.is_compiling():  # else it would be recompiled for all drawn widths
             return torch.compiler.disable(self._run_wide)(*inputs)  # type: ignore[no-untyped-call]
         return self._run_wide(*inputs)
 
     def _run_wide(self, *inputs: Tensor) -> Any:
-        assert self._recipe is not None
+        assert self._assembly is not None
         state = kept_state(self.base, self.plan.statistics)
-        with refused_recomputation(self.base), state, overlaid(self._all_overrides(self._recipe)):
+        with refused_recomputation(self.base), state, overlaid(self._all_overrides(self._assembly)):
             outputs = self._run_base(*inputs)
         if self._shared is not None:
             self._shared.write_back()
@@ -233,16 +233,16 @@ class Supernet(nn.Module):
 
     def wide_tensors(self) -> dict[str, Tensor]:
         """Return every parameter that can widen, at the present widths and differentiable, by name; none at base."""
-        return {} if self._recipe is None else self._wide.values(self._recipe)
+        return {} if self._assembly is None else self._wide.values(self._assembly)
 
-    def _all_overrides(self, recipe: Recipe) -> Iterator[Override]:
+    def _all_overrides(self, assembly: Assembly) -> Iterator[Override]:
         yield from self._overrides
         if self._shared is not None:
             yield from self._shared.overrides()
         for module in self.base.modules():
             if module._compiled_call_impl is not None:  # compiled for its own weights
                 yield Override(ModuleAttribute(module, "_compiled_call_impl"), None)
-        yield from self._wide.overrides(recipe)
+        yield from self._wide.overrides(assembly)
 
     # Results
 
@@ -292,9 +292,9 @@ class Supernet(nn.Module):
     @contextmanager
     def at(self, widths: Mapping[str, int]) -> Iterator[None]:
         """Switch to the network of these widths inside a ``with`` block, then back."""
-        before = self._widths, self._recipe, self._overrides, self._shared
+        before = self._widths, self._assembly, self._overrides, self._shared
         self.use(widths)
         try:
             yield
         finally:
-            self._widths, self._recipe, self._overrides, self._shared = before
+            self._widths, self._assembly, self._overrides, self._shared = before

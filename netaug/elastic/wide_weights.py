@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 
 from netaug.core.seeding import key
-from netaug.elastic.assembly import Recipe
+from netaug.elastic.assembly import Assembly
 from netaug.elastic.axes import Axes, added_dims, added_key, added_values
 from netaug.elastic.blocks import Blocks
 from netaug.elastic.gathering import IndexCache
@@ -63,7 +63,7 @@ class WideWeights:
         added: Holds what is added, under the names of :func:`netaug.elastic.axes.added_key`.
 
     Attributes:
-        accumulates: See :class:`netaug.elastic.assembly.Recipe`.
+        accumulates: See :class:`netaug.elastic.assembly.Assembly`.
     """
 
     def __init__(self, base: nn.Module, plan: Plan, added: nn.Module) -> None:
@@ -80,24 +80,24 @@ class WideWeights:
         self._indexes = IndexCache()
         self.accumulates = False
 
-    def recipe(self, widths: Mapping[str, int]) -> Recipe:
+    def assembly(self, widths: Mapping[str, int]) -> Assembly:
         """Return how all wide weights of these widths are put together."""
-        return Recipe(
+        return Assembly(
             [tensor.blocks(widths) for tensor in self.tensors.values()],
             self._indexes,
             accumulates=self.accumulates,
         )
 
-    def values(self, recipe: Recipe) -> dict[str, Tensor]:
+    def values(self, assembly: Assembly) -> dict[str, Tensor]:
         """Return the wide weights by name, differentiable in base and added parameters."""
         if not self.tensors:
             return {}
         sources = [source for tensor in self.tensors.values() for source in tensor.sources()]
-        return dict(zip(self.tensors, recipe.values(sources), strict=True))
+        return dict(zip(self.tensors, assembly.values(sources), strict=True))
 
-    def overrides(self, recipe: Recipe) -> Iterator[Override]:
+    def overrides(self, assembly: Assembly) -> Iterator[Override]:
         """Yield the wide weights, each for every attribute that holds the base parameter."""
-        for name, value in self.values(recipe).items():
+        for name, value in self.values(assembly).items():
             for owner in self.tensors[name].owners:
                 yield Override(owner, value)
 

@@ -111,7 +111,7 @@ def test_a_wide_tensor_is_bound_to_every_place_and_has_the_shape_of_the_widths()
     assert {"stem.0.weight", "again.weight", "again.bias", "classifier.weight"} <= weights.tensors.keys()
     tensor = weights.tensors["again.weight"]
     assert all(getattr(*owner) is base.again.weight for owner in tensor.owners)
-    value = weights.values(weights.recipe({**plan.base_widths, "stem.0": 11}))["again.weight"]
+    value = weights.values(weights.assembly({**plan.base_widths, "stem.0": 11}))["again.weight"]
     rows, columns = supernet.added["again/weight[0]"], supernet.added["again/weight[1]"]
     assert torch.equal(value[:8, :8], base.again.weight)
     assert torch.equal(value[:8, 8:], columns[:, :3])

@@ -126,6 +126,19 @@ def test_dropout_before_the_stage_is_drawn_anew_in_every_pass() -> None:
     assert hits["stem"] == 2
 
 
+def test_frozen_norms_before_the_stage_are_computed_in_every_pass() -> None:
+    """They normalize with running statistics in the base pass, and with those of the batch in a wide one."""
+    supernet = supernet_of(Staged())
+    twin = copy.deepcopy(supernet)
+    twin._prefix = None
+    for network in (supernet, twin):
+        network.train()
+        network.base.stages[0].eval()
+    expected, found = step(twin), step(supernet)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
 def test_a_network_that_reads_the_prefix_elsewhere_computes_it_in_every_pass_and_says_so() -> None:
     network = Skipping().double()
     supernet = supernet_of(network)
