@@ -1,0 +1,137 @@
+"""The folder that a firmware project takes over: C sources, tables, test cases, a Makefile and a README."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from netaug.export.micro.planner import ArenaPlan
+from netaug.export.micro.sources import Program, network_sources
+from netaug.export.micro.tables import cases_header, labels_header, preprocess_header
+
+_FIXED = ("kernels.c", "kernels.h", "main.c", "Makefile", "qemu/start.c", "qemu/memory.ld")
+
+_README = """\
+# {title}
+
+C99 without an interpreter and without malloc: `net.c` calls the kernels of `kernels.c` in order, the constants of
+`weights.c` stay in flash, and all activations lie in one static array.
+
+| | bytes |
+|---|---|
+| SRAM: the arena, the largest need is at `{peak}` | {arena:,} |
+| ... that no arrangement can go below | {bound:,} |
+| flash: weights, biases, multipliers | {constants:,} |
+
+Code takes about 3 KB more on a Cortex-M7 (`make sizes`), and a stack of a few hundred bytes.
+
+## Use
+```c
+#include "net.h"
+#include "preprocess.h"
+
+net_preprocess(image, net_input.data); /* {height} x {width} x {channels} bytes, row by row */
+net_run();
+/* net_outputs[0].data[k] is the int8 output k; real value = scale * (data - zero) */
+```
+`-DNET_ARENA_PLACE='__attribute__((section(".dtcm")))'` puts the arena into a section of your linker script.
+
+## Check
+```
+make check      # {cases} test cases on this machine, then on a Cortex-M4, M7 and M33 in QEMU if it is installed
+make sanitize   # the same with the sanitizers for undefined behavior and addresses
+```
+Every value must equal the reference that these files were made with; the hash is the same on every machine.
+{ran}
+## Overlap
+{overlap}
+
+## Vendor kernels
+`-DNET_CMSIS_NN` leaves `net_conv_run` and `net_depthwise_run` out of `kernels.c`, for functions of yours that call
+`arm_convolve_wrapper_s8` and `arm_depthwise_conv_wrapper_s8`; multipliers and shifts are laid out as those read them.
+Untested: no board and no vendor kernel was run for this folder.
+"""
+
+_SLIDES = """\
+An output may lie over an input that nobody reads later: the kernels read each byte before they write over it. So their
+loops must keep their order, and other kernels cannot replace them; export without overlap for that."""
+_APART = "No activation shares memory with another one that is alive, so kernels can be replaced."
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What surrounds the network.
+
+    Attributes:
+        mean: Per channel, subtracted from bytes / 255; empty: no preprocess.h is written.
+        std: Per channel, divides after that.
+        labels: Name of each class; empty: no labels.h is written.
+        ran: What was run on these files when they were made, as Markdown.
+    """
+
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+    labels: Sequence[str] = ()
+    ran: str = ""
+
+
+def write_folder(
+    program: Program,
+    folder: Path,
+    *,
+    inputs_NHWC: npt.NDArray[np.int8],
+    outputs_NK: npt.NDArray[np.int8],
+    interface: Interface | None = None,
+    overlap: bool = True,
+) -> ArenaPlan:
+    """Write the C of a network into a folder, and return how its memory is laid out.
+
+    Args:
+        program: The network.
+        folder: Is made if it is absent; files of the same names are replaced.
+        inputs_NHWC: Inputs of the test cases.
+        outputs_NK: What the reference answers: per case all output values, one output after another.
+        interface: Normalization, labels, and what was run.
+        overlap: Whether outputs may slide over dying inputs.
+    """
+    interface = interface or Interface()
+    plan = program.plan(overlap=overlap)
+    texts = network_sources(program, plan, overlap=overlap)
+    texts["cases.h"] = cases_header(inputs_NHWC, outputs_NK)
+    texts["README.md"] = _readme(program, plan, interface.ran, len(inputs_NHWC), overlap=overlap)
+    if interface.mean:
+        texts["preprocess.h"] = preprocess_header(
+            interface.mean, interface.std, program.activations[program.input]
+        )
+    if interface.labels:
+        texts["labels.h"] = labels_header(interface.labels)
+    fixed = [*_FIXED, *(["predict.c"] if interface.labels and interface.mean else [])]
+    source = files(__package__) / "c"
+    texts |= {name: (source / name).read_text(encoding="utf-8") for name in fixed}
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return plan
+
+
+def _readme(program: Program, plan: ArenaPlan, ran: str, cases: int, *, overlap: bool) -> str:
+    height, width, channels = program.activations[program.input].shape_HWC
+    return _README.format(
+        title=program.title,
+        peak=plan.peak,
+        arena=plan.size,
+        bound=plan.lower_bound,
+        constants=program.constant_bytes(),
+        height=height,
+        width=width,
+        channels=channels,
+        cases=cases,
+        ran=f"\n## What was run\n{ran}\n" if ran else "",
+        overlap=_SLIDES if overlap else _APART,
+    )

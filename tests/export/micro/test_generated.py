@@ -1,0 +1,107 @@
+"""The generated C compiles without a warning and answers what the reference answers, value by value."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netaug.export.micro.evaluator import CompiledNetwork, find_compiler
+from netaug.export.micro.folder import Interface, write_folder
+from tests.export.micro.networks import KINDS, random_network
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C compiler on this machine")
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+needs_qemu = pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
+    reason="arm-none-eabi-gcc and qemu-system-arm are not installed",
+)
+
+
+def _make(folder: Path, target: str) -> str:
+    done = subprocess.run(
+        ["make", "-C", str(folder), target], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@needs_compiler
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.sampled_from(KINDS), min_size=1, max_size=9), st.booleans())
+def test_c_answers_what_the_reference_answers(seed, kinds, overlap) -> None:
+    program, inputs, answers = random_network(seed, kinds)
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(program, Path(folder), inputs_NHWC=inputs, outputs_NK=answers, overlap=overlap)
+        np.testing.assert_array_equal(CompiledNetwork(Path(folder))(inputs), answers)
+
+
+EVERYTHING = [
+    "conv",
+    "depthwise",
+    "lookup",
+    "add",
+    "pool",
+    "mul",
+    "resize",
+    "concat",
+    "conv",
+    "depthwise",
+    "mean",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a network with every kernel."""
+    path = tmp_path_factory.mktemp("micro")
+    program, inputs, answers = random_network(7, EVERYTHING)
+    assert len(program.calls) >= len(EVERYTHING)
+    interface = Interface((0.5,) * inputs.shape[3], (0.25,) * inputs.shape[3], ["cat", 'a "dog"??!', "Fuß\\"])
+    write_folder(program, path, inputs_NHWC=inputs, outputs_NK=answers, interface=interface)
+    return path
+
+
+@needs_compiler
+@needs_make
+@pytest.mark.slow
+def test_the_sanitizers_find_nothing(folder: Path) -> None:
+    assert "mismatches 0" in _make(folder, "sanitize")
+
+
+@needs_compiler
+@needs_make
+def test_a_wrong_value_fails_the_check(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    text = (folder / "net.c").read_text()
+    (tmp_path / "copy" / "net.c").write_text(text.replace(".output_zero = ", ".output_zero = 1 + "))
+    done = subprocess.run(
+        ["make", "-C", str(tmp_path / "copy"), "host"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "mismatches 0," not in done.stdout
+
+
+@needs_compiler
+@needs_make
+@needs_qemu
+@pytest.mark.slow
+def test_emulated_microcontrollers_give_the_same_hash(folder: Path) -> None:
+    lines = [line for line in _make(folder, "check").splitlines() if line.startswith("cases ")]
+    assert len(lines) == 4  # this machine, Cortex-M4, M7, M33
+    assert len(set(lines)) == 1
+    assert "mismatches 0" in lines[0]
+
+
+@needs_compiler
+def test_vendor_kernels_are_refused_where_outputs_overlap(folder: Path) -> None:
+    command = [str(find_compiler()), "-std=c99", "-DNET_CMSIS_NN", "-fsyntax-only", str(folder / "net.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "--no-overlap" in done.stderr
