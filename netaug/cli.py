@@ -39,6 +39,7 @@ COMMANDS = {
     "data": "check a dataset, or pack it into one file for fast repeated training",
     "recipes": "list the recipes, or show one",
     "models": "list the networks",
+    "boards": "list microcontroller boards with their memory",
 }
 
 _SHARED = ("train", "finetune")
