@@ -155,9 +155,13 @@ def _check_setting(key: str, allowed: tuple[str, ...], command: str) -> None:
 
 
 def _unknown_option(name: str, options: list[str], command: str) -> ConfigError:
-    close = nearest(name, set(options) - {"-h", "--help"}, count=1) or [
-        f"--{key}" for key in nearest_settings(name)
-    ]
+    close_settings = nearest_settings(name)
+    close = (
+        # a setting without its group, such as --lr, is likelier than an option that is written alike
+        [f"--{key}" for key in close_settings if key.rpartition(".")[2] == name.lstrip("-")]
+        or nearest(name, set(options) - {"-h", "--help"}, count=1)
+        or [f"--{key}" for key in close_settings]
+    )
     return ConfigError(
         f"{name!r} is not an option of `{command}`.",
         got=name,

@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.deployment import Deployment, add_budget, given_budget
 from netaug.config import RunConfig
 from netaug.config.loading import default_config, load_config
 from netaug.config.recipes import find_recipe, recipe_names
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 from netaug.core.suggest import nearest
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
+
+    from netaug.export.boards import Budget
 
 _EXAMPLE = """
 netaug inspect mcunet
 netaug inspect demo/digits --netaug.width 1,2,3
 netaug inspect timm:resnet18 --image-size 160 --num-classes 10
 netaug inspect mcunet --netaug.max_macs_ratio 3
+netaug inspect mcunet --board stm32f746g-disco
 netaug inspect timm:resnet18 --regularize.stochastic_depth 0.1 --regularize.dropblock 0.1"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
@@ -38,6 +43,7 @@ def run(words: list[str]) -> None:
     """Print the width groups of a network."""
     arguments, given = parse(_parser(), words, _SETTINGS)
     _check_sizes(arguments)
+    budget = given_budget(arguments)
     is_recipe = _is_recipe(arguments.model)
     config = (
         load_config(arguments.model, given, trusted=trusted_names(arguments, given))
@@ -49,7 +55,16 @@ def run(words: list[str]) -> None:
     from netaug.core.consoles import SafeConsole
     from netaug.regularize.layers import put_regularizers
 
-    feed = _feed(config, arguments, is_recipe)
+    feed = feed_of(
+        config,
+        is_recipe=is_recipe,
+        num_classes=arguments.num_classes,
+        in_chans=arguments.in_chans,
+        image_size=arguments.image_size,
+    )
+    if budget is not None:
+        _show_memory(f"{config.model.name} {feed}", Deployment.of(config, feed), budget)
+        return
     network, example, inspection = build_and_inspect(
         config.model.name,
         (2, feed.in_chans, feed.side, feed.side),
@@ -71,9 +86,11 @@ def run(words: list[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = new_parser(
         "inspect",
-        "MODEL|RECIPE [--image-size N] [--num-classes N] [--in-chans N] [--members] [--netaug.width ...]",
+        "MODEL|RECIPE [--image-size N] [--num-classes N] [--in-chans N] [--members]\n"
+        "                      [--board NAME] [--netaug.width ...]",
         "Shows the width groups of a network: members, role, widths, and what stays as it is and why; and where\n"
-        "regularizers that drop parts of it would be put.",
+        "regularizers that drop parts of it would be put. With a board or an amount of memory: whether it fits\n"
+        "in int8, instead.",
         _EXAMPLE,
     )
     parser.add_argument("model", type=str, help="A name as for --model.name, or a recipe.")
@@ -84,13 +101,23 @@ def _parser() -> ArgumentParser:
     ):
         parser.add_argument(f"--{option}", type=int | None, default=None, help=about)
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
+    add_budget(parser)
     add_trust(parser)
     add_settings(parser, ("netaug", "regularize"))
     return parser
 
 
+def _show_memory(title: str, deployment: Deployment, budget: Budget) -> None:
+    from netaug.export.budget import verdict
+
+    need = deployment.need()
+    say("\n".join([title, "", *need.describe(), "", verdict(need, budget)]))
+    if not need.fits(budget):
+        say("\n".join(f"  {way}" for way in deployment.what_would_fit(need, budget)))
+
+
 @dataclass(frozen=True)
-class _Feed:
+class Feed:
     """What the network is built for; counts depend on it, so it is printed with them."""
 
     num_classes: int
@@ -120,8 +147,15 @@ def _is_recipe(name: str) -> bool:
     return False
 
 
-def _feed(config: RunConfig, arguments: Any, is_recipe: bool) -> _Feed:
-    """Return what the options say, else what the recipe's data has if it is there, else the usual."""
+def feed_of(
+    config: RunConfig,
+    *,
+    is_recipe: bool,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    image_size: int | None = None,
+) -> Feed:
+    """Return what is given, else what the recipe's data has if it is there, else the usual."""
     from netaug.data import build_data, published
     from netaug.models import default_image_size
 
@@ -133,11 +167,11 @@ def _feed(config: RunConfig, arguments: Any, is_recipe: bool) -> _Feed:
     )
     wanted = config.model
     asked = (
-        arguments.num_classes or wanted.num_classes or classes,
-        arguments.in_chans or wanted.in_chans or chans,
-        arguments.image_size or config.data.image_size or side,
+        num_classes or wanted.num_classes or classes,
+        in_chans or wanted.in_chans or chans,
+        image_size or config.data.image_size or side,
     )
-    return _Feed(
+    return Feed(
         asked[0] or 1000,
         asked[1] or 3,
         asked[2] or default_image_size(wanted.name),

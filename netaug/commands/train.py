@@ -8,7 +8,9 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.deployment import Deployment, add_budget, given_budget, refuse_what_does_not_fit
 from netaug.commands.evaluation import shown_mean
+from netaug.commands.inspect import feed_of
 from netaug.config import RunConfig
 from netaug.config.loading import load_config
 from netaug.config.recipes import find_recipe
@@ -29,18 +31,22 @@ def run(words: list[str]) -> None:
     """Train one network, and print its score and folder."""
     parser = new_parser(
         "train",
-        "RECIPE [--out DIR] [--group.key VALUE ...]",
+        "RECIPE [--out DIR] [--board NAME] [--group.key VALUE ...]",
         "Trains a network and writes a run folder: settings, metrics of each epoch, and the plain network.",
         _EXAMPLE,
     )
     parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
     add_run_folder(parser, "runs/RECIPE-ARM-seedN")
+    add_budget(parser)
     add_trust(parser)
     add_settings(parser)
     with failures_announced():
         arguments, given = parse(parser, words, tuple(GROUPS))
         name, _ = find_recipe(arguments.recipe)
         config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
+        budget = given_budget(arguments)
+        if budget is not None:  # before the first step: a network that does not fit is trained for nothing
+            say(refuse_what_does_not_fit(Deployment.of(config, feed_of(config, is_recipe=True)), budget))
 
     from netaug.runs.folder import default_folder
 

@@ -6,7 +6,7 @@ import pytest
 
 from netaug.core.errors import ConfigError, ModelError
 from netaug.export.boards import Budget, boards, budget_of, find_board, parse_size, show_size
-from netaug.export.budget import MemoryNeed, largest_side, verdict
+from netaug.export.budget import MemoryNeed, largest_side, largest_width, verdict
 
 KB = 1024
 
@@ -74,16 +74,31 @@ def test_the_verdict_says_what_is_left_or_lacking() -> None:
 
 
 def test_the_largest_side_that_fits() -> None:
+    tried = []
+
     def need_at(side: int) -> MemoryNeed:
+        tried.append(side)
         if side == 96:
             raise ModelError("not that one")
         return _need(side * side * 10)
 
     budget = Budget("board", 100 * KB)
-    side, need = largest_side(need_at, [32, 64, 96, 128, 160], budget) or (0, None)
-    assert side == 64
-    assert need == need_at(64)
-    assert largest_side(need_at, [128, 160], budget) is None
+    assert largest_side(need_at, 160, _need(160 * 160 * 10), budget) == (80, _need(80 * 80 * 10))
+    assert tried == [112, 96, 80]
+    assert largest_side(need_at, 160, _need(160 * 160 * 10), Budget("board", 100)) is None
+    assert largest_side(need_at, 160, _need(1, 10_000_000), Budget("board", 100 * KB, 1024 * KB)) is None
+
+
+def test_the_largest_width_that_fits() -> None:
+    def need_at(width: float) -> MemoryNeed:
+        return _need(round(width * 1000 * KB), round(width * width * 4000 * KB))
+
+    assert largest_width(need_at, 0.35, need_at(0.35), Budget("board", 260 * KB)) == (0.25, need_at(0.25))
+    assert largest_width(need_at, 0.35, need_at(0.35), Budget("board", 900 * KB, 100 * KB)) == (
+        0.15,
+        need_at(0.15),
+    )
+    assert largest_width(need_at, 0.35, need_at(0.35), Budget("board", 10)) is None
 
 
 def test_sizes_read_as_people_write_them() -> None:
