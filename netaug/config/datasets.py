@@ -65,7 +65,7 @@ DATASETS: dict[str, DatasetName] = {
         "detect",
     ),
 }
-"""Every dataset of ``data.name``; each has a reader of this name in ``netaug/data/readers``."""
+"""Every dataset of ``data.name``; under each of these names a reader in ``netaug/data/readers`` is registered."""
 
 
 _HEADINGS = {"classify": "With one label per image", "detect": "With boxes"}

@@ -119,11 +119,13 @@ def _warn_of_ineffective(config: DataConfig) -> None:
     if config.box_orientation != "auto":
         _log.warning("data.box_orientation changes nothing: the images of '%s' have no boxes.", config.name)
     facts = published(config.name)
-    nowhere = config.name in ("folder", "table") or (facts is not None and not facts.downloads)
-    if config.download and nowhere:
-        where = f"; to be had: {facts.obtain}" if facts else ""
+    if facts is None and config.download:
+        _log.warning("data.download changes nothing: the dataset '%s' is what data.root names.", config.name)
+    elif facts is not None and config.download and not facts.downloads:
         _log.warning(
-            "data.download changes nothing: the dataset '%s' cannot be downloaded%s.", config.name, where
+            "data.download changes nothing: the dataset '%s' cannot be downloaded; to be had: %s.",
+            config.name,
+            facts.obtain,
         )
     warn_of_ignored(config)
 

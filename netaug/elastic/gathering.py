@@ -1,4 +1,4 @@
-"""Gather wide weights by one index: where in the concatenated parameters each of their elements is.
+"""Gathers wide weights by one index: where in the concatenated parameters each of their elements is.
 
 The index is made on the host by copying blocks of positions, as the weights themselves are copied there.
 """
