@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
@@ -146,6 +148,17 @@ def test_the_dead_download_of_cars_is_said_with_where_copies_are(
     with pytest.raises(DataError) as caught:
         build_data(type(config)(**{**vars(config), "root": str(tmp_path / "empty")}), seed=0)
     assert "the authors' download is gone" in str(caught.value.fix)
+
+
+def test_a_download_of_ones_own_folder_is_said_to_change_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for split, kind, color in product(("train", "val"), ("cat", "dog"), (0, 255)):
+        path = tmp_path / split / kind / f"{color}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), color).save(path)
+    build_data(DataConfig(name="folder", root=str(tmp_path), download=True, image_size=8), seed=0)
+    assert "data.download changes nothing: the dataset 'folder' is what data.root names" in caplog.text
 
 
 @pytest.mark.parametrize("count", [11_221, 21_841])
