@@ -157,7 +157,9 @@ def test_a_download_of_ones_own_folder_is_said_to_change_nothing(
         path = tmp_path / split / kind / f"{color}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), color).save(path)
-    build_data(DataConfig(name="folder", root=str(tmp_path), download=True, image_size=8), seed=0)
+    build_data(
+        DataConfig(name="folder", root=str(tmp_path), download=True, image_size=8, batch_size=4), seed=0
+    )
     assert "data.download changes nothing: the dataset 'folder' is what data.root names" in caplog.text
 
 
