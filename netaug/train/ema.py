@@ -43,10 +43,9 @@ class Average:
         pairs = list(zip(averaged, current, strict=True))
         moving = [pair for pair in pairs if pair[0].is_floating_point()]
         torch._foreach_lerp_([mean for mean, _ in moving], [now.detach() for _, now in moving], 1 - kept)
-        for mean, now in pairs:
-            # Counters are integers, which have no mean.
-            if not mean.is_floating_point():
-                mean.copy_(now)
+        counters = [pair for pair in pairs if not pair[0].is_floating_point()]  # integers, which have no mean
+        if counters:
+            torch._foreach_copy_([mean for mean, _ in counters], [now for _, now in counters])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averaged weights and buffers."""
