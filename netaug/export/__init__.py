@@ -1,0 +1,1 @@
+"""Brings a trained network to a device: float form, ranges, int8 form, and the files that runtimes read."""
