@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,8 @@ class CompiledNetwork:
     """
 
     def __init__(self, folder: Path) -> None:
-        library = _compile(folder)
-        self._library = ctypes.CDLL(str(library))
+        with tempfile.TemporaryDirectory() as build:  # a loaded library does not need its file any more
+            self._library = ctypes.CDLL(str(_compile(folder, Path(build) / "net.so")))
         self._input = _Tensor.in_dll(self._library, "net_input")
         self._outputs = self._find_outputs(folder)
 
@@ -88,8 +89,8 @@ class CompiledNetwork:
         return results
 
 
-def _compile(folder: Path) -> Path:
-    """Compile the sources, and return the shared library."""
+def _compile(folder: Path, library: Path) -> Path:
+    """Compile the sources of a folder to a shared library, and return its path."""
     compiler = find_compiler()
     if compiler is None:
         raise ResourceError(
@@ -97,8 +98,6 @@ def _compile(folder: Path) -> Path:
             got="no C compiler (cc, gcc or clang) on PATH",
             fix="install one, for example with `apt-get install gcc`",
         )
-    library = folder / "build" / "net.so"
-    library.parent.mkdir(exist_ok=True)
     sources = [str(folder / name) for name in _SOURCES]
     command = [compiler, *_STRICT, "-O3", "-shared", "-fPIC", "-o", str(library), *sources]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -71,13 +71,11 @@ class Interface:
         mean: Per channel, subtracted from bytes / 255; empty: no preprocess.h is written.
         std: Per channel, divides after that.
         labels: Name of each class; empty: no labels.h is written.
-        ran: What was run on these files when they were made, as Markdown.
     """
 
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
     labels: Sequence[str] = ()
-    ran: str = ""
 
 
 def write_folder(
@@ -96,14 +94,13 @@ def write_folder(
         folder: Is made if it is absent; files of the same names are replaced.
         inputs_NHWC: Inputs of the test cases.
         outputs_NK: What the reference answers: per case all output values, one output after another.
-        interface: Normalization, labels, and what was run.
+        interface: Normalization and labels.
         overlap: Whether outputs may slide over dying inputs.
     """
     interface = interface or Interface()
     plan = program.plan(overlap=overlap)
     texts = network_sources(program, plan, overlap=overlap)
     texts["cases.h"] = cases_header(inputs_NHWC, outputs_NK)
-    texts["README.md"] = _readme(program, plan, interface.ran, len(inputs_NHWC), overlap=overlap)
     if interface.mean:
         texts["preprocess.h"] = preprocess_header(
             interface.mean, interface.std, program.activations[program.input]
@@ -117,12 +114,25 @@ def write_folder(
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    write_readme(program, plan, folder, len(inputs_NHWC), overlap=overlap)
     return plan
 
 
-def _readme(program: Program, plan: ArenaPlan, ran: str, cases: int, *, overlap: bool) -> str:
+def write_readme(
+    program: Program, plan: ArenaPlan, folder: Path, cases: int, ran: str = "", *, overlap: bool
+) -> None:
+    """Write the folder's README.md.
+
+    Args:
+        program: The network.
+        plan: How its memory is laid out.
+        folder: Of the C sources.
+        cases: How many test cases it has.
+        ran: What was run on these files, as Markdown.
+        overlap: Whether outputs slide over dying inputs.
+    """
     height, width, channels = program.activations[program.input].shape_HWC
-    return _README.format(
+    text = _README.format(
         title=program.title,
         peak=plan.peak,
         arena=plan.size,
@@ -135,3 +145,4 @@ def _readme(program: Program, plan: ArenaPlan, ran: str, cases: int, *, overlap:
         ran=f"\n## What was run\n{ran}\n" if ran else "",
         overlap=_SLIDES if overlap else _APART,
     )
+    (folder / "README.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,133 @@
+"""The int8 form becomes C that answers what the kernels' definitions say; what has no kernel is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netaug.export.graph import ExportError, Padding
+from netaug.export.int8 import (
+    ConvInt8,
+    FlattenInt8,
+    GraphInt8,
+    NodeInt8,
+    TensorInt8,
+)
+from netaug.export.micro.calls import Activation, Scaling, Window
+from netaug.export.micro.evaluator import find_compiler
+from netaug.export.micro.folder import Interface
+from netaug.export.micro.generate import generate, resolver_lines
+from netaug.export.micro.lower import lower
+from tests.export.micro import reference
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C compiler on this machine")
+
+
+def _conv(name: str, source: str, target: str, shape, groups: int, border: int = 0) -> ConvInt8:
+    rng = np.random.default_rng(len(name))
+    return ConvInt8(
+        name,
+        (source,),
+        target,
+        weight_OHWI=rng.integers(-127, 128, shape, np.int8),
+        bias_O=rng.integers(-500, 500, shape[0]).astype(np.int32),
+        weight_scales_O=np.ones(shape[0], np.float32),
+        multipliers_O=np.full(shape[0], 2**30 + 12345, np.int32),
+        shifts_O=np.full(shape[0], -7, np.int32),
+        padding=Padding(border, border, border, border),
+        groups=groups,
+        low=-100,
+    )
+
+
+def _graph() -> GraphInt8:
+    tensors = [
+        TensorInt8("image", (4, 5, 3), 0.02, -3),
+        TensorInt8("a", (4, 5, 3), 0.03, 7),
+        TensorInt8("b", (1, 1, 6), 0.04, -9),
+        TensorInt8("logits", (6,), 0.04, -9),
+    ]
+    nodes = (
+        _conv("depthwise", "image", "a", (3, 3, 3, 1), 3, 1),
+        _conv("classifier", "a", "b", (6, 4, 5, 3), 1),
+        FlattenInt8("flatten", ("b",), "logits"),
+    )
+    return GraphInt8(nodes, {tensor.name: tensor for tensor in tensors}, ("image",), ("logits",))
+
+
+def _answers(graph: GraphInt8, image: np.ndarray) -> np.ndarray:
+    depthwise, classifier = graph.nodes[:2]
+    values, activations = (
+        image,
+        [
+            Activation(
+                name, graph.tensors[name].shape, graph.tensors[name].scale, graph.tensors[name].zero_point
+            )
+            for name in ("image", "a", "b")
+        ],
+    )
+    for node, source, target in zip((depthwise, classifier), activations[:-1], activations[1:], strict=True):
+        weights = node.weight_OHWI[..., 0].transpose(1, 2, 0) if node.depthwise else node.weight_OHWI
+        values = reference.convolution(
+            source,
+            target,
+            Window(node.weight_OHWI.shape[1:3], node.strides, (node.padding.top, node.padding.left)),
+            values,
+            weights=weights,
+            bias=node.bias_O,
+            scalings=[
+                Scaling(int(m), int(s)) for m, s in zip(node.multipliers_O, node.shifts_O, strict=True)
+            ],
+            bounds=(node.low, node.high),
+            depthwise=node.depthwise,
+        )
+    return values.ravel()
+
+
+@needs_compiler
+def test_a_folder_is_compared_with_the_reference_when_it_is_written(tmp_path: Path) -> None:
+    graph = _graph()
+    images = np.random.default_rng(0).integers(-128, 128, (5, 4, 5, 3), np.int8)
+    answers = np.stack([_answers(graph, image) for image in images])
+    assert len(np.unique(answers)) > 5
+    interface = Interface((0.5,) * 3, (0.2,) * 3, [f"class {index}" for index in range(6)])
+    done = generate(
+        graph, tmp_path, title="a test", inputs_NHWC=images, outputs_NK=answers, interface=interface
+    )
+    assert done.values == 30
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "all 30 values of 5 inputs" in readme
+    assert "`AddConv2D()`, `AddDepthwiseConv2D()`, `AddReshape()`" in readme
+    assert {"predict.c", "labels.h", "preprocess.h", "cases.h"} <= {path.name for path in tmp_path.iterdir()}
+    answers[2, 3] ^= 1
+    with pytest.raises(ExportError, match="1 of 30 values"):
+        generate(graph, tmp_path, title="a test", inputs_NHWC=images, outputs_NK=answers)
+
+
+def test_values_that_are_only_reshaped_share_memory() -> None:
+    program = lower(_graph(), "a test")
+    assert program.outputs == ("b",)
+    assert set(program.activations) == {"image", "a", "b"}
+
+
+def test_what_has_no_kernel_is_refused_by_its_layer() -> None:
+    graph = _graph()
+    tensors = graph.tensors | {"c": TensorInt8("c", (4, 5, 6), 1.0, 0)}
+    grouped = GraphInt8((_conv("stage.2", "image", "c", (6, 1, 1, 1), 3),), tensors, ("image",), ("c",))
+    with pytest.raises(ExportError, match=r"'stage\.2'(?s:.*)3 groups"):
+        lower(grouped, "a test")
+    odd = GraphInt8((NodeInt8("stage.3", ("image",), "a"),), tensors, ("image",), ("a",))
+    with pytest.raises(ExportError, match=r"'stage\.3'"):
+        lower(odd, "a test")
+    with pytest.raises(ExportError, match="2 inputs"):
+        lower(GraphInt8((), tensors, ("image", "a"), ("a",)), "a test")
+
+
+def test_the_resolver_pads_only_what_tflite_does_not() -> None:
+    graph = _graph()
+    strided = ConvInt8(**{**vars(graph.nodes[0]), "strides": (2, 2)})
+    tensors = graph.tensors | {"image": TensorInt8("image", (4, 4, 3), 0.02, -3)}
+    assert "AddPad()" not in resolver_lines(graph)
+    assert "AddPad()" in resolver_lines(GraphInt8((strided,), tensors, ("image",), ("a",)))
