@@ -1,6 +1,7 @@
 # make demo   train a tiny network with and without NetAug on embedded data, and compare (a few minutes)
 # make test   everything that must hold: lint, types and tests
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
+# make qemu-test   the generated C on emulated Cortex-M4, M7 and M33 (needs qemu-system-arm and gcc-arm-none-eabi)
 # make property-test   the promises of a supernet on 300 random networks each (about ten minutes)
 # make coverage   check every small classifier of timm and torchvision, and write docs/coverage.md (about an hour)
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests page-test property-test kill-test bench bench-input coverage clean
+.PHONY: demo test check format lint types tests page-test qemu-test property-test kill-test bench bench-input coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -40,6 +41,10 @@ tests: $(STAMP)
 page-test: $(STAMP)
 	tests/report/install-chromium
 	$(BIN)/python -m pytest -q -rs tests/report/test_browser.py
+
+# Debian: apt-get install --no-install-recommends qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi
+qemu-test: $(STAMP)
+	$(BIN)/python -m pytest -q -rs tests/export/micro -k emulated
 
 property-test: $(STAMP)
 	NETAUG_EXAMPLES=300 $(BIN)/python -m pytest -q tests/elastic/test_properties.py

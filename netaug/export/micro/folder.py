@@ -45,6 +45,7 @@ net_run();
 ```
 make check      # {cases} test cases on this machine, then on a Cortex-M4, M7 and M33 in QEMU if it is installed
 make sanitize   # the same with the sanitizers for undefined behavior and addresses
+make predict    # with labels: build/predict IMAGE.ppm prints the label of an image of {width} x {height} pixels
 ```
 Every value must equal the reference that these files were made with; the hash is the same on every machine.
 {ran}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from netaug.export.graph import ExportError, Padding
 from netaug.export.int8 import (
@@ -104,6 +107,28 @@ def test_a_folder_is_compared_with_the_reference_when_it_is_written(tmp_path: Pa
     answers[2, 3] ^= 1
     with pytest.raises(ExportError, match="1 of 30 values"):
         generate(graph, tmp_path, title="a test", inputs_NHWC=images, outputs_NK=answers)
+
+
+@needs_compiler
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_program_prints_the_label_of_an_image(tmp_path: Path) -> None:
+    graph = _graph()
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 5, 3), np.uint8)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    normalized = (torch.from_numpy(pixels).float() / 255 - torch.tensor(mean)) / torch.tensor(std)
+    image = torch.clip(torch.round(normalized / np.float32(0.02)) - 3, -128, 127).numpy().astype(np.int8)
+    answer = _answers(graph, image)
+    labels = [f'Füße {index} \\ "??=" 1' for index in range(6)]
+    interface = Interface(mean, std, labels)
+    generate(
+        graph, tmp_path, title="a test", inputs_NHWC=image[None], outputs_NK=answer[None], interface=interface
+    )
+    (tmp_path / "image.ppm").write_bytes(b"P6 5 4 255\n" + pixels.tobytes())
+    subprocess.run(["make", "-s", "-C", str(tmp_path), "predict"], check=True)
+    words = [str(tmp_path / "build" / "predict"), str(tmp_path / "image.ppm")]
+    assert subprocess.check_output(words).decode() == labels[int(answer.argmax())] + "\n"
+    (tmp_path / "image.ppm").write_bytes(b"P6 4 4 255\n" + pixels.tobytes())
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 2
 
 
 def test_values_that_are_only_reshaped_share_memory() -> None:
