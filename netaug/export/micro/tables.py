@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from netaug.core.errors import ShapeError
+from netaug.data.batch import Normalizer
 from netaug.export.micro.calls import Activation
 from netaug.export.micro.sources import c_array
 
@@ -38,15 +40,12 @@ def preprocess_tables(
 ) -> npt.NDArray[np.int8]:
     """Return the int8 input for each byte of each channel, shape ``[channels, 256]``.
 
-    The arithmetic is float32 in the order of the loader and of the quantizer, so that a device feeds the very values
-    that the network was measured on.
+    The loader's own normalization makes them, so that a device feeds the very values that the network was measured on.
     """
-    bytes_256 = np.arange(256, dtype=np.float32) / np.float32(255)
-    rows = [
-        (bytes_256 - np.float32(center)) / np.float32(spread)
-        for center, spread in zip(mean, std, strict=True)
-    ]
-    steps = np.rint(np.stack(rows) / np.float32(scale)) + zero_point
+    bytes_256 = torch.arange(256, dtype=torch.uint8).view(1, 1, 1, 256).expand(1, len(mean), 1, 256)
+    normalizer = Normalizer(tuple(mean), tuple(std), torch.device("cpu"), channels_last=False)
+    pixels_C256 = normalizer(bytes_256)[0, :, 0].numpy()
+    steps = np.rint(pixels_C256 / np.float32(scale)) + zero_point
     tables: npt.NDArray[np.int8] = np.clip(steps, -128, 127).astype(np.int8)
     return tables
 

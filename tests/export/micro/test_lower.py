@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from netaug.data.batch import Normalizer
 from netaug.export.graph import ExportError, Padding
 from netaug.export.int8 import (
     ConvInt8,
@@ -115,8 +116,9 @@ def test_a_program_prints_the_label_of_an_image(tmp_path: Path) -> None:
     graph = _graph()
     pixels = np.random.default_rng(1).integers(0, 256, (4, 5, 3), np.uint8)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    normalized = (torch.from_numpy(pixels).float() / 255 - torch.tensor(mean)) / torch.tensor(std)
-    image = torch.clip(torch.round(normalized / np.float32(0.02)) - 3, -128, 127).numpy().astype(np.int8)
+    normalizer = Normalizer(mean, std, torch.device("cpu"), channels_last=True)
+    normalized_HWC = normalizer(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    image = torch.clip(torch.round(normalized_HWC / np.float32(0.02)) - 3, -128, 127).numpy().astype(np.int8)
     answer = _answers(graph, image)
     labels = [f'Füße {index} \\ "??=" 1' for index in range(6)]
     interface = Interface(mean, std, labels)
