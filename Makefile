@@ -56,7 +56,7 @@ kill-test: $(STAMP)
 	NETAUG_RANDOM_KILLS=30 $(BIN)/python -m pytest -q tests/runs/test_resume.py tests/compare/test_killing.py -k killed
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python -m benchmarks.step
 
 # DATA is a folder of class folders of JPEGs
 bench-input: $(STAMP)
