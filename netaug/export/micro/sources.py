@@ -47,6 +47,11 @@ extern const net_tensor net_outputs[NET_OUTPUTS];
 
 void net_run(void);
 
+#ifdef NET_CMSIS_NN
+#define NET_CMSIS_NN_SCRATCH {scratch} /* bytes that its convolutions need beside the arena */
+extern int net_cmsis_nn_failures;      /* calls that it refused */
+#endif
+
 #endif
 """
 
@@ -111,6 +116,21 @@ class Program:
         operations = [call.operation for call in self.calls]
         sizes = {name: activation.size for name, activation in self.activations.items()}
         return plan_arena(operations, sizes, [self.input], self.outputs, overlap=overlap)
+
+    def cmsis_nn_scratch(self) -> int:
+        """Return bytes that are enough beside the arena for CMSIS-NN's convolutions, on cores with and without DSP.
+
+        Source:
+            arm_convolve_s8_get_buffer_size, two columns of int16 rounded up, and
+            arm_depthwise_conv_s8_opt_get_buffer_size, four blocks of at least 124 channels on cores with vectors.
+        """
+        needs = [0]
+        for call in self.calls:
+            if call.structure == "net_conv":
+                shape = call.arrays["weights"].shape
+                depthwise, window = len(shape) == 3, shape[-3] * shape[-2]
+                needs.append(4 * window * max(shape[-1], 124) if depthwise else 4 * (window * shape[-1] + 16))
+        return max(needs)
 
     def constant_bytes(self) -> int:
         """Return the bytes of flash that weights, biases, multipliers and tables take."""
@@ -181,6 +201,7 @@ def _header(program: Program, plan: ArenaPlan, title: str) -> str:
         channels=channels,
         input_size=program.activations[program.input].size,
         outputs=len(program.outputs),
+        scratch=program.cmsis_nn_scratch(),
         output_size=sum(program.activations[name].size for name in program.outputs),
     )
 

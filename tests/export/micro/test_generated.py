@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -24,9 +25,9 @@ needs_qemu = pytest.mark.skipif(
 )
 
 
-def _make(folder: Path, target: str) -> str:
+def _make(folder: Path, *words: str) -> str:
     done = subprocess.run(
-        ["make", "-C", str(folder), target], capture_output=True, text=True, check=False, timeout=300
+        ["make", "-C", str(folder), *words], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -97,6 +98,23 @@ def test_emulated_microcontrollers_give_the_same_hash(folder: Path) -> None:
     assert len(lines) == 4  # this machine, Cortex-M4, M7, M33
     assert len(set(lines)) == 1
     assert "mismatches 0" in lines[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "NETAUG_CMSIS" not in os.environ, reason="NETAUG_CMSIS names no folder with cmsis_nn and cmsis_core"
+)
+@needs_qemu
+@pytest.mark.parametrize("seed", range(3))
+def test_emulated_cmsis_nn_gives_the_same_bits(tmp_path: Path, seed: int) -> None:
+    kinds = ["conv", "depthwise", "conv", "add", "depthwise", "conv", "mean", "conv"]
+    program, inputs, answers = random_network(seed, kinds)
+    write_folder(program, tmp_path, inputs_NHWC=inputs, outputs_NK=answers, overlap=False)
+    cmsis = Path(os.environ["NETAUG_CMSIS"])
+    places = [f"CMSIS_NN={cmsis / 'cmsis_nn'}", f"CMSIS_CORE={cmsis / 'cmsis_core' / 'Include'}"]
+    lines = [line for line in _make(tmp_path, "qemu", *places).splitlines() if line.startswith("cases ")]
+    assert len(lines) == 3
+    assert all("mismatches 0" in line for line in lines)
 
 
 @needs_compiler
