@@ -11,6 +11,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from netaug.core.parallel import default_jobs
 
 _log = logging.getLogger("netaug")
 _running: weakref.WeakSet[Any] = weakref.WeakSet()
+_workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+"""Also of iterators that are gone; `multiprocessing` itself holds those that are alive."""
 
 
 def warn_of_many(workers: int) -> None:
@@ -77,12 +80,17 @@ def end_with_this_process(iterator: Any) -> None:
     """Have the workers of a loader's iterator told to end when this process does.
 
     An error that nobody catches keeps the iterator alive until the very end. Python then sends SIGTERM, which workers
-    ignore, and waits for them for ever; torch sees to this itself only where it pins memory.
+    ignore, and waits for them for ever; torch sees to this itself only where it pins memory. A worker that does not
+    end when it is told to, such as one that was forked while another thread held a lock, is killed after torch's five
+    seconds, where torch sends it SIGTERM.
 
     Args:
         iterator: What ``iter(DataLoader)`` gave.
     """
     _running.add(iterator)
+    for worker in getattr(iterator, "_workers", ()):  # without workers there are none
+        _workers.add(worker)
+        worker.terminate = worker.kill
 
 
 @atexit.register  # after torch's own, so it comes before them: last in, first out
@@ -91,3 +99,6 @@ def _end_all() -> None:
         end = getattr(iterator, "_shutdown_workers", None)  # without workers there is none
         if end is not None:
             end()
+    for worker in tuple(_workers):
+        if worker.is_alive():
+            worker.kill()
