@@ -3,13 +3,14 @@
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
 # make qemu-test   the generated C on emulated Cortex-M4, M7 and M33 (needs qemu-system-arm and gcc-arm-none-eabi)
 # make property-test   the promises of a supernet on 300 random networks each (about ten minutes)
+# make gpu-test   what has to hold on a GPU, and its speed there (8 minutes; docs/gpu.md)
 # make coverage   check every small classifier of timm and torchvision, and write docs/coverage.md (about an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format lint types tests page-test qemu-test property-test kill-test bench bench-input coverage clean
+.PHONY: demo test check format lint types tests page-test qemu-test property-test kill-test gpu-test bench bench-input coverage clean
 
 demo: $(STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
@@ -54,6 +55,9 @@ property-test: $(STAMP)
 kill-test: $(STAMP)
 	NETAUG_KILLS=60 $(BIN)/python -m pytest -q tests/test_kills.py
 	NETAUG_RANDOM_KILLS=30 $(BIN)/python -m pytest -q tests/runs/test_resume.py tests/compare/test_killing.py -k killed
+
+gpu-test: $(STAMP)
+	$(BIN)/python -m benchmarks.gpu --json gpu.json
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.step

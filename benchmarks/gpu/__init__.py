@@ -1,0 +1,1 @@
+"""What has to hold on a GPU, as one command of a few minutes; see ``docs/gpu.md``."""
