@@ -91,7 +91,11 @@ def _profiled(step: Step, rounds: int) -> tuple[float, float]:
 def dispatches(setting: Setting) -> Figures:
     """Return what ``benchmarks/operations.py`` counts on the host: working operations of a step."""
     row = operations.measure(NETWORK, 1 if setting.small else 15)
-    figures = {"plain": float(row.plain.working), "NetAug": float(row.netaug.working), "ratio": row.ratio}
+    figures = {
+        "plain": float(row.plain.working),
+        "NetAug": float(row.trainer.working),
+        "ratio": row.ratios[1],
+    }
     return {**figures, "assemble ms": row.assemble_ms, "take apart ms": row.take_apart_ms}
 
 
