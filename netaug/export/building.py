@@ -1,0 +1,177 @@
+"""Builds the float form node by node, and folds what follows a convolution into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Node as Call
+
+from netaug.elastic.trace import module_of, operator_name, shape_of
+from netaug.export.graph import (
+    Activation,
+    Add,
+    Clip,
+    Conv,
+    ExportError,
+    FloatArray,
+    Graph,
+    Mul,
+    Node,
+    Padding,
+    Shape,
+)
+
+NodeT = TypeVar("NodeT", bound=Node)
+
+
+@dataclass(frozen=True)
+class Value:
+    """Says which tensor of the form a value of torch's graph is.
+
+    Args:
+        tensor: Name of the tensor.
+        flat: Whether torch has it as ``[N, C * H * W]``.
+        padding: Zeros around it that the next convolution has to add.
+    """
+
+    tensor: str
+    flat: bool = False
+    padding: Padding = field(default_factory=Padding)
+
+
+class Builder:
+    """Collects the nodes; the last writer of a tensor can still be changed."""
+
+    def __init__(self) -> None:
+        self.values: dict[Call, Value | Tensor] = {}
+        self.shapes: dict[str, Shape] = {}
+        self._writers: dict[str, Node] = {}
+
+    def input(self, call: Call, name: str) -> None:
+        """Name an input of the network."""
+        self.shapes[name] = _channels_last(shape_of(call))
+        self.values[call] = Value(name)
+
+    def new_tensor(self, shape: Shape) -> str:
+        """Return the name of a new tensor."""
+        name = f"t{len(self.shapes)}"
+        self.shapes[name] = shape
+        return name
+
+    def append(self, node: NodeT) -> NodeT:
+        """Add a node behind all others."""
+        self._writers[node.output] = node
+        return node
+
+    def value(self, call: Call, argument: object) -> Value:
+        """Return the value of an argument that must be an activation, without pending padding.
+
+        Raises:
+            ExportError: It is a constant, or only a convolution could take it.
+        """
+        value = self.values.get(argument) if isinstance(argument, Call) else None
+        if not isinstance(value, Value):
+            raise refused(call, "one of its inputs is a constant")
+        if value.padding:
+            raise refused(call, "its input is padded, which only a convolution or max pooling can take over")
+        return value
+
+    def array(self, argument: object) -> FloatArray | None:
+        """Return a constant argument as float32, or None for an activation or a missing argument."""
+        value = self.values.get(argument) if isinstance(argument, Call) else argument
+        if isinstance(value, Tensor):
+            return np.ascontiguousarray(value.detach().to(torch.float32).numpy())
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return np.asarray(value, np.float32)
+        return None
+
+    def scale_and_shift(
+        self, call: Call, value: Value, scale_C: FloatArray, shift_C: FloatArray, act: Activation
+    ) -> Value:
+        """Return ``act(value * scale + shift)``: folded into the convolution before it, else a depthwise 1x1 one."""
+        writer = self._writers.get(value.tensor)
+        # Folding is done in float64: a variance close to zero makes large factors of small weights.
+        scale, shift = scale_C.astype(np.float64), shift_C.astype(np.float64)
+        if isinstance(writer, Conv) and writer.activation is Activation.NONE and self._fusible(call):
+            weight = writer.weight_OHWI.astype(np.float64) * scale[:, None, None, None]
+            bias = writer.bias_O.astype(np.float64) * scale + shift
+            self._writers[value.tensor] = replace(
+                writer,
+                weight_OHWI=weight.astype(np.float32),
+                bias_O=bias.astype(np.float32),
+                activation=act,
+            )
+            return value
+        output = self.new_tensor(self.shapes[value.tensor])
+        weight_OHWI = scale_C.reshape(-1, 1, 1, 1).astype(np.float32)
+        conv = Conv(module_of(call), (value.tensor,), output, weight_OHWI, shift_C.astype(np.float32))
+        self.append(replace(conv, groups=len(scale_C), activation=act))
+        return Value(output, value.flat)
+
+    def activate(self, call: Call, value: Value, activation: Activation) -> Value:
+        """Return the clipped value: fused into its writer where that is possible."""
+        writer = self._writers.get(value.tensor)
+        if isinstance(writer, Conv | Add | Mul) and writer.activation is Activation.NONE:
+            if self._fusible(call):
+                self._writers[value.tensor] = replace(writer, activation=activation)
+                return value
+        output = self.new_tensor(self.shapes[value.tensor])
+        self.append(Clip(module_of(call), (value.tensor,), output, activation))
+        return Value(output, value.flat)
+
+    def _fusible(self, call: Call) -> bool:
+        """Whether nothing else reads the tensor that this call changes, so that its writer may change it."""
+        reader, source = call, call.all_input_nodes[0]
+        if self._others_read(source, reader):
+            return False
+        while source.all_input_nodes and self._same_tensor(source, source.all_input_nodes[0]):
+            # Dropout, reshapes and folded norms left the tensor as it is: who reads it before them reads it too.
+            reader, source = source, source.all_input_nodes[0]
+            if self._others_read(source, reader):
+                return False
+        return True
+
+    def _same_tensor(self, first: Call, second: Call) -> bool:
+        a, b = self.values.get(first), self.values.get(second)
+        return isinstance(a, Value) and isinstance(b, Value) and a.tensor == b.tensor
+
+    @staticmethod
+    def _others_read(source: Call, reader: Call) -> bool:
+        others = [user for user in source.users if user is not reader]
+        if _in_place(reader):
+            # Readers behind an in-place call see the changed value; only earlier ones need the old one.
+            order = {node: index for index, node in enumerate(source.graph.nodes)}
+            others = [user for user in others if order[user] < order[reader]]
+        return bool(others)
+
+    def graph(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
+        """Return the finished form."""
+        return Graph(tuple(self._writers.values()), self.shapes, inputs, outputs)
+
+
+def _in_place(call: Call) -> bool:
+    schema = getattr(call.target, "_schema", None)
+    return schema is not None and str(schema.name).endswith("_")
+
+
+def overwritten(call: Call) -> Call | None:
+    """Return the value that an in-place call overwrites, or None."""
+    return call.all_input_nodes[0] if _in_place(call) and call.all_input_nodes else None
+
+
+def refused(call: Call, reason: str) -> ExportError:
+    """Return the error of a layer that has no place in the form."""
+    layer = module_of(call) or "the network's forward"
+    return ExportError(
+        f"layer '{layer}' cannot be exported to int8: {reason}.",
+        got=f"operator {operator_name(call)} with output {list(shape_of(call))}",
+        fix="export this network with --to onnx, or let another converter try it with --via litert",
+    )
+
+
+def _channels_last(shape: tuple[int, ...]) -> Shape:
+    return (*shape[2:], shape[1]) if len(shape) == 4 else shape[1:]

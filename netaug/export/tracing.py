@@ -1,0 +1,67 @@
+"""Brings a torch network into the float form: batch norms folded, dropout gone, channels last."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.fx import Node as Call
+
+from netaug.core.errors import UnsupportedModelError
+from netaug.elastic.trace import Trace, arguments, operator_name, shape_of, trace
+from netaug.export.building import Builder, Value, overwritten, refused
+from netaug.export.graph import ExportError, Flatten, Graph
+from netaug.export.lowering import LOWERINGS
+
+
+def float_graph(model: nn.Module, example_NCHW: Tensor) -> Graph:
+    """Return a network in evaluation mode as the float form.
+
+    Args:
+        model: A network of images ``[N, C, H, W]``, on the CPU; it is not changed.
+        example_NCHW: One image, ``[1, C, H, W]`` float32, whose height and width the form is made for.
+
+    Returns:
+        The form; its input is called ``images``, its outputs are in the order in which the network returns them.
+
+    Raises:
+        ExportError: A layer has no place in the form; the message names it.
+        ModelError: The network does not run on the example.
+    """
+    try:
+        traced = trace(model, (example_NCHW,))
+    except UnsupportedModelError as error:
+        raise ExportError(error.where, got=error.got, fix="export this network with --to onnx") from error
+    builder = Builder()
+    builder.values.update(_constants(model, traced))
+    builder.input(traced.inputs[0], "images")
+    for call in traced.operations:
+        _lower(builder, call)
+    outputs = tuple(_output(builder, call) for call in traced.outputs)
+    return builder.graph(("images",), outputs)
+
+
+def _constants(model: nn.Module, traced: Trace) -> dict[Call, Value | Tensor]:
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {call: tensors[name] for call, name in traced.tensors.items()}
+
+
+def _lower(builder: Builder, call: Call) -> None:
+    name = operator_name(call)
+    if name not in LOWERINGS:
+        raise refused(call, "its operator has no int8 form here")
+    result = LOWERINGS[name](builder, call, arguments(call))
+    builder.values[call] = result
+    source = overwritten(call)
+    if source is not None:
+        builder.values[source] = result  # later readers of the overwritten value see the result
+
+
+def _output(builder: Builder, call: Call) -> str:
+    value = builder.value(call, call)
+    shape = builder.shapes[value.tensor]
+    if not value.flat:
+        return value.tensor
+    if shape[:2] != (1, 1):
+        raise refused(call, "the network returns flattened positions")
+    output = builder.new_tensor(shape_of(call)[1:])
+    builder.append(Flatten("output", (value.tensor,), output))
+    return output
