@@ -115,10 +115,10 @@ class Builder:
     def activate(self, call: Call, value: Value, activation: Activation) -> Value:
         """Return the clipped value: fused into its writer where that is possible."""
         writer = self._writers.get(value.tensor)
-        if isinstance(writer, Conv | Add | Mul) and writer.activation is Activation.NONE:
-            if self._fusible(call):
-                self._writers[value.tensor] = replace(writer, activation=activation)
-                return value
+        clipped = getattr(writer, "activation", None) is not Activation.NONE
+        if isinstance(writer, Conv | Add | Mul) and not clipped and self._fusible(call):
+            self._writers[value.tensor] = replace(writer, activation=activation)
+            return value
         output = self.new_tensor(self.shapes[value.tensor])
         self.append(Clip(module_of(call), (value.tensor,), output, activation))
         return Value(output, value.flat)

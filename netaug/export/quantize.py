@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from netaug.export.graph import (
     Conv,
     ExportError,
     Flatten,
+    FloatArray,
     Graph,
     HardSwish,
     MaxPool,
@@ -34,6 +36,7 @@ from netaug.export.int8 import (
     GraphInt8,
     MeanInt8,
     MulInt8,
+    Multiplier,
     NodeInt8,
     PoolInt8,
     ResizeInt8,
@@ -158,10 +161,11 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
     )
 
 
-def _without_overflow(scales_O: np.ndarray, input_scale: np.float32, bias_O: np.ndarray) -> np.ndarray:
+def _without_overflow(scales_O: FloatArray, input_scale: np.float32, bias_O: FloatArray) -> FloatArray:
     """Return scales that are large enough for the biases: a channel of tiny weights may have a bias beyond int32."""
     smallest = np.abs(bias_O) / (np.float32(2**30) * input_scale)
-    return np.maximum(scales_O, smallest).astype(np.float32)
+    scales: FloatArray = np.maximum(scales_O, smallest).astype(np.float32)
+    return scales
 
 
 def _add(form: _Scales, node: Add) -> AddInt8:
@@ -186,17 +190,17 @@ def _mean(form: _Scales, node: Mean) -> MeanInt8:
     positions = height * width
     # The division by the positions keeps as many bits as the positions have, as in the reference kernel.
     bits = min(positions.bit_length() - 1, 32, 31 + shift)
-    multiplier = type(quantize_multiplier(0.0))((value << bits) // positions, shift - bits)
+    multiplier = Multiplier((value << bits) // positions, shift - bits)
     return MeanInt8(node.name, node.inputs, node.output, multiplier)
 
 
 def _pool(form: _Scales, node: MaxPool | AvgPool) -> PoolInt8:
-    kind = "max" if isinstance(node, MaxPool) else "average"
+    kind: Literal["max", "average"] = "max" if isinstance(node, MaxPool) else "average"
     return PoolInt8(node.name, node.inputs, node.output, kind, node.kernel, node.strides, node.padding)
 
 
 def _clip(form: _Scales, node: Clip) -> TableInt8:
-    kind = "relu6" if node.activation is Activation.RELU6 else "relu"
+    kind: Literal["relu6", "relu"] = "relu6" if node.activation is Activation.RELU6 else "relu"
     table = rescaling_table(form.tensors[node.inputs[0]], form.tensors[node.output], node.activation)
     return TableInt8(node.name, node.inputs, node.output, kind, table)
 

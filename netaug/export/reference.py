@@ -1,4 +1,4 @@
-"""Runs the int8 form in NumPy, with the integers of TFLite's reference kernels: the twin of every other int8 runtime."""
+"""Runs the int8 form in NumPy, bit for bit as TFLite's reference kernels: the twin of every other int8 runtime."""
 
 from __future__ import annotations
 
@@ -59,12 +59,16 @@ def run_int8(graph: GraphInt8, images_NHWC: Int8Array) -> list[Int8Array]:
 def encode(tensor: TensorInt8, values: FloatArray) -> Int8Array:
     """Return real values as int8: divided by the scale, rounded to even, shifted by the zero point, saturated."""
     integers = np.round(values / np.float32(tensor.scale)) + tensor.zero_point
-    return np.clip(integers, -128, 127).astype(np.int8)
+    clipped: Int8Array = np.clip(integers, -128, 127).astype(np.int8)
+    return clipped
 
 
 def decode(tensor: TensorInt8, integers: Int8Array) -> FloatArray:
     """Return the real values that int8 values stand for."""
-    return (integers.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+    values: FloatArray = (integers.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(
+        tensor.scale
+    )
+    return values
 
 
 def _conv(node: ConvInt8, tensors: Tensors, x_NHWC: Int8Array) -> Int8Array:
@@ -154,11 +158,13 @@ def _pool(node: PoolInt8, tensors: Tensors, x_NHWC: Int8Array) -> Int8Array:
 
 
 def _table(node: TableInt8, tensors: Tensors, x: Int8Array) -> Int8Array:
-    return node.table_256[x.astype(np.int32) + 128]
+    outputs: Int8Array = node.table_256[x.astype(np.int32) + 128]
+    return outputs
 
 
 def _resize(node: ResizeInt8, tensors: Tensors, x_NHWC: Int8Array) -> Int8Array:
-    return x_NHWC.repeat(node.factor, axis=1).repeat(node.factor, axis=2)
+    outputs: Int8Array = x_NHWC.repeat(node.factor, axis=1).repeat(node.factor, axis=2)
+    return outputs
 
 
 _KERNELS: dict[type[NodeInt8], Callable[..., Int8Array]] = {

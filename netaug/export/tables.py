@@ -1,4 +1,4 @@
-"""Functions of one int8 value as tables of 256 outputs, computed with the integer steps of TFLite's reference kernels."""
+"""Functions of one int8 value as tables of 256 outputs, in the integer steps of TFLite's reference kernels."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _one_over_one_plus(x: Integers) -> Integers:
 
 
 def _exp_of_negative(x: Integers) -> Integers:
-    """Return ``exp(x)`` for x <= 0 with 27 bits behind the point: a polynomial, times one factor per bit of the rest."""
+    """Return ``exp(x)`` for x <= 0 with 27 bits behind the point: a polynomial times one factor per bit."""
     quarter = 1 << 25
     fraction = (x & (quarter - 1)) - quarter
     result = _exp_between_quarter_and_zero(_saturated_shift(fraction, 4))
@@ -114,7 +114,7 @@ def _exp_between_quarter_and_zero(x: Integers) -> Integers:
     square = high_multiply(y, y)
     cube, fourth = high_multiply(square, y), high_multiply(square, square)
     tail = high_multiply(rounding_shift(fourth, 2) + cube, third) + square
-    return constant + high_multiply(constant, y + rounding_shift(tail, 1))
+    return constant + high_multiply(y + rounding_shift(tail, 1), constant)
 
 
 def _saturated_shift(x: Integers, bits: int) -> Integers:

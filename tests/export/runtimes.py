@@ -1,0 +1,45 @@
+"""Runs int8 `.tflite` files in tflite-micro and in LiteRT's reference kernels, one image at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def tflite_micro(file: bytes, images_NHWC: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+    """Outputs of tflite-micro, one array per output of the network."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(file, arena_size=64 << 20)
+    outputs = []
+    for image_NHWC in images_NHWC[:, None]:
+        interpreter.set_input(image_NHWC, 0)
+        interpreter.invoke()
+        outputs.append(_all_outputs(interpreter))
+    return [np.concatenate(arrays) for arrays in zip(*outputs, strict=True)]
+
+
+def _all_outputs(interpreter: object) -> list[NDArray[np.int8]]:
+    arrays = []
+    while True:
+        try:
+            arrays.append(interpreter.get_output(len(arrays)).copy())
+        except IndexError:
+            return arrays
+
+
+def litert(file: bytes, images_NHWC: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+    """Outputs of LiteRT's reference kernels, one array per output of the network."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=file, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
+    )
+    interpreter.allocate_tensors()
+    (images,), results = interpreter.get_input_details(), interpreter.get_output_details()
+    outputs = []
+    for image_NHWC in images_NHWC[:, None]:
+        interpreter.set_tensor(images["index"], image_NHWC)
+        interpreter.invoke()
+        outputs.append([interpreter.get_tensor(result["index"]).copy() for result in results])
+    return [np.concatenate(arrays) for arrays in zip(*outputs, strict=True)]
