@@ -14,7 +14,6 @@ from netaug.elastic.trace import module_of, operator_name, shape_of
 from netaug.export.graph import (
     Activation,
     Add,
-    Clip,
     Conv,
     ExportError,
     FloatArray,
@@ -22,6 +21,7 @@ from netaug.export.graph import (
     Mul,
     Node,
     Padding,
+    Relu,
     Shape,
 )
 
@@ -44,7 +44,7 @@ class Value:
 
 
 class Builder:
-    """Collects the nodes; the last writer of a tensor can still be changed."""
+    """Collects the nodes; the writer of a tensor can still be changed."""
 
     def __init__(self) -> None:
         self.values: dict[Call, Value | Tensor] = {}
@@ -119,8 +119,12 @@ class Builder:
         if isinstance(writer, Conv | Add | Mul) and not clipped and self._fusible(call):
             self._writers[value.tensor] = replace(writer, activation=activation)
             return value
+        if activation is not Activation.RELU:
+            # tflite-micro's RELU6 keeps the scale of its input, LiteRT's changes it; of a convolution both agree.
+            ones_C = np.ones(self.shapes[value.tensor][-1], np.float32)
+            return self.scale_and_shift(call, value, ones_C, 0 * ones_C, activation)
         output = self.new_tensor(self.shapes[value.tensor])
-        self.append(Clip(module_of(call), (value.tensor,), output, activation))
+        self.append(Relu(module_of(call), (value.tensor,), output))
         return Value(output, value.flat)
 
     def _fusible(self, call: Call) -> bool:

@@ -27,13 +27,11 @@ OPERATORS = {
     "MAX_POOL_2D": 17,
     "MUL": 18,
     "RELU": 19,
-    "RELU6": 21,
     "RESHAPE": 22,
     "PAD": 34,
     "MEAN": 40,
     "PADV2": 60,
     "RESIZE_NEAREST_NEIGHBOR": 97,
-    "QUANTIZE": 114,
     "HARD_SWISH": 117,
 }
 
@@ -50,7 +48,6 @@ OPTIONS = {
     "ReducerOptions": (27, ("bool",)),  # keep dims
     "PadV2Options": (43, ()),
     "ResizeNearestNeighborOptions": (74, ("bool", "bool")),
-    "QuantizeOptions": (89, ()),
     "HardSwishOptions": (91, ()),
 }
 

@@ -140,10 +140,8 @@ class AvgPool(_Pool):
 
 
 @dataclass(frozen=True, eq=False)
-class Clip(Node):
-    """Is an activation that could not be fused into the node before it."""
-
-    activation: Activation = Activation.RELU
+class Relu(Node):
+    """Is a ReLU that could not be fused into the node before it."""
 
 
 @dataclass(frozen=True, eq=False)

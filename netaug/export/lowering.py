@@ -28,6 +28,8 @@ from netaug.export.graph import (
     Sigmoid,
 )
 
+MOST_JOINED = 10
+"""Inputs of one concatenation that tflite-micro takes; more are joined in several steps, as in DenseNets."""
 Arguments: TypeAlias = dict[str, Any]
 Lowering: TypeAlias = Callable[[Builder, Call, Arguments], Value]
 LOWERINGS: dict[str, Lowering] = {}
@@ -230,6 +232,8 @@ def _cat(builder: Builder, call: Call, args: Arguments) -> Value:
         raise refused(call, "it joins along another axis than channels")
     if values[0].flat and any(builder.shapes[value.tensor][:2] != (1, 1) for value in values):
         raise refused(call, "it joins flattened positions")
+    while len(values) > MOST_JOINED:
+        values = [_elementwise(builder, call, Concat, *values[:MOST_JOINED]), *values[MOST_JOINED:]]
     return _elementwise(builder, call, Concat, *values)
 
 

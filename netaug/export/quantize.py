@@ -13,7 +13,6 @@ from netaug.export.graph import (
     Activation,
     Add,
     AvgPool,
-    Clip,
     Concat,
     Conv,
     ExportError,
@@ -25,6 +24,7 @@ from netaug.export.graph import (
     Mean,
     Mul,
     Node,
+    Relu,
     ResizeNearest,
     Sigmoid,
 )
@@ -44,12 +44,14 @@ from netaug.export.int8 import (
     TensorInt8,
 )
 from netaug.export.ranges import Range
-from netaug.export.tables import hard_swish_table, logistic_table, rescaling_table
+from netaug.export.tables import hard_swish_table, logistic_table, relu_table
 
 _SAME_SCALE = (MaxPool, AvgPool, ResizeNearest, Concat, Flatten)
 """Nodes whose reference kernels copy integers, so inputs and output need one scale and zero point."""
-_SMALLEST_SPAN = 1e-8
-"""A tensor that is always zero gets this span, so that its scale stays above zero."""
+_SMALLEST_SPAN = 1e-5
+"""A tensor that is always zero gets this span: with smaller scales 6 of ReLU6 would be beyond int32."""
+_SMALLEST_WEIGHT = 1e-8
+"""What the largest weight of a channel without weights is taken for."""
 
 
 def quantize(graph: Graph, ranges: Mapping[str, Range]) -> GraphInt8:
@@ -134,7 +136,7 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
         raise ExportError(
             f"layer '{node.name}' has weights that are not finite.", fix="export an earlier checkpoint"
         )
-    largest_O = np.maximum(np.abs(weight).reshape(outputs, -1).max(1), _SMALLEST_SPAN).astype(np.float32)
+    largest_O = np.maximum(np.abs(weight).reshape(outputs, -1).max(1), _SMALLEST_WEIGHT).astype(np.float32)
     input_scale = np.float32(form.of(node.inputs[0]))
     scales_O = _without_overflow(largest_O / np.float32(127), input_scale, node.bias_O)
     integers = np.clip(np.round(weight / scales_O[:, None, None, None]), -127, 127).astype(np.int8)
@@ -199,10 +201,9 @@ def _pool(form: _Scales, node: MaxPool | AvgPool) -> PoolInt8:
     return PoolInt8(node.name, node.inputs, node.output, kind, node.kernel, node.strides, node.padding)
 
 
-def _clip(form: _Scales, node: Clip) -> TableInt8:
-    kind: Literal["relu6", "relu"] = "relu6" if node.activation is Activation.RELU6 else "relu"
-    table = rescaling_table(form.tensors[node.inputs[0]], form.tensors[node.output], node.activation)
-    return TableInt8(node.name, node.inputs, node.output, kind, table)
+def _relu(form: _Scales, node: Relu) -> TableInt8:
+    table = relu_table(form.tensors[node.inputs[0]], form.tensors[node.output])
+    return TableInt8(node.name, node.inputs, node.output, "relu", table)
 
 
 def _hard_swish(form: _Scales, node: HardSwish) -> TableInt8:
@@ -227,7 +228,7 @@ _QUANTIZERS: dict[type[Node], Callable[..., NodeInt8]] = {
     Mean: _mean,
     MaxPool: _pool,
     AvgPool: _pool,
-    Clip: _clip,
+    Relu: _relu,
     HardSwish: _hard_swish,
     Sigmoid: _sigmoid,
     ResizeNearest: _resize,

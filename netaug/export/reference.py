@@ -147,14 +147,15 @@ def _pool(node: PoolInt8, tensors: Tensors, x_NHWC: Int8Array) -> Int8Array:
     if node.kind == "max":
         padded = _padded(wide, node.padding, -128)
         windows = [window for _, _, window in _windows(padded, node.kernel, node.strides, shape)]
-        return np.maximum.reduce(windows).astype(np.int8)
+        largest: Int8Array = np.maximum.reduce(windows).astype(np.int8)
+        return largest
     inside = _padded(np.ones_like(wide[:1, :, :, :1]), node.padding, 0)
     count = sum(window for _, _, window in _windows(inside, node.kernel, node.strides, shape))
     padded = _padded(wide, node.padding, 0)
     total = np.asarray(sum(window for _, _, window in _windows(padded, node.kernel, node.strides, shape)))
     # Half away from zero: C's division truncates, NumPy's rounds down.
-    means = np.sign(total) * ((np.abs(total) + count // 2) // count)
-    return means.astype(np.int8)
+    means: Int8Array = (np.sign(total) * ((np.abs(total) + count // 2) // count)).astype(np.int8)
+    return means
 
 
 def _table(node: TableInt8, tensors: Tensors, x: Int8Array) -> Int8Array:

@@ -223,8 +223,6 @@ def _table(file: _File, node: TableInt8) -> None:
         "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions"),
         "logistic": ("LOGISTIC", 2, ""),
         "relu": ("RELU", 2, ""),
-        "relu6": ("RELU6", 2, ""),
-        "quantize": ("QUANTIZE", 2, "QuantizeOptions"),
     }[node.kind]
     file.call(operator, version, (file.tensor(node.inputs[0]),), file.tensor(node.output), options)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.fx import Node as Call
+from torch.fx.node import map_arg
 
 from netaug.core.errors import UnsupportedModelError
 from netaug.elastic.trace import Trace, arguments, operator_name, shape_of, trace
@@ -46,6 +50,9 @@ def _constants(model: nn.Module, traced: Trace) -> dict[Call, Value | Tensor]:
 
 def _lower(builder: Builder, call: Call) -> None:
     name = operator_name(call)
+    if all(isinstance(builder.values[node], Tensor) for node in call.all_input_nodes):
+        builder.values[call] = _computed(builder, call)  # such as weights that forward standardizes
+        return
     if name not in LOWERINGS:
         raise refused(call, "its operator has no int8 form here")
     result = LOWERINGS[name](builder, call, arguments(call))
@@ -53,6 +60,19 @@ def _lower(builder: Builder, call: Call) -> None:
     source = overwritten(call)
     if source is not None:
         builder.values[source] = result  # later readers of the overwritten value see the result
+
+
+def _computed(builder: Builder, call: Call) -> Tensor:
+    def constant(node: Call) -> Any:
+        return builder.values[node]
+
+    if overwritten(call) is not None:
+        raise refused(call, "it overwrites a weight")
+    with torch.no_grad():
+        result = call.target(*map_arg(call.args, constant), **map_arg(call.kwargs, constant))  # type: ignore[operator]
+    if not isinstance(result, Tensor):
+        raise refused(call, "it makes something else than one tensor from weights")
+    return result
 
 
 def _output(builder: Builder, call: Call) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def tflite_micro(file: bytes, images_NHWC: NDArray[np.int8]) -> list[NDArray[np.int8]]:
-    """Outputs of tflite-micro, one array per output of the network."""
+def tflite_micro(file: bytes, images_NHWC: NDArray[np.int8], count: int = 1) -> list[NDArray[np.int8]]:
+    """Outputs of tflite-micro, one array for each of the ``count`` outputs of the network."""
     from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(file, arena_size=64 << 20)
@@ -15,21 +15,12 @@ def tflite_micro(file: bytes, images_NHWC: NDArray[np.int8]) -> list[NDArray[np.
     for image_NHWC in images_NHWC[:, None]:
         interpreter.set_input(image_NHWC, 0)
         interpreter.invoke()
-        outputs.append(_all_outputs(interpreter))
+        outputs.append([interpreter.get_output(index).copy() for index in range(count)])
     return [np.concatenate(arrays) for arrays in zip(*outputs, strict=True)]
 
 
-def _all_outputs(interpreter: object) -> list[NDArray[np.int8]]:
-    arrays = []
-    while True:
-        try:
-            arrays.append(interpreter.get_output(len(arrays)).copy())
-        except IndexError:
-            return arrays
-
-
-def litert(file: bytes, images_NHWC: NDArray[np.int8]) -> list[NDArray[np.int8]]:
-    """Outputs of LiteRT's reference kernels, one array per output of the network."""
+def litert(file: bytes, images_NHWC: NDArray[np.int8], count: int = 1) -> list[NDArray[np.int8]]:
+    """Outputs of LiteRT's reference kernels, one array for each of the ``count`` outputs."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -37,6 +28,7 @@ def litert(file: bytes, images_NHWC: NDArray[np.int8]) -> list[NDArray[np.int8]]
     )
     interpreter.allocate_tensors()
     (images,), results = interpreter.get_input_details(), interpreter.get_output_details()
+    assert len(results) == count
     outputs = []
     for image_NHWC in images_NHWC[:, None]:
         interpreter.set_tensor(images["index"], image_NHWC)
