@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from netaug.export.graph import ExportError, Padding, Shape
-from netaug.export.int8 import (
-    AddInt8,
-    ConcatInt8,
-    ConvInt8,
-    FlattenInt8,
-    GraphInt8,
-    MeanInt8,
-    MulInt8,
-    NodeInt8,
-    PoolInt8,
-    ResizeInt8,
-    TableInt8,
-)
+from netaug.export.graph import ExportError
+from netaug.export.int8 import GraphInt8
 from netaug.export.micro.evaluator import CompiledNetwork, find_compiler
 from netaug.export.micro.folder import Interface, write_folder, write_readme
 from netaug.export.micro.lower import lower
 from netaug.export.micro.planner import ArenaPlan
+from netaug.export.tflite import operators
 
 _RESOLVER = {
-    AddInt8: "AddAdd",
-    MulInt8: "AddMul",
-    MeanInt8: "AddMean",
-    ResizeInt8: "AddResizeNearestNeighbor",
-    ConcatInt8: "AddConcatenation",
-    FlattenInt8: "AddReshape",
+    "ADD": "AddAdd",
+    "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "CONCATENATION": "AddConcatenation",
+    "CONV_2D": "AddConv2D",
+    "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
+    "HARD_SWISH": "AddHardSwish",
+    "LOGISTIC": "AddLogistic",
+    "MAX_POOL_2D": "AddMaxPool2D",
+    "MEAN": "AddMean",
+    "MUL": "AddMul",
+    "PAD": "AddPad",
+    "PADV2": "AddPadV2",
+    "QUANTIZE": "AddQuantize",
+    "RELU": "AddRelu",
+    "RELU6": "AddRelu6",
+    "RESHAPE": "AddReshape",
+    "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
 }
-_RESOLVER_TABLES = {
-    "hard_swish": "AddHardSwish",
-    "logistic": "AddLogistic",
-    "relu": "AddRelu",
-    "relu6": "AddRelu6",
-    "quantize": "AddQuantize",
-}
+"""Methods of tflite-micro's ``MicroMutableOpResolver`` by operator."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +92,8 @@ def generate(
         overlap=overlap,
     )
     values, checked = _compare(folder, inputs_NHWC, outputs_NK)
-    operators = ", ".join(f"`{line}`" for line in resolver_lines(graph))
-    notes = f"Operators for tflite-micro's resolver, if you take the `.tflite` instead: {operators}."
-    write_readme(program, plan, folder, len(inputs_NHWC[:cases]), f"{checked}\n\n{notes}", overlap=overlap)
+    ran = f"{checked}\n\n{_tflite_note(graph)}"
+    write_readme(program, plan, folder, len(inputs_NHWC[:cases]), ran, overlap=overlap)
     return Generated(plan, program.constant_bytes(), values, checked)
 
 
@@ -130,32 +122,18 @@ def _compare(
     )
 
 
+def _tflite_note(graph: GraphInt8) -> str:
+    try:
+        lines = ", ".join(f"`{line}`" for line in resolver_lines(graph))
+    except ExportError as error:
+        return f"The same network cannot be a `.tflite`: {error.where}"
+    return f"Operators for tflite-micro's resolver, if you take the `.tflite` instead: {lines}."
+
+
 def resolver_lines(graph: GraphInt8) -> list[str]:
-    """Return the calls of tflite-micro's ``MicroMutableOpResolver`` for this network, such as ``AddConv2D()``."""
-    names: Counter[str] = Counter()
-    for node in graph.nodes:
-        names[_operator(node)] += 1
-        if isinstance(node, ConvInt8 | PoolInt8) and _needs_pad(node, graph.tensors[node.inputs[0]].shape):
-            names["AddPad"] += 1
-    return [f"{name}()" for name in sorted(names)]
+    """Return the calls of tflite-micro's ``MicroMutableOpResolver`` for this network, such as ``AddConv2D()``.
 
-
-def _operator(node: NodeInt8) -> str:
-    if isinstance(node, ConvInt8):
-        return "AddDepthwiseConv2D" if node.depthwise else "AddConv2D"
-    if isinstance(node, PoolInt8):
-        return "AddMaxPool2D" if node.kind == "max" else "AddAveragePool2D"
-    if isinstance(node, TableInt8):
-        return _RESOLVER_TABLES[node.kind]
-    return _RESOLVER[type(node)]
-
-
-def _needs_pad(node: ConvInt8 | PoolInt8, shape: Shape) -> bool:
-    """Return whether a `.tflite` pads by an operation of its own: TFLite's SAME puts the odd pixel below and right."""
-    kernel = node.weight_OHWI.shape[1:3] if isinstance(node, ConvInt8) else node.kernel
-    sides = [
-        max((-(-side // stride) - 1) * stride + size - side, 0)
-        for side, stride, size in zip(shape, node.strides, kernel, strict=False)
-    ]
-    same = Padding(sides[0] // 2, sides[0] - sides[0] // 2, sides[1] // 2, sides[1] - sides[1] // 2)
-    return bool(node.padding) and node.padding != same
+    Raises:
+        ExportError: A node cannot be said in TFLite's operators.
+    """
+    return [f"{_RESOLVER[operator]}()" for operator in operators(graph)]

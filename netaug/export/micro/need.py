@@ -121,8 +121,8 @@ class _Graph:
         shape_HWC = _shape_of(shape_of(node))
         if kind in ("conv2d", "linear"):
             self._count_weights(node)
-            if self.tflite:
-                sources = [self._padded(node, kind, sources[0])]
+        if self.tflite and kind in ("conv2d", "max_pool2d"):
+            sources = [self._padded(node, sources[0], shape_HWC)]
         distances = tuple(self._distance(node, kind, source, shape_HWC) for source in sources)
         self._add(node, shape_HWC)
         if kind in _CARRIERS:
@@ -141,17 +141,27 @@ class _Graph:
         weight = shape_of(arguments(node)["weight"])
         self.constants += math.prod(weight) + weight[0] * _PER_CHANNEL
 
-    def _padded(self, node: Node, kind: str, source: str) -> str:
-        """Return the input of a convolution, behind an operation that pads it unless TFLite's SAME does."""
-        if kind != "conv2d":
-            return source
+    def _padded(self, node: Node, source: str, output_HWC: tuple[int, int, int]) -> str:
+        """Return the input of a window operation, behind one that pads it unless TFLite's SAME does."""
         height, width, channels = self._shapes[source]
         window = _Window.of(node)
-        rows, columns = window.padding
-        if not any(window.padding) or window.is_same((height, width)):
+        missing = [
+            max(0, (outputs - 1) * stride + kernel - side)
+            for outputs, stride, kernel, side in zip(
+                output_HWC, window.stride, window.kernel, (height, width), strict=False
+            )
+        ]
+        same = all(
+            -(-side // stride) == outputs
+            for side, stride, outputs in zip((height, width), window.stride, output_HWC, strict=False)
+        )
+        if same and window.padding == (missing[0] // 2, missing[1] // 2):
+            return source
+        if not any((*window.padding, *missing)):
             return source
         name = f"{node.name}.pad"
-        self._shapes[name] = (height + 2 * rows, width + 2 * columns, channels)
+        rows, columns = (max(before, both) for before, both in zip(window.padding, missing, strict=True))
+        self._shapes[name] = (height + rows, width + columns, channels)
         self.sizes[name] = math.prod(self._shapes[name])
         self.operations.append(Operation(f"{module_of(node)} (padding)", (source,), name))
         return name
@@ -198,15 +208,6 @@ class _Window:
         if isinstance(padding, str):
             padding = [side // 2 for side in kernel] if padding == "same" else 0
         return cls(kernel, _pair(values["stride"] or kernel), _pair(padding))
-
-    def is_same(self, sides: tuple[int, int]) -> bool:
-        """Return whether TFLite's SAME pads such an image alike: the odd pixel goes below and to the right there."""
-        return all(
-            (-(-side // stride) - 1) * stride + kernel - side == 2 * padding
-            for side, kernel, stride, padding in zip(
-                sides, self.kernel, self.stride, self.padding, strict=True
-            )
-        )
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from netaug.export.int8 import (
 from netaug.export.micro.calls import Activation, Scaling, Window
 from netaug.export.micro.evaluator import find_compiler
 from netaug.export.micro.folder import Interface
-from netaug.export.micro.generate import generate, resolver_lines
+from netaug.export.micro.generate import generate
 from netaug.export.micro.lower import lower
 from tests.export.micro import reference
 
@@ -150,11 +150,3 @@ def test_what_has_no_kernel_is_refused_by_its_layer() -> None:
         lower(odd, "a test")
     with pytest.raises(ExportError, match="2 inputs"):
         lower(GraphInt8((), tensors, ("image", "a"), ("a",)), "a test")
-
-
-def test_the_resolver_pads_only_what_tflite_does_not() -> None:
-    graph = _graph()
-    strided = ConvInt8(**{**vars(graph.nodes[0]), "strides": (2, 2)})
-    tensors = graph.tensors | {"image": TensorInt8("image", (4, 4, 3), 0.02, -3)}
-    assert "AddPad()" not in resolver_lines(graph)
-    assert "AddPad()" in resolver_lines(GraphInt8((strided,), tensors, ("image",), ("a",)))
