@@ -106,27 +106,19 @@ def convolution(
         bounds: Smallest and largest output value: the fused activation.
         depthwise: Whether output channel c reads input channel c only.
     """
-    kind = "depthwise" if depthwise else "conv"
-    distance = window_distance(
-        source.shape_HWC,
-        target.shape_HWC,
-        stride_HW=window.stride_HW,
-        padding_HW=window.padding_top_left,
-        per_channel=depthwise,
-    )
+    arrays = {
+        "weights": np.asarray(weights, np.int8),
+        "bias": np.asarray(bias, np.int32),
+        "multipliers": np.array([scaling.multiplier for scaling in scalings], np.int32),
+        "shifts": np.array([scaling.shift for scaling in scalings], np.int16),
+    }
+    zeros = {"input_zero": str(source.zero_point), "output_zero": str(target.zero_point)}
     return Call(
-        Operation(layer, (source.name,), target.name, (distance,)),
-        (f"net_{kind}_run(&{{p}}, {{in0}}, {{out}});",),
-        {
-            "weights": np.asarray(weights, np.int8),
-            "bias": np.asarray(bias, np.int32),
-            "multipliers": np.array([scaling.multiplier for scaling in scalings], np.int32),
-            "shifts": np.array([scaling.shift for scaling in scalings], np.int16),
-        },
+        _windowed(layer, source, target, window, per_channel=depthwise),
+        (f"net_{'depthwise' if depthwise else 'conv'}_run(&{{p}}, {{in0}}, {{out}});",),
+        arrays,
         "net_conv",
-        {name: f"{{{name}}}" for name in ("weights", "bias", "multipliers", "shifts")}
-        | _window_fields(source, target, window, bounds)
-        | {"input_zero": str(source.zero_point), "output_zero": str(target.zero_point)},
+        {role: f"{{{role}}}" for role in arrays} | _window_fields(source, target, window, bounds) | zeros,
     )
 
 
@@ -134,15 +126,8 @@ def pool(
     layer: str, source: Activation, target: Activation, window: Window, bounds: tuple[int, int], kind: str
 ) -> Call:
     """Return a pool of ``kind`` "max" or "avg"; padding takes no part in it."""
-    distance = window_distance(
-        source.shape_HWC,
-        target.shape_HWC,
-        stride_HW=window.stride_HW,
-        padding_HW=window.padding_top_left,
-        per_channel=True,
-    )
     return Call(
-        Operation(layer, (source.name,), target.name, (distance,)),
+        _windowed(layer, source, target, window, per_channel=True),
         (f"net_{kind}_pool_run(&{{p}}, {{in0}}, {{out}});",),
         structure="net_pool",
         fields=_window_fields(source, target, window, bounds),
@@ -224,6 +209,7 @@ def resize(layer: str, source: Activation, target: Activation, factor: int) -> C
 def concatenation(layer: str, sources: Sequence[Activation], target: Activation) -> Call:
     """Return activations beside each other along the channels; all have the output's quantization."""
     height, width, stride = target.shape_HWC
+    # one input after another: no distance is safe, since the first one writes into all pixels of the output
     starts = np.cumsum([0, *(source.shape_HWC[2] for source in sources)])
     return Call(
         Operation(layer, tuple(source.name for source in sources), target.name, (None,) * len(sources)),
@@ -232,6 +218,20 @@ def concatenation(layer: str, sources: Sequence[Activation], target: Activation)
             for index, (source, start) in enumerate(zip(sources, starts[:-1], strict=True))
         ),
     )
+
+
+def _windowed(
+    layer: str, source: Activation, target: Activation, window: Window, *, per_channel: bool
+) -> Operation:
+    """Return an operation that reads a window of pixels for each of its output's."""
+    distance = window_distance(
+        source.shape_HWC,
+        target.shape_HWC,
+        stride_HW=window.stride_HW,
+        padding_HW=window.padding_top_left,
+        per_channel=per_channel,
+    )
+    return Operation(layer, (source.name,), target.name, (distance,))
 
 
 def _window_fields(

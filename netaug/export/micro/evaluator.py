@@ -79,6 +79,7 @@ class CompiledNetwork:
                 allowed=f"{self._input.size}",
             )
         results = np.empty((len(images), sum(self.output_sizes)), np.int8)
+        # one by one, as on the device: the arena is static, so a library runs one image at a time
         for image, result in zip(images, results, strict=True):
             ctypes.memmove(self._input.data, image.ctypes.data, image.size)
             self._library.net_run()

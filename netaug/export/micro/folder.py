@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from netaug.export.micro.planner import ArenaPlan
+from netaug.export.micro.arena import ArenaPlan
 from netaug.export.micro.sources import Program, network_sources
-from netaug.export.micro.tables import cases_header, labels_header, preprocess_header
+from netaug.export.micro.headers import cases_header, labels_header, preprocess_header
 
 _FIXED = ("kernels.c", "kernels.h", "cmsis_nn.c", "main.c", "Makefile", "qemu/start.c", "qemu/memory.ld")
 

@@ -82,6 +82,7 @@ def _conv(node: ConvInt8, activations: Activations) -> Call:
             allowed="one group, or as many groups as channels",
             fix="export it as .tflite",
         )
+    # TFLite, CMSIS-NN and our kernel keep the channels of a depthwise kernel side by side
     weights = node.weight_OHWI[..., 0].transpose(1, 2, 0) if node.depthwise else node.weight_OHWI
     return calls.convolution(
         node.name,

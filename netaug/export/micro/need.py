@@ -23,7 +23,7 @@ from netaug.elastic.trace import (
 from netaug.export.budget import MemoryNeed
 from netaug.export.micro.lifetimes import Operation, buffers_of
 from netaug.export.micro.overlap import IN_PLACE, resize_distance, window_distance
-from netaug.export.micro.planner import plan_arena, plan_like_tflite_micro
+from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 
 _VIEWS = frozenset(
     ["flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "clone", "alias", "detach"]
@@ -112,7 +112,7 @@ class _Graph:
         """Add the operation of a node, unless it is part of the one before it or computes from constants only."""
         inputs = [source for source in tensor_inputs(node) if self.source(source) in self.sizes]
         if not inputs:
-            return
+            return  # for example an anchor grid: computed from no image
         kind = operator_name(node)
         if kind in _VIEWS or (kind in _FUSED and self._carries(inputs[0])):
             self._same[node] = self.source(inputs[0])
@@ -175,6 +175,7 @@ class _Graph:
             return window_distance(input_HWC, output_HWC)
         if kind == "conv2d" or kind in _POOLS:
             groups = arguments(node).get("groups", 0)
+            # a kernel per group would read channels again that its own output may already cover
             if groups not in (0, 1, input_HWC[2]):
                 return None
             window = _Window.of(node)

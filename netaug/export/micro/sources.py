@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netaug.export.micro.calls import Activation, Array, Call
-from netaug.export.micro.planner import ArenaPlan, plan_arena
+from netaug.export.micro.arena import ArenaPlan, plan_arena
 
 _TYPES = {
     "weights": "int8_t",
@@ -153,7 +153,7 @@ def network_sources(program: Program, plan: ArenaPlan, *, overlap: bool) -> dict
         f"const {kind} {name}[{values.size}] = {{\n{_values(values)}\n}};"
         for name, (kind, values) in arrays.items()
     ]
-    title = program.title.replace("*/", "* /")
+    title = program.title.replace("*/", "* /")  # a name from outside must not end the comment
     return {
         "net.h": _header(program, plan, title),
         "net.c": _NET_C.format(
@@ -209,7 +209,7 @@ def _header(program: Program, plan: ArenaPlan, title: str) -> str:
 def _tensor(activation: Activation, plan: ArenaPlan) -> str:
     height, width, channels = activation.shape_HWC
     address = f"arena + {plan.offsets[activation.name]}"
-    scale = f"{np.float32(activation.scale):.9g}"
+    scale = f"{np.float32(activation.scale):.9g}"  # nine digits bring any float32 back
     scale = f"{scale}f" if "." in scale or "e" in scale else f"{scale}.0f"
     return (
         f"{{{address}, {activation.size}, {height}, {width}, {channels}, {scale}, {activation.zero_point}}}"

@@ -72,8 +72,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_compiler
 @needs_make
 @pytest.mark.slow
-def test_the_sanitizers_find_nothing(folder: Path) -> None:
-    assert "mismatches 0" in _make(folder, "sanitize")
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sanitizers_find_nothing(tmp_path: Path, seed: int) -> None:
+    program, inputs, answers = random_network(seed, EVERYTHING)
+    write_folder(program, tmp_path, inputs_NHWC=inputs, outputs_NK=answers)
+    assert "mismatches 0" in _make(tmp_path, "sanitize")
 
 
 @needs_compiler

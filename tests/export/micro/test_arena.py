@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from netaug.export.micro.lifetimes import Operation, align, buffers_of, overlaps_of
 from netaug.export.micro.overlap import IN_PLACE, resize_distance, window_distance
-from netaug.export.micro.planner import plan_arena, plan_like_tflite_micro
+from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 
 
 @st.composite
