@@ -15,8 +15,9 @@ import numpy as np
 from netaug.core.seeding import key
 from netaug.export.micro.lifetimes import Buffer, Operation, Overlap, buffers_of, overlaps_of
 
-_RESTARTS = 400
-"""First fits in drawn orders; MCUNet's best is found within 100, and 400 take about 0.3 s."""
+_MOVES = 400
+"""Changes of the order that are tried; 400 take 0.04 s for MCUNet, and reach the lower bound without overlap, which
+3,000 orders drawn at random did not."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def plan_arena(
     outputs: Sequence[str],
     *,
     overlap: bool = True,
-    restarts: int = _RESTARTS,
+    moves: int = _MOVES,
 ) -> ArenaPlan:
     """Return a small arena for a network, the same on any machine.
 
@@ -55,14 +56,14 @@ def plan_arena(
         inputs: Activations that are filled before the first operation.
         outputs: Activations that are read after the last one.
         overlap: Whether outputs may slide over dying inputs; a vendor's kernels do not allow it.
-        restarts: How many drawn orders are tried after the fixed ones if the lower bound is not reached.
+        moves: How many changes of the best fixed order are tried if the lower bound is not reached.
     """
     buffers = buffers_of(operations, sizes, inputs, outputs)
     overlaps = overlaps_of(operations, buffers) if overlap else ()
     live = [_live_bytes(step, buffers, overlaps) for step in range(len(operations))]
     peak = int(np.argmax(live))
     layout = _Layout(buffers, overlaps)
-    offsets = _search(layout, live[peak], restarts)
+    offsets = _search(layout, live[peak], moves)
     return ArenaPlan(
         {buffer.name: offset for buffer, offset in zip(buffers, offsets, strict=True)},
         layout.height(offsets),
@@ -139,32 +140,35 @@ class _Layout:
         """Return the bytes of the arena."""
         return max((offset + size for offset, size in zip(offsets, self._sizes, strict=True)), default=0)
 
-    def orders(self, restarts: int) -> Iterator[list[int]]:
-        """Yield fixed orders that are often good, then drawn ones: by size times a factor of 0.5 to 1.5."""
+    def orders(self) -> Iterator[list[int]]:
+        """Yield orders that are often good: by size, by first and by last use, by size times duration."""
         indices = range(len(self.buffers))
         size, buffers = self._sizes, self.buffers
         yield sorted(indices, key=lambda index: -size[index])
         yield sorted(indices, key=lambda index: (buffers[index].first, -size[index]))
+        # from the end: an output lies first, and the input that it slides over finds its place behind it
         yield sorted(indices, key=lambda index: (-buffers[index].last, -size[index]))
         yield sorted(
             indices, key=lambda index: -size[index] * (1 + buffers[index].last - buffers[index].first)
         )
-        draws = np.random.default_rng(key(0, "arena"))
-        for _ in range(restarts):
-            # around the order by size, which is best nearly always: uniform orders are worse by far
-            weights = np.asarray(size) * draws.uniform(0.5, 1.5, len(size))
-            yield np.argsort(-weights, kind="stable").tolist()
 
 
-def _search(layout: _Layout, lower_bound: int, restarts: int) -> list[int]:
-    """Return the offsets with the smallest arena among the orders tried; stops at the lower bound."""
-    best: list[int] = []
-    best_height = -1
-    for order in layout.orders(restarts):
-        offsets = layout.first_fit(order)
-        height = layout.height(offsets)
-        if best_height < 0 or height < best_height:
-            best, best_height = offsets, height
-        if best_height <= lower_bound:
+def _search(layout: _Layout, lower_bound: int, moves: int) -> list[int]:
+    """Return the offsets with the smallest arena that is found; stops at the lower bound.
+
+    The best of the fixed orders is changed by moving a drawn buffer to a drawn position, and the change is kept unless
+    the arena grows.
+    """
+    order = min(layout.orders(), key=lambda order: layout.height(layout.first_fit(order)))
+    best = layout.first_fit(order)
+    draws = np.random.default_rng(key(0, "arena"))
+    for _ in range(moves):
+        if layout.height(best) <= lower_bound:
             break
+        taken, put = draws.integers(len(order), size=2).tolist()
+        changed = order.copy()
+        changed.insert(put, changed.pop(taken))
+        offsets = layout.first_fit(changed)
+        if layout.height(offsets) <= layout.height(best):
+            order, best = changed, offsets
     return best

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from netaug.export.graph import ExportError
 from netaug.export.int8 import GraphInt8
+from netaug.export.micro.arena import ArenaPlan
 from netaug.export.micro.evaluator import CompiledNetwork, find_compiler
 from netaug.export.micro.folder import Interface, write_folder, write_readme
 from netaug.export.micro.lower import lower
-from netaug.export.micro.arena import ArenaPlan
 from netaug.export.tflite import operators
 
 _RESOLVER = {
@@ -91,8 +91,7 @@ def generate(
         interface=interface,
         overlap=overlap,
     )
-    # all inputs are compared, not only those that become test cases
-    values, checked = _compare(folder, inputs_NHWC, outputs_NK)
+    values, checked = _compare(folder, inputs_NHWC, outputs_NK)  # all inputs, not only the test cases
     ran = f"{checked}\n\n{_tflite_note(graph)}"
     write_readme(program, plan, folder, len(inputs_NHWC[:cases]), ran, overlap=overlap)
     return Generated(plan, program.constant_bytes(), values, checked)

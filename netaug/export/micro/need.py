@@ -21,9 +21,9 @@ from netaug.elastic.trace import (
     trace,
 )
 from netaug.export.budget import MemoryNeed
+from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 from netaug.export.micro.lifetimes import Operation, buffers_of
 from netaug.export.micro.overlap import IN_PLACE, resize_distance, window_distance
-from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 
 _VIEWS = frozenset(
     ["flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "clone", "alias", "detach"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netaug.export.micro.calls import Activation, Array, Call
 from netaug.export.micro.arena import ArenaPlan, plan_arena
+from netaug.export.micro.calls import Activation, Array, Call
 
 _TYPES = {
     "weights": "int8_t",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 from netaug.export.micro.lifetimes import Operation, align, buffers_of, overlaps_of
 from netaug.export.micro.overlap import IN_PLACE, resize_distance, window_distance
-from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 
 
 @st.composite
@@ -33,7 +33,7 @@ def networks(draw: st.DrawFn) -> tuple[list[Operation], dict[str, int]]:
 def test_live_activations_share_bytes_only_where_that_is_allowed(network, overlap) -> None:
     operations, sizes = network
     outputs = [operations[-1].output]
-    plan = plan_arena(operations, sizes, ["t0"], outputs, overlap=overlap, restarts=5)
+    plan = plan_arena(operations, sizes, ["t0"], outputs, overlap=overlap, moves=5)
     buffers = buffers_of(operations, sizes, ["t0"], outputs)
     allowed = {
         (buffers[pair.before].name, buffers[pair.after].name): pair.distance
