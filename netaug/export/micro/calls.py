@@ -106,7 +106,7 @@ def convolution(
         bounds: Smallest and largest output value: the fused activation.
         depthwise: Whether output channel c reads input channel c only.
     """
-    arrays = {
+    arrays: dict[str, Array] = {
         "weights": np.asarray(weights, np.int8),
         "bias": np.asarray(bias, np.int32),
         "multipliers": np.array([scaling.multiplier for scaling in scalings], np.int32),
