@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from netaug.detect.anchors import Anchors
 from netaug.export.micro.arena import ArenaPlan
-from netaug.export.micro.headers import cases_header, labels_header, preprocess_header
+from netaug.export.micro.headers import anchors_header, cases_header, labels_header, preprocess_header
 from netaug.export.micro.sources import Program, network_sources
 
 _FIXED = ("kernels.c", "kernels.h", "cmsis_nn.c", "main.c", "Makefile", "qemu/start.c", "qemu/memory.ld")
@@ -39,13 +40,15 @@ net_preprocess(image, net_input.data); /* {height} x {width} x {channels} bytes,
 net_run();
 /* net_outputs[0].data[k] is the int8 output k; real value = scale * (data - zero) */
 ```
+Of a detector, `net_detect` of `detect.h` turns the outputs into boxes, best first (link with `-lm`).
+
 `-DNET_ARENA_PLACE='__attribute__((section(".dtcm")))'` puts the arena into a section of your linker script.
 
 ## Check
 ```
 make check      # {cases} test cases on this machine, then on a Cortex-M4, M7 and M33 in QEMU if it is installed
 make sanitize   # the same with the sanitizers for undefined behavior and addresses
-make predict    # with labels: build/predict IMAGE.ppm prints the label of an image of {width} x {height} pixels
+make predict    # of a classifier: build/predict IMAGE.ppm prints the label of an image of {width} x {height} pixels
 ```
 Every value must equal the reference that these files were made with; the hash is the same on every machine.
 {ran}
@@ -65,6 +68,23 @@ _APART = "No activation shares memory with another one that is alive, so kernels
 
 
 @dataclass(frozen=True)
+class Detection:
+    """What turns the maps of a detector into boxes.
+
+    Attributes:
+        anchors: Nine widths and heights in pixels of the input, smallest first.
+        num_classes: Number of classes.
+        score_threshold: Least score of a detection, in [0, 1).
+        nms_iou: Overlap from which the lower-scored of two detections of a class is dropped, in (0, 1].
+    """
+
+    anchors: Anchors
+    num_classes: int
+    score_threshold: float
+    nms_iou: float
+
+
+@dataclass(frozen=True)
 class Interface:
     """What surrounds the network.
 
@@ -72,11 +92,13 @@ class Interface:
         mean: Per channel, subtracted from bytes / 255; empty: no preprocess.h is written.
         std: Per channel, divides after that.
         labels: Name of each class; empty: no labels.h is written.
+        detection: Of a detector: what turns its maps into boxes.
     """
 
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
     labels: Sequence[str] = ()
+    detection: Detection | None = None
 
 
 def write_folder(
@@ -102,21 +124,33 @@ def write_folder(
     plan = program.plan(overlap=overlap)
     texts = network_sources(program, plan, overlap=overlap)
     texts["cases.h"] = cases_header(inputs_NHWC, outputs_NK)
-    if interface.mean:
-        texts["preprocess.h"] = preprocess_header(
-            interface.mean, interface.std, program.activations[program.input]
-        )
-    if interface.labels:
-        texts["labels.h"] = labels_header(interface.labels)
-    fixed = [*_FIXED, *(["predict.c"] if interface.labels and interface.mean else [])]
-    source = files(__package__) / "c"
-    texts |= {name: (source / name).read_text(encoding="utf-8") for name in fixed}
+    texts |= _around(program, interface)
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     write_readme(program, plan, folder, len(inputs_NHWC), overlap=overlap)
     return plan
+
+
+def _around(program: Program, interface: Interface) -> dict[str, str]:
+    """Return the files that surround the network: fixed sources, and headers of what is known of it."""
+    texts, fixed = {}, list(_FIXED)
+    if interface.mean:
+        source = program.activations[program.input]
+        texts["preprocess.h"] = preprocess_header(interface.mean, interface.std, source)
+    if interface.labels:
+        texts["labels.h"] = labels_header(interface.labels)
+    if interface.detection:
+        detection = interface.detection
+        texts["anchors.h"] = anchors_header(
+            detection.anchors, detection.num_classes, detection.score_threshold, detection.nms_iou
+        )
+        fixed += ["detect.c", "detect.h"]
+    elif interface.labels and interface.mean:
+        fixed.append("predict.c")
+    folder = files(__package__) / "c"
+    return texts | {name: (folder / name).read_text(encoding="utf-8") for name in fixed}
 
 
 def write_readme(

@@ -10,6 +10,8 @@ import torch
 
 from netaug.core.errors import ShapeError
 from netaug.data.batch import Normalizer
+from netaug.detect.anchors import Anchors
+from netaug.detect.codec import MOST_GROWTH
 from netaug.export.micro.calls import Activation
 from netaug.export.micro.sources import c_array
 
@@ -70,6 +72,33 @@ def preprocess_header(mean: Sequence[float], std: Sequence[float], source: Activ
         std=tuple(std),
         rows=",\n".join(c_array(row) for row in tables),
     )
+
+
+def anchors_header(anchors: Anchors, num_classes: int, score_threshold: float, nms_iou: float) -> str:
+    """Return anchors.h of a detector: what detect.c has to know.
+
+    Args:
+        anchors: Nine widths and heights in pixels of the input, smallest first: three for each map.
+        num_classes: Number of classes.
+        score_threshold: Least score of a detection, in [0, 1).
+        nms_iou: Overlap from which the lower-scored of two detections of a class is dropped, in (0, 1].
+    """
+    rows = ", ".join(f"{{{width:.9g}, {height:.9g}}}" for width, height in anchors)
+    lines = [
+        "#ifndef NET_ANCHORS_H",
+        "#define NET_ANCHORS_H",
+        "",
+        f"#define NET_CLASSES {num_classes}",
+        f"#define NET_SCORE_THRESHOLD ((float){score_threshold:.9g})",
+        f"#define NET_NMS_IOU ((float){nms_iou:.9g})",
+        f"#define NET_MOST_GROWTH ((float){MOST_GROWTH:.9g}) /* of the logarithm of a side over its anchor's */",
+        "",
+        f"static const float net_anchors[{len(anchors)}][2] = {{{rows}}};",
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def labels_header(labels: Sequence[str]) -> str:
