@@ -35,6 +35,7 @@ class Program:
     """Grows by one operator at a time, on tensors drawn from those that exist."""
 
     rng: np.random.Generator
+    grouped: bool
     shapes: dict[str, Shape] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
 
@@ -64,7 +65,7 @@ class Program:
         return self.append(Conv, (source,), shape, weight, bias, strides, padding, groups, activation)
 
     def _groups(self, channels: int) -> int:
-        return 2 if channels % 2 == 0 and self.rng.random() < 0.2 else 1
+        return 2 if self.grouped and channels % 2 == 0 and self.rng.random() < 0.2 else 1
 
     def depthwise(self, source: str) -> str:
         return self.conv(source, "depthwise") if self.shapes[source][-1] > 1 else self.conv(source)
@@ -140,10 +141,12 @@ def _windows(sides: object, kernel: object, strides: object, padding: Padding) -
     ]
 
 
-def random_graph(seed: int, kinds: tuple[str, ...] = KINDS, length: int = 8) -> tuple[Graph, Tensor]:
-    """A form of about ``length`` operators, and images ``[4, C, H, W]`` for it."""
+def random_graph(
+    seed: int, kinds: tuple[str, ...] = KINDS, length: int = 8, *, grouped: bool = True
+) -> tuple[Graph, Tensor]:
+    """A form of about ``length`` operators, some in two groups if ``grouped``, and images ``[4, C, H, W]`` for it."""
     rng = np.random.default_rng(seed)
-    program = Program(rng, {"images": tuple(int(value) for value in rng.integers(1, (10, 10, 5)))})
+    program = Program(rng, grouped, {"images": tuple(int(value) for value in rng.integers(1, (10, 10, 5)))})
     last = program.conv("images")
     for _ in range(length):
         recent = list(program.shapes)[-3:]
