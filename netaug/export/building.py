@@ -84,7 +84,8 @@ class Builder:
         """Return a constant argument as float32, or None for an activation or a missing argument."""
         value = self.values.get(argument) if isinstance(argument, Call) else argument
         if isinstance(value, Tensor):
-            return np.ascontiguousarray(value.detach().to(torch.float32).numpy())
+            # A copy: the form must stay what it is when the network trains on.
+            return np.array(value.detach().to(torch.float32).numpy(), order="C")
         if isinstance(value, int | float) and not isinstance(value, bool):
             return np.asarray(value, np.float32)
         return None
