@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from netaug.export.tracing import float_graph
 from netaug.models import create_model
 from netaug.tasks.registry import choose_task
 from netaug.weights.metadata import ModelCard
+from tests.data.detection.making import small_voc
+from tests.export.shaken import shaken
 
 CONFIG = RunConfig()
 DIGITS = replace(CONFIG.data, name="digits", batch_size=64, augment="none")
@@ -127,6 +130,32 @@ def test_calibration_on_images_of_other_channels_is_refused(data: Data) -> None:
     card = replace(card_of(data), in_chans=3)
     with pytest.raises(DataError, match="other channels"):
         next(calibration_batches(DIGITS, card, count=4, side=32))
+
+
+@pytest.mark.slow
+def test_a_detector_is_measured_by_its_average_precision(tmp_path: Path) -> None:
+    settings = replace(CONFIG.data, name="voc", root=str(small_voc(tmp_path)), augment="none", image_size=96)
+    settings = replace(settings, batch_size=4, workers=0)
+    boxes = build_data(settings, seed=0)
+    options = {"neck": [8, 8, 8], "num_classes": boxes.info.num_classes}
+    model = shaken(create_model("yolov3:mobilenetv2-0.1", **options))
+    card = replace(card_of(boxes), anchors=boxes.info.anchors)
+    batches = list(calibration_batches(settings, card, count=8, side=96))
+    graph = float_graph(model, batches[0][:1])
+    int8 = Int8Network(quantize(graph, measure_ranges(graph, batches)))
+    normalizer = Normalizer(card.mean, card.std, torch.device("cpu"), False)
+    forms = {"trained": model, "folded": FloatNetwork(graph), "int8": int8}
+    task = choose_task(
+        replace(CONFIG, data=settings, train=replace(CONFIG.train, label_smoothing=0.0)), boxes
+    )
+    trained, folded, int8_rung = measure_ladder(forms, boxes.val, normalizer, task)
+    assert trained.agreement is folded.agreement is int8_rung.agreement is None
+    for name in ("loss", "box_loss", "objectness_loss", "class_loss"):
+        assert folded.metrics[name] == pytest.approx(trained.metrics[name], rel=1e-4)
+        assert int8_rung.metrics[name] == pytest.approx(trained.metrics[name], rel=0.1)
+    # Of an untrained detector the precision is about zero, and no measure of agreement.
+    assert folded.metrics["ap50"] == pytest.approx(trained.metrics["ap50"], abs=0.1)
+    assert 0 <= int8_rung.metrics["ap50"] <= 100
 
 
 def test_no_images_cannot_be_measured() -> None:
