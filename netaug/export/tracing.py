@@ -11,6 +11,7 @@ from torch.fx.node import map_arg
 
 from netaug.core.errors import UnsupportedModelError
 from netaug.elastic.trace import Trace, arguments, operator_name, shape_of, trace
+from netaug.export import lowering_windows as lowering_windows  # registers its operators
 from netaug.export.building import Builder, Value, overwritten, refused
 from netaug.export.graph import ExportError, Flatten, Graph
 from netaug.export.lowering import LOWERINGS
