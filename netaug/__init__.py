@@ -20,6 +20,7 @@ from netaug.elastic.settings import AugmentConfig
 
 if TYPE_CHECKING:
     from netaug.api.evaluation import evaluate
+    from netaug.api.export import export
     from netaug.api.inspection import inspect
     from netaug.api.networks import load, predict
     from netaug.api.training import train
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _NAMES = {
     "netaug.api.evaluation": ("evaluate",),
+    "netaug.api.export": ("export",),
     "netaug.api.inspection": ("inspect",),
     "netaug.api.networks": ("load", "predict"),
     "netaug.api.training": ("train",),
@@ -50,8 +52,8 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 # fmt: off
 __all__ = [
     "AugmentConfig", "NetaugError", "Pass", "Supernet", "__version__", "augment", "create_model", "dist_loss",
-    "dkd_loss", "elastic_rule", "errors", "evaluate", "family", "inspect", "kd_loss", "list_models", "load",
-    "load_weights", "predict", "recalibrate", "train", "widths_at_macs",
+    "dkd_loss", "elastic_rule", "errors", "evaluate", "export", "family", "inspect", "kd_loss", "list_models",
+    "load", "load_weights", "predict", "recalibrate", "train", "widths_at_macs",
 ]
 # fmt: on
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "data": "check a dataset, or pack it into one file for fast repeated training",
     "recipes": "list the recipes, or show one",
     "models": "list the networks",
+    "export": "write a trained network for microcontrollers, phones and servers",
     "boards": "list microcontroller boards with their memory",
 }
 

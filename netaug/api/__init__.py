@@ -1,1 +1,1 @@
-"""The commands as functions: train, evaluate, predict, load, inspect; `netaug` offers them, loaded at first use."""
+"""The commands as functions: train, evaluate, export, predict, load, inspect; `netaug` loads them at first use."""

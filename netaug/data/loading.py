@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -116,6 +117,15 @@ class TrainLoader:
             strict=True,
         )
 
+    def unaugmented(self, like: EvalLoader, count: int) -> EvalLoader:
+        """Return a loader of training images as ``like`` prepares evaluation images, evenly spaced over the split.
+
+        Args:
+            like: Of the same dataset.
+            count: Number of images; all if there are fewer.
+        """
+        return like.over(self._dataset.split, count)
+
     def make(self, draw: int, indices_N: Indices) -> ClassificationBatch:
         """Return the images at these positions under a draw, made in this process.
 
@@ -142,13 +152,26 @@ class EvalLoader:
     def __init__(self, split: Split, steps: Steps, *, batch_size: int, loading: Loading) -> None:
         if isinstance(split.images, MemoryImages):
             loading = replace(loading, workers=0)  # nothing to compute: processes would only copy
-        dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
+        self._dataset = dataset = BatchDataset(split, steps, skip_errors=loading.skip_errors)
+        self._batch_size, self._loading = batch_size, loading
         self._sampler = OrderedBatches(len(split), batch_size, loading.share)
         self._batches = Batches[ClassificationBatch](dataset, self._sampler, loading)
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return len(self._sampler)
+
+    def evenly_spaced(self, count: int) -> EvalLoader:
+        """Return a loader of ``count`` of these images from all over the split; of all if there are fewer."""
+        return self.over(self._dataset.split, count)
+
+    def over(self, split: Split, count: int) -> EvalLoader:
+        """Return a loader of ``count`` evenly spaced images of a split, prepared as those of this one."""
+        if count < len(
+            split
+        ):  # folders are sorted by class: the first images would be those of a few classes
+            split = split.select(np.linspace(0, len(split) - 1, count).astype(np.int64))
+        return EvalLoader(split, self._dataset.steps, batch_size=self._batch_size, loading=self._loading)
 
     def __iter__(self) -> Iterator[ClassificationBatch]:
         """Iterate over the batches; raises :class:`DataError` when an image does not decode."""

@@ -1,0 +1,85 @@
+"""`netaug export`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
+from netaug.config.settings import add_settings
+from netaug.core.escaping import say
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+_ABOUT = """\
+Writes a trained classifier in formats that devices and other programs read, checks every form against the trained
+network, and prints what each costs: accuracy on the evaluation images, memory, flash. A failed check leaves no files.
+int8 ranges come from training images without augmentation. Formats: tflite-int8 (tflite-micro, LiteRT), micro (C99 for
+microcontrollers), onnx and onnx-int8 (ONNX Runtime; pip install 'netaug[onnx]'), torch (torch.export)."""
+
+_EXAMPLE = """
+netaug export runs/demo-digits-netaug-seed0
+netaug export runs/demo-digits-netaug-seed0 --to micro --out digits --check all
+netaug export model.safetensors --to onnx onnx-int8 --data.name folder --data.root DIR"""
+
+
+def run(words: list[str]) -> None:
+    """Write a network for devices, and print the ladder."""
+    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
+
+    from netaug.api.export import ExportOptions, run_export
+
+    options = ExportOptions(
+        tuple(arguments.to), arguments.resolution, arguments.calibrate, arguments.range, arguments.check
+    )
+    trusted = trusted_names(arguments, given)
+    command = shlex.join(["netaug", "export", *words])
+    exported = run_export(Path(arguments.run), options, arguments.out, given, trusted, command)
+    for line in exported.ladder.describe():
+        say(line)
+    say(f"written: {exported.folder}")
+
+
+def _parser() -> ArgumentParser:
+    options = "[--resolution SIDE] [--calibrate 512] [--range minmax] [--check 1000]"
+    usage = f"RUN|WEIGHTS [--to FORMAT ...] [--out DIR] {options} [--data.key VALUE ...]"
+    parser = new_parser("export", usage, _ABOUT, _EXAMPLE)
+    parser.add_argument(
+        "run", type=str, help="A run folder, or a weights file (then give --data.name and --data.root)."
+    )
+    parser.add_argument(
+        "--to", type=str, nargs="+", default=["tflite-int8", "micro"], help="Formats, a folder each."
+    )
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="A new folder; null is NAME-export in the working directory.",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int | None,
+        default=None,
+        help="Side of the input in pixels; null is the trained one.",
+    )
+    parser.add_argument(
+        "--calibrate", type=int, default=512, help="Training images that the ranges of int8 are measured on."
+    )
+    parser.add_argument(
+        "--range",
+        type=str,
+        default="minmax",
+        help="minmax, or the percentage of values a range holds, such as 99.99.",
+    )
+    parser.add_argument(
+        "--check",
+        type=str,
+        default="1000",
+        help="Evaluation images that every form is measured on, from all over the split, or all.",
+    )
+    add_trust(parser, confirms=True)
+    add_settings(parser, SETTINGS)
+    return parser
