@@ -52,6 +52,18 @@ def test_batches_are_the_same_to_the_bit_for_any_number_of_workers(two_classes: 
         assert same(list(data.train.epoch(0)), train[0])
 
 
+def test_evenly_spaced_images_are_prepared_as_evaluation_images_are(two_classes: Path):
+    data = build_data(config_for("photos", two_classes, 0), seed=1)
+    everything = torch.cat([batch.images_NCHW for batch in data.val])
+    spaced = torch.cat([batch.images_NCHW for batch in data.val.evenly_spaced(2)])
+    assert torch.equal(spaced, everything[[0, -1]])  # of both classes, though files are sorted by class
+    assert len(list(data.val.evenly_spaced(10_000))) == len(data.val)
+    train = list(data.labeled.unaugmented(data.val, 4))
+    assert sum(map(len, train)) == 4
+    assert {int(label) for batch in train for label in batch.labels_N} == {0, 1}
+    assert same(train, list(data.labeled.unaugmented(data.val, 4)))  # nothing random is left
+
+
 @pytest.mark.parametrize(("workers", "said"), [(1, False), (3, True)])
 def test_more_workers_than_processors_are_said_once_in_our_words(
     workers: int, said: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

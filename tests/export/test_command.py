@@ -260,6 +260,11 @@ def _conversion(network: nn.Module, calibration: int = 1, evaluation: int = 1) -
     return Conversion(network.eval(), CARD, _Images(calibration), _Images(evaluation), "test", "digits")
 
 
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 def _digits_network() -> nn.Module:
     return netaug.create_model("micronet", num_classes=10, in_chans=1)
 
@@ -272,6 +277,27 @@ def test_an_unknown_operator_is_named_with_its_layer(tmp_path: Path) -> None:
 def test_float_formats_take_unknown_operators(tmp_path: Path) -> None:
     ladder = deliver(_conversion(_Odd()), ["torch"], tmp_path, "")
     assert [rung.name for rung in ladder.rungs] == ["trained network, float32", "torch.export, float32"]
+
+
+def test_a_runtime_with_other_sigmoids_is_said_and_others_must_be_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netaug.export.formats import tflite_int8
+
+    class Runtime:
+        name, module = "another runtime", "json"
+
+        def run(self, file: bytes, images_NHWC: np.ndarray) -> np.ndarray:
+            return np.full((len(images_NHWC), 10), 99, np.int8)
+
+    monkeypatch.setattr(tflite_int8, "_LITERT", Runtime())
+    gated = nn.Sequential(nn.Conv2d(1, 10, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    ladder = deliver(_conversion(gated), ["tflite-int8"], _made(tmp_path / "gated"), "")
+    assert re.search(
+        r"another runtime: \d+ of 40 values differ, by its rounding of sigmoids", str(ladder.checks)
+    )
+    with pytest.raises(ExportError, match="another runtime differs"):
+        deliver(_conversion(_digits_network()), ["tflite-int8"], _made(tmp_path / "digits"), "")
 
 
 @pytest.mark.parametrize("format_name", ["tflite-int8", "micro"])
