@@ -69,6 +69,12 @@ class ExportOptions:
             )
         _ = self.percentile, self.images
 
+    def words(self) -> list[str]:
+        """Return the options of the command line that say the same."""
+        side = [] if self.resolution is None else ["--resolution", str(self.resolution)]
+        figures = ["--calibrate", str(self.calibrate), "--range", self.range, "--check", self.check]
+        return ["--to", *self.to, *side, *figures]
+
     @property
     def percentile(self) -> float:
         """Return the percentile of ranges, in percent; raises ConfigError."""
@@ -151,7 +157,7 @@ def export(
         (to,) if isinstance(to, str) else tuple(to), resolution, calibrate, str(range), str(check)
     )
     given = words_of(settings)
-    words = ["netaug", "export", str(source), "--to", *options.to, *given]
+    words = ["netaug", "export", str(source), *options.words(), *given]
     return run_export(Path(source), options, out, given, trusted, shlex.join(words))
 
 

@@ -124,7 +124,7 @@ def climb(conversion: Conversion, rungs: Sequence[Rung]) -> tuple[int, tuple[Tal
 
     Args:
         conversion: Has the images.
-        rungs: Forms to measure; one that must be int8 comes after one called ``REFERENCE``.
+        rungs: Forms to measure; one that must be ``int8`` is compared value by value.
 
     Raises:
         ExportError: An answer differs by more than it may.

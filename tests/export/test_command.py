@@ -177,6 +177,8 @@ def test_python_exports_another_resolution(weights: Path, tmp_path: Path) -> Non
         data={"name": "digits"},
     )
     assert exported.ladder.side == 16
+    options = "--to tflite-int8 --resolution 16 --calibrate 32 --range 99.9 --check 10 --data.name=digits"
+    assert f"{weights} {options}`" in (tmp_path / "wide" / "README.md").read_text(encoding="utf-8")
     assert exported.ladder.images == 10
     assert [item.name for item in exported.ladder.memory] == ["tflite-micro", "generated C"]
     assert json.loads((tmp_path / "wide/tflite-int8/preprocessing.json").read_text())["image_size"] == 16

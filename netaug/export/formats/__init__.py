@@ -32,5 +32,5 @@ def find_format(name: str) -> Format:
             allowed=", ".join(NAMES),
             fix=did_you_mean(f"--to {other}" for other in close) or None,
         )
-    found: Format = import_module(f"{__name__}.{_MODULES[name]}").FORMAT
-    return found
+    chosen: Format = import_module(f"{__name__}.{_MODULES[name]}").FORMAT
+    return chosen
