@@ -174,7 +174,7 @@ def refused(call: Call, reason: str) -> ExportError:
     return ExportError(
         f"layer '{layer}' cannot be exported to int8: {reason}.",
         got=f"operator {operator_name(call)} with output {list(shape_of(call))}",
-        fix="export this network with --to onnx, or let another converter try it with --via litert",
+        fix="export this network with --to onnx or --to torch",
     )
 
 

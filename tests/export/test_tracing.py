@@ -123,7 +123,7 @@ def test_what_has_no_place_is_refused_with_a_road(reason: str) -> None:
     with pytest.raises(ExportError, match="cannot be exported to int8") as caught:
         float_graph(Lambda(REFUSED[reason]).eval(), torch.zeros(1, 3, 9, 7))
     assert reason in str(caught.value)
-    assert "--via litert" in str(caught.value)
+    assert "--to onnx or --to torch" in str(caught.value)
 
 
 def test_the_layer_of_an_unknown_operator_is_named() -> None:
