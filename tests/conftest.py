@@ -21,3 +21,14 @@ def _process_settings() -> Iterator[None]:
     torch.set_flush_denormal(False)
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.deterministic = deterministic
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Iterator[None]:
+    """Set back what `main` sets for child processes in a fixture, of any scope: else it would stay for all tests."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    try:
+        return (yield)
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONSAFEPATH", None)

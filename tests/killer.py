@@ -46,7 +46,8 @@ class Killer:
     """Forks jobs one after the other; a context manager."""
 
     def __enter__(self) -> Killer:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        root = str(Path(__file__).parents[1])  # where `tests` is, whatever `main` has set for child processes
+        environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         self._server = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.killer"],
             stdin=subprocess.PIPE,
