@@ -40,7 +40,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory):
     def of(name: str) -> Path:
         if name not in roots:
             roots[name] = tmp_path_factory.mktemp(name)
-            LAYOUTS[name](roots[name])
+            LAYOUTS["imagenet" if name == "folder" else name](roots[name])  # class folders
         return roots[name]
 
     return of

@@ -8,6 +8,7 @@ from netaug.models import (
     assembled_resnet,  # noqa: F401
     mcunet,  # noqa: F401
     micronet,  # noqa: F401
+    mlperf_tiny,  # noqa: F401
     mobilenetv2,  # noqa: F401
     mobilenetv3,  # noqa: F401
     proxylessnas,  # noqa: F401
