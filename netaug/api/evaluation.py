@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.api.settings import words_of
-from netaug.config import DataConfig, RunConfig
+from netaug.config import DataConfig, DetectConfig, RunConfig
 from netaug.config.loading import default_config
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import ConfigError, DataError
@@ -83,8 +83,7 @@ class TrainedNetwork:
         kind = task_kind(card.task)
         kind.check_side("--resolution" if side else "data.image_size", size)
         settings = replace(evaluation_data(config.data, card), image_size=size)
-        detect = replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
-        data = build_data(settings, seed=config.train.seed, detect=detect)
+        data = build_data(settings, seed=config.train.seed, detect=detect_settings(config, card))
         check_classes(card, data.info)
         kind.check_data(data)
         example = torch.zeros(2, card.in_chans, size, size, device=self.device)
@@ -177,6 +176,11 @@ def evaluation_data(config: DataConfig, card: ModelCard) -> DataConfig:
         limit=1,
         shots=None,
     )
+
+
+def detect_settings(config: RunConfig, card: ModelCard) -> DetectConfig:
+    """Return the settings of a detector with the anchors that it was trained with."""
+    return replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
 
 
 def check_classes(card: ModelCard, info: DataInfo) -> None:

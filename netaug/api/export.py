@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,98 +16,33 @@ import torch
 from netaug.api.evaluation import (
     TrainedNetwork,
     check_classes,
+    detect_settings,
     evaluation_data,
     evaluation_settings,
     open_network,
 )
+from netaug.api.export_options import ExportOptions
 from netaug.api.settings import words_of
-from netaug.core.errors import ConfigError, RunFolderError
-from netaug.core.io import cannot_write
+from netaug.core.errors import ConfigError, ModelError, RunFolderError
+from netaug.core.io import append_line, cannot_write
 from netaug.core.whole_folder import is_taken, new_folder
-from netaug.data import build_data
-from netaug.data.loading import EvalLoader
-from netaug.export.comparison import Ladder
+from netaug.data import Data, build_data
+from netaug.data.detection.loaders import BoxEvalLoader, BoxTrainLoader
+from netaug.data.loading import EvalLoader, TrainLoader
+from netaug.data.prepared import EvalBatches
+from netaug.export.boards import Budget, show_size
+from netaug.export.budget import MemoryNeed, largest_side, verdict
 from netaug.export.conversion import Conversion
 from netaug.export.delivery import deliver
-from netaug.export.formats import find_format
+from netaug.export.ladder import Ladder
+from netaug.export.micro.need import need_at_side
 from netaug.models.trial import check_fits
-from netaug.tasks.registry import task_kind
+from netaug.report.ladder_page import EXPORTS, PAGE, write_ladder_page
+from netaug.tasks.registry import choose_task, task_kind
 
+_log = logging.getLogger("netaug")
 _BATCH = 32
 """Images of a batch: all activations of a batch are in memory while the NumPy reference runs."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How a network is exported.
-
-    Args:
-        to: Formats, as in :data:`netaug.export.formats.NAMES`.
-        resolution: Height = width of the input in pixels; None is what the network was trained for.
-        calibrate: Number of training images that the ranges of int8 are measured on.
-        range: ``minmax``, or how much of the values a range has to hold, in percent, above 50 and up to 100.
-        check: Number of evaluation images that all forms are measured on, or ``all``.
-
-    Raises:
-        ConfigError: A value is out of range.
-    """
-
-    to: tuple[str, ...] = ("tflite-int8", "micro")
-    resolution: int | None = None
-    calibrate: int = 512
-    range: str = "minmax"
-    check: str = "1000"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        for name in self.to:
-            find_format(name)
-        if not self.to:
-            raise ConfigError("--to names no format.", fix="--to tflite-int8 micro")
-        if self.calibrate < 1:
-            raise ConfigError("--calibrate is out of range.", got=self.calibrate, allowed="at least 1 image")
-        if self.resolution is not None and self.resolution < 1:
-            raise ConfigError(
-                "--resolution is out of range.", got=self.resolution, allowed="at least 1 pixel"
-            )
-        _ = self.percentile, self.images
-
-    def words(self) -> list[str]:
-        """Return the options of the command line that say the same."""
-        side = [] if self.resolution is None else ["--resolution", str(self.resolution)]
-        figures = ["--calibrate", str(self.calibrate), "--range", self.range, "--check", self.check]
-        return ["--to", *self.to, *side, *figures]
-
-    @property
-    def percentile(self) -> float:
-        """Return the percentile of ranges, in percent; raises ConfigError."""
-        value = _number(self.range, 100.0 if self.range == "minmax" else None)
-        if value is None or not 50 < value <= 100:
-            raise ConfigError(
-                "--range is out of range.",
-                got=self.range,
-                allowed="minmax, or a percentage above 50 up to 100",
-            )
-        return value
-
-    @property
-    def images(self) -> int | None:
-        """Return the number of images to check on, None for all; raises ConfigError."""
-        if self.check == "all":
-            return None
-        value = _number(self.check)
-        if value is None or value < 1 or value != int(value):
-            raise ConfigError(
-                "--check is out of range.", got=self.check, allowed="a number of images, or all"
-            )
-        return int(value)
-
-
-def _number(text: str, otherwise: float | None = None) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return otherwise
 
 
 @dataclass(frozen=True)
@@ -129,6 +67,9 @@ def export(
     calibrate: int = ExportOptions.calibrate,
     range: float | str = ExportOptions.range,
     check: int | str = ExportOptions.check,
+    board: str | None = None,
+    sram: str | None = None,
+    flash: str | None = None,
     trusted: Collection[str] = (),
     **settings: Any,
 ) -> Exported:
@@ -143,6 +84,9 @@ def export(
         calibrate: Number of training images that the ranges of int8 are measured on, without augmentation.
         range: ``minmax``, or the percentage of values that a range has to hold.
         check: Number of evaluation images that all forms are measured on, or ``all``.
+        board: A board of `netaug boards`: an int8 network that does not fit its memory is refused.
+        sram: Memory for activations, such as ``256KB``; over the board's.
+        flash: Memory for code and weights, such as ``1MB``; over the board's.
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
         **settings: As for :func:`netaug.evaluate`.
 
@@ -151,10 +95,18 @@ def export(
 
     Raises:
         ExportError: The network cannot be exported, or a check fails; nothing is written then.
+        ModelError: It does not fit the board; the message has the layer with the largest need, and what would fit.
         NetaugError: There is no network, its data cannot be read, or the folder exists.
     """
     options = ExportOptions(
-        (to,) if isinstance(to, str) else tuple(to), resolution, calibrate, str(range), str(check)
+        (to,) if isinstance(to, str) else tuple(to),
+        resolution,
+        calibrate,
+        str(range),
+        str(check),
+        board,
+        sram,
+        flash,
     )
     given = words_of(settings)
     words = ["netaug", "export", str(source), *options.words(), *given]
@@ -188,33 +140,101 @@ def run_export(
         target.absolute().parent.mkdir(parents=True, exist_ok=True)
         with new_folder(target.absolute(), "exporting") as place:
             ladder = deliver(conversion, options.to, place.filling, command)
+            write_ladder_page(ladder.to_json(), conversion.card.name, command, place.filling / PAGE)
             place.publish()
     except BlockingIOError:
         raise RunFolderError(f"another process is exporting into '{target}'.", fix="wait for it") from None
     except OSError as error:
         raise cannot_write(target, error) from error
+    if source.is_dir():
+        _tell_run(source, target, command)
     return Exported(target, ladder)
+
+
+def _tell_run(run: Path, target: Path, command: str) -> None:
+    """Note the export in the run folder, whose page links to it."""
+    # relative, so that both may move together
+    entry = {"folder": os.path.relpath(target.absolute(), run.absolute()), "command": command}
+    try:
+        append_line(run / EXPORTS, json.dumps(entry))
+    except OSError as error:
+        _log.warning("the run's page will not link to the export: '%s' cannot be written (%s).", run, error)
 
 
 def conversion_of(network: TrainedNetwork, options: ExportOptions) -> Conversion:
     """Return a network with the images that its export is calibrated and checked on.
 
     Raises:
-        ConfigError: It is not a classifier.
-        ModelError: It does not take images of this resolution.
+        ConfigError: It is neither a classifier nor a detector, or a detector cannot have this side.
+        ModelError: It does not take images of this resolution, or does not fit the memory.
         DataError: The data cannot be read, or has other classes.
     """
     card, config = network.card, network.config
-    if card.task != "classify":
-        raise ConfigError(
-            f"netaug cannot export networks of the task {card.task!r} yet.",
-            got=card.name,
-            allowed="classifiers",
-        )
-    side = options.resolution or config.data.image_size or card.image_size
     kind = task_kind(card.task)
+    side = options.resolution or config.data.image_size or card.image_size
+    kind.check_side("--resolution" if options.resolution else "data.image_size", side)
     example = torch.zeros(2, card.in_chans, side, side)
     check_fits(network.model, card.name, example, card.num_classes, kind.output_form())
+    if options.budget is not None:
+        _refuse_what_does_not_fit(network, side, options.budget)
+    data = _images_of(network, side)
+    train, val, count = data.train, data.val, options.images
+    if isinstance(train, TrainLoader) and isinstance(val, EvalLoader):
+        calibration: EvalBatches = train.unaugmented(val, options.calibrate)
+        data = replace(data, val=val if count is None else val.evenly_spaced(count))
+    elif isinstance(train, BoxTrainLoader) and isinstance(val, BoxEvalLoader):
+        calibration = train.unaugmented(val, options.calibrate)
+        chosen = val if count is None else val.evenly_spaced(count)
+        data = replace(data, val=chosen, truth=chosen.split.annotations)
+    else:
+        raise ConfigError(
+            f"netaug cannot export networks of the task {card.task!r}.",
+            got=card.name,
+            allowed="classifiers and detectors",
+        )
+    kind.check_data(data)
+    return Conversion(
+        network=network.model.eval(),
+        card=replace(card, image_size=side),
+        calibration=calibration,
+        evaluation=data.val,
+        task=choose_task(config, data),
+        val_split=data.info.val_split,
+        dataset=data.info.name,
+        percentile=options.percentile,
+        detect=config.detect if card.anchors else None,
+    )
+
+
+def _refuse_what_does_not_fit(network: TrainedNetwork, side: int, budget: Budget) -> None:
+    """Raise ModelError, before anything is converted, for a network that needs more memory than there is."""
+    card = network.card
+
+    def need_at(side: int) -> MemoryNeed:
+        task_kind(card.task).check_side("--resolution", side)
+        return need_at_side(network.model, card.in_chans, side)
+
+    need = need_at(side)
+    if need.fits(budget):
+        return
+    smaller = largest_side(need_at, side, need, budget)
+    fix = "train a narrower network"
+    if smaller is not None:
+        fix = f"--resolution {smaller[0]} needs {show_size(smaller[1].sram)} of SRAM; or {fix}"
+    raise ModelError(
+        f"the network '{card.name}' does not fit the memory it is exported for.",
+        got=verdict(need, budget),
+        fix=f"{fix} (`netaug inspect` says beforehand what fits)",
+    )
+
+
+def _images_of(network: TrainedNetwork, side: int) -> Data:
+    """Return the images that a network was trained on and is evaluated on, all of them.
+
+    Raises:
+        DataError: They cannot be read, or have other classes.
+    """
+    card, config = network.card, network.config
     settings = replace(
         evaluation_data(config.data, card),
         image_size=side,
@@ -223,16 +243,6 @@ def conversion_of(network: TrainedNetwork, options: ExportOptions) -> Conversion
         shots=config.data.shots,
         cache="none",  # a few images of each split are read
     )
-    data = build_data(settings, seed=config.train.seed)
+    data = build_data(settings, seed=config.train.seed, detect=detect_settings(config, card))
     check_classes(card, data.info)
-    assert isinstance(data.val, EvalLoader), "classification data"
-    images = options.images
-    return Conversion(
-        network=network.model.eval(),
-        card=replace(card, image_size=side),
-        calibration=data.labeled.unaugmented(data.val, options.calibrate),
-        evaluation=data.val if images is None else data.val.evenly_spaced(images),
-        val_split=data.info.val_split,
-        dataset=data.info.name,
-        percentile=options.percentile,
-    )
+    return data

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.deployment import add_budget
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
 from netaug.config.settings import add_settings
 from netaug.core.escaping import say
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 _ABOUT = """\
-Writes a trained classifier in formats that devices and other programs read, checks every form against the trained
-network, and prints what each costs: accuracy on the evaluation images, memory, flash. A failed check leaves no files.
-int8 ranges come from training images without augmentation. Formats: tflite-int8 (tflite-micro, LiteRT), micro (C99 for
-microcontrollers), onnx and onnx-int8 (ONNX Runtime; pip install 'netaug[onnx]'), torch (torch.export)."""
+Writes a trained classifier or detector in formats that devices and other programs read, checks every form against the
+trained network, and prints what each costs: accuracy on the evaluation images, memory, flash. A failed check leaves no
+files. int8 ranges come from training images without augmentation. With --board or --sram a network that does not fit
+is refused before it is converted. Formats: tflite-int8 (tflite-micro, LiteRT), micro (C99 for microcontrollers), onnx
+and onnx-int8 (ONNX Runtime; pip install 'netaug[onnx]'), torch (torch.export)."""
 
 _EXAMPLE = """
 netaug export runs/demo-digits-netaug-seed0
-netaug export runs/demo-digits-netaug-seed0 --to micro --out digits --check all
+netaug export runs/demo-digits-netaug-seed0 --to micro --out digits --check all --board nucleo-f446re
 netaug export model.safetensors --to onnx onnx-int8 --data.name folder --data.root DIR"""
 
 
@@ -30,10 +32,18 @@ def run(words: list[str]) -> None:
     """Write a network for devices, and print the ladder."""
     arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
 
-    from netaug.api.export import ExportOptions, run_export
+    from netaug.api.export import run_export
+    from netaug.api.export_options import ExportOptions
 
     options = ExportOptions(
-        tuple(arguments.to), arguments.resolution, arguments.calibrate, arguments.range, arguments.check
+        tuple(arguments.to),
+        arguments.resolution,
+        arguments.calibrate,
+        arguments.range,
+        arguments.check,
+        arguments.board,
+        arguments.sram,
+        arguments.flash,
     )
     trusted = trusted_names(arguments, given)
     command = shlex.join(["netaug", "export", *words])
@@ -44,7 +54,7 @@ def run(words: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    options = "[--resolution SIDE] [--calibrate 512] [--range minmax] [--check 1000]"
+    options = "[--resolution SIDE] [--calibrate 512] [--range minmax] [--check 1000] [--board NAME]"
     usage = f"RUN|WEIGHTS [--to FORMAT ...] [--out DIR] {options} [--data.key VALUE ...]"
     parser = new_parser("export", usage, _ABOUT, _EXAMPLE)
     parser.add_argument(
@@ -80,6 +90,7 @@ def _parser() -> ArgumentParser:
         default="1000",
         help="Evaluation images that every form is measured on, from all over the split, or all.",
     )
+    add_budget(parser)
     add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
     return parser

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -15,7 +14,14 @@ from netaug.core.errors import DataError
 from netaug.data.batch import ClassificationBatch
 from netaug.data.dataset import BatchDataset, Steps
 from netaug.data.registry import Split
-from netaug.data.sampler import WHOLE, OrderedBatches, Share, ShuffledBatches, SweptBatches
+from netaug.data.sampler import (
+    WHOLE,
+    OrderedBatches,
+    Share,
+    ShuffledBatches,
+    SweptBatches,
+    evenly_spaced,
+)
 from netaug.data.store import Indices, MemoryImages
 from netaug.data.workers import all_or_none, end_with_this_process, start_worker, without_torchs_word_on_many
 
@@ -167,11 +173,8 @@ class EvalLoader:
 
     def over(self, split: Split, count: int) -> EvalLoader:
         """Return a loader of ``count`` evenly spaced images of a split, prepared as those of this one."""
-        if count < len(
-            split
-        ):  # folders are sorted by class: the first images would be those of a few classes
-            split = split.select(np.linspace(0, len(split) - 1, count).astype(np.int64))
-        return EvalLoader(split, self._dataset.steps, batch_size=self._batch_size, loading=self._loading)
+        chosen = evenly_spaced(split, count)
+        return EvalLoader(chosen, self._dataset.steps, batch_size=self._batch_size, loading=self._loading)
 
     def __iter__(self) -> Iterator[ClassificationBatch]:
         """Iterate over the batches; raises :class:`DataError` when an image does not decode."""

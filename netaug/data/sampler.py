@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,26 @@ class Share:
 
 
 WHOLE = Share()
+
+
+class Selectable(Protocol):
+    """A split: images that can be chosen by their positions."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, indices: npt.NDArray[np.int64], /) -> Self:
+        """Return the images at ``indices``, in that order."""
+
+
+SplitT = TypeVar("SplitT", bound=Selectable)
+
+
+def evenly_spaced(split: SplitT, count: int) -> SplitT:
+    """Return ``count`` images from all over a split; all if there are fewer."""
+    if count >= len(split):
+        return split
+    # Folders are sorted by class: the first images would be those of a few classes.
+    return split.select(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 
 class ShuffledBatches(Sampler[BatchKey]):

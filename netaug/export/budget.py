@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from netaug.core.errors import ModelError
+from netaug.core.errors import ConfigError, ModelError
 from netaug.export.boards import Budget, show_size
 
 Size = TypeVar("Size", int, float)
@@ -121,7 +121,7 @@ def _first_that_fits(
     for size in sizes:
         try:
             need = need_at(size)
-        except ModelError:
+        except (ModelError, ConfigError):  # as of a detector, whose sides are multiples of 32
             continue
         if need.fits(budget):
             return size, need

@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from netaug.export.comparison import Ladder, Memory, Rung, climb
 from netaug.export.conversion import Conversion
 from netaug.export.float_reference import run_float
 from netaug.export.formats import find_format
 from netaug.export.formats.base import Format, Written
+from netaug.export.ladder import FloatForm, Form, Int8Form, Ladder, Memory, measure_ladder
+from netaug.export.programs import preprocessing, program
 from netaug.profile import profile
 from netaug.weights.metadata import ModelCard
-
-_PREDICT = '''\
-"""Prints the likeliest classes of an image: python predict.py IMAGE. Needs {needs}."""
-
-import json
-import sys
-from pathlib import Path
-
-import numpy as np
-from PIL import Image, ImageOps
-
-HERE = Path(__file__).resolve().parent
-FACTS = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
-
-
-def read_image(file):
-    image = ImageOps.exif_transpose(Image.open(file)).convert(FACTS["mode"])
-    side, shorter = FACTS["image_size"], FACTS["shorter_side"]
-    if shorter is None:  # the whole image is scaled to the square
-        image = image.resize((side, side), Image.Resampling.BILINEAR)
-    else:  # the shorter side is scaled, and the center is kept
-        width, height = (shorter * edge // min(image.size) for edge in image.size)
-        left, top = round((width - side) / 2), round((height - side) / 2)
-        image = image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + side, top + side))
-    pixels_HWC = np.asarray(image, np.float32).reshape(side, side, -1) / 255
-    return ((pixels_HWC - np.float32(FACTS["mean"])) / np.float32(FACTS["std"])).astype(np.float32)
-
-{load}
-
-if __name__ == "__main__":
-    logits = predict(read_image(sys.argv[1]))
-    exponentials = np.exp(logits - logits.max())
-    for index in np.argsort(-logits)[:5]:
-        print(f"{{100 * exponentials[index] / exponentials.sum():5.1f}} %  {{FACTS['labels'][index]}}")
-'''
 
 _README = """\
 # {name} for images of {side} x {side} pixels
@@ -85,14 +50,15 @@ def deliver(conversion: Conversion, formats: Sequence[str], folder: Path, comman
     chosen = {name: find_format(name) for name in dict.fromkeys(formats)}
     written = [_write(name, kind, conversion, folder / name) for name, kind in chosen.items()]
     int8 = any(kind.int8 for kind in chosen.values())
-    rungs = [*_own_rungs(conversion, int8=int8), *(rung for item in written for rung in item.rungs)]
-    count, tallies = climb(conversion, rungs)
+    forms = [*_own_forms(conversion, int8=int8), *(form for item in written for form in item.forms)]
+    images, rungs = measure_ladder(conversion, forms)
     ladder = Ladder(
-        images=count,
+        images=images,
         split=conversion.val_split,
         dataset=conversion.dataset,
         side=conversion.card.image_size,
-        rungs=tallies,
+        score=conversion.task.score,
+        rungs=rungs,
         macs=profile(conversion.network, conversion.example_NCHW).macs,
         memory=_memory(conversion, written) if int8 else (),
         checks=tuple(check for item in written for check in item.checks),
@@ -105,35 +71,20 @@ def deliver(conversion: Conversion, formats: Sequence[str], folder: Path, comman
 def _write(name: str, kind: Format, conversion: Conversion, folder: Path) -> Written:
     folder.mkdir()
     written = kind.write(conversion, folder)
-    facts = json.dumps(preprocessing(conversion.card), indent=2, ensure_ascii=False)
+    facts = json.dumps(preprocessing(conversion), indent=2, ensure_ascii=False)
     (folder / "preprocessing.json").write_text(facts + "\n", encoding="utf-8")
-    script = _PREDICT.format(needs=kind.needs, load=kind.load)
+    script = program(conversion, kind.load, kind.needs)
     (folder / "predict.py").write_text(script, encoding="utf-8")
     return written
 
 
-def preprocessing(card: ModelCard) -> dict[str, object]:
-    """Return how image files become the network's input, as values of JSON."""
-    cropped = card.crop_ratio < 1
-    return {
-        "image_size": card.image_size,
-        "shorter_side": math.ceil(card.image_size / card.crop_ratio) if cropped else None,
-        "mode": "L" if card.in_chans == 1 else "RGB",
-        "mean": card.mean,
-        "std": card.std,
-        "labels": card.class_names,
-    }
-
-
-def _own_rungs(conversion: Conversion, *, int8: bool) -> list[Rung]:
+def _own_forms(conversion: Conversion, *, int8: bool) -> list[Form]:
     """Return the forms that need no runtime; those behind the trained network only where a format is made from them."""
-    rungs = [Rung("trained network, float32", conversion.logits, "float")]
-    if int8:
-        rungs.append(
-            Rung("batch norms folded, float32", lambda x: run_float(conversion.floats, x)[0].numpy(), "float")
-        )
-        rungs.append(Rung("int8, NumPy reference", conversion.reference))
-    return rungs
+    trained = FloatForm("trained network, float32", conversion.trained)
+    if not int8:
+        return [trained]
+    folded = FloatForm("batch norms folded, float32", lambda images: run_float(conversion.floats, images))
+    return [trained, folded, Int8Form("int8, NumPy reference", conversion.reference)]
 
 
 def _memory(conversion: Conversion, written: Sequence[Written]) -> tuple[Memory, ...]:

@@ -14,7 +14,7 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-INT32, INT8 = 2, 9
+FLOAT32, INT32, INT8 = 0, 2, 9
 """Types of elements."""
 
 OPERATORS = {
@@ -33,6 +33,7 @@ OPERATORS = {
     "PADV2": 60,
     "RESIZE_NEAREST_NEIGHBOR": 97,
     "HARD_SWISH": 117,
+    "RELU_0_TO_1": 152,
 }
 
 OPTIONS = {
@@ -58,7 +59,7 @@ class TensorRecord:
 
     Args:
         shape: With the batch axis.
-        type: `INT8` or `INT32`.
+        type: `FLOAT32`, `INT32` or `INT8`.
         buffer: Index of its constant bytes; 0 for none.
         name: Name shown by viewers; constants go without.
         scales: float32 scales, one or one per channel; None without quantization.

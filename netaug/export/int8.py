@@ -51,8 +51,23 @@ class NodeInt8:
     output: str
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClippedInt8(NodeInt8):
+    """Holds what nodes have whose output is clipped.
+
+    Args:
+        activation: What clips the outputs in the float form.
+        low: Smallest integer of the output, in [-128, 127].
+        high: Largest integer of the output.
+    """
+
+    activation: Activation = Activation.NONE
+    low: int = -128
+    high: int = 127
+
+
 @dataclass(frozen=True, eq=False)
-class ConvInt8(NodeInt8):
+class ConvInt8(ClippedInt8):
     """Is a convolution: ``clip(zero_point + multiply(bias + sum((x - input zero point) * weight)), low, high)``.
 
     Padded positions add nothing to the sum.
@@ -66,9 +81,6 @@ class ConvInt8(NodeInt8):
         strides: Rows and columns between two outputs, in pixels.
         padding: Positions around the input, in pixels.
         groups: Groups of channels.
-        activation: What clips the outputs in the float form.
-        low: Smallest integer of the output, in [-128, 127].
-        high: Largest integer of the output.
     """
 
     weight_OHWI: Int8Array
@@ -79,9 +91,6 @@ class ConvInt8(NodeInt8):
     strides: tuple[int, int] = (1, 1)
     padding: Padding = field(default_factory=Padding)
     groups: int = 1
-    activation: Activation = Activation.NONE
-    low: int = -128
-    high: int = 127
 
     @property
     def depthwise(self) -> bool:
@@ -91,7 +100,7 @@ class ConvInt8(NodeInt8):
 
 
 @dataclass(frozen=True, eq=False)
-class AddInt8(NodeInt8):
+class AddInt8(ClippedInt8):
     """Is a sum: each ``(input - zero point) << 20`` is multiplied, then their sum, then the zero point is added.
 
     Args:
@@ -101,13 +110,10 @@ class AddInt8(NodeInt8):
 
     input_multipliers: tuple[Multiplier, Multiplier]
     output_multiplier: Multiplier
-    activation: Activation = Activation.NONE
-    low: int = -128
-    high: int = 127
 
 
 @dataclass(frozen=True, eq=False)
-class MulInt8(NodeInt8):
+class MulInt8(ClippedInt8):
     """Is a product; the second input may be ``(1, 1, C)``.
 
     Args:
@@ -115,9 +121,6 @@ class MulInt8(NodeInt8):
     """
 
     multiplier: Multiplier
-    activation: Activation = Activation.NONE
-    low: int = -128
-    high: int = 127
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,177 +1,259 @@
-"""Measures a network and its exported forms on the same images: accuracy of each, and how often they agree."""
+"""The ladder: how good every form of a network is on the same images, and what each costs; measured, never guessed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from netaug.core.errors import DataError
-from netaug.core.modules import evaluating
-from netaug.data.batch import Batch, Normalizer
-from netaug.export.float_reference import run_float
-from netaug.export.graph import ExportError, Graph
-from netaug.export.int8 import GraphInt8, Int8Array
-from netaug.export.reference import decode, encode, run_int8
-from netaug.tasks.base import Task
+from netaug.core.display import score_name
+from netaug.core.progress import track
+from netaug.data.batch import Batch
+from netaug.export.conversion import Conversion
+from netaug.export.graph import ExportError
+from netaug.export.int8 import Int8Array
 from netaug.tasks.evaluate import added
 
-Outputs = Tensor | tuple[Tensor, ...]
-Run = Callable[[Int8Array], list[Int8Array]]
+TOLERANCE = 1e-4
+"""Largest difference of float outputs, as a fraction of the largest output or of 1."""
 
 
-class FloatNetwork(nn.Module):
-    """Runs the float form in place of the network: same inputs, same outputs."""
-
-    def __init__(self, graph: Graph) -> None:
-        super().__init__()
-        self.graph = graph
-
-    def forward(self, images_NCHW: Tensor) -> Outputs:
-        """Map normalized images to the network's outputs."""
-        return _as_the_network(run_float(self.graph, images_NCHW))
-
-
-class Int8Network(nn.Module):
-    """Runs the int8 form in place of the network: images are rounded to int8, outputs turned back into floats.
+@dataclass(frozen=True)
+class FloatForm:
+    """A form of the network that answers with real numbers.
 
     Args:
-        graph: The int8 form.
-        run: What runs it: int8 ``[N, H, W, C]`` in, one int8 array per output out. None takes the NumPy reference.
+        name: What it is, for people.
+        answer: From normalized images ``[N, C, H, W]`` to the network's outputs.
+        exact: Whether its outputs have to be within `TOLERANCE` of the first form's.
     """
 
-    def __init__(self, graph: GraphInt8, run: Run | None = None) -> None:
-        super().__init__()
-        self.graph = graph
-        self._run = partial(run_int8, graph) if run is None else run
-
-    def forward(self, images_NCHW: Tensor) -> Outputs:
-        """Map normalized images, on any device, to the network's outputs as float32 on that device."""
-        images_NHWC = images_NCHW.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        integers = self._run(encode(self.graph.tensors[self.graph.inputs[0]], images_NHWC))
-        floats = [
-            torch.from_numpy(decode(self.graph.tensors[name], values))
-            for name, values in zip(self.graph.outputs, integers, strict=True)
-        ]
-        maps = [values.permute(0, 3, 1, 2) if values.ndim == 4 else values for values in floats]
-        return _as_the_network([values.to(images_NCHW.device) for values in maps])
+    name: str
+    answer: Callable[[Tensor], list[Tensor]]
+    exact: bool = True
 
 
-def _as_the_network(outputs: list[Tensor]) -> Outputs:
-    return outputs[0] if len(outputs) == 1 else tuple(outputs)
+@dataclass(frozen=True)
+class Int8Form:
+    """A form of the network that answers with the integers of the int8 form.
+
+    Args:
+        name: What it is, for people.
+        answer: From normalized images ``[N, C, H, W]`` to int8 ``[N, K]``, as `Conversion.reference` gives them.
+    """
+
+    name: str
+    answer: Callable[[Tensor], Int8Array]
+
+
+Form: TypeAlias = FloatForm | Int8Form
 
 
 @dataclass(frozen=True)
 class Rung:
-    """Holds what one form of the network measures.
+    """What was measured of a form.
 
     Args:
-        name: Which form.
-        images: How many images it was measured on.
+        name: Of the form.
         metrics: By name; accuracies and precisions in percent.
-        agreement: Percent of the images with the first form's likeliest class; None of detectors.
+        same: Percent of images with the first form's likeliest class; None of detectors.
+        max_difference: Of float outputs from the first form's; None of others.
+        values: Number of int8 outputs that were compared with the first int8 form's, none of which differs.
     """
 
     name: str
-    images: int
     metrics: dict[str, float]
-    agreement: float | None
+    same: float | None = None
+    max_difference: float | None = None
+    values: int = 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a form takes on a device.
+
+    Args:
+        name: The form.
+        sram: Bytes of activations.
+        flash: Bytes of constants, or of the file.
+        note: What is not counted.
+    """
+
+    name: str
+    sram: int
+    flash: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Everything that was measured at an export.
+
+    Args:
+        images: Number of evaluation images.
+        split: Where they come from, such as ``test``.
+        dataset: Its name.
+        side: Height = width of the input in pixels.
+        score: Name of the metric that results are reported in, such as ``top1``.
+        rungs: What was measured of each form.
+        macs: Multiply-accumulates for one image.
+        memory: Memory per form; empty where there is no int8 form.
+        checks: What else was checked, and what was skipped and why, one sentence each.
+    """
+
+    images: int
+    split: str
+    dataset: str
+    side: int
+    score: str
+    rungs: tuple[Rung, ...]
+    macs: int
+    memory: tuple[Memory, ...] = ()
+    checks: tuple[str, ...] = field(default_factory=tuple)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as values of JSON."""
+        return asdict(self)
+
+    def describe(self) -> list[str]:
+        """Return lines for people."""
+        score = score_name(self.score)
+        title = f"{score} on {self.images:,} {self.split} images of {self.dataset}, {self.side} pixels"
+        compared = any(rung.same is not None for rung in self.rungs)
+        rows = [f"{title:<52}{f'{score} %':>9}{'same as trained' if compared else '':>18}".rstrip()]
+        rows += [self._line(rung) for rung in self.rungs]
+        if self.memory:
+            rows.append(f"{'memory of one inference in int8, bytes':<52}{'SRAM':>9}{'flash':>18}")
+            rows += [
+                f"  {item.name:<50}{item.sram:>9,}{item.flash:>18,}{f'   {item.note}' if item.note else ''}"
+                for item in self.memory
+            ]
+        rows.append(f"{self.macs:,} MACs per image; no latency is given: none was measured on a device")
+        return [*rows, *self.checks]
+
+    def _line(self, rung: Rung) -> str:
+        same = "" if rung.same is None else f"{rung.same:>16.2f} %"
+        further = ""
+        if rung.values:
+            further = f"   {rung.values:,} values equal the reference's"
+        elif rung.max_difference:
+            further = f"   max difference {rung.max_difference:.1e}"
+        return f"  {rung.name:<50}{rung.metrics[self.score]:>9.2f}{same}{further}"
 
 
 @dataclass
-class _Collected:
+class _Tally:
+    """Collects what is measured of a form, batch by batch."""
+
+    form: Form
     sums: list[Tensor] = field(default_factory=list)
     rows: list[Tensor] = field(default_factory=list)
     agreeing: int = 0
+    max_difference: float | None = None
+    values: int = 0
+
+    def rung(self, conversion: Conversion, images: int) -> Rung:
+        rows = torch.cat(self.rows) if self.rows else None
+        same = None if rows is not None else 100 * self.agreeing / images
+        metrics = conversion.task.judged(added(self.sums), rows)
+        return Rung(self.form.name, metrics, same, self.max_difference, self.values)
 
 
-def measure_ladder(
-    forms: Mapping[str, nn.Module],
-    batches: Iterable[Batch],
-    normalizer: Normalizer,
-    task: Task[Any, Any],
-) -> list[Rung]:
-    """Return the metrics of every form on every batch; each image is read once for all of them.
+def measure_ladder(conversion: Conversion, forms: Sequence[Form]) -> tuple[int, tuple[Rung, ...]]:
+    """Return the number of images, and what was measured of each form; each image is read once for all of them.
 
     Args:
-        forms: Networks by name, on the normalizer's device; agreement is with the first one.
-        batches: Each image once.
-        normalizer: Moves and normalizes the images.
-        task: Says what is measured.
+        conversion: Has the images, and says what is measured.
+        forms: The first one is what the outputs of other float forms and all likeliest classes are compared with;
+            the first int8 form is what the values of other int8 forms are compared with, one by one.
 
     Raises:
-        DataError: There is no image.
+        ExportError: An answer differs by more than it may, or there is no image.
     """
-    collected = {name: _Collected() for name in forms}
+    tallies = [_Tally(form) for form in forms]
     images = 0
-    for batch in batches:
+    batches = conversion.batches(conversion.evaluation)
+    for images_NCHW, batch in track(batches, "checking", len(conversion.evaluation)):
         images += len(batch)
-        first: Any = None
-        for name, form in forms.items():
-            # Again for each form: one may work on its input in place.
-            outputs = _measured(form, batch, normalizer, task, collected[name])
-            first = outputs if first is None else first
-            collected[name].agreeing += _agreeing(outputs, first)
+        _measure_batch(conversion, images_NCHW, batch, tallies)
     if not images:
-        raise DataError("there is nothing to measure the exported network on.", got="a split without images")
-    return [_rung(name, images, state, task) for name, state in collected.items()]
+        raise ExportError("there are no images to check the export on.", got="0 evaluation images")
+    return images, tuple(tally.rung(conversion, images) for tally in tallies)
 
 
-def _measured(
-    form: nn.Module, batch: Batch, normalizer: Normalizer, task: Task[Any, Any], state: _Collected
-) -> Any:
-    with evaluating(form), torch.no_grad():
-        outputs = form(normalizer(batch.images_NCHW))
-        targets = batch.targets.to(normalizer.device, non_blocking=True)
-        state.sums.append(task.sums(outputs, targets, task.losses(outputs, targets)))
-        rows = task.rows(outputs, batch)
-    state.rows += [] if rows is None else [rows]
-    return outputs
+def _measure_batch(
+    conversion: Conversion, images_NCHW: Tensor, batch: Batch, tallies: Sequence[_Tally]
+) -> None:
+    first: list[Tensor] | None = None
+    reference_NK: Int8Array | None = None
+    for tally in tallies:
+        form, copied_NCHW = tally.form, images_NCHW.clone()  # a network may work on its input in place
+        if isinstance(form, Int8Form):
+            values_NK = form.answer(copied_NCHW)
+            if reference_NK is None:
+                reference_NK = values_NK
+            else:
+                tally.values += compare_int8(form.name, values_NK, reference_NK)
+            outputs = conversion.decode(values_NK)
+        else:
+            outputs = form.answer(copied_NCHW)
+            if form.exact and first is not None:
+                difference = compare_floats(form.name, outputs, first)
+                tally.max_difference = max(tally.max_difference or 0.0, difference)
+        first = outputs if first is None else first
+        _judge(conversion, outputs, first, batch, tally)
 
 
-def _agreeing(outputs: Any, first: Any) -> int:
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
-        return 0
-    return int((outputs.argmax(1) == first.argmax(1)).sum())
+def _judge(
+    conversion: Conversion, outputs: list[Tensor], first: list[Tensor], batch: Batch, tally: _Tally
+) -> None:
+    task, whole = conversion.task, outputs[0] if len(outputs) == 1 else tuple(outputs)
+    tally.sums.append(task.sums(whole, batch.targets, task.losses(whole, batch.targets)))
+    rows = task.rows(whole, batch)
+    if rows is None:
+        tally.agreeing += int((outputs[0].argmax(1) == first[0].argmax(1)).sum())
+    else:
+        tally.rows.append(rows)
 
 
-def _rung(name: str, images: int, state: _Collected, task: Task[Any, Any]) -> Rung:
-    rows = torch.cat(state.rows) if state.rows else None
-    agreement = None if rows is not None else 100 * state.agreeing / images
-    return Rung(name, images, task.judged(added(state.sums), rows), agreement)
-
-
-def check_float_form(
-    model: nn.Module, graph: Graph, images_NCHW: Tensor, *, tolerance: float = 1e-5
-) -> float:
-    """Return the largest difference between the network and its float form.
-
-    Args:
-        model: In evaluation mode, on the CPU.
-        graph: Its float form.
-        images_NCHW: Normalized images to compare on.
-        tolerance: How far they may differ, times the largest output or 1.
+def compare_floats(name: str, outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest difference between the outputs of a float form and those expected of it.
 
     Raises:
-        ExportError: They differ by more.
+        ExportError: It is above `TOLERANCE` times the largest output or 1, or not a number.
     """
-    with evaluating(model), torch.no_grad():
-        outputs = model(images_NCHW)
-    expected = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
     largest = 0.0
-    for ours, theirs in zip(run_float(graph, images_NCHW), expected, strict=True):
+    for ours, theirs in zip(outputs, expected, strict=True):
         difference = float((ours - theirs).abs().max())
-        allowed = tolerance * max(1.0, float(theirs.abs().max()))
-        if not difference <= allowed:  # also for NaN
+        allowed = TOLERANCE * max(1.0, float(theirs.abs().max()))
+        if not difference <= allowed:  # also where it is NaN
             raise ExportError(
-                "the folded network differs from the trained one, so it is not exported.",
-                got=f"a difference of {difference:.1e}",
-                allowed=f"{allowed:.1e}",
-                fix="report this network: its layers are read wrongly",
+                f"{name}: its answers differ from those of the trained network.",
+                got=f"a difference of {difference:.3g}",
+                allowed=f"at most {allowed:.3g}",
+                fix="please report it, with the name of the network",
             )
         largest = max(largest, difference)
     return largest
+
+
+def compare_int8(name: str, values_NK: Int8Array, reference_NK: Int8Array) -> int:
+    """Return the number of values, all of which are the reference's.
+
+    Raises:
+        ExportError: A value differs.
+    """
+    same_shape = values_NK.shape == reference_NK.shape
+    differing = int(np.count_nonzero(values_NK != reference_NK)) if same_shape else values_NK.size
+    if differing:
+        raise ExportError(
+            f"{name} differs from the int8 reference.",
+            got=f"{differing:,} of {reference_NK.size:,} values",
+            allowed="0 values",
+            fix="please report it, with the name of the network",
+        )
+    return reference_NK.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -118,6 +118,14 @@ def _scale_and_zero_point(bounds: Range) -> tuple[float, int]:
     return scale, int(np.clip(round(-128 - bounds.low / scale), -128, 127))
 
 
+class _Clip(TypedDict):
+    """The fields of `ClippedInt8`."""
+
+    activation: Activation
+    low: int
+    high: int
+
+
 @dataclass(frozen=True)
 class _Scales:
     tensors: Mapping[str, TensorInt8]
@@ -125,9 +133,10 @@ class _Scales:
     def of(self, name: str) -> float:
         return self.tensors[name].scale
 
-    def bounds(self, node: Node, activation: Activation) -> tuple[int, int]:
+    def clip(self, node: Conv | Add | Mul) -> _Clip:
         output = self.tensors[node.output]
-        return activation_bounds(activation, output.scale, output.zero_point)
+        low, high = activation_bounds(node.activation, output.scale, output.zero_point)
+        return {"activation": node.activation, "low": low, "high": high}
 
 
 def _conv(form: _Scales, node: Conv) -> ConvInt8:
@@ -144,7 +153,6 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
     # As the reference kernel: products of float32 scales in float64.
     reals = np.float64(input_scale) * scales_O.astype(np.float64) / form.of(node.output)
     multipliers = [quantize_multiplier(float(real)) for real in reals]
-    low, high = form.bounds(node, node.activation)
     return ConvInt8(
         node.name,
         node.inputs,
@@ -157,9 +165,7 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
         node.strides,
         node.padding,
         node.groups,
-        node.activation,
-        low,
-        high,
+        **form.clip(node),
     )
 
 
@@ -175,15 +181,13 @@ def _add(form: _Scales, node: Add) -> AddInt8:
     double = 2 * max(first, second)
     inputs = quantize_multiplier(first / double), quantize_multiplier(second / double)
     result = quantize_multiplier(double / (2**20 * output))
-    bounds = form.bounds(node, node.activation)
-    return AddInt8(node.name, node.inputs, node.output, inputs, result, node.activation, *bounds)
+    return AddInt8(node.name, node.inputs, node.output, inputs, result, **form.clip(node))
 
 
 def _mul(form: _Scales, node: Mul) -> MulInt8:
     first, second, output = (form.of(name) for name in (*node.inputs, node.output))
     multiplier = quantize_multiplier(first * second / output)
-    bounds = form.bounds(node, node.activation)
-    return MulInt8(node.name, node.inputs, node.output, multiplier, node.activation, *bounds)
+    return MulInt8(node.name, node.inputs, node.output, multiplier, **form.clip(node))
 
 
 def _mean(form: _Scales, node: Mean) -> MeanInt8:

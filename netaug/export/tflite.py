@@ -1,4 +1,4 @@
-"""Writes the int8 form as a `.tflite` file for tflite-micro, LiteRT and the tools of chip vendors."""
+"""Writes the float form or the int8 form as a `.tflite` file for tflite-micro, LiteRT and the tools of chip vendors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,26 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from netaug.export.flatbuffer_file import INT8, INT32, FileRecord, OperatorRecord, TensorRecord, serialize
-from netaug.export.graph import Activation, ExportError, Padding, Shape
+from netaug.export.flatbuffer_file import serialize
+from netaug.export.graph import (
+    Activation,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    ExportError,
+    Flatten,
+    Graph,
+    HardSwish,
+    MaxPool,
+    Mean,
+    Mul,
+    Node,
+    Padding,
+    Relu,
+    ResizeNearest,
+    Sigmoid,
+)
 from netaug.export.int8 import (
     AddInt8,
     ConcatInt8,
@@ -21,109 +39,66 @@ from netaug.export.int8 import (
     PoolInt8,
     ResizeInt8,
     TableInt8,
-    TensorInt8,
 )
+from netaug.export.tflite_tensors import TfliteFile
 
 SAME, VALID = 0, 1
 _ACTIVATIONS = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 3, Activation.UNIT: 0}
-"""Numbers of fused activations; the unit clip is the saturation of int8, see `quantize`."""
+"""Numbers of fused activations; the unit clip is the saturation of int8, see `quantize`, or an operator in float."""
 
 
-def write_tflite(graph: GraphInt8) -> bytes:
-    """Return the file: int8 images ``[1, H, W, C]`` in, int8 outputs ``[1, C]`` or ``[1, H, W, C]`` out.
+def write_tflite(graph: Graph | GraphInt8) -> bytes:
+    """Return the file: images ``[1, H, W, C]`` in, outputs ``[1, C]`` or ``[1, H, W, C]`` out, int8 or float32.
 
     Raises:
         ExportError: A node cannot be said in TFLite's operators; the message names its layer.
     """
-    file = _File(graph)
-    for node in graph.nodes:
-        _WRITERS[type(node)](file, node)
+    file = _written(graph)
     file.record.inputs = tuple(file.tensor(name) for name in graph.inputs)
     file.record.outputs = tuple(file.tensor(name) for name in graph.outputs)
     return serialize(file.record)
 
 
-def operators(graph: GraphInt8) -> list[str]:
+def operators(graph: Graph | GraphInt8) -> list[str]:
     """Return the names of the operators that a runtime needs, sorted."""
-    file = _File(graph)
+    return sorted({record.operator for record in _written(graph).record.operators})
+
+
+def _written(graph: Graph | GraphInt8) -> TfliteFile:
+    file = TfliteFile(graph)
     for node in graph.nodes:
         _WRITERS[type(node)](file, node)
-    return sorted({record.operator for record in file.record.operators})
+    return file
 
 
-class _File:
-    """Collects the records; activation tensors are added when they are first named."""
-
-    def __init__(self, graph: GraphInt8) -> None:
-        self.graph = graph
-        self.record = FileRecord("netaug")
-        self._indices: dict[str, int] = {}
-
-    def tensor(self, name: str) -> int:
-        """Return the index of an activation tensor."""
-        if name not in self._indices:
-            described = self.graph.tensors[name]
-            self._indices[name] = self.activation(described, described.shape, name)
-        return self._indices[name]
-
-    def activation(self, like: TensorInt8, shape: Shape, name: str = "") -> int:
-        """Add an int8 tensor with the scale and zero point of another."""
-        return self._append(
-            TensorRecord(
-                (1, *shape),
-                INT8,
-                0,
-                name,
-                np.array([like.scale], np.float32),
-                np.array([like.zero_point], np.int64),
-            )
-        )
-
-    def constant(
-        self,
-        array: NDArray[np.int8] | NDArray[np.int32],
-        scales: NDArray[np.float32] | None = None,
-        axis: int = 0,
-    ) -> int:
-        """Add a constant tensor, with one scale per index of an axis where scales are given."""
-        kind = INT8 if array.dtype == np.int8 else INT32
-        buffer = self.record.buffer(np.ascontiguousarray(array).tobytes())
-        zeros = None if scales is None else np.zeros(len(scales), np.int64)
-        return self._append(TensorRecord(array.shape, kind, buffer, "", scales, zeros, axis))
-
-    def call(
-        self,
-        operator: str,
-        version: int,
-        inputs: tuple[int, ...],
-        output: int,
-        options: str = "",
-        values: tuple[int, ...] = (),
-    ) -> None:
-        """Add a call of an operator."""
-        self.record.operators.append(OperatorRecord(operator, version, inputs, (output,), options, values))
-
-    def _append(self, record: TensorRecord) -> int:
-        self.record.tensors.append(record)
-        return len(self.record.tensors) - 1
+def _conv(file: TfliteFile, node: Conv | ConvInt8) -> None:
+    unit = node.activation is Activation.UNIT and not file.int8
+    output = file.tensor(node.output)
+    written = file.activation(node.output, file.shape(node.output)) if unit else output
+    _conv_into(file, node, written)
+    if unit:  # no fused activation clips to [0, 1]
+        file.call("RELU_0_TO_1", 1, (written,), output)
 
 
-def _conv(file: _File, node: ConvInt8) -> None:
-    source = file.graph.tensors[node.inputs[0]]
+def _conv_into(file: TfliteFile, node: Conv | ConvInt8, output: int) -> None:
+    name = node.inputs[0]
     kernel = node.weight_OHWI.shape[1], node.weight_OHWI.shape[2]
-    inputs, padding = _padded_input(file, node, node.padding, kernel, node.strides, source.zero_point)
-    bias_scales = np.float32(source.scale) * node.weight_scales_O
-    bias = file.constant(node.bias_O, bias_scales)
+    scale, zero = file.scale_and_zero(name)
+    inputs, padding = _padded_input(file, node, node.padding, kernel, node.strides, zero)
+    scales_O = node.weight_scales_O if isinstance(node, ConvInt8) else None
+    bias = file.constant(node.bias_O, None if scales_O is None else np.float32(scale) * scales_O)
     down, right = node.strides
     activation = _ACTIVATIONS[node.activation]
-    output = file.tensor(node.output)
     if node.depthwise:
-        weight = file.constant(node.weight_OHWI.transpose(3, 1, 2, 0), node.weight_scales_O, axis=3)
+        weight = file.constant(node.weight_OHWI.transpose(3, 1, 2, 0), scales_O, axis=3)
         values = (padding, right, down, 1, activation)
-        file.call("DEPTHWISE_CONV_2D", 3, (inputs, weight, bias), output, "DepthwiseConv2DOptions", values)
+        version = 3 if file.int8 else 1
+        file.call(
+            "DEPTHWISE_CONV_2D", version, (inputs, weight, bias), output, "DepthwiseConv2DOptions", values
+        )
         return
-    weight = file.constant(node.weight_OHWI, node.weight_scales_O)
-    version = 6 if node.groups > 1 else 3
+    weight = file.constant(node.weight_OHWI, scales_O)
+    version = 6 if node.groups > 1 else 3 if file.int8 else 1
     file.call(
         "CONV_2D",
         version,
@@ -134,23 +109,25 @@ def _conv(file: _File, node: ConvInt8) -> None:
     )
 
 
-def _pool(file: _File, node: PoolInt8) -> None:
-    largest = node.kind == "max"
-    inputs, padding = _padded_input(
-        file, node, node.padding, node.kernel, node.strides, -128 if largest else None
-    )
+def _pool(file: TfliteFile, node: PoolInt8 | MaxPool | AvgPool) -> None:
+    largest = node.kind == "max" if isinstance(node, PoolInt8) else isinstance(node, MaxPool)
+    fill: float | None = None
+    if largest:
+        fill = -128 if file.int8 else float(np.finfo(np.float32).min)
+    inputs, padding = _padded_input(file, node, node.padding, node.kernel, node.strides, fill)
     values = (padding, *reversed(node.strides), *reversed(node.kernel), 0)
     operator = "MAX_POOL_2D" if largest else "AVERAGE_POOL_2D"
-    file.call(operator, 2, (inputs,), file.tensor(node.output), "Pool2DOptions", values)
+    version = 2 if file.int8 else 1
+    file.call(operator, version, (inputs,), file.tensor(node.output), "Pool2DOptions", values)
 
 
 def _padded_input(
-    file: _File,
-    node: ConvInt8 | PoolInt8,
+    file: TfliteFile,
+    node: Node | NodeInt8,
     padding: Padding,
     kernel: tuple[int, int],
     strides: tuple[int, int],
-    fill: int | None,
+    fill: float | None,
 ) -> tuple[int, int]:
     """Return the input and the kind of padding of a window operator; a PAD goes before it where SAME is another.
 
@@ -160,17 +137,18 @@ def _padded_input(
         padding: What it asks for.
         kernel: Height and width of its window.
         strides: Its strides.
-        fill: The integer in the padded positions; None: they are not counted, which no PAD can say.
+        fill: The value in the padded positions; None: they are not counted, which no PAD can say.
     """
-    source, target = file.graph.tensors[node.inputs[0]], file.graph.tensors[node.output]
-    index = file.tensor(node.inputs[0])
+    name = node.inputs[0]
+    source, target = file.shape(name), file.shape(node.output)
+    index = file.tensor(name)
     missing = [
         max(0, (outputs - 1) * stride + side - size)
-        for outputs, stride, side, size in zip(target.shape, strides, kernel, source.shape, strict=False)
+        for outputs, stride, side, size in zip(target, strides, kernel, source, strict=False)
     ]
-    same_shape = tuple(-(-size // stride) for size, stride in zip(source.shape, strides, strict=False))
+    same_shape = tuple(-(-size // stride) for size, stride in zip(source, strides, strict=False))
     # torch pads both sides alike; SAME puts the odd pixel behind the image, so stride 2 on an even side differs.
-    if (padding.top, padding.left) == (missing[0] // 2, missing[1] // 2) and same_shape == target.shape[:2]:
+    if (padding.top, padding.left) == (missing[0] // 2, missing[1] // 2) and same_shape == target[:2]:
         return index, SAME if any(missing) else VALID
     if not (padding.top or padding.left or any(missing)):
         return index, VALID
@@ -182,77 +160,90 @@ def _padded_input(
         )
     behind = missing[0] - padding.top, missing[1] - padding.left
     amounts = np.array([[0, 0], [padding.top, max(0, behind[0])], [padding.left, max(0, behind[1])], [0, 0]])
-    return _pad(file, index, source, amounts.astype(np.int32), fill), VALID
+    return _pad(file, name, amounts.astype(np.int32), fill), VALID
 
 
-def _pad(file: _File, index: int, source: TensorInt8, amounts: NDArray[np.int32], fill: int) -> int:
-    height, width, channels = source.shape
+def _pad(file: TfliteFile, name: str, amounts: NDArray[np.int32], fill: float) -> int:
+    index, (height, width, channels) = file.tensor(name), file.shape(name)
     shape = (height + int(amounts[1].sum()), width + int(amounts[2].sum()), channels)
-    padded = file.activation(source, shape)
-    if fill == source.zero_point:
-        file.call("PAD", 2, (index, file.constant(amounts)), padded, "PadOptions")
+    padded = file.activation(name, shape)
+    scale, zero = file.scale_and_zero(name)
+    version = 2 if file.int8 else 1
+    if fill == zero:
+        file.call("PAD", version, (index, file.constant(amounts)), padded, "PadOptions")
         return padded
-    value = file.constant(np.array([fill], np.int8), np.array([source.scale], np.float32))
-    record = file.record.tensors[value]
-    zero_point = np.array([source.zero_point], np.int64)
-    file.record.tensors[value] = TensorRecord(
-        record.shape, INT8, record.buffer, "", record.scales, zero_point
-    )
-    file.call("PADV2", 2, (index, file.constant(amounts), value), padded, "PadV2Options")
+    if file.int8:
+        value = file.constant(np.array([fill], np.int8), np.array([scale], np.float32), zero=zero)
+    else:
+        value = file.constant(np.array([fill], np.float32))
+    file.call("PADV2", version, (index, file.constant(amounts), value), padded, "PadV2Options")
     return padded
 
 
-def _binary(file: _File, node: AddInt8 | MulInt8) -> None:
+def _add(file: TfliteFile, node: Add | AddInt8) -> None:
     inputs = tuple(file.tensor(name) for name in node.inputs)
+    version, values = (2 if file.int8 else 1), (_ACTIVATIONS[node.activation],)
+    file.call("ADD", version, inputs, file.tensor(node.output), "AddOptions", values)
+
+
+def _mul(file: TfliteFile, node: Mul | MulInt8) -> None:
+    inputs = tuple(file.tensor(name) for name in node.inputs)
+    version = 1
+    if isinstance(node, MulInt8):
+        version = 3 if node.multiplier.shift > 0 else 2  # 3 allows products of scales above the output's
     values = (_ACTIVATIONS[node.activation],)
-    if isinstance(node, AddInt8):
-        file.call("ADD", 2, inputs, file.tensor(node.output), "AddOptions", values)
-        return
-    version = 3 if node.multiplier.shift > 0 else 2  # version 3 allows products of scales above the output's
     file.call("MUL", version, inputs, file.tensor(node.output), "MulOptions", values)
 
 
-def _mean(file: _File, node: MeanInt8) -> None:
-    axes = file.constant(np.array([1, 2], np.int32))
-    inputs = file.tensor(node.inputs[0]), axes
-    file.call("MEAN", 2, inputs, file.tensor(node.output), "ReducerOptions", (1,))
+def _mean(file: TfliteFile, node: Mean | MeanInt8) -> None:
+    inputs = file.tensor(node.inputs[0]), file.constant(np.array([1, 2], np.int32))
+    version = 2 if file.int8 else 1
+    file.call("MEAN", version, inputs, file.tensor(node.output), "ReducerOptions", (1,))
 
 
-def _table(file: _File, node: TableInt8) -> None:
-    operator, version, options = {
-        "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions"),
-        "logistic": ("LOGISTIC", 2, ""),
-        "relu": ("RELU", 2, ""),
-    }[node.kind]
+def _unary(file: TfliteFile, node: TableInt8 | HardSwish | Sigmoid | Relu) -> None:
+    kind = node.kind if isinstance(node, TableInt8) else _KINDS[type(node)]
+    operator, int8_version, options = _UNARY[kind]
+    version = int8_version if file.int8 else 1
     file.call(operator, version, (file.tensor(node.inputs[0]),), file.tensor(node.output), options)
 
 
-def _resize(file: _File, node: ResizeInt8) -> None:
-    size = file.constant(np.array(file.graph.tensors[node.output].shape[:2], np.int32))
-    inputs = file.tensor(node.inputs[0]), size
+_KINDS: dict[type[Node], str] = {HardSwish: "hard_swish", Sigmoid: "logistic", Relu: "relu"}
+_UNARY = {
+    "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions"),
+    "logistic": ("LOGISTIC", 2, ""),
+    "relu": ("RELU", 2, ""),
+}
+"""Operator, version in int8, and options by the kind of `TableInt8`."""
+
+
+def _resize(file: TfliteFile, node: ResizeNearest | ResizeInt8) -> None:
+    size = file.constant(np.array(file.shape(node.output)[:2], np.int32))
+    inputs, version = (file.tensor(node.inputs[0]), size), (2 if file.int8 else 1)
     options = "ResizeNearestNeighborOptions"
-    file.call("RESIZE_NEAREST_NEIGHBOR", 2, inputs, file.tensor(node.output), options, (0, 0))
+    file.call("RESIZE_NEAREST_NEIGHBOR", version, inputs, file.tensor(node.output), options, (0, 0))
 
 
-def _concat(file: _File, node: ConcatInt8) -> None:
+def _concat(file: TfliteFile, node: Concat | ConcatInt8) -> None:
     inputs = tuple(file.tensor(name) for name in node.inputs)
-    axis = len(file.graph.tensors[node.output].shape)  # the last one, counted with the batch axis
-    file.call("CONCATENATION", 2, inputs, file.tensor(node.output), "ConcatenationOptions", (axis, 0))
+    axis = len(file.shape(node.output))  # the last one, counted with the batch axis
+    version = 2 if file.int8 else 1
+    file.call("CONCATENATION", version, inputs, file.tensor(node.output), "ConcatenationOptions", (axis, 0))
 
 
-def _flatten(file: _File, node: FlattenInt8) -> None:
-    shape = file.constant(np.array([1, *file.graph.tensors[node.output].shape], np.int32))
+def _flatten(file: TfliteFile, node: Flatten | FlattenInt8) -> None:
+    shape = file.constant(np.array([1, *file.shape(node.output)], np.int32))
     file.call("RESHAPE", 1, (file.tensor(node.inputs[0]), shape), file.tensor(node.output), "ReshapeOptions")
 
 
-_WRITERS: dict[type[NodeInt8], Callable[..., None]] = {
-    ConvInt8: _conv,
-    AddInt8: _binary,
-    MulInt8: _binary,
-    MeanInt8: _mean,
-    PoolInt8: _pool,
-    TableInt8: _table,
-    ResizeInt8: _resize,
-    ConcatInt8: _concat,
-    FlattenInt8: _flatten,
+_WRITERS: dict[type[Node] | type[NodeInt8], Callable[..., None]] = {
+    **dict.fromkeys((Conv, ConvInt8), _conv),
+    **dict.fromkeys((Add, AddInt8), _add),
+    **dict.fromkeys((Mul, MulInt8), _mul),
+    **dict.fromkeys((Mean, MeanInt8), _mean),
+    **dict.fromkeys((MaxPool, AvgPool, PoolInt8), _pool),
+    **dict.fromkeys((HardSwish, Sigmoid, Relu, TableInt8), _unary),
+    **dict.fromkeys((ResizeNearest, ResizeInt8), _resize),
+    **dict.fromkeys((Concat, ConcatInt8), _concat),
+    **dict.fromkeys((Flatten, FlattenInt8), _flatten),
 }

@@ -16,6 +16,7 @@ from netaug.core.display import score_name
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import html
 from netaug.core.io import write_atomic
+from netaug.report.ladder_page import exports_of
 from netaug.report.lines import Axis, Point, Quantity, frame, points
 from netaug.report.pictures import PictureRow
 from netaug.report.plots import curves
@@ -52,6 +53,7 @@ def write_run_page(folder: Path, path: Path) -> None:
         advice=_summary(folder).get("advice"),
         facts=_facts(run, score),
         pictures=_pictures(run, score),
+        exports=exports_of(folder),
         command=_command(environment.get("command")),
         settings=flatten(config),
         machine=flatten({key: value for key, value in environment.items() if key != "command"}),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from netaug.export.conversion import flattened
 from netaug.export.graph import (
     Activation,
     Add,
@@ -28,6 +29,10 @@ from netaug.export.graph import (
     Shape,
     Sigmoid,
 )
+from netaug.export.int8 import GraphInt8, Int8Array
+from netaug.export.quantize import quantize
+from netaug.export.ranges import measure_ranges
+from netaug.export.reference import encode, run_int8
 
 
 @dataclass
@@ -142,25 +147,41 @@ def _windows(sides: object, kernel: object, strides: object, padding: Padding) -
 
 
 def random_graph(
-    seed: int, kinds: tuple[str, ...] = KINDS, length: int = 8, *, grouped: bool = True
+    seed: int, kinds: Sequence[str] = KINDS, length: int | None = 8, *, grouped: bool = True
 ) -> tuple[Graph, Tensor]:
-    """A form of about ``length`` operators, some in two groups if ``grouped``, and images ``[4, C, H, W]`` for it."""
+    """A form of random operators, and images ``[4, C, H, W]`` for it.
+
+    Args:
+        seed: Decides on everything.
+        kinds: Operators to draw from.
+        length: How many are drawn; None takes all kinds in their order, each on the output of the one before.
+        grouped: Whether some convolutions are in two groups.
+    """
     rng = np.random.default_rng(seed)
     program = Program(rng, grouped, {"images": tuple(int(value) for value in rng.integers(1, (10, 10, 5)))})
     last = program.conv("images")
-    for _ in range(length):
-        recent = list(program.shapes)[-3:]
-        last = getattr(program, str(program.draw(*kinds)))(str(program.draw(*recent)))
+    for kind in kinds if length is None else [str(program.draw(*kinds)) for _ in range(length)]:
+        recent = [last] if length is None else list(program.shapes)[-3:]
+        last = getattr(program, kind)(str(program.draw(*recent)))
+    further = {str(program.draw(*program.shapes))} if rng.random() < 0.3 else set()
     pooled = program.mean(last)
-    last = program.append(Flatten, (pooled,), (program.shapes[pooled][-1],))
+    flat = program.append(Flatten, (pooled,), (program.shapes[pooled][-1],))
+    outputs = (flat, *sorted(further - {"images"}))
     height, width, channels = program.shapes["images"]
     images = rng.normal(0, 1, (4, channels, height, width)).astype(np.float32)
-    graph = Graph(tuple(_needed(program.nodes, last)), program.shapes, ("images",), (last,))
+    graph = Graph(tuple(_needed(program.nodes, outputs)), program.shapes, ("images",), outputs)
     return Graph(graph.nodes, _named(graph), graph.inputs, graph.outputs), torch.from_numpy(images)
 
 
-def _needed(nodes: list[Node], output: str) -> list[Node]:
-    wanted, kept = {output}, []
+def int8_case(graph: Graph, images_NCHW: Tensor) -> tuple[GraphInt8, Int8Array, Int8Array]:
+    """A form in int8 with ranges of these images, the images as it reads them, and what the reference answers."""
+    graph8 = quantize(graph, measure_ranges(graph, [images_NCHW]))
+    images_NHWC = encode(graph8.tensors["images"], images_NCHW.permute(0, 2, 3, 1).numpy())
+    return graph8, images_NHWC, flattened(run_int8(graph8, images_NHWC))
+
+
+def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
+    wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if node.output in wanted:
             kept.append(node)

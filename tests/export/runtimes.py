@@ -1,6 +1,8 @@
-"""Runs int8 `.tflite` files in tflite-micro and in LiteRT's reference kernels, one image at a time."""
+"""Runs `.tflite` files in tflite-micro and in LiteRT's reference kernels, one image at a time."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ def tflite_micro(file: bytes, images_NHWC: NDArray[np.int8], count: int = 1) -> 
     return [np.concatenate(arrays) for arrays in zip(*outputs, strict=True)]
 
 
-def litert(file: bytes, images_NHWC: NDArray[np.int8], count: int = 1) -> list[NDArray[np.int8]]:
+def litert(file: bytes, images_NHWC: NDArray[Any], count: int = 1) -> list[NDArray[Any]]:
     """Outputs of LiteRT's reference kernels, one array for each of the ``count`` outputs."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

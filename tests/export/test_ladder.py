@@ -1,4 +1,4 @@
-"""A trained network keeps its accuracy in int8, and images for its ranges come from the run's training data."""
+"""Every form of a network is judged on the same images, and one that answers something else is an error."""
 
 from __future__ import annotations
 
@@ -8,52 +8,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from netaug.api.evaluation import TrainedNetwork
+from netaug.api.export import conversion_of
+from netaug.api.export_options import ExportOptions
 from netaug.config import RunConfig
-from netaug.core.errors import DataError
-from netaug.data import Data, Normalizer, build_data
-from netaug.export.calibration import calibration_batches
-from netaug.export.graph import ExportError, Graph
-from netaug.export.int8 import GraphInt8
-from netaug.export.ladder import FloatNetwork, Int8Network, check_float_form, measure_ladder
-from netaug.export.quantize import quantize
-from netaug.export.ranges import measure_ranges
-from netaug.export.tracing import float_graph
+from netaug.data import Data, Normalizer, build_data, load_image
+from netaug.export.conversion import Conversion
+from netaug.export.float_reference import run_float
+from netaug.export.graph import ExportError
+from netaug.export.ladder import FloatForm, Int8Form, measure_ladder
 from netaug.models import create_model
-from netaug.tasks.registry import choose_task
-from netaug.weights.metadata import ModelCard
-from tests.data.detection.making import small_voc
-from tests.export.shaken import shaken
+from netaug.tasks.classify import ClassificationTask
+from tests.export.conversions import CARD, conversion_of_images, digits_network
 
+CPU = torch.device("cpu")
 CONFIG = RunConfig()
 DIGITS = replace(CONFIG.data, name="digits", batch_size=64, augment="none")
-
-
-def card_of(data: Data) -> ModelCard:
-    info = data.info
-    return ModelCard(
-        name="micronet",
-        options={},
-        num_classes=info.num_classes,
-        class_names=info.class_names,
-        in_chans=info.in_chans,
-        image_size=info.image_size,
-        mean=info.mean,
-        std=info.std,
-        crop_ratio=info.crop_ratio,
-        top1=None,
-        val_split=info.val_split,
-        netaug_version="0",
-    )
 
 
 def trained(data: Data) -> nn.Module:
     """A micronet after 12 epochs on digits."""
     torch.manual_seed(0)
     model = create_model("micronet", in_chans=1, num_classes=10)
-    normalizer = Normalizer(data.info.mean, data.info.std, torch.device("cpu"), False)
+    normalizer = Normalizer(data.info.mean, data.info.std, CPU, False)
     epochs = 12
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=epochs * len(data.train))
@@ -66,101 +47,99 @@ def trained(data: Data) -> nn.Module:
     return model.eval()
 
 
-@pytest.fixture(scope="module")
-def data() -> Data:
-    return build_data(DIGITS, seed=0)
-
-
-@pytest.fixture(scope="module")
-def exported(data: Data) -> tuple[nn.Module, Graph, GraphInt8]:
-    model = trained(data)
-    side = data.info.image_size
-    graph = float_graph(model, torch.zeros(1, 1, side, side))
-    ranges = measure_ranges(graph, calibration_batches(DIGITS, card_of(data), count=200, side=side))
-    return model, graph, quantize(graph, ranges)
-
-
 @pytest.mark.slow
-def test_int8_keeps_the_accuracy_of_a_trained_network(
-    data: Data, exported: tuple[nn.Module, Graph, GraphInt8]
-) -> None:
-    model, graph, graph8 = exported
-    normalizer = Normalizer(data.info.mean, data.info.std, torch.device("cpu"), False)
-    forms = {"trained": model, "folded": FloatNetwork(graph), "int8": Int8Network(graph8)}
-    trained, folded, int8 = measure_ladder(forms, data.val, normalizer, choose_task(CONFIG, data))
-    assert (trained.name, folded.name, int8.name) == ("trained", "folded", "int8")
-    assert trained.images == data.info.val_size
-    assert trained.metrics["top1"] > 90  # or it would have nothing to lose
-    assert folded.metrics["top1"] == trained.metrics["top1"]
-    assert trained.agreement == folded.agreement == 100
-    assert int8.agreement is not None
-    assert int8.agreement >= 97
-    assert abs(int8.metrics["top1"] - trained.metrics["top1"]) <= 0.6  # two of 360 images
-    assert int8.metrics["loss"] != trained.metrics["loss"]  # it is another network than the first
-
-
-@pytest.mark.slow
-def test_the_float_form_is_checked(exported: tuple[nn.Module, Graph, GraphInt8]) -> None:
-    model, graph, _ = exported
-    images_NCHW = torch.randn(4, 1, *graph.shapes["images"][:2])
-    assert check_float_form(model, graph, images_NCHW) < 1e-4
-    graph.nodes[0].bias_O[0] += 1
-    with pytest.raises(ExportError, match="differs from the trained one"):
-        check_float_form(model, graph, images_NCHW)
-    graph.nodes[0].bias_O[0] -= 1
-
-
-def test_calibration_images_are_training_images_as_they_are_evaluated(data: Data) -> None:
-    card, side = card_of(data), data.info.image_size
-    images_NCHW = torch.cat(list(calibration_batches(DIGITS, card, count=70, side=side)))
-    assert images_NCHW.shape == (70, 1, side, side)
-    normalizer = Normalizer(card.mean, card.std, torch.device("cpu"), False)
-    training = {
-        image.numpy().tobytes() for batch in data.train.epoch(0) for image in normalizer(batch.images_NCHW)
-    }
-    inside = [image.numpy().tobytes() in training for image in images_NCHW]
-    # The epoch leaves out its last incomplete batch, so a few images are missing from the set.
-    assert np.mean(inside) > 0.9
-    augmented = replace(DIGITS, augment="small")
-    again = torch.cat(list(calibration_batches(augmented, card, count=70, side=side)))
-    assert torch.equal(images_NCHW, again)
-
-
-def test_calibration_on_images_of_other_channels_is_refused(data: Data) -> None:
-    card = replace(card_of(data), in_chans=3)
-    with pytest.raises(DataError, match="other channels"):
-        next(calibration_batches(DIGITS, card, count=4, side=32))
-
-
-@pytest.mark.slow
-def test_a_detector_is_measured_by_its_average_precision(tmp_path: Path) -> None:
-    settings = replace(CONFIG.data, name="voc", root=str(small_voc(tmp_path)), augment="none", image_size=96)
-    settings = replace(settings, batch_size=4, workers=0)
-    boxes = build_data(settings, seed=0)
-    options = {"neck": [8, 8, 8], "num_classes": boxes.info.num_classes}
-    model = shaken(create_model("yolov3:mobilenetv2-0.1", **options))
-    card = replace(card_of(boxes), anchors=boxes.info.anchors)
-    batches = list(calibration_batches(settings, card, count=8, side=96))
-    graph = float_graph(model, batches[0][:1])
-    int8 = Int8Network(quantize(graph, measure_ranges(graph, batches)))
-    normalizer = Normalizer(card.mean, card.std, torch.device("cpu"), False)
-    forms = {"trained": model, "folded": FloatNetwork(graph), "int8": int8}
-    task = choose_task(
-        replace(CONFIG, data=settings, train=replace(CONFIG.train, label_smoothing=0.0)), boxes
+def test_int8_keeps_the_accuracy_of_a_trained_network() -> None:
+    data = build_data(DIGITS, seed=0)
+    card = replace(CARD, class_names=data.info.class_names, mean=data.info.mean, std=data.info.std)
+    conversion = Conversion(
+        trained(data),
+        card,
+        data.labeled.unaugmented(data.val, 200),
+        data.val,
+        ClassificationTask(),
+        "test",
+        "",
     )
-    trained, folded, int8_rung = measure_ladder(forms, boxes.val, normalizer, task)
-    assert trained.agreement is folded.agreement is int8_rung.agreement is None
-    for name in ("loss", "box_loss", "objectness_loss", "class_loss"):
-        assert folded.metrics[name] == pytest.approx(trained.metrics[name], rel=1e-4)
-        assert int8_rung.metrics[name] == pytest.approx(trained.metrics[name], rel=0.1)
-    # Of an untrained detector the precision is about zero, and no measure of agreement.
-    assert folded.metrics["ap50"] == pytest.approx(trained.metrics["ap50"], abs=0.1)
-    assert 0 <= int8_rung.metrics["ap50"] <= 100
+    forms = [
+        FloatForm("trained", conversion.trained),
+        FloatForm("folded", lambda images_NCHW: run_float(conversion.floats, images_NCHW)),
+        Int8Form("int8", conversion.reference),
+        Int8Form("again", conversion.reference),
+    ]
+    images, (first, folded, int8, again) = measure_ladder(conversion, forms)
+    assert images == data.info.val_size
+    assert first.metrics["top1"] > 90  # or it would have nothing to lose
+    assert folded.metrics["top1"] == first.metrics["top1"]
+    assert first.same == folded.same == 100
+    assert int8.same is not None
+    assert int8.same >= 97
+    assert abs(int8.metrics["top1"] - first.metrics["top1"]) <= 0.6  # two of 360 images
+    assert int8.metrics["loss"] != first.metrics["loss"]  # it is another network than the first
+    assert again == replace(int8, name="again", values=10 * images)
+
+
+def _fails(form: FloatForm | Int8Form) -> str:
+    conversion = conversion_of_images(digits_network())
+    forms = [FloatForm("trained", conversion.trained), Int8Form("reference", conversion.reference), form]
+    with pytest.raises(ExportError) as caught:
+        measure_ladder(conversion, forms)
+    return str(caught.value)
+
+
+def test_an_answer_that_differs_is_an_error_by_the_name_of_its_form() -> None:
+    network = digits_network()
+
+    def off_by(difference: float) -> FloatForm:
+        def answer(images_NCHW: Tensor) -> list[Tensor]:
+            with torch.no_grad():
+                return [network(images_NCHW) + difference]
+
+        return FloatForm("another", answer)
+
+    assert "another: its answers differ from those of the trained network" in _fails(off_by(0.1))
+    assert "another: its answers differ" in _fails(off_by(float("nan")))
+    conversion = conversion_of_images(network)
+    _, rungs = measure_ladder(conversion, [FloatForm("trained", conversion.trained), off_by(1e-6)])
+    assert 0 < rungs[1].max_difference < 1e-5
+    wrong = Int8Form("other kernels", lambda images_NCHW: np.zeros((len(images_NCHW), 10), np.int8))
+    assert "other kernels differs from the int8 reference" in _fails(wrong)
+    few = Int8Form("other kernels", lambda images_NCHW: np.zeros((len(images_NCHW), 9), np.int8))
+    assert "36 of 40 values" in _fails(few)
 
 
 def test_no_images_cannot_be_measured() -> None:
-    normalizer = Normalizer((0.5,), (0.5,), torch.device("cpu"), False)
-    with pytest.raises(DataError, match="nothing to measure"):
-        measure_ladder(
-            {"trained": nn.Identity()}, [], normalizer, choose_task(CONFIG, build_data(DIGITS, seed=0))
-        )
+    conversion = conversion_of_images(digits_network(), evaluation=0)
+    with pytest.raises(ExportError, match="no images to check"):
+        measure_ladder(conversion, [FloatForm("trained", conversion.trained)])
+
+
+@pytest.mark.parametrize("crop_ratio", [1.0, 0.875])
+def test_calibration_images_are_training_images_as_they_are_evaluated(
+    tmp_path: Path, crop_ratio: float
+) -> None:
+    rng, files = np.random.default_rng(0), []
+    for split, count in (("train", 4), ("val", 1)):
+        for label in ("cat", "dog"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for number in range(count):
+                file = tmp_path / split / label / f"{number}.png"
+                Image.fromarray(rng.integers(0, 256, (90, 70, 3), np.uint8)).save(file)
+                files += [file] if split == "train" else []
+    stats = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}
+    card = replace(
+        CARD,
+        image_size=32,
+        num_classes=2,
+        class_names=("cat", "dog"),
+        in_chans=3,
+        crop_ratio=crop_ratio,
+        **stats,
+    )
+    settings = replace(CONFIG.data, name="folder", root=str(tmp_path), augment="imagenet", workers=0)
+    network = TrainedNetwork(
+        create_model("micronet", num_classes=2), card, replace(CONFIG, data=settings), CPU
+    )
+    conversion = conversion_of(network, ExportOptions(calibrate=5))
+    images_NCHW = torch.cat([batch.images_NCHW for batch in conversion.calibration])
+    expected = torch.cat([load_image(file, card) for file in (files[k] for k in (0, 1, 3, 5, 7))])
+    assert torch.equal(images_NCHW, expected)

@@ -16,7 +16,7 @@ from netaug.data.batch import DetectionBatch
 from netaug.data.detection.batches import BoxDataset, BoxKey
 from netaug.data.detection.sources import BoxSplit
 from netaug.data.loading import Batches, Loading, check_fills_batch
-from netaug.data.sampler import OrderedBatches, ShuffledBatches
+from netaug.data.sampler import OrderedBatches, ShuffledBatches, evenly_spaced
 from netaug.data.transforms.detection import BoxAugment
 
 
@@ -100,6 +100,15 @@ class BoxTrainLoader:
         self._sampler.epoch, self._sampler.skip = epoch, skip
         yield from self._batches
 
+    def unaugmented(self, like: BoxEvalLoader, count: int) -> BoxEvalLoader:
+        """Return a loader of training images as ``like`` prepares evaluation images, evenly spaced over the split.
+
+        Args:
+            like: Of the same dataset.
+            count: Number of images; all if there are fewer.
+        """
+        return like.over(self.split, count)
+
 
 class BoxEvalLoader:
     """Evaluation batches: every image once, whole, in order, the last batch as small as it comes.
@@ -113,6 +122,7 @@ class BoxEvalLoader:
 
     def __init__(self, split: BoxSplit, side: int, *, batch_size: int, loading: Loading) -> None:
         self.split = split
+        self._side, self._batch_size, self._loading = side, batch_size, loading
         dataset = BoxDataset(split, None, skip_errors=loading.skip_errors)
         self._sampler = OrderedBatches(len(split), batch_size, loading.share)
         keys = _Keys(self._sampler, Sides((side,), 0), None)
@@ -121,6 +131,16 @@ class BoxEvalLoader:
     def __len__(self) -> int:
         """Return the number of batches."""
         return len(self._sampler)
+
+    def evenly_spaced(self, count: int) -> BoxEvalLoader:
+        """Return a loader of ``count`` of these images from all over the split; of all if there are fewer."""
+        return self.over(self.split, count)
+
+    def over(self, split: BoxSplit, count: int) -> BoxEvalLoader:
+        """Return a loader of ``count`` evenly spaced images of a split, prepared as those of this one."""
+        return BoxEvalLoader(
+            evenly_spaced(split, count), self._side, batch_size=self._batch_size, loading=self._loading
+        )
 
     def __iter__(self) -> Iterator[DetectionBatch]:
         """Iterate over the batches; raises :class:`DataError` when an image does not decode."""

@@ -10,6 +10,7 @@ from netaug.export.formats.base import Format
 
 _MODULES = {
     "tflite-int8": "tflite_int8",
+    "tflite": "tflite_float",
     "micro": "micro",
     "onnx": "onnx_float",
     "onnx-int8": "onnx_int8",

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from netaug.export.comparison import Memory, Rung
 from netaug.export.conversion import Conversion
 from netaug.export.formats.base import SAMPLE, Format, Written
 from netaug.export.int8 import Int8Array
+from netaug.export.ladder import Int8Form, Memory
 from netaug.export.micro.evaluator import CompiledNetwork, find_compiler
-from netaug.export.micro.folder import Interface
+from netaug.export.micro.folder import Detection, Interface
 from netaug.export.micro.generate import generate
+from netaug.export.programs import SHOWN_SCORE
 
 _LOAD = """
 import ctypes
@@ -33,13 +34,22 @@ class Tensor(ctypes.Structure):  # net_tensor of net.h
     _fields_ += [("scale", ctypes.c_float), ("zero", ctypes.c_int32)]
 
 
-def predict(image_HWC):
-    source, target = Tensor.in_dll(network, "net_input"), Tensor.in_dll(network, "net_outputs")
+def count_of_outputs():
+    header = (HERE / "net.h").read_text(encoding="utf-8")
+    return int(header.split("#define NET_OUTPUTS ", 1)[1].split(None, 1)[0])
+
+
+def run(image_HWC):
+    source, targets = Tensor.in_dll(network, "net_input"), (Tensor * count_of_outputs()).in_dll(network, "net_outputs")
     values = np.clip(np.round(image_HWC / np.float32(source.scale)) + source.zero, -128, 127).astype(np.int8)
     ctypes.memmove(source.data, values.tobytes(), source.size)
     network.net_run()
-    outputs = np.frombuffer(ctypes.string_at(target.data, target.size), np.int8).astype(np.float32)
-    return target.scale * (outputs - target.zero)
+    outputs = []
+    for target in targets:
+        integers = np.frombuffer(ctypes.string_at(target.data, target.size), np.int8).astype(np.float32)
+        shape = (target.height, target.width, target.channels)
+        outputs.append((target.scale * (integers - target.zero)).reshape(shape if target.height > 1 else -1))
+    return outputs
 """
 
 
@@ -51,7 +61,7 @@ def _write(conversion: Conversion, folder: Path) -> Written:
         title=f"{card.name} for images of {card.image_size} pixels, {card.num_classes} classes",
         inputs_NHWC=conversion.encode(images_NCHW),
         outputs_NK=conversion.reference(images_NCHW),
-        interface=Interface(card.mean, card.std, card.class_names),
+        interface=_interface(conversion),
     )
     plan = generated.plan
     note = f"and 3 to 8 KB of code; largest at {plan.peak}"
@@ -65,7 +75,15 @@ def _write(conversion: Conversion, folder: Path) -> Written:
     def answer(images_NCHW: Tensor) -> Int8Array:
         return np.asarray(compiled(conversion.encode(images_NCHW)))
 
-    return Written((Rung("int8, generated C", answer, "int8"),), memory)
+    return Written((Int8Form("int8, generated C", answer),), memory)
+
+
+def _interface(conversion: Conversion) -> Interface:
+    card, detect = conversion.card, conversion.detect
+    detection = None
+    if detect is not None:
+        detection = Detection(card.anchors, card.num_classes, SHOWN_SCORE, detect.nms_iou)
+    return Interface(card.mean, card.std, card.class_names, detection)
 
 
 FORMAT = Format(_write, _LOAD, "numpy, Pillow and a C compiler", int8=True)

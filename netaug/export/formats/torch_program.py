@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from netaug.core.errors import first_line
-from netaug.export.comparison import Rung
-from netaug.export.conversion import Conversion
-from netaug.export.formats.base import Format, Written
-from netaug.export.graph import ExportError, FloatArray
+from netaug.export.conversion import Conversion, as_list
+from netaug.export.formats.base import MAPS_LAST, Format, Written, check_batches
+from netaug.export.graph import ExportError
+from netaug.export.ladder import FloatForm
 
-_LOAD = """
+_LOAD = f"""
 import torch
 
 network = torch.export.load(HERE / "model.pt2").module()
 
 
-def predict(image_HWC):
+def run(image_HWC):
     with torch.no_grad():
-        return network(torch.from_numpy(image_HWC.transpose(2, 0, 1)[None].copy()))[0].numpy()
+        outputs = network(torch.from_numpy(image_HWC.transpose(2, 0, 1)[None].copy()))
+    outputs = [output.numpy() for output in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
+    {MAPS_LAST}
 """
 
 
@@ -42,17 +43,12 @@ def _write(conversion: Conversion, folder: Path) -> Written:
         ) from error
     loaded = torch.export.load(file).module()
 
-    def answer(images_NCHW: Tensor) -> FloatArray:
+    def answer(images_NCHW: Tensor) -> list[Tensor]:
         with torch.no_grad():
-            outputs: FloatArray = loaded(images_NCHW).numpy()
-        return outputs
+            return as_list(loaded(images_NCHW))
 
-    difference = max(
-        float(np.abs(answer(images_NCHW) - conversion.logits(images_NCHW)).max())
-        for images_NCHW in (conversion.sample(1), conversion.sample(3))
-    )
-    check = f"model.pt2: batches of 1 and 3 differ from torch by at most {difference:.1e}"
-    return Written((Rung("torch.export, float32", answer, "float"),), checks=(check,))
+    form = FloatForm("torch.export, float32", answer)
+    return Written((form,), checks=(check_batches(conversion, form, "model.pt2"),))
 
 
 FORMAT = Format(_write, _LOAD, "numpy, Pillow and torch")

@@ -48,7 +48,7 @@ Of a detector, `net_detect` of `detect.h` turns the outputs into boxes, best fir
 ```
 make check      # {cases} test cases on this machine, then on a Cortex-M4, M7 and M33 in QEMU if it is installed
 make sanitize   # the same with the sanitizers for undefined behavior and addresses
-make predict    # of a classifier: build/predict IMAGE.ppm prints the label of an image of {width} x {height} pixels
+make predict    # build/predict IMAGE.{suffix} prints what an image of {width} x {height} pixels is, or the boxes in it
 ```
 Every value must equal the reference that these files were made with; the hash is the same on every machine.
 {ran}
@@ -148,7 +148,7 @@ def _around(program: Program, interface: Interface) -> dict[str, str]:
             detection.anchors, detection.num_classes, detection.score_threshold, detection.nms_iou
         )
         fixed += ["detect.c", "detect.h"]
-    elif interface.labels and interface.mean:
+    if interface.labels and interface.mean:
         fixed.append("predict.c")
     folder = files(__package__) / "c"
     return texts | {name: (folder / name).read_text(encoding="utf-8") for name in fixed}
@@ -177,6 +177,7 @@ def write_readme(
         height=height,
         width=width,
         channels=channels,
+        suffix="pgm" if channels == 1 else "ppm",
         cases=cases,
         ran=f"\n## What was run\n{ran}\n" if ran else "",
         overlap=_SLIDES if overlap else _APART,

@@ -19,12 +19,11 @@ from netaug.export.int8 import (
     NodeInt8,
     TensorInt8,
 )
-from netaug.export.micro.calls import Activation, Scaling, Window
 from netaug.export.micro.evaluator import find_compiler
 from netaug.export.micro.folder import Interface
 from netaug.export.micro.generate import generate
 from netaug.export.micro.lower import lower
-from tests.export.micro import reference
+from netaug.export.reference import run_int8
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C compiler on this machine")
 
@@ -46,55 +45,30 @@ def _conv(name: str, source: str, target: str, shape, groups: int, border: int =
     )
 
 
-def _graph() -> GraphInt8:
+def _graph(channels: int = 3) -> GraphInt8:
     tensors = [
-        TensorInt8("image", (4, 5, 3), 0.02, -3),
-        TensorInt8("a", (4, 5, 3), 0.03, 7),
+        TensorInt8("image", (4, 5, channels), 0.02, -3),
+        TensorInt8("a", (4, 5, channels), 0.03, 7),
         TensorInt8("b", (1, 1, 6), 0.04, -9),
         TensorInt8("logits", (6,), 0.04, -9),
     ]
     nodes = (
-        _conv("depthwise", "image", "a", (3, 3, 3, 1), 3, 1),
-        _conv("classifier", "a", "b", (6, 4, 5, 3), 1),
+        _conv("depthwise", "image", "a", (channels, 3, 3, 1), channels, 1),
+        _conv("classifier", "a", "b", (6, 4, 5, channels), 1),
         FlattenInt8("flatten", ("b",), "logits"),
     )
     return GraphInt8(nodes, {tensor.name: tensor for tensor in tensors}, ("image",), ("logits",))
 
 
-def _answers(graph: GraphInt8, image: np.ndarray) -> np.ndarray:
-    depthwise, classifier = graph.nodes[:2]
-    values, activations = (
-        image,
-        [
-            Activation(
-                name, graph.tensors[name].shape, graph.tensors[name].scale, graph.tensors[name].zero_point
-            )
-            for name in ("image", "a", "b")
-        ],
-    )
-    for node, source, target in zip((depthwise, classifier), activations[:-1], activations[1:], strict=True):
-        weights = node.weight_OHWI[..., 0].transpose(1, 2, 0) if node.depthwise else node.weight_OHWI
-        values = reference.convolution(
-            source,
-            target,
-            Window(node.weight_OHWI.shape[1:3], node.strides, (node.padding.top, node.padding.left)),
-            values,
-            weights=weights,
-            bias=node.bias_O,
-            scalings=[
-                Scaling(int(m), int(s)) for m, s in zip(node.multipliers_O, node.shifts_O, strict=True)
-            ],
-            bounds=(node.low, node.high),
-            depthwise=node.depthwise,
-        )
-    return values.ravel()
+def _answers(graph: GraphInt8, images: np.ndarray) -> np.ndarray:
+    return run_int8(graph, images)[0]
 
 
 @needs_compiler
 def test_a_folder_is_compared_with_the_reference_when_it_is_written(tmp_path: Path) -> None:
     graph = _graph()
     images = np.random.default_rng(0).integers(-128, 128, (5, 4, 5, 3), np.int8)
-    answers = np.stack([_answers(graph, image) for image in images])
+    answers = _answers(graph, images)
     assert len(np.unique(answers)) > 5
     interface = Interface((0.5,) * 3, (0.2,) * 3, [f"class {index}" for index in range(6)])
     done = generate(
@@ -112,24 +86,29 @@ def test_a_folder_is_compared_with_the_reference_when_it_is_written(tmp_path: Pa
 
 @needs_compiler
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_a_program_prints_the_label_of_an_image(tmp_path: Path) -> None:
-    graph = _graph()
-    pixels = np.random.default_rng(1).integers(0, 256, (4, 5, 3), np.uint8)
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+@pytest.mark.parametrize(("channels", "header"), [(3, b"P6 5 4 255\n"), (1, b"P5\n# gray\n5 4\n255\n")])
+def test_a_program_prints_the_label_of_an_image(tmp_path: Path, channels: int, header: bytes) -> None:
+    graph = _graph(channels)
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 5, channels), np.uint8)
+    mean, std = (0.485, 0.456, 0.406)[:channels], (0.229, 0.224, 0.225)[:channels]
     normalizer = Normalizer(mean, std, torch.device("cpu"), channels_last=True)
     normalized_HWC = normalizer(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     image = torch.clip(torch.round(normalized_HWC / np.float32(0.02)) - 3, -128, 127).numpy().astype(np.int8)
-    answer = _answers(graph, image)
+    answers = _answers(graph, image[None])
     labels = [f'Füße {index} \\ "??=" 1' for index in range(6)]
     interface = Interface(mean, std, labels)
     generate(
-        graph, tmp_path, title="a test", inputs_NHWC=image[None], outputs_NK=answer[None], interface=interface
+        graph, tmp_path, title="a test", inputs_NHWC=image[None], outputs_NK=answers, interface=interface
     )
-    (tmp_path / "image.ppm").write_bytes(b"P6 5 4 255\n" + pixels.tobytes())
+    picture = tmp_path / "picture"
+    picture.write_bytes(header + pixels.tobytes())
     subprocess.run(["make", "-s", "-C", str(tmp_path), "predict"], check=True)
-    words = [str(tmp_path / "build" / "predict"), str(tmp_path / "image.ppm")]
-    assert subprocess.check_output(words).decode() == labels[int(answer.argmax())] + "\n"
-    (tmp_path / "image.ppm").write_bytes(b"P6 4 4 255\n" + pixels.tobytes())
+    words = [str(tmp_path / "build" / "predict"), str(picture)]
+    assert subprocess.check_output(words).decode() == labels[int(answers[0].argmax())] + "\n"
+    for wrong in (header.replace(b"5 4", b"4 4"), header.replace(b"P", b"Q")):
+        picture.write_bytes(wrong + pixels.tobytes())
+        assert subprocess.run(words, capture_output=True, check=False).returncode == 2
+    picture.write_bytes(header + pixels.tobytes()[1:])
     assert subprocess.run(words, capture_output=True, check=False).returncode == 2
 
 
