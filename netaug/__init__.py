@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from netaug.elastic.recalibrate import recalibrate
     from netaug.elastic.rules import elastic_rule
     from netaug.models import create_model, list_models
+    from netaug.reparameterize.branches import reparameterize
+    from netaug.reparameterize.depth import deepen
     from netaug.weights import load_weights
 
 __version__ = "0.1.0"
@@ -46,14 +48,16 @@ _NAMES = {
     "netaug.elastic.recalibrate": ("recalibrate",),
     "netaug.elastic.rules": ("elastic_rule",),
     "netaug.models": ("create_model", "list_models"),
+    "netaug.reparameterize.branches": ("reparameterize",),
+    "netaug.reparameterize.depth": ("deepen",),
     "netaug.weights": ("load_weights",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 # fmt: off
 __all__ = [
-    "AugmentConfig", "NetaugError", "Pass", "Supernet", "__version__", "augment", "create_model", "dist_loss",
-    "dkd_loss", "elastic_rule", "errors", "evaluate", "export", "family", "inspect", "kd_loss", "list_models",
-    "load", "load_weights", "predict", "recalibrate", "train", "widths_at_macs",
+    "AugmentConfig", "NetaugError", "Pass", "Supernet", "__version__", "augment", "create_model", "deepen",
+    "dist_loss", "dkd_loss", "elastic_rule", "errors", "evaluate", "export", "family", "inspect", "kd_loss",
+    "list_models", "load", "load_weights", "predict", "recalibrate", "reparameterize", "train", "widths_at_macs",
 ]
 # fmt: on
 

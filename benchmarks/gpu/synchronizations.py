@@ -28,7 +28,8 @@ from netaug.elastic import assembly
 from netaug.elastic.plain_network import Network
 from netaug.tasks import ClassificationTask
 from netaug.train.metrics import Tally
-from netaug.train.trainer import _CUDA_CHECK_EVERY, Trainer
+from netaug.train.stability import CUDA_CHECK_EVERY
+from netaug.train.trainer import Trainer
 
 READING_OPERATIONS = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "is_nonzero", "_unique2")
 """Operations whose result, or its shape, the host has to know."""
@@ -140,7 +141,7 @@ def trainer_of(
     data = Data(info, cast(Any, loader), cast(Any, loader))
     config = TrainConfig(**{"epochs": 2, "lr": 0.01, "ema_decay": 0.9, "measure_gradients": 1, **settings})
     trainer = Trainer(network, data, ClassificationTask(0.1), normalizer, config)
-    trainer._guard._every = trainer._spikes._every = _CUDA_CHECK_EVERY
+    trainer._guard._every = trainer._spikes._every = CUDA_CHECK_EVERY
     network.train()
     return trainer, loader.batch
 

@@ -27,12 +27,15 @@ netaug inspect demo/digits --netaug.width 1,2,3
 netaug inspect timm:resnet18 --image-size 160 --num-classes 10
 netaug inspect mcunet --netaug.max_macs_ratio 3
 netaug inspect mcunet --board stm32f746g-disco
+netaug inspect mcunet --reparameterize.branches 3
 netaug inspect timm:resnet18 --regularize.stochastic_depth 0.1 --regularize.dropblock 0.1"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
 _SETTINGS = (
     "netaug",
     "regularize",
+    "reparameterize",
+    "deepen",
     *(f"model.{key}" for key in ("name", "num_classes", "in_chans", "options")),
     *(f"data.{key}" for key in ("name", "root", "image_size", "on_error")),
     "train.seed",
@@ -54,6 +57,7 @@ def run(words: list[str]) -> None:
     from netaug.api.inspection import build_and_inspect
     from netaug.core.consoles import SafeConsole
     from netaug.regularize.layers import put_regularizers
+    from netaug.reparameterize.training_layers import describe_layers
 
     feed = feed_of(
         config,
@@ -77,6 +81,8 @@ def run(words: list[str]) -> None:
         console.width = _PLAIN_WIDTH
     console.print(f"{config.model.name} {feed}\n", markup=False)
     console.print(inspection.render(members=arguments.members))
+    for line in describe_layers(network, (example,), config.reparameterize, config.deepen):
+        console.print(line, markup=False)
     for placed in put_regularizers(network, example, config.regularize):
         console.print(str(placed), markup=False)
         for name, rate in placed.rates.items() if arguments.members else ():
@@ -89,8 +95,8 @@ def _parser() -> ArgumentParser:
         "MODEL|RECIPE [--image-size N] [--num-classes N] [--in-chans N] [--members]\n"
         "                      [--board NAME] [--netaug.width ...]",
         "Shows the width groups of a network: members, role, widths, and what stays as it is and why; and where\n"
-        "regularizers that drop parts of it would be put. With a board or an amount of memory: whether it fits\n"
-        "in int8, instead.",
+        "regularizers that drop parts of it, parallel branches and deeper layers would be put. With a board or an\n"
+        "amount of memory: whether it fits in int8, instead.",
         _EXAMPLE,
     )
     parser.add_argument("model", type=str, help="A name as for --model.name, or a recipe.")
@@ -103,7 +109,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
     add_budget(parser)
     add_trust(parser)
-    add_settings(parser, ("netaug", "regularize"))
+    add_settings(parser, ("netaug", "regularize", "reparameterize", "deepen"))
     return parser
 
 

@@ -15,10 +15,13 @@ from netaug.config.regularize import RegularizeConfig
 from netaug.config.train import TrainConfig
 from netaug.core.errors import ConfigError
 from netaug.elastic.settings import AugmentConfig, StepSettings
+from netaug.reparameterize.settings import BranchSettings, DepthSettings
 
 __all__ = [
     "MOST_PIXELS",
+    "BranchSettings",
     "DataConfig",
+    "DepthSettings",
     "DetectConfig",
     "DistillConfig",
     "ModelConfig",
@@ -120,6 +123,8 @@ class RunConfig:
     distill: DistillConfig = field(default_factory=DistillConfig)
     regularize: RegularizeConfig = field(default_factory=RegularizeConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
+    reparameterize: BranchSettings = field(default_factory=BranchSettings)
+    deepen: DepthSettings = field(default_factory=DepthSettings)
 
     def __post_init__(self) -> None:
         self._check_distillation()

@@ -11,7 +11,9 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentError, ArgumentParser
 
 from netaug.config import (
+    BranchSettings,
     DataConfig,
+    DepthSettings,
     DetectConfig,
     DistillConfig,
     ModelConfig,
@@ -34,6 +36,8 @@ GROUPS: dict[str, Any] = {
     "distill": DistillConfig,
     "detect": DetectConfig,
     "regularize": RegularizeConfig,
+    "reparameterize": BranchSettings,
+    "deepen": DepthSettings,
 }
 
 

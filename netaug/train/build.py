@@ -23,6 +23,7 @@ from netaug.models.dropout import card_options, factory_options
 from netaug.models.registry import is_detector
 from netaug.models.trial import check_fits
 from netaug.profile import profile
+from netaug.reparameterize.training_layers import Several, TrainingLayers
 from netaug.tasks.registry import task_kind
 from netaug.train.freeze import freeze, frozen_groups
 from netaug.weights.backbone import is_of_a_detector, put_backbone
@@ -33,6 +34,7 @@ from netaug.weights.matching import match
 from netaug.weights.metadata import ModelCard
 
 _log = logging.getLogger("netaug")
+_NONE = Several()
 
 
 def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
@@ -97,6 +99,7 @@ def build_network(
     *,
     seed: int,
     frozen: tuple[str, ...] = (),
+    layers: TrainingLayers = _NONE,
 ) -> Network:
     """Make the supernet of a model, or the model as a baseline, on the CPU; what is not to be trained is frozen in it.
 
@@ -107,15 +110,17 @@ def build_network(
         info: The data.
         seed: Keys the draws of widths and the initial values of the added weights.
         frozen: The setting ``train.freeze``.
+        layers: What the network has during its training alone; what is frozen has none.
 
     Raises:
-        UnsupportedModelError: NetAug is on and nothing in the model can be widened.
+        UnsupportedModelError: NetAug is on and nothing in the model can be widened; or no layer can be put in.
         ModelError: It cannot run on images of the augmented passes' resolution.
         ConfigError: NetAug is on and its schedule never widens anything; or what is to be frozen is not there, or all.
     """
     example = example_input(info, seed)
     if frozen:
         freeze(model, frozen, _head(config, info))
+    model = layers.wrap(model, (example,))
     if not netaug.enabled:
         return BaseOnly(model, profile(model, example).macs)
     if netaug.resolution < 1:

@@ -88,7 +88,8 @@ def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
             last = done == trainer.config.epochs
             if last or done % trainer.config.checkpoint_every == 0 or signal is not None:
                 with world.raise_on_all_ranks():
-                    journal.network(trainer.result, record)
+                    if trainer.result_is_plain:
+                        journal.network(trainer.result, record)
                 keep()  # last: everything that it counts as done is on disk
             if signal is not None and not last:
                 raise leave(signal)

@@ -17,6 +17,7 @@ from netaug.data import Data, Normalizer
 from netaug.data.batch import Batch
 from netaug.elastic import Supernet, augment
 from netaug.elastic.recalibrate import has_statistics, recalibrate
+from netaug.reparameterize.training_layers import training_layers
 from netaug.runs.checkpoints import Checkpoints
 from netaug.runs.folder import RunFolder, find_weights, read_config
 from netaug.tasks.base import Task
@@ -55,6 +56,12 @@ def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, M
             f"'{run}' is a baseline: its network has one width only.",
             got="netaug.enabled false",
             fix="give a run trained with NetAug",
+        )
+    if training_layers(config.reparameterize, config.deepen, config.train.seed).layers:
+        raise RunFolderError(
+            f"'{run}' was trained with branches or deeper layers, which its wider networks have too.",
+            got=f"reparameterize.branches {config.reparameterize.branches}, deepen.ratio {config.deepen.ratio:g}",
+            allowed="a run with neither of them, for networks of other widths; the base network is in the run folder",
         )
     checkpoint, content = _newest_checkpoint(run)
     base, card = load_weights(weights, trusted)

@@ -35,6 +35,7 @@ from netaug.models.trial import check_trains
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
+from netaug.reparameterize.training_layers import TrainingLayers, training_layers
 from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.runs.records import EpochRecord
 from netaug.runs.resume import check_same_run, data_record, notice_decoder
@@ -111,7 +112,7 @@ def _train(
             if world.first:
                 lock.enter_context(RunLock(folder.path))
         with ExitStack() as shown:
-            about = [*_about_regularizers(config), *distillation.about, *built.regularizers]
+            about = [*_about_regularizers(config), *distillation.about, *built.about]
             journal, records = _begin(shown, folder, config, trainer, built.cost, resumed, about)
             try:
                 with explained(config.train, config.data.batch_size):
@@ -172,13 +173,15 @@ class _Built:
         network: With its regularizers.
         cost: Of the base network.
         normalizer: Knows the device.
-        regularizers: Lines that say where layers were added.
+        about: Lines that say where layers were added.
+        layers: Those that the network has during its training alone.
     """
 
     network: Network
     cost: Profile
     normalizer: Normalizer
-    regularizers: list[str]
+    about: list[str]
+    layers: TrainingLayers
 
 
 def _build(config: RunConfig, data: Data, device: torch.device, world: World) -> _Built:
@@ -191,12 +194,14 @@ def _build(config: RunConfig, data: Data, device: torch.device, world: World) ->
         model, example
     )  # before regularizers are put in: they are not part of the network that is saved
     train = config.train
+    layers = training_layers(config.reparameterize, config.deepen, train.seed)
     network = build_network(
-        model, config.model, config.netaug, data.info, seed=train.seed, frozen=train.freeze
+        model, config.model, config.netaug, data.info, seed=train.seed, frozen=train.freeze, layers=layers
     )
+    about = layers.about(network.base)
     places = put_regularizers(network.base, example, config.regularize)
     normalizer = Normalizer(data.info.mean, data.info.std, device, train.channels_last)
-    return _Built(network, cost, normalizer, [f"regularizer: {place}" for place in places])
+    return _Built(network, cost, normalizer, [*about, *(f"regularizer: {place}" for place in places)], layers)
 
 
 def _open_distillation(
@@ -283,4 +288,4 @@ def _trainer(
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
     preparation = Preparation(mixer, distillation.loss, distillation.macs, distillation.hash)
     sorts = config.netaug.sort
-    return Trainer(network, data, task, normalizer, config.train, sorts, world, preparation)
+    return Trainer(network, data, task, normalizer, config.train, sorts, world, preparation, built.layers)

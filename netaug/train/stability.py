@@ -27,6 +27,8 @@ from netaug.train.observers import Observer
 _log = logging.getLogger("netaug")
 
 _SHOWN = 16
+CUDA_CHECK_EVERY = 100
+"""Losses between two checks on CUDA, where each check waits for the device."""
 WINDOW, DEVIATIONS, FACTOR = 100, 6.0, 1.5
 
 

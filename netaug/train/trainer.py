@@ -16,6 +16,7 @@ from netaug.distributed.all_reduce import AllReduce, StepFlags
 from netaug.distributed.world import SINGLE_PROCESS, World
 from netaug.elastic import Supernet
 from netaug.elastic.plain_network import Network
+from netaug.reparameterize.training_layers import Several, TrainingLayers
 from netaug.runs.records import EpochRecord
 from netaug.tasks.base import Task
 from netaug.tasks.validation import validate
@@ -27,14 +28,12 @@ from netaug.train.microbatches import Preparation
 from netaug.train.observers import Observer, StatisticsObserver
 from netaug.train.optim import layer_scales, optimizer_of, set_learning_rate
 from netaug.train.schedule import Schedule
-from netaug.train.stability import FiniteGuard, SkippedSteps, SpikeLog
+from netaug.train.stability import CUDA_CHECK_EVERY, FiniteGuard, SkippedSteps, SpikeLog
 from netaug.train.step import Step
 from netaug.train.torch_errors import explained
 from netaug.train.updates import Updates
 
-_CUDA_CHECK_EVERY = 100
-"""Losses between two checks on CUDA, where each check waits for the device."""
-
+_NONE = Several()
 OnStep = Callable[[int, int, Tally], None]
 """Called after each step with the epoch, the steps done in it, and the sums of the epoch."""
 Request = Callable[[], StepFlags]
@@ -53,6 +52,7 @@ class Trainer:
         sort: Whether hidden channels are sorted at the epoch starts that :meth:`netaug.Supernet.sorts` names.
         world: The processes that train together, each on its slice of ``data``; all end with the same weights.
         preparation: Mixes images and adds teachers' losses.
+        layers: What the network has during its training alone.
 
     Attributes:
         steps_done: Updates so far.
@@ -70,9 +70,10 @@ class Trainer:
         sort: bool = False,
         world: World = SINGLE_PROCESS,
         preparation: Preparation | None = None,
+        layers: TrainingLayers = _NONE,
     ) -> None:
         self.network, self.data, self.task, self.normalizer = network, data, task, normalizer
-        self.config, self.world, self._sorts = config, world, sort
+        self.config, self.world, self._sorts, self._layers = config, world, sort, layers
         self.preparation = preparation or Preparation()
         scales = None if config.layer_decay is None else layer_scales(network, config.layer_decay)
         self.optimizer = optimizer_of(config, network.parameters(), scales)
@@ -84,7 +85,7 @@ class Trainer:
         if isinstance(network, Supernet):
             network.accumulate_at_once()  # nothing here waits for single gradients, as DistributedDataParallel would
         self._all_reduce = AllReduce(network, world, self._microbatches)
-        every = 1 if normalizer.device.type == "cpu" else _CUDA_CHECK_EVERY
+        every = 1 if normalizer.device.type == "cpu" else CUDA_CHECK_EVERY
         self._skipped = SkippedSteps(config.skip_nonfinite)
         self._spikes = SpikeLog(every, world.size)
         self._gradients = GradientFractions(measured(network), config.measure_gradients)
@@ -177,7 +178,14 @@ class Trainer:
     @property
     def result(self) -> nn.Module:
         """Return the plain network that is evaluated and saved: the averaged one with ``ema_decay``, else the base."""
-        return (self.network if self._average is None else self._average.network).base
+        base = (self.network if self._average is None else self._average.network).base
+        self._layers.on_step(base, self.steps_done / self.total_steps)
+        return self._layers.finish(base) if self.result_is_plain else base
+
+    @property
+    def result_is_plain(self) -> bool:
+        """Return whether :attr:`result` has the layers of the plain network alone; if not, it cannot be saved."""
+        return self._layers.is_plain_at(self.steps_done / self.total_steps)
 
     @property
     def skipped(self) -> int:
@@ -225,6 +233,7 @@ class Trainer:
         tally.macs += len(batch) * prepared.teacher_macs
         device, loss = self.normalizer.device, prepared.distillation
         update = Step(self.network, self.task, loss, self._updates, device, seed)
+        self._layers.on_step(self.network.base, step / self.total_steps)
         update.add_gradients(step, step / self.total_steps, microbatches, [tally, *self._observers])
         tally.add_gradients(self._gradients.finish())
 
