@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -80,6 +81,13 @@ def add_run_folder(parser: ArgumentParser, default: str) -> None:
 
 def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Collection[str]) -> None:
     """Train into a run folder, and print how good the network is and where."""
+    if place().rank == 0:  # before torch is imported, which takes seconds
+        where = f" in {config.data.root}" if config.data.root else ""
+        say(
+            f"loading the network {config.model.name} and the data {config.data.name}{where}",
+            file=sys.stderr,
+            flush=True,
+        )
     from netaug.api.training import train
     from netaug.config.trust import confirmation
 

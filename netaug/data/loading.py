@@ -192,6 +192,8 @@ class Batches(Generic[Made]):
 
     def __init__(self, dataset: Dataset[Any], sampler: Sampler[Any], loading: Loading) -> None:
         self._skipped: set[str] = set()
+        if loading.workers > 0:
+            import torchvision.transforms.v2  # noqa: F401  # slow: once here, not in each process that is forked
         with without_torchs_word_on_many():
             self._loader = DataLoader(
                 dataset,

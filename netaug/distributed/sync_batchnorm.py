@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,7 +15,6 @@ _SYNCED: dict[type[nn.Module], type[nn.Module]] = {
     nn.BatchNorm1d: nn.SyncBatchNorm,
     nn.BatchNorm2d: nn.SyncBatchNorm,
     nn.BatchNorm3d: nn.SyncBatchNorm,
-    BatchNormAct2d: SyncBatchNormAct,
 }
 _log = logging.getLogger("netaug")
 
@@ -53,11 +51,14 @@ def synchronize(network: nn.Module, world: World) -> list[str]:
     if world.size == 1:
         _log.warning("train.sync_batchnorm changes nothing: there is one process")
         return []
+    from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct  # on first use: slow to import
+
+    synced_classes = {**_SYNCED, BatchNormAct2d: SyncBatchNormAct}
     # The class of a module is replaced, not the module: a supernet holds references to its modules.
     norms = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
     done = []
     for name, module in norms.items():
-        synced = _SYNCED.get(type(module))
+        synced = synced_classes.get(type(module))
         if synced is None:
             _log.warning(
                 "'%s' is not synchronized: there is no synchronized form of %s", name, type(module).__name__

@@ -17,6 +17,7 @@ from netaug.models import (
 )
 from netaug.models.init import initialize
 from netaug.models.registry import (
+    check_name,
     create_model,
     default_image_size,
     describe_detectors,
@@ -28,6 +29,7 @@ from netaug.models.zoo import list_timm_models, timm_version
 
 __all__ = [
     "backbone_of",
+    "check_name",
     "create_model",
     "default_image_size",
     "describe_detectors",

@@ -142,6 +142,16 @@ def default_image_size(name: str, /) -> int:
     return _find(name)[0].image_size
 
 
+def check_name(name: str, /) -> None:
+    """Refuse the name of a model that is not written here; timm's and users' own are looked for when they are made.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    if ":" not in name:
+        _find(name)
+
+
 def factory_of(name: str, /) -> Factory:
     """Return the function that builds a model written here.
 

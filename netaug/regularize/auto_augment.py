@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from torchvision.transforms import v2
-
 from netaug.config.regularize import RegularizeConfig
 from netaug.regularize.base import ImageRegularizer, TensorFunction
 
-_POLICIES = {
-    "imagenet": v2.AutoAugmentPolicy.IMAGENET,
-    "cifar10": v2.AutoAugmentPolicy.CIFAR10,
-    "svhn": v2.AutoAugmentPolicy.SVHN,
-}
-
 
 def _make(config: RegularizeConfig, color: list[int]) -> TensorFunction:
+    from torchvision.transforms import v2  # on first use: slow to import
+
     transform: TensorFunction
     match config.auto_augment:
         case "autoaugment":
-            transform = v2.AutoAugment(_POLICIES[config.auto_policy])
+            transform = v2.AutoAugment(v2.AutoAugmentPolicy(config.auto_policy))
         case "randaugment":
             transform = v2.RandAugment(config.rand_operations, config.rand_magnitude)
         case _:

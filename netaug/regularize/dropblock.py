@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from torch import Tensor
-from torchvision.ops import drop_block2d
 
 from netaug.config.regularize import RegularizeConfig
 from netaug.regularize.base import LayerRegularizer, TensorFunction
@@ -17,6 +16,8 @@ def _make_drop(config: RegularizeConfig, rate: float) -> TensorFunction:
 
 
 def _drop_squares(x_NCHW: Tensor, rate: float, size: int) -> Tensor:
+    from torchvision.ops import drop_block2d  # on first use: slow to import
+
     side = min(size, *x_NCHW.shape[-2:])
     # torchvision's function fails for even sides
     dropped_NCHW: Tensor = drop_block2d(x_NCHW, rate, side - (side + 1) % 2)

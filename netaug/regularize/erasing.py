@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from torchvision.transforms import v2
-
 from netaug.config.regularize import RegularizeConfig
 from netaug.regularize.base import ImageRegularizer, TensorFunction
 
 
 def _make(config: RegularizeConfig, color: list[int]) -> TensorFunction:
+    from torchvision.transforms import v2  # on first use: slow to import
+
     transform: TensorFunction = v2.RandomErasing(config.erasing, value=color)
     return transform
 

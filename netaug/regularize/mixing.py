@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from netaug.config.regularize import RegularizeConfig
 from netaug.core.seeding import seeded
@@ -29,6 +28,8 @@ class Mixer:
     """
 
     def __init__(self, config: RegularizeConfig, num_classes: int, seed: int) -> None:
+        from torchvision.transforms import v2  # on first use: slow to import
+
         self._config, self._seed = config, seed
         self._mixup = v2.MixUp(alpha=config.mixup, num_classes=num_classes) if config.mixup else None
         self._cutmix = v2.CutMix(alpha=config.cutmix, num_classes=num_classes) if config.cutmix else None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from torchvision.ops import stochastic_depth
-
 from netaug.config.regularize import RegularizeConfig
 from netaug.regularize.base import LayerRegularizer, TensorFunction
 from netaug.regularize.places import residual_branches
 
 
 def _make_drop(config: RegularizeConfig, rate: float) -> TensorFunction:
+    from torchvision.ops import stochastic_depth  # on first use: slow to import
+
     return partial(stochastic_depth, p=rate, mode="row")
 
 

@@ -34,6 +34,10 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     Raises:
         ConfigError: There is no such name, it is one that training cannot use, or its package is missing.
     """
+    if (
+        name == "sgd"
+    ):  # without timm, which takes longer to import than a wrong setting should take to be named
+        return torch.optim.SGD
     from timm.optim import get_optimizer_class, list_optimizers
 
     names = list(list_optimizers())

@@ -17,6 +17,7 @@ from netaug.core.device import choose_device, set_up
 from netaug.core.errors import TrainingError
 from netaug.core.lock import RunLock, was_killed
 from netaug.data import Data, Normalizer, build_data
+from netaug.data.registry import find_dataset
 from netaug.data.single_class import check_classes
 from netaug.distill.cache_check import AugmentedImages
 from netaug.distill.distillation import Distillation, open_distillation
@@ -31,6 +32,7 @@ from netaug.distributed.process_group import process_group
 from netaug.distributed.sync_batchnorm import check_syncing, synchronize
 from netaug.distributed.world import World, check_divides
 from netaug.elastic.plain_network import Network
+from netaug.models import check_name
 from netaug.models.trial import check_trains
 from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
@@ -131,6 +133,8 @@ def _train(
 
 def _prepare_process(config: RunConfig, world: World) -> torch.device:
     """Refuse settings that cannot work, before any time is spent; return the device, with threads and kernels set."""
+    check_name(config.model.name)  # names first: all else imports much more
+    find_dataset(config.data.name)
     check_divides(world, config.data.batch_size, config.train.accumulate)
     check_trackers(config.train)
     check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)

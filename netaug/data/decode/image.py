@@ -6,9 +6,11 @@ damaged (seen with 0.29.1), and a dataset's file is not to be trusted so far.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import struct
+from collections.abc import Callable
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -24,11 +26,6 @@ from netaug.data.decode.jpeg import decode_whole, is_jpeg, is_plain
 from netaug.data.transforms.small import Fit
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-
-try:
-    from torchvision.io import decode_image
-except ImportError:  # deprecated since torchvision 0.29; Pillow gives the same pixels, slower
-    decode_image = None
 
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 _HEADER_BYTES = 2**18
@@ -131,7 +128,8 @@ def decode_plain_jpeg(content: bytearray, path: str, in_chans: int) -> Tensor:
 
 def _decode_any(content: bytearray, path: str, in_chans: int, *, fast: bool) -> Tensor:
     """Decode with torchvision if the file is of a kind that it knows (``fast``), else with Pillow."""
-    if decode_image is not None and fast:
+    decode_image = torchvision_decoder() if fast else None
+    if decode_image is not None:
         mode = "GRAY" if in_chans == 1 else "RGB"
         try:
             image: Tensor = decode_image(torch.frombuffer(content, dtype=torch.uint8), mode, True)
@@ -140,6 +138,16 @@ def _decode_any(content: bytearray, path: str, in_chans: int, *, fast: bool) -> 
         else:
             return image
     return _decode_with_pillow(path, content, in_chans)
+
+
+@functools.cache
+def torchvision_decoder() -> Callable[..., Tensor] | None:
+    """Return torchvision's decoder; None where it has none: deprecated since 0.29, and Pillow gives the same pixels."""
+    try:
+        from torchvision.io import decode_image  # on first use: slow to import
+    except ImportError:
+        return None
+    return decode_image  # type: ignore[no-any-return]
 
 
 def _check_channels(path: str, in_chans: int) -> None:

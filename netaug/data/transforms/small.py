@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from netaug.core.seeding import key, uniforms
 
@@ -33,14 +32,15 @@ class Fit:
     def __call__(self, images_CHW: Tensor) -> Tensor:
         """Fit uint8 images, shape ``[..., C, H, W]``, into shape ``[..., C, size, size]``."""
         square = [self.size, self.size]
+        if self.crop_ratio == 1.0 and list(images_CHW.shape[-2:]) == square:
+            return images_CHW
+        from torchvision.transforms.v2 import functional  # on first use: slow to import
+
         if self.crop_ratio == 1.0:
-            if list(images_CHW.shape[-2:]) == square:
-                return images_CHW
-            scaled: Tensor = v2.functional.resize(images_CHW, square, antialias=True)
+            scaled: Tensor = functional.resize(images_CHW, square, antialias=True)
             return scaled
-        shorter = math.ceil(self.size / self.crop_ratio)
-        resized = v2.functional.resize(images_CHW, [shorter], antialias=True)
-        cropped: Tensor = v2.functional.center_crop(resized, square)
+        resized = functional.resize(images_CHW, [math.ceil(self.size / self.crop_ratio)], antialias=True)
+        cropped: Tensor = functional.center_crop(resized, square)
         return cropped
 
 

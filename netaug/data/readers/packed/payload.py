@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
 from netaug.core.errors import ConfigError
 from netaug.data.readers.packed.images import PackedImages
@@ -133,7 +132,9 @@ def encode(images: Images, index: int, split: str, how: Packing) -> Payload:
 
 def _from_pixels(image_CHW: Tensor, name: str, how: Packing) -> Payload:
     if how.size is not None and min(image_CHW.shape[1:]) > how.size:
-        image_CHW = v2.functional.resize(image_CHW, [how.size], antialias=True)
+        from torchvision.transforms.v2 import functional  # on first use: slow to import
+
+        image_CHW = functional.resize(image_CHW, [how.size], antialias=True)
     pixels_HWC = image_CHW.permute(1, 2, 0).contiguous().numpy()
     height, width, chans = pixels_HWC.shape
     if how.encoding == "pixels":
