@@ -64,7 +64,7 @@ def synchronize(network: nn.Module, world: World) -> list[str]:
                 "'%s' is not synchronized: there is no synchronized form of %s", name, type(module).__name__
             )
             continue
-        module.__class__ = synced  # type: ignore[assignment]
+        module.__class__ = synced
         module.process_group = None  # type: ignore[assignment]  # all processes
         done.append(name)
     if not done:
