@@ -28,6 +28,7 @@ from netaug.core.errors import ConfigError
         ("accumulate", 0),
         ("ema_decay", 1.0),
         ("eval_every", 0),
+        ("recalibrate", -1),
         ("checkpoint_every", 0),
         ("warmup_epochs", 11.0),
     ],
@@ -57,6 +58,8 @@ def test_training_settings_out_of_range_are_refused_by_name(key: str, value: flo
         {"start": 1.0},
         {"start": -0.1},
         {"width_until": 2.0},
+        {"conflict": "drop"},
+        {"conflict": "project", "base_pass": False},
     ],
 )
 def test_netaug_settings_are_checked_even_if_it_is_off(setting: dict[str, object]) -> None:
@@ -88,7 +91,6 @@ def test_netaug_settings_become_those_of_augment() -> None:
         max_macs_ratio=3.0,
         alpha=0.5,
         draws=2,
-        base_pass=False,
         batch_share=0.25,
         resolution=0.5,
         augment_every=3,
@@ -99,14 +101,17 @@ def test_netaug_settings_become_those_of_augment() -> None:
         keep=("stem*",),
         from_stage="stages.1",
         palette=16,
+        conflict="project",
+        sort_gates=False,
     )
     augment = config.augment_config(seed=7)
     assert augment.seed == 7
     for field in dataclasses.fields(AugmentConfig):
-        if field.name != "seed":
+        if field.name not in ("seed", "base_pass"):  # no base pass excludes conflicts
             assert getattr(augment, field.name) == getattr(config, field.name)
             differs = getattr(augment, field.name) != getattr(AugmentConfig(), field.name)
             assert differs, f"give {field.name} another value than its default above"
+    assert not NetAugConfig(base_pass=False).augment_config(seed=7).base_pass
 
 
 def test_every_setting_has_help_and_the_default_of_its_dataclass() -> None:

@@ -22,6 +22,7 @@ from netaug.profile import profile
 from netaug.runs.folder import find_weights, read_config
 from netaug.tasks.evaluate import added, collected, measure
 from netaug.tasks.registry import choose_task, task_kind
+from netaug.train.recalibration import recalibrated
 from netaug.weights.metadata import ModelCard, load_weights, read_card
 
 
@@ -67,11 +68,13 @@ class TrainedNetwork:
     config: RunConfig
     device: torch.device
 
-    def measure(self, side: int | None = None) -> Measurement:
+    def measure(self, side: int | None = None, recalibrate: int = 0) -> Measurement:
         """Measure it on the evaluation images.
 
         Args:
             side: Height = width of the input in pixels; None is what it was trained for.
+            recalibrate: Training images, at this size, on which statistics of batch norms are estimated anew for the
+                measurement; 0 takes the network's own.
 
         Raises:
             ConfigError: A detector cannot have this side.
@@ -90,20 +93,35 @@ class TrainedNetwork:
         check_fits(self.model, card.name, example, card.num_classes, kind.output_form())
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
         task = choose_task(config, data)
-        measured = list(track(measure(self.model, data.val, normalizer, task), "evaluating", len(data.val)))
+        model = self._recalibrated(recalibrate, size, normalizer) if recalibrate else self.model
+        measured = list(track(measure(model, data.val, normalizer, task), "evaluating", len(data.val)))
         rows = collected(measured)
         metrics = task.judged(added([batch.sums for batch in measured]), rows)
         return Measurement(size, profile(self.model, example).macs, task.score, metrics, data, rows)
 
+    def _recalibrated(self, images: int, size: int, normalizer: Normalizer) -> nn.Module:
+        """Return a copy with statistics of training images, augmented as in training."""
+        card, config = self.card, self.config
+        detect = replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
+        data = build_data(replace(config.data, image_size=size), seed=config.train.seed, detect=detect)
+        check_classes(card, data.info)
+        return recalibrated(self.model, data.train.epoch(0), normalizer, images)
+
 
 def evaluate(
-    source: str | Path, *, resolution: int | None = None, trusted: Collection[str] = (), **settings: Any
+    source: str | Path,
+    *,
+    resolution: int | None = None,
+    recalibrate: int = 0,
+    trusted: Collection[str] = (),
+    **settings: Any,
 ) -> Measurement:
     """Measure the network of a run folder or weights file on its evaluation images.
 
     Args:
         source: A run folder, whose own data is taken, or a weights file; then name the data in ``settings``.
         resolution: Height = width of the input in pixels; None is what the network was trained for.
+        recalibrate: Training images on which statistics of batch norms are estimated anew; 0 takes the network's own.
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
         **settings: As ``data={"name": "folder", "root": "DIR"}`` or ``**{"data.root": "DIR"}``; over those of the run.
 
@@ -116,7 +134,7 @@ def evaluate(
     place = Path(source)
     given = words_of(settings)
     config = evaluation_settings(place, given)
-    return open_network(place, config, trusted).measure(resolution)
+    return open_network(place, config, trusted).measure(resolution, recalibrate)
 
 
 def evaluation_settings(place: Path, given: Sequence[str]) -> RunConfig:

@@ -49,7 +49,7 @@ def run(words: list[str]) -> None:
     trusted = trusted_names(arguments, given)
     images = check_images(arguments.images, given=arguments.widths is not None)
     _check_report(arguments)
-    source, sides = Path(arguments.run), arguments.resolution
+    source, sides, fresh = Path(arguments.run), arguments.resolution, _images_to_recalibrate(arguments)
     if arguments.widths is not None:
         if sides is not None:
             raise ConfigError("--widths and --resolution exclude each other.", fix="leave one of them out")
@@ -62,16 +62,17 @@ def run(words: list[str]) -> None:
             )
         evaluate_comparison(source, sides, given, trusted)
     elif sides is not None:
-        _eval_sides(_opened(source, given, trusted), sides)
+        _eval_sides(_opened(source, given, trusted), sides, fresh)
     else:
         report = None if arguments.report is None else Path(arguments.report)
-        _eval_one(_opened(source, given, trusted), source, given, report)
+        _eval_one(_opened(source, given, trusted), source, given, report, fresh)
 
 
 def _parser() -> ArgumentParser:
     parser = new_parser(
         "eval",
-        "RUN|WEIGHTS|COMPARISON [--resolution SIDE ...] [--widths NETWORK ...] [--report DIR] [--data.key VALUE ...]",
+        "RUN|WEIGHTS|COMPARISON [--resolution SIDE ...] [--widths NETWORK ...] [--recalibrate N] [--report DIR]\n"
+        "                   [--data.key VALUE ...]",
         "Measures top-1, or average precision of a detector, on the evaluation images: of the run's own data, or of\n"
         "the data given. With --resolution, on inputs of other sizes; with --widths, of networks of other widths,\n"
         "which a NetAug run has trained along. Of a comparison's folder --resolution measures all runs, and says how\n"
@@ -94,6 +95,13 @@ def _parser() -> ArgumentParser:
         help="Sides of the input in pixels, each measured; a detector's are multiples of 32.",
     )
     parser.add_argument(
+        "--recalibrate",
+        type=int,
+        default=0,
+        help="Training images on which the statistics of batch norms are estimated anew for the measurement; 0 takes "
+        "the network's own. At other resolutions they fit better.",
+    )
+    parser.add_argument(
         "--report",
         type=str,
         default=None,
@@ -103,6 +111,24 @@ def _parser() -> ArgumentParser:
     add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
     return parser
+
+
+def _images_to_recalibrate(arguments: Any) -> int:
+    """Return the value of ``--recalibrate``.
+
+    Raises:
+        ConfigError: It is out of range, or networks are measured that have statistics of training images already.
+    """
+    images: int = arguments.recalibrate
+    if images < 0:
+        raise ConfigError("--recalibrate is out of range.", got=images, allowed="a whole number, at least 0")
+    if images and (arguments.widths is not None or is_comparison(Path(arguments.run))):
+        raise ConfigError(
+            "--recalibrate is for one network.",
+            got="--widths" if arguments.widths is not None else f"a comparison, '{arguments.run}'",
+            fix="leave it out; with --widths, --images says on how many images other widths are recalibrated",
+        )
+    return images
 
 
 def _check_report(arguments: Any) -> None:
@@ -145,11 +171,13 @@ def _opened(place: Path, given: list[str], trusted: Collection[str]) -> TrainedN
     return network
 
 
-def _eval_one(network: TrainedNetwork, place: Path, given: list[str], report: Path | None) -> None:
+def _eval_one(
+    network: TrainedNetwork, place: Path, given: list[str], report: Path | None, recalibrate: int
+) -> None:
     """Print how good the network of a run folder or weights file is; write the page of a detector."""
     if report is not None:
         prepare(report, network.card)
-    found = network.measure()
+    found = network.measure(recalibrate=recalibrate)
     info, score = found.info, found.score
     shown = {name: found.metrics[name] for name in _FURTHER.get(score, ()) if name in found.metrics}
     others = "".join(f"  {score_name(name)} {value:.2f} %" for name, value in shown.items())
@@ -162,9 +190,9 @@ def _eval_one(network: TrainedNetwork, place: Path, given: list[str], report: Pa
         say(f"written: {', '.join(map(str, write_detection_report(found, place, command, report)))}")
 
 
-def _eval_sides(network: TrainedNetwork, sides: list[int]) -> None:
+def _eval_sides(network: TrainedNetwork, sides: list[int], recalibrate: int) -> None:
     """Print how good a network is on inputs of several sizes, and what each costs."""
-    rows = [network.measure(side) for side in sides]
+    rows = [network.measure(side, recalibrate) for side in sides]
     info, score = rows[0].info, rows[0].score
     say(f"{score_name(score)} on {info.val_split} of {info.name}, n {info.val_size:,}")
     say(f"{'side':>5}  {'MACs':>13}  {score_name(score) + ' %':>8}  {'loss':>8}")

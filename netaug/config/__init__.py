@@ -43,8 +43,12 @@ class ModelConfig:
         options: Further keyword arguments of the model's factory.
         dropout: Probability in [0, 1) of dropping a feature before the classifier while training, whatever the
             factory calls it; null keeps the factory's own, or that of `options`.
-        init: `model` keeps the factory's own initialization; `uniform` is kaiming_uniform(a=sqrt 5), the paper's
-            choice for NetAug; `he` is he-normal by fan-out, the paper's choice for its baseline.
+        init: `model` keeps the factory's own initialization. `uniform` is kaiming_uniform(a=sqrt 5) by each layer's own
+            fan-in; `he` is he-normal by fan-out, and normal(0, 0.01) for linear layers. The other two are those of the
+            paper's code: `fan_out`, of its baseline, is he-normal by fan-out, for linear layers too; `widest`, of
+            NetAug, is kaiming_uniform(a=sqrt 5) on the tensors of the widest network that the `netaug` settings make
+            (with netaug.enabled false too, so that both arms start from the same base weights), sorted before the
+            first step if netaug.sort. Both draw a linear classifier from a truncated normal(0, 0.02).
         weights: What to start from, relative to the working directory: a run folder, or a file of weights,
             safetensors or a PyTorch checkpoint. It must fit the network exactly; a detector's backbone also starts
             from a classifier. null starts from `init`.
@@ -56,7 +60,7 @@ class ModelConfig:
     in_chans: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     dropout: float | None = None
-    init: Literal["model", "uniform", "he"] = "model"
+    init: Literal["model", "uniform", "he", "fan_out", "widest"] = "model"
     weights: str | None = None
     new_head: bool = False
 
@@ -97,7 +101,8 @@ class NetAugConfig(StepSettings):
             than half of it: nothing is augmented in the first half, then in-place distillation is
             added (distill.in_place 1). No form was shown to beat a baseline trained for the same MACs
             (docs/results/pareto-cifar10).
-        sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until.
+        sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until;
+            `sort_gates` says of which layers.
     """
 
     groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
@@ -128,12 +133,46 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         self._check_distillation()
-        if self.train.accumulate > 1 and 2 * self.train.accumulate > self.data.batch_size:
+        self._check_microbatches()
+        self._check_recalibration()
+
+    @property
+    def microbatches(self) -> int:
+        """Return in how many parts a batch is cut, over all processes; more processes cut it further."""
+        most = self.data.norm_batch
+        return self.train.accumulate if most is None else -(-self.data.batch_size // most)
+
+    def _check_microbatches(self) -> None:
+        if self.data.norm_batch is not None:
+            for name, value, usual in (
+                ("accumulate", self.train.accumulate, 1),
+                ("sync_batchnorm", self.train.sync_batchnorm, False),
+            ):
+                if value != usual:
+                    raise ConfigError(
+                        f"data.norm_batch and train.{name} both say how many images a batch norm sees at once.",
+                        got=f"data.norm_batch {self.data.norm_batch}, train.{name} {str(value).lower()}",
+                        fix=f"leave train.{name} out, or --data.norm_batch null",
+                    )
+        if self.microbatches > 1 and 2 * self.microbatches > self.data.batch_size:
+            name = "train.accumulate" if self.data.norm_batch is None else "data.norm_batch"
             raise ConfigError(
-                "train.accumulate leaves microbatches of less than two images.",
-                got=f"{self.train.accumulate} microbatches of {self.data.batch_size} images (data.batch_size)",
+                f"{name} leaves microbatches of less than two images.",
+                got=f"{self.microbatches} microbatches of {self.data.batch_size} images (data.batch_size)",
                 allowed=f"1 to {max(1, self.data.batch_size // 2)}",
             )
+
+    def _check_recalibration(self) -> None:
+        for name, value, plain in (
+            ("reparameterize.branches", self.reparameterize.branches, self.reparameterize.branches <= 1),
+            ("deepen.ratio", self.deepen.ratio, self.deepen.ratio == 0),
+        ):
+            if self.train.recalibrate and not plain:
+                raise ConfigError(
+                    f"train.recalibrate cannot estimate the statistics of the layers that {name} adds.",
+                    got=f"train.recalibrate {self.train.recalibrate}, {name} {value:g}",
+                    fix="leave one of them out",
+                )
 
     def _check_distillation(self) -> None:
         self._check_base_learns()

@@ -14,6 +14,7 @@ MOST_PIXELS = 4096
 _LEAST = {
     "image_size": 1,
     "batch_size": 1,
+    "norm_batch": 2,
     "eval_batch_size": 1,
     "limit": 1,
     "shots": 1,
@@ -50,6 +51,9 @@ class DataConfig:
             orders. Teacher outputs can then be read from a cache. null repeats none.
         augment_seed: Keys the augmentation, so that runs with other seeds can share such a cache; null is `train.seed`.
         batch_size: Images per training step.
+        norm_batch: Most images whose statistics a batch norm takes at once in training, on every device: each step's
+            batch is cut into microbatches of so many, whatever the number of processes. null takes all images of a
+            process, or of one of its `train.accumulate` parts.
         eval_batch_size: Images per evaluation step.
         workers: Loader processes; 0 loads in the training process. The data does not depend on it.
         cache: `ram` holds the decoded images in memory, `none` decodes each time, `auto` chooses by size.
@@ -82,6 +86,7 @@ class DataConfig:
     distinct_epochs: int | None = None
     augment_seed: int | None = None
     batch_size: int = 128
+    norm_batch: int | None = None
     eval_batch_size: int = 256
     workers: int = 0
     cache: Literal["auto", "ram", "none"] = "auto"

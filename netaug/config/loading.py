@@ -7,6 +7,7 @@ are named in the same place, a recipe or the command line, win over it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -100,6 +101,17 @@ def flat_mapping(config: RunConfig) -> dict[str, Any]:
     return {f"{group}.{name}": value for group, members in groups for name, value in members.items()}
 
 
+def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration with other values by ``group.key``, checked."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    return replace(
+        config, **{group: replace(getattr(config, group), **members) for group, members in groups.items()}
+    )
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(member) for name, member in value.items()}
@@ -191,6 +203,7 @@ _PAPER: dict[str, Any] = {
     "netaug.start": 0.0,
     "netaug.expand_until": 1.0,
     "netaug.sort": True,
+    "netaug.sort_gates": True,
     "distill.in_place": 0.0,
 }
 PRESETS: dict[str, dict[str, Any]] = {

@@ -54,6 +54,9 @@ class TrainConfig:
         threads: CPU threads of torch; null leaves torch's choice.
         channels_last: Whether tensors use the channels_last memory format.
         eval_every: Epochs between evaluations on the validation split; the last epoch always is.
+        recalibrate: Training images on which statistics of batch norms are estimated anew before each evaluation, in a
+            copy that is evaluated and saved: early in a training running ones lag behind the weights. The training
+            itself stays the same to the bit. The paper's code takes 16,000; 0 keeps running statistics.
         checkpoint_every: Epochs between checkpoints; the last epoch always is.
         checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
         keep_checkpoints: How many checkpoints are kept; older ones are removed.
@@ -93,6 +96,7 @@ class TrainConfig:
     threads: int | None = None
     channels_last: bool = True
     eval_every: int = 1
+    recalibrate: int = 0
     checkpoint_every: int = 1
     checkpoint_minutes: float | None = 10.0
     keep_checkpoints: int = 2
@@ -110,6 +114,7 @@ class TrainConfig:
         self._require(
             "threads", threads is None or 1 <= threads <= MOST_THREADS, f"null, or 1 to {MOST_THREADS}"
         )
+        self._require("recalibrate", self.recalibrate >= 0, "a whole number, at least 0")
         self._require("measure_gradients", self.measure_gradients >= 0, "a whole number, at least 0")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")

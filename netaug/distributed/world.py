@@ -235,15 +235,29 @@ class PeerLostError(TrainingError):
     """A process of the training has exited, so that no error can be exchanged any more."""
 
 
-def check_divides(world: World, batch_size: int, accumulate: int) -> int:
+def check_divides(world: World, batch_size: int, accumulate: int, *, most: int | None = None) -> int:
     """Return how many microbatches of each step's global batch a process has.
 
     The batch is cut into ``max(accumulate, world.size)`` microbatches, and each process takes as many of them.
 
+    Args:
+        world: The processes.
+        batch_size: Images of a step.
+        accumulate: Microbatches that the settings ask for.
+        most: The setting ``data.norm_batch``, which is the size of the microbatches.
+
     Raises:
-        ConfigError: The number of processes does not divide the batch or its microbatches.
+        ConfigError: The number of processes does not divide the batch or its microbatches, or would make them smaller
+            than ``most``.
     """
     microbatches = max(accumulate, world.size)
+    if most is not None and world.size > accumulate:
+        raise ConfigError(
+            f"{world.size} processes would leave each batch norm less than data.norm_batch {most} images.",
+            got=f"{world.size} processes, data.batch_size {batch_size}",
+            allowed=f"up to {accumulate} processes with these settings",
+            fix=f"start fewer processes; or --data.norm_batch {max(2, batch_size // world.size)}, another training",
+        )
     if (
         batch_size % world.size == 0
         and microbatches % world.size == 0
@@ -257,7 +271,8 @@ def check_divides(world: World, batch_size: int, accumulate: int) -> int:
     ]
     raise ConfigError(
         f"the batches of this run cannot be divided among {world.size} processes.",
-        got=f"{world.size} processes, data.batch_size {batch_size}, train.accumulate {accumulate}",
+        got=f"{world.size} processes, data.batch_size {batch_size}, "
+        + (f"train.accumulate {accumulate}" if most is None else f"data.norm_batch {most}"),
         allowed=f"{', '.join(map(str, allowed))} processes with these settings: data.batch_size is that of all "
         "processes together, and each microbatch has two images or more",
         fix="start one of these numbers of processes, or "

@@ -23,6 +23,8 @@ from netaug.elastic.supernet import Supernet
 
 Inputs = Callable[[Any], Any]
 """From what a loader yields to the network's input: a tensor, or a tuple of them for several inputs."""
+Gather = Callable[[Tensor], Tensor]
+"""From a tensor of this process to those of all, ``[processes, *shape]``."""
 
 _KEYS = ("images", "image", "pixel_values", "inputs", "input", "x")
 _log = logging.getLogger("netaug")
@@ -66,7 +68,9 @@ def recalibrate(
     if not has_statistics(network):
         _log.warning("nothing to recalibrate: %s keeps no running statistics", type(network).__name__)
         return network
-    _estimate(network, _limited(loader, images, inputs or batch_inputs))
+    statistics = Statistics(network)
+    statistics.measure(limited(loader, images, inputs or batch_inputs))
+    statistics.write()
     return network
 
 
@@ -114,7 +118,7 @@ def _norms(network: nn.Module) -> Iterator[tuple[str, _NormBase]]:
             yield name, module
 
 
-def _limited(loader: Iterable[Any], images: int | None, inputs: Inputs) -> Iterator[tuple[Tensor, ...]]:
+def limited(loader: Iterable[Any], images: int | None, inputs: Inputs) -> Iterator[tuple[Tensor, ...]]:
     """Yield the inputs of whole batches until enough images have been seen."""
     seen = 0
     for batch in loader:
@@ -146,11 +150,24 @@ class _Moments:
         x = (arguments[0] if arguments else named["input"]).detach()
         var, mean = torch.var_mean(x, [dim for dim in range(x.dim()) if dim != 1], correction=0)
         added = x.numel() // x.shape[1]
-        total = self._count + added
-        difference = mean.double() - self._mean
-        self._squares += var.double() * added + difference**2 * (self._count * added / total)
-        self._mean += difference * (added / total)
-        self._count = total
+        self._add(added, mean.double(), var.double() * added)
+
+    def merge(self, gather: Gather) -> None:
+        """Take in what other processes have seen, in the order of ranks; all of them have to call it."""
+        own = torch.cat([self._mean.new_tensor([self._count]), self._mean, self._squares])
+        parts = gather(own)
+        self._count, self._mean, self._squares = 0, torch.zeros_like(self._mean), torch.zeros_like(self._mean)
+        for part in parts:
+            mean, squares = part[1:].chunk(2)
+            self._add(round(float(part[0])), mean, squares)
+
+    def _add(self, count: int, mean: Tensor, squares: Tensor) -> None:
+        total = self._count + count
+        if count:
+            difference = mean - self._mean
+            self._squares = self._squares + (squares + difference**2 * (self._count * count / total))
+            self._mean = self._mean + difference * (count / total)
+            self._count = total
 
     def write(self, name: str) -> None:
         """Make them the layer's statistics; a layer that no forward reaches keeps what it has."""
@@ -165,25 +182,49 @@ class _Moments:
         self._running_var.copy_(self._squares / max(1, self._count - 1))  # unbiased, as torch's is
 
 
-@torch.no_grad()
-def _estimate(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
-    """Replace the statistics of a network in evaluation mode by those of the batches."""
-    device = next(norm.get_buffer("running_mean").device for _, norm in _norms(network))
-    moments = {
-        name: _Moments(norm, norm.get_buffer("running_mean"), norm.get_buffer("running_var"))
-        for name, norm in _norms(network)
-        if isinstance(norm, _BatchNorm)
-    }
-    others = [norm for _, norm in _norms(network) if not isinstance(norm, _BatchNorm)]
-    seen = 0
-    with _measuring(network, moments.values()):
-        for batch in batches:
-            seen += len(batch[0])
-            for norm in others:  # instance norms keep the mean over images: so it counts each image alike
-                norm.momentum = len(batch[0]) / seen
-            _run(network, tuple(tensor.to(device, non_blocking=True) for tensor in batch))
-    for name, moment in moments.items():
-        moment.write(name)
+class Statistics:
+    """Estimates the statistics of a network's norms: first :meth:`measure`, then :meth:`write`.
+
+    Args:
+        network: In evaluation mode; changed in place.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._moments = {
+            name: _Moments(norm, norm.get_buffer("running_mean"), norm.get_buffer("running_var"))
+            for name, norm in _norms(network)
+            if isinstance(norm, _BatchNorm)
+        }
+        self._others = [norm for _, norm in _norms(network) if not isinstance(norm, _BatchNorm)]
+
+    @torch.no_grad()
+    def measure(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Run the network on these inputs."""
+        device = next(norm.get_buffer("running_mean").device for _, norm in _norms(self._network))
+        seen = 0
+        with _measuring(self._network, self._moments.values()):
+            for batch in batches:
+                seen += len(batch[0])
+                for norm in self._others:  # instance norms keep the mean over images: so it counts each alike
+                    norm.momentum = len(batch[0]) / seen
+                _run(self._network, tuple(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    @torch.no_grad()
+    def write(self, gather: Gather | None = None) -> None:
+        """Replace the network's statistics by the measured ones.
+
+        Args:
+            gather: Brings those of several processes together, which are then the same on all; all have to call it.
+        """
+        for name, moment in self._moments.items():
+            if gather is not None:
+                moment.merge(gather)
+            moment.write(name)
+        if gather is not None:
+            for norm in self._others:
+                for buffer in (norm.get_buffer("running_mean"), norm.get_buffer("running_var")):
+                    buffer.copy_(gather(buffer).mean(0))
 
 
 @contextmanager

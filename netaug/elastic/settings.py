@@ -89,6 +89,12 @@ class StepSettings:
             exact: `netaug inspect` says so, and what a step then costs.
         palette: How many networks all steps draw from; null (None) draws each step's by itself. Sixteen widths that
             come again and again can be prepared once, for a GPU above all.
+        conflict: What becomes of the augmented pass's gradient on the base network's weights where it conflicts with
+            the base pass's (their inner product is negative): `add` adds it as it is; `project` takes away its
+            component against the base pass's, tensor by tensor; `project-network` with all tensors as one, the gradient
+            surgery of arXiv:2310.19820. It takes the memory of one more gradient of the base network.
+        sort_gates: Whether sorting also sorts the hidden channels of gates (squeeze-excite) by importance, as the
+            paper's code does, and not those of blocks alone.
     """
 
     width: tuple[float, ...] = (1.0, 1.8, 2.6)
@@ -108,6 +114,8 @@ class StepSettings:
     keep: tuple[str, ...] = ()
     from_stage: str | None = None
     palette: int | None = None
+    conflict: Literal["add", "project", "project-network"] = "add"
+    sort_gates: bool = True
 
     def __post_init__(self) -> None:
         check_multipliers("width", self.width)
@@ -127,10 +135,19 @@ class StepSettings:
             ("from_stage", "the name of a module", self.from_stage is None or _is_name(self.from_stage)),
             ("palette", "a whole number of at least 1", self.palette is None or _counts(self.palette)),
             ("batch_norm", "separate or shared", self.batch_norm in ("separate", "shared")),
+            ("conflict", ", ".join(_CONFLICTS), self.conflict in _CONFLICTS),
         ):
             if not fits:
                 raise ConfigError(f"{name} is out of range.", got=getattr(self, name), allowed=allowed)
+        if self.conflict != "add" and not self.base_pass:
+            raise ConfigError(
+                "conflict has no effect with base_pass false: there is no gradient to conflict with.",
+                got=f"conflict {self.conflict}",
+                fix="leave one of them out",
+            )
 
+
+_CONFLICTS = ("add", "project", "project-network")
 
 # More is a typing error: a layer a hundred times as wide fills any memory.
 _MOST_TIMES = 100

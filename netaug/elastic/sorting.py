@@ -1,7 +1,8 @@
 """Sort hidden channels by importance, so that the base network holds the important ones.
 
-Only ``expand`` groups are sorted, as in the paper: each lives inside one block, whose last layer says how much it reads
-of a channel. The channels of a ``width`` group are read by all blocks of a stage.
+Groups that are ``expand`` (hidden channels of a block) and ``follow`` (those of a gate, with ``config.sort_gates``) are
+sorted, as in the paper's code: each lives inside one block, whose last layer, or that of the gate, says how much it
+reads of a channel. The channels of a ``width`` group are read by all blocks of a stage.
 
 The widest network computes the same before and after, and so does its next update: every optimizer state and
 every averaged copy is permuted along.
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 def sort_channels(
     supernet: Supernet, optimizer: torch.optim.Optimizer | None = None, averages: Iterable[Supernet] = ()
 ) -> dict[str, Tensor]:
-    """Reorder the hidden channels of every ``expand`` group, largest importance first.
+    """Reorder the hidden channels of every block and gate, largest importance first.
 
-    Importance is the L1 norm of what the block's last dense layer reads from a channel.
+    Importance is the L1 norm of what the last dense layer of the block, or of the gate, reads from a channel.
 
     Args:
         supernet: Sorted in place.
@@ -48,7 +49,8 @@ def sort_channels(
         ConfigError: An average is not one of the whole supernet, or a state of the optimizer cannot be permuted.
 
     Source:
-        Channel sorting of NetAug, arXiv:2110.08890; importance by L1 norm as in Once-for-All, arXiv:1908.09791.
+        Channel sorting of NetAug, arXiv:2110.08890; importance by L1 norm as in Once-for-All, arXiv:1908.09791, whose
+        released code sorts a squeeze-excite's hidden channels by the input columns of its second layer.
     """
     averages = list(averages)
     for average in averages:
@@ -59,9 +61,10 @@ def sort_channels(
                 allowed="copies of the supernet, such as the .module of ModelEmaV3(supernet)",
                 fix="average the supernet: its base alone would keep channels where they were before sorting",
             )
+    roles = ("expand", "follow") if supernet.config.sort_gates else ("expand",)
     orders: dict[str, Tensor] = {}
     for group in supernet.plan.groups.values():
-        if group.role == "expand" and group.most > group.base:
+        if group.role in roles and group.most > group.base:
             importance = _importance(supernet, group.name)
             if importance is not None:
                 # Stable: channels of equal importance (a layer of zeros) keep their order on every machine.

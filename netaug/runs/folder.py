@@ -19,9 +19,11 @@ from torch import nn
 import netaug
 from netaug.config import RunConfig
 from netaug.config.loading import load_config, to_yaml
+from netaug.config.settings import settings
 from netaug.core.errors import RunFolderError, TrainingError
 from netaug.core.io import append_line, is_leftover, remove_leftovers, write_atomic
 from netaug.core.lock import NAME as LOCK
+from netaug.core.yaml_files import read_yaml
 from netaug.data.decode.jpeg import decoder
 from netaug.runs.checkpoints import Checkpoints
 from netaug.runs.records import EpochRecord
@@ -200,7 +202,24 @@ def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
     path = RunFolder(run).config
     if not path.is_file():
         raise RunFolderError(f"'{run}' is not a run folder.", got="no config.yaml")
-    return load_config(str(path), overrides, builds=False)  # the network is that of its weights file
+    older = [f"--{key}={value}" for key, value in _MEANT_BEFORE.items() if key in unrecorded(run)]
+    return load_config(
+        str(path), (*older, *overrides), builds=False
+    )  # the network is that of its weights file
+
+
+_MEANT_BEFORE = {"netaug.sort_gates": "false"}
+"""What a run did that was started before a setting existed, where that is not the setting's default."""
+
+
+def unrecorded(run: Path) -> set[str]:
+    """Return the settings that did not exist yet, by ``group.key``, when a run was started."""
+    path = RunFolder(run).config
+    tree = read_yaml(path)
+    groups = tree if isinstance(tree, dict) else {}
+    return {
+        key for key in settings() if key.partition(".")[2] not in (groups.get(key.partition(".")[0]) or {})
+    }
 
 
 def default_folder(recipe: str, *, augmented: bool, seed: int) -> Path:

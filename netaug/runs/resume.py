@@ -19,7 +19,7 @@ from netaug.data.decode.jpeg import decoder
 from netaug.data.listing_digest import VERSION as LISTING_VERSION
 from netaug.data.listing_digest import DataListing, differing_parts, fingerprint
 from netaug.data.prepared import Data
-from netaug.runs.folder import RunFolder, read_config
+from netaug.runs.folder import RunFolder, read_config, unrecorded
 
 _log = logging.getLogger("netaug")
 
@@ -41,6 +41,27 @@ def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]
         for name in sorted({*first, *second} - set(FREE))
         if first.get(name) != second.get(name)
     }
+
+
+def as_started(folder: RunFolder, config: RunConfig) -> dict[str, Any]:
+    """Return the settings that did not exist when a run was started and would change it, with what it did instead.
+
+    Args:
+        folder: Of the run.
+        config: The present settings.
+
+    Returns:
+        Values by ``group.key``, for :func:`netaug.config.loading.with_values`. A warning names them.
+    """
+    differing = differences(read_config(folder.path), config)
+    older = {key: differing[key][0] for key in unrecorded(folder.path) & differing.keys()}
+    if older:
+        _log.warning(
+            "'%s' was started by an earlier version of netaug, and goes on as that did: %s",
+            folder.path,
+            ", ".join(f"{key} {value!r}" for key, value in sorted(older.items())),
+        )
+    return older
 
 
 def check_same_run(folder: RunFolder, config: RunConfig, *, extend: bool) -> None:

@@ -15,6 +15,7 @@ from netaug.core.errors import ConfigError, ModelError, UnsupportedModelError
 from netaug.core.seeding import generator, seeded
 from netaug.data.batch import DataInfo
 from netaug.elastic import AugmentConfig, Supernet, augment
+from netaug.elastic.first_weights import draw_widest
 from netaug.elastic.passes import smaller
 from netaug.elastic.plain_network import BaseOnly, Network
 from netaug.elastic.sampling import is_augmented
@@ -40,6 +41,8 @@ _NONE = Several()
 def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
     """Build the plain network with its first weights, a function of settings and seed alone.
 
+    With ``init`` ``widest`` these are for a trial only: :func:`build_network` draws them.
+
     Raises:
         ModelError: It cannot be built, does not fit the data, or the images are too small for it.
         CheckpointError: The weights to start from cannot be read, or do not fit it.
@@ -60,7 +63,8 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
         model = create_model(
             config.name, num_classes=info.num_classes, in_chans=info.in_chans, **factory_options(config)
         )
-        initialize(model, config.init)
+        drawn = "uniform" if config.init == "widest" else config.init
+        initialize(model, drawn, _head(config, info) if drawn == "fan_out" else ())
     if config.weights is not None:
         _start_from(model, config, config.weights, info)
     check_fits(model, config.name, example_input(info, seed), info.num_classes, kind.output_form())
@@ -120,6 +124,11 @@ def build_network(
     example = example_input(info, seed)
     if frozen:
         freeze(model, frozen, _head(config, info))
+    from_widest = config.init == "widest"
+    if from_widest and (layers != _NONE or not netaug.enabled):
+        # With layers of the training's own, what is added is drawn like the base network: it has other tensors.
+        drawn, from_widest = augment(model, example, netaug.augment_config(seed)), False
+        model.load_state_dict(_from_widest(drawn, config, netaug, info, seed).base.state_dict())
     model = layers.wrap(model, (example,))
     if not netaug.enabled:
         return BaseOnly(model, profile(model, example).macs)
@@ -127,6 +136,19 @@ def build_network(
         _check_resolution(model, config.name, netaug.resolution, example, info)
     supernet = _augmented(model, example, netaug.augment_config(seed), frozen)
     refuse_if_never_drawn(supernet)
+    return _from_widest(supernet, config, netaug, info, seed) if from_widest else supernet
+
+
+def _from_widest(
+    supernet: Supernet, config: ModelConfig, netaug: NetAugConfig, info: DataInfo, seed: int
+) -> Supernet:
+    """Draw the first weights as NetAug's released code does, which also sorts before its first step."""
+    head = _head(config, info)
+    from_file = config.weights is not None
+    taken = {name for name, _ in supernet.base.named_parameters()} - (set(head) if config.new_head else set())
+    draw_widest(supernet, seed, classifiers=head, kept=taken if from_file else ())
+    if netaug.sort and not from_file and netaug.start == 0 < netaug.width_until:
+        supernet.sort_channels()
     return supernet
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from netaug.config import RunConfig
-from netaug.config.loading import to_mapping
+from netaug.config.loading import to_mapping, with_values
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import TrainingError
 from netaug.core.lock import RunLock, was_killed
@@ -40,7 +40,7 @@ from netaug.regularize.mixing import make_mixer
 from netaug.reparameterize.training_layers import TrainingLayers, training_layers
 from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.runs.records import EpochRecord
-from netaug.runs.resume import check_same_run, data_record, notice_decoder
+from netaug.runs.resume import as_started, check_same_run, data_record, notice_decoder
 from netaug.tasks.registry import choose_task, task_kind
 from netaug.train.build import build_model, build_network, check_steps, example_input
 from netaug.train.checkpointing import print_resume_step, synchronize_trainers, train_to_end
@@ -98,6 +98,9 @@ def _train(
 ) -> RunResult:
     with world.raise_on_all_ranks():
         # What may fail on one rank stands in such a block: raised there alone, the others would wait for it forever.
+        older = as_started(folder, config) if world.first and folder.config.is_file() else {}
+    config = with_values(config, world.from_first(older))
+    with world.raise_on_all_ranks():
         resumed = world.first and _resumes(config, folder, resume)
         device = _prepare_process(config, world)
     data = _load_data(config, device, world)
@@ -135,7 +138,7 @@ def _prepare_process(config: RunConfig, world: World) -> torch.device:
     """Refuse settings that cannot work, before any time is spent; return the device, with threads and kernels set."""
     check_name(config.model.name)  # names first: all else imports much more
     find_dataset(config.data.name)
-    check_divides(world, config.data.batch_size, config.train.accumulate)
+    check_divides(world, config.data.batch_size, config.microbatches, most=config.data.norm_batch)
     check_trackers(config.train)
     check_optimizer(config.train, sorts=config.netaug.enabled and config.netaug.sort)
     device = choose_device(world.device(config.train.device))
@@ -291,5 +294,5 @@ def _trainer(
     task = choose_task(config, data)
     mixer = make_mixer(config.regularize, data.info.num_classes, config.train.seed)
     preparation = Preparation(mixer, distillation.loss, distillation.macs, distillation.hash)
-    sorts = config.netaug.sort
-    return Trainer(network, data, task, normalizer, config.train, sorts, world, preparation, built.layers)
+    settings, sorts = replace(config.train, accumulate=config.microbatches), config.netaug.sort
+    return Trainer(network, data, task, normalizer, settings, sorts, world, preparation, built.layers)

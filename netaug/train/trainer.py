@@ -27,6 +27,7 @@ from netaug.train.metrics import Tally, Validation, record_of
 from netaug.train.microbatches import Preparation
 from netaug.train.observers import Observer, StatisticsObserver
 from netaug.train.optim import layer_scales, optimizer_of, set_learning_rate
+from netaug.train.recalibration import recalibrated
 from netaug.train.schedule import Schedule
 from netaug.train.stability import CUDA_CHECK_EVERY, FiniteGuard, SkippedSteps, SpikeLog
 from netaug.train.step import Step
@@ -88,7 +89,8 @@ class Trainer:
         every = 1 if normalizer.device.type == "cpu" else CUDA_CHECK_EVERY
         self._skipped = SkippedSteps(config.skip_nonfinite)
         self._spikes = SpikeLog(every, world.size)
-        self._gradients = GradientFractions(measured(network), config.measure_gradients)
+        separate = isinstance(network, Supernet) and network.separate is not None
+        self._gradients = GradientFractions(measured(network), config.measure_gradients, separate=separate)
         # With several processes, or steps that may be skipped, `_exchange` asks the guard: all have to decide alike.
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
         self._observers: list[Observer] = [
@@ -101,6 +103,7 @@ class Trainer:
         self.flags = StepFlags()
         self.steps_done = self.epochs_done = 0
         self._tally: Tally | None = None
+        self._evaluated: nn.Module | None = None  # with statistics of its own (train.recalibrate)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on. Randomness is keyed by step: no generator has a state.
@@ -177,7 +180,12 @@ class Trainer:
 
     @property
     def result(self) -> nn.Module:
-        """Return the plain network that is evaluated and saved: the averaged one with ``ema_decay``, else the base."""
+        """Return the plain network that is evaluated and saved: the averaged one with ``ema_decay``, else the base.
+
+        After an evaluation with ``recalibrate`` it is a copy with the statistics that were estimated for it.
+        """
+        if self._evaluated is not None:
+            return self._evaluated
         base = (self.network if self._average is None else self._average.network).base
         self._layers.on_step(base, self.steps_done / self.total_steps)
         return self._layers.finish(base) if self.result_is_plain else base
@@ -262,7 +270,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """Take the steps of an epoch that are not done yet; channels are sorted before its first one."""
-        clock = time.perf_counter()
+        clock, self._evaluated = time.perf_counter(), None
         tally = self._tally
         if tally is None:
             self._sort(epoch)
@@ -295,6 +303,9 @@ class Trainer:
         if not last and (epoch + 1) % self.config.eval_every:
             return Validation({})
         start = time.perf_counter()
+        if self.config.recalibrate:
+            images, batches = self.config.recalibrate, self.data.train.epoch(epoch)
+            self._evaluated = recalibrated(self.result, batches, self.normalizer, images, self.world)
         metrics = validate(self.result, self.data.val, self.normalizer, self.task, self.world)
         return Validation(metrics, time.perf_counter() - start)
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from netaug.config.loading import load_config
+from netaug.core.errors import ConfigError
+from netaug.distributed.world import World, check_divides
 from tests.train.ranks import Job, run_jobs
 
 pytestmark = pytest.mark.slow
@@ -24,7 +27,10 @@ WORDS = (
     ),
     *("--train.device=cpu", "--train.threads=1"),
 )
-IN_PARTS = ("--train.accumulate=4", "--netaug.batch_norm=shared", "--netaug.draws=2")
+IN_PARTS = (
+    *("--train.accumulate=4", "--netaug.batch_norm=shared", "--netaug.draws=2"),
+    "--netaug.conflict=project",  # of sums over all parts, in any number of processes
+)
 WITHOUT_NORM = ("--model.name=tests.train.ranks:without_norm", "--model.options={}")
 
 
@@ -150,3 +156,23 @@ def test_an_error_of_rank_0_before_training_ends_all_with_one_message(runs: Runs
     first, second = runs.said("taken")
     assert "exists already" in first
     assert second == ""
+
+
+def test_a_batch_norm_sees_as_many_images_on_any_number_of_processes() -> None:
+    """``data.norm_batch`` cuts a batch of 2,048 into 16 microbatches: 16 on one process, one on each of 16."""
+    config = load_config("imagenet/mobilenetv2-tiny")
+    for size in (1, 2, 8, 16):
+        world = World(size=size)
+        mine = check_divides(world, config.data.batch_size, config.microbatches, most=config.data.norm_batch)
+        assert config.data.batch_size // size // mine == 128
+    with pytest.raises(
+        ConfigError, match=r"32 processes would leave each batch norm less than .* 128 images"
+    ):
+        check_divides(World(size=32), 2048, config.microbatches, most=128)
+
+
+@pytest.mark.parametrize("words", [["--train.accumulate=2"], ["--train.sync_batchnorm=true"]])
+def test_settings_that_contradict_norm_batch_are_refused(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"data.norm_batch 64, train\.\w+ (2|true)"):
+        load_config("imagenet/mcunet", words)
+    assert load_config("imagenet/mcunet", ["--data.norm_batch=null", *words]).data.norm_batch is None

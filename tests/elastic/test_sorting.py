@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import timm.optim
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import netaug
@@ -71,7 +71,7 @@ def _widest_output(supernet: Supernet, images: Tensor) -> Tensor:
         return supernet(images)
 
 
-@pytest.mark.parametrize("name", ["inverted", "residual", "mobilenetv2-tiny", "mcunet"])
+@pytest.mark.parametrize("name", ["inverted", "residual", "mobilenetv2-tiny", "mcunet", "mobilenetv3-0.1"])
 def test_widest_network_computes_the_same(name: str) -> None:
     supernet, images = _supernet(name)
     expected = _widest_output(supernet, images)
@@ -176,6 +176,55 @@ def test_important_channels_come_first_in_the_base_network() -> None:
     base_rows_only = reader.abs().sum(0)
     assert base_rows_only.min() > added.abs()[: len(reader)].sum(0).median()
     assert norms.isfinite().all()
+
+
+@torch.no_grad()
+def _sorted_by_hand(supernet: Supernet, *, gates: bool) -> nn.Module:
+    """Sort the widest network as NetAug's released code does, tensor by tensor, and cut out the base network."""
+    wide: Any = supernet.extract(supernet.plan.widest)
+    hidden = wide.project[0].weight.abs().sum((0, 2, 3)).argsort(descending=True)
+    inner = wide.excite.weight.abs().sum((0, 2, 3)).argsort(descending=True)
+    for conv, norm in ((wide.expand[0], wide.expand[1]), (wide.depthwise[0], wide.depthwise[1])):
+        for tensor in (conv.weight, norm.weight, norm.bias):
+            tensor.copy_(tensor[hidden])
+    for tensor in (wide.excite.weight, wide.excite.bias):
+        tensor.copy_(tensor[hidden])
+    wide.squeeze.weight.copy_(wide.squeeze.weight[:, hidden])
+    wide.project[0].weight.copy_(wide.project[0].weight[:, hidden])
+    if gates:
+        for tensor in (wide.squeeze.weight, wide.squeeze.bias):
+            tensor.copy_(tensor[inner])
+        wide.excite.weight.copy_(wide.excite.weight[:, inner])
+    down = wide.down[2].weight.abs().sum((0, 2, 3)).argsort(descending=True)
+    for unit in (wide.down[0], wide.down[1]):
+        for tensor in (unit[0].weight, unit[1].weight, unit[1].bias):
+            tensor.copy_(tensor[down])
+    wide.down[2].weight.copy_(wide.down[2].weight[:, down])
+    base = copy.deepcopy(supernet.base)
+    for name, parameter in base.named_parameters():
+        parameter.copy_(wide.get_parameter(name)[tuple(map(slice, parameter.shape))])
+    return base
+
+
+def test_the_base_is_that_of_the_released_order_gates_included() -> None:
+    """A block's channels by what its last layer reads of them, a gate's by what the gate's second layer reads."""
+    supernet, images = _supernet()
+    with torch.no_grad():
+        supernet.added["excite/weight[1]"].mul_(3)  # else few channels of the gate would change places
+    expected, blocks_alone = (_sorted_by_hand(supernet, gates=gates)(images) for gates in (True, False))
+    orders = supernet.sort_channels()
+    assert {supernet.groups[name].role for name in orders} == {"expand", "follow"}
+    torch.testing.assert_close(supernet.base(images), expected, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(expected, blocks_alone, rtol=1e-3)
+
+
+def test_gates_keep_their_order_where_they_are_not_to_be_sorted() -> None:
+    images = tiny.images().double()
+    config = AugmentConfig(expand=(1.0, 2.0), sort_gates=False)
+    supernet = augment(tiny.build("inverted").double(), images, config)
+    expected = _sorted_by_hand(supernet, gates=False)(images)
+    assert {supernet.groups[name].role for name in supernet.sort_channels()} == {"expand"}
+    torch.testing.assert_close(supernet.base(images), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_averaged_copies_are_sorted_along() -> None:

@@ -23,6 +23,16 @@ def test_he_is_normal_by_fan_out():
     assert model[2].weight.std().item() == pytest.approx(0.01, rel=0.02)
 
 
+def test_fan_out_is_that_of_the_released_baseline():
+    """Linear layers as convolutions, but for the classifier: a truncated normal(0, 0.02)."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*layers(), nn.Linear(200, 90))
+    initialize(model, "fan_out", ["3.weight"])
+    assert model[0].weight.std().item() == pytest.approx(math.sqrt(2 / (96 * 9)), rel=0.02)
+    assert model[2].weight.std().item() == pytest.approx(math.sqrt(2 / 200), rel=0.02)
+    assert model[3].weight.std().item() == pytest.approx(0.02, rel=0.02)
+
+
 def test_uniform_stays_within_one_over_the_root_of_fan_in():
     torch.manual_seed(0)
     model = layers()

@@ -473,3 +473,20 @@ def test_other_images_under_the_same_name_are_refused(tmp_path: Path) -> None:
         start(2, 2)
     assert Checkpoints(tmp_path / "run" / "checkpoints").paths(), "the refused run is still there"
     start(0, 2)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_version_before_a_setting_goes_on_as_it_began(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Runs that were started before gates were sorted are finished without that, whatever the present default is."""
+    out = tmp_path / "run"
+    train(small("--train.epochs=1", "--data.limit=64"), out)
+    path = out / "config.yaml"
+    assert "  sort_gates: true\n" in path.read_text()
+    path.write_text(path.read_text().replace("  sort_gates: true\n", ""))
+    assert not read_config(out).netaug.sort_gates
+    caplog.clear()
+    result = train(small("--train.epochs=2", "--data.limit=64"), out, resume=True)
+    assert "goes on as that did: netaug.sort_gates False" in caplog.text
+    assert len(result.folder.records()) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from netaug.config import ModelConfig, NetAugConfig
 from netaug.core.errors import ConfigError, ModelError
 from netaug.data import DataInfo
+from netaug.elastic import Supernet
 from netaug.elastic.plain_network import BaseOnly
 from netaug.models.trial import check_trains
 from netaug.train.build import build_model, build_network, check_steps, example_input, make_card
@@ -20,7 +22,7 @@ MICRO = ModelConfig(name="micronet", options={"stem": 3, "channels": [3], "block
 HERE = f"{__name__}:"
 
 
-@pytest.mark.parametrize("init", ["model", "uniform", "he"])
+@pytest.mark.parametrize("init", ["model", "uniform", "he", "fan_out", "widest"])
 def test_both_arms_start_from_the_same_weights(init: str) -> None:
     model = replace(MICRO, init=init)  # type: ignore[arg-type]
     arms = []
@@ -33,7 +35,7 @@ def test_both_arms_start_from_the_same_weights(init: str) -> None:
     for name, tensor in baseline.base.state_dict().items():
         assert torch.equal(tensor, supernet.base.state_dict()[name])
     assert baseline.macs() == supernet.macs({})
-    other = build_model(model, INFO, 5).state_dict()
+    other = build_network(build_model(model, INFO, 5), model, netaug, INFO, seed=5).base.state_dict()
     assert any(not torch.equal(other[name], tensor) for name, tensor in baseline.base.state_dict().items())
 
 
@@ -154,3 +156,26 @@ def test_the_card_says_what_the_data_is() -> None:
     card = make_card(MICRO, INFO, 12.5)
     assert (card.class_names, card.in_chans, card.image_size, card.top1) == (INFO.class_names, 1, 8, 12.5)
     assert (card.name, card.options, card.mean, card.std) == ("micronet", MICRO.options, INFO.mean, INFO.std)
+
+
+def test_the_widest_start_is_sorted_before_the_first_step() -> None:
+    """As in the released code; weights of a file keep their channels, and only what is added is drawn."""
+    config = replace(MICRO, init="widest")
+    supernet = build_network(build_model(config, INFO, 4), config, NetAugConfig(), INFO, seed=4)
+    assert isinstance(supernet, Supernet)
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    supernet.sort_channels()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
+    unsorted = build_network(
+        build_model(config, INFO, 4), config, NetAugConfig(sort=False), INFO, seed=4
+    ).state_dict()
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in unsorted.items())
+
+
+def test_weights_of_a_file_are_not_sorted_away(tmp_path: Path) -> None:
+    given = build_model(MICRO, INFO, 9)
+    torch.save(given.state_dict(), tmp_path / "given.pt")
+    config = replace(MICRO, init="widest", weights=str(tmp_path / "given.pt"))
+    supernet = build_network(build_model(config, INFO, 4), config, NetAugConfig(), INFO, seed=4)
+    for name, tensor in given.state_dict().items():
+        assert torch.equal(supernet.base.state_dict()[name], tensor), name
