@@ -5,6 +5,9 @@ consecutive ones. What is drawn is keyed by step and microbatch, so nothing depe
 one message of fixed layout is summed: gradients, the changes of running statistics, and flags about errors, signals and
 checkpoints.
 
+Where the gradients of base and augmented passes are kept apart (``netaug.conflict``), the message has both, and they
+are combined behind it: projecting is not linear, so only sums over all microbatches may be projected.
+
 DistributedDataParallel is not used: it rebuilds its buckets after its first iteration, in the order in which gradients
 arrive, so that a resumed run would sum in another order than the run left alone; and it waits forever for a parameter
 without a gradient, which a step may have. Here each number has its place for the whole run.
@@ -22,6 +25,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from netaug.core.signals import SIGNALS
 from netaug.distributed.world import World
+from netaug.elastic import Supernet
+from netaug.elastic.conflict import Held
 from netaug.elastic.plain_network import Network
 
 _FIXED = 3
@@ -72,7 +77,8 @@ class AllReduce:
     """Sums the gradients, the changes of running statistics and the step flags of all processes.
 
     Args:
-        network: Whose trained parameters have their place in the message: those of the base network, then the added.
+        network: Whose trained parameters have their place in the message: those of the base network, then the added,
+            then what augmented passes left on the base network's where that is kept apart. It is combined here.
         world: The processes; a single process sends nothing.
         microbatches: Per step, in each process.
     """
@@ -82,7 +88,14 @@ class AllReduce:
         base = [parameter for parameter in network.base.parameters() if parameter.requires_grad]
         known = {id(parameter) for parameter in base}
         added = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
-        self._parameters = [*base, *added]
+        self._separate = network.separate if isinstance(network, Supernet) else None
+        wide: list[tuple[nn.Parameter, Held]] = []
+        if self._separate is not None:
+            self._separate.is_deferred = True
+            pairs = zip(self._separate.parameters, self._separate.wide, strict=True)
+            wide = [(parameter, held) for parameter, held in pairs if parameter.requires_grad]
+        self._parameters = [*base, *added, *(parameter for parameter, _ in wide)]
+        self._places: list[nn.Parameter | Held] = [*base, *added, *(held for _, held in wide)]
         self.statistics = RunningStatistics(network.base, world.size * microbatches)
         if world.size == 1:
             return
@@ -98,7 +111,7 @@ class AllReduce:
         ]
         gradients = segments[1 + len(moved) :]
         self._gradients = [_like(segment, p) for segment, p in zip(gradients, self._parameters, strict=True)]
-        self._base_only = sum(sizes) - sum(parameter.numel() for parameter in added)
+        self._base_only = sum(sizes) - sum(parameter.numel() for parameter in self._parameters[len(base) :])
 
     def run(self, flags: StepFlags, widens: bool) -> StepFlags:
         """Replace gradients and statistics by those of all processes, and return the all-reduced flags.
@@ -115,22 +128,24 @@ class AllReduce:
             self._world.all_reduce(self._flat if widens else self._flat[: self._base_only])
             flags = self._unpack()
         self.statistics.finish()
+        if self._separate is not None:
+            self._separate.combine()
         return flags
 
     @torch.no_grad()
     def _pack(self, flags: StepFlags) -> None:
         # A parameter without a gradient is sent as zeros, and stays without where no rank has one: optimizers skip it.
-        has = [parameter.grad is not None for parameter in self._parameters]
+        has = [place.grad is not None for place in self._places]
         self._head.copy_(torch.tensor([*flags.numbers(), *map(float, has)]))
         if isinstance(flags.nonfinite, Tensor):
             self._head[1] = flags.nonfinite
         if self._statistics:
             torch._foreach_copy_(self._statistics, self.statistics.moved)
-        pairs = list(zip(self._gradients, self._parameters, strict=True))
-        sent = [(place, parameter.grad) for place, parameter in pairs if parameter.grad is not None]
+        pairs = list(zip(self._gradients, self._places, strict=True))
+        sent = [(segment, place.grad) for segment, place in pairs if place.grad is not None]
         if sent:
-            torch._foreach_copy_([place for place, _ in sent], [gradient for _, gradient in sent])
-        missing = [place for place, parameter in pairs if parameter.grad is None]
+            torch._foreach_copy_([segment for segment, _ in sent], [gradient for _, gradient in sent])
+        missing = [segment for segment, place in pairs if place.grad is None]
         if missing:
             torch._foreach_zero_(missing)
 
@@ -139,8 +154,8 @@ class AllReduce:
         """Let each parameter's gradient be its segment of the message, which saves a copy."""
         head = self._head.tolist()
         counts = head[len(head) - len(self._parameters) :]
-        for parameter, place, count in zip(self._parameters, self._gradients, counts, strict=True):
-            parameter.grad = place if count else None
+        for place, segment, count in zip(self._places, self._gradients, counts, strict=True):
+            place.grad = segment if count else None
         if self._statistics:
             torch._foreach_copy_(self.statistics.moved, self._statistics)
         return StepFlags.of(head[: len(head) - len(self._parameters)])

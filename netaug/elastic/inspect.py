@@ -126,7 +126,12 @@ class Inspection:
         if self.prefix.obstacle:
             use = f"computed in every pass: {self.prefix.obstacle}"
         elif not self.shares_prefix:
-            use = "computed in every pass: the passes differ in images or statistics"
+            differ = (
+                "are kept apart (conflict)"
+                if self.config.conflict != "add"
+                else "differ in images or statistics"
+            )
+            use = f"computed in every pass: the passes {differ}"
         return [Text(f"what runs before '{self.prefix.stage}' stays at base width and is {use}")]
 
     def _groups_table(self, members: bool) -> Table:

@@ -79,6 +79,8 @@ class SharedPrefix:
         same_images = config.batch_share == config.resolution == 1.0
         if prefix is None or prefix.obstacle or not (same_images and config.base_pass):
             return None
+        if config.conflict != "add":  # in one backward the passes' gradients could not be told apart
+            return None
         return cls(base, prefix, plan.statistics) if config.batch_norm == "separate" else None
 
     @property

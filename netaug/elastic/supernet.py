@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from netaug.core.modules import copied_module
 from netaug.elastic.assembly import Assembly
+from netaug.elastic.conflict import SeparateGradients
 from netaug.elastic.extract import extract
 from netaug.elastic.norm_statistics import SharedStatistics, without_statistics
 from netaug.elastic.overlay import (
@@ -52,6 +53,7 @@ class Supernet(nn.Module):
         base: The caller's model (a copy); its parameters keep their names and shapes.
         added: What NetAug adds: for each parameter that can widen, its further channels.
         config: The settings given to :func:`netaug.augment`.
+        separate: Keeps the gradients of the passes apart with ``config.conflict``; None where they add up.
     """
 
     def __init__(self, base: nn.Module, plan: Plan, config: AugmentConfig, *, blank: bool = False) -> None:
@@ -68,6 +70,7 @@ class Supernet(nn.Module):
         self._overrides: list[Override] = []
         self._shared: SharedStatistics | None = None
         self._prefix = SharedPrefix.of(base, plan, config)
+        self.separate = SeparateGradients.of(base, config.conflict)
 
     # Widths
 
@@ -152,7 +155,8 @@ class Supernet(nn.Module):
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
         While nothing is augmented yet or any more, and between two steps of ``config.augment_every``, there is only
         the base pass; added weights then have no gradient, and optimizers leave such weights alone. With
-        ``config.base_pass`` false a base pass beside an augmented one has weight 0; it needs no backward.
+        ``config.base_pass`` false a base pass beside an augmented one has weight 0; it needs no backward. Gradients are
+        complete when the loop ends: with ``config.conflict`` they are combined only then.
 
         Args:
             step: Number of the training step, from 0.
@@ -163,6 +167,14 @@ class Supernet(nn.Module):
         Raises:
             ConfigError: ``progress`` is out of range.
         """
+        passes = self._passes(step, progress, wide_first)
+        return (
+            passes
+            if self.separate is None or not self.widens(step, progress)
+            else self.separate.around(passes)
+        )
+
+    def _passes(self, step: int, progress: float, wide_first: bool) -> Iterator[Pass]:
         check_progress(progress)
         try:
             self.use_base()

@@ -118,9 +118,12 @@ class GradientFractions(Observer):
     Args:
         parameters: Of the base network.
         every: Steps from one measurement to the next; 0 never measures.
+        separate: Whether each pass begins without gradients, as they are combined only later (``netaug.conflict``);
+            measured is what they are before that.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], every: int) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], every: int, *, separate: bool = False) -> None:
+        self._separate = separate
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._every = every
         self._before: list[Tensor] | None = None
@@ -140,11 +143,18 @@ class GradientFractions(Observer):
             return
         now = self._now()
         if pass_.name == "base":
-            self._base = list(torch._foreach_sub(now, self._before))
+            self._base = (
+                [gradient.clone() for gradient in now]
+                if self._separate
+                else list(torch._foreach_sub(now, self._before))
+            )
         else:
             self._augmented = True
-        # A copy: `now` holds the gradients themselves, to which the next pass adds.
-        self._before = [gradient.clone() for gradient in now]
+        if self._separate:
+            self._before = list(torch._foreach_add(self._before, now))  # as if they had been added
+        else:
+            # A copy: `now` holds the gradients themselves, to which the next pass adds.
+            self._before = [gradient.clone() for gradient in now]
 
     @torch.no_grad()
     def finish(self) -> Tensor | None:
