@@ -39,8 +39,8 @@ netaug eval runs/voc --resolution 256 320 416
 netaug eval runs/voc --report page
 netaug eval model.safetensors --data.name folder --data.root DIR"""
 
-_FURTHER = {"ap": ("ap50", "ap75")}
-"""What is shown of a detector beside its score."""
+_FURTHER = {"ap": ("ap50", "ap75"), "top1": ("top5",), "mean_per_class": ("top5",)}
+"""What is shown beside a score."""
 
 
 def run(words: list[str]) -> None:

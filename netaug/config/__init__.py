@@ -52,6 +52,8 @@ class ModelConfig:
         weights: What to start from, relative to the working directory: a run folder, or a file of weights,
             safetensors or a PyTorch checkpoint. It must fit the network exactly; a detector's backbone also starts
             from a classifier. null starts from `init`.
+        widest_weights: Whether NetAug goes on with all of a training checkpoint of its released code in `weights`: with
+            the widest network, and not the tiny one in it alone. The multipliers have to be those of that training.
         new_head: Whether the classifier is not taken from `weights` but starts from `init`, for other classes.
     """
 
@@ -62,6 +64,7 @@ class ModelConfig:
     dropout: float | None = None
     init: Literal["model", "uniform", "he", "fan_out", "widest"] = "model"
     weights: str | None = None
+    widest_weights: bool = False
     new_head: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +84,12 @@ class ModelConfig:
                 "model.new_head has no effect without weights to start from.",
                 got="model.new_head true, model.weights null",
                 fix="add --model.weights FILE, or leave model.new_head out",
+            )
+        if self.widest_weights and (self.weights is None or self.new_head):
+            raise ConfigError(
+                "model.widest_weights needs model.weights, and takes all of it, the classifier too.",
+                got=f"model.weights {self.weights}, model.new_head {str(self.new_head).lower()}",
+                fix="add --model.weights FILE, and leave model.new_head out",
             )
         if self.options.get("pretrained") and (self.init != "model" or self.weights is not None):
             other = "model.weights" if self.weights is not None else f"model.init {self.init}"
@@ -133,6 +142,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         self._check_distillation()
+        if self.model.widest_weights and not self.netaug.enabled:
+            raise ConfigError(
+                "model.widest_weights has no effect without NetAug: only its base network is trained.",
+                got="netaug.enabled false",
+                fix="leave model.widest_weights out",
+            )
         self._check_microbatches()
         self._check_recalibration()
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-_SCORE_NAMES = {"top1": "top-1", "ap50": "AP50", "ap": "AP", "mean_per_class": "mean per class"}
+_SCORE_NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "ap50": "AP50",
+    "ap": "AP",
+    "mean_per_class": "mean per class",
+}
 
 
 def duration(seconds: float) -> str:

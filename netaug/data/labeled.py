@@ -149,7 +149,9 @@ def _training_steps(evaluation: Steps, config: DataConfig, feed: Feed, info: Dat
     seed = feed.augment_seed(config)
     steps = evaluation
     if config.augment == "imagenet":
-        steps = Steps(None, single=ImagenetAugment(seed, info.image_size, config.flip))
+        steps = Steps(
+            None, single=ImagenetAugment(seed, info.image_size, config.flip, config.scaled_decoding)
+        )
     elif config.augment == "small":
         steps = replace(evaluation, whole=SmallAugment(seed, config.pad, config.flip))
     regularize = None if feed.regularize is None else make_image_regularizer(feed.regularize, seed, info.mean)

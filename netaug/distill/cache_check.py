@@ -27,6 +27,7 @@ from netaug.distill.teacher import Teachers
 
 _NOT_OF_THE_IMAGES = {
     *("root", "download", "workers", "batch_size", "eval_batch_size", "distinct_epochs", "augment_seed"),
+    *("norm_batch", "scaled_decoding"),  # the latter counts where it is off: older caches do not have it
     *("cache", "on_error", "mean", "std", "class_names"),
 }
 _LISTING = "files"
@@ -56,6 +57,7 @@ class AugmentedImages:
             **{f"data.{name}": value for name, value in of_data.items() if name not in _NOT_OF_THE_IMAGES},
             **{f"regularize.{name}": of_regularize[name] for name in sorted(settings_of("images"))},
             "data.augment_seed": seed if data.augment_seed is None else data.augment_seed,
+            **({} if data.scaled_decoding else {"data.scaled_decoding": False}),
         }
         return cls(settings, min(data.distinct_epochs or epochs, epochs))
 
@@ -102,7 +104,8 @@ def _check_settings(folder: str, settings: dict[str, Any], data: Data, card: Cac
     record = images_record(data)
     if _LISTING not in card.dataset:  # a cache of an earlier version
         record.pop(_LISTING, None)
-    pairs = [(name, card.settings.get(name), now) for name, now in settings.items()] + [
+    names = [*settings, *(card.settings.keys() & {"data.scaled_decoding"} - settings.keys())]
+    pairs = [(name, card.settings.get(name), settings.get(name)) for name in names] + [
         (f"the data's {name}", card.dataset.get(name), now) for name, now in record.items()
     ]
     differing = [f"{name} {before!r} then, {after!r} now" for name, before, after in pairs if before != after]

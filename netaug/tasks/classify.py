@@ -19,9 +19,11 @@ from netaug.tasks.base import Losses, Task
 if TYPE_CHECKING:
     from netaug.data.batch import DataInfo
 
+TOP = 5
+
 
 class ClassificationTask(Task[Tensor, ClassificationBatch]):
-    """Cross-entropy with label smoothing, top-1 accuracy, and on request the mean of the accuracies per class.
+    """Cross-entropy with label smoothing, top-1 and top-5 accuracy, on request the mean of the accuracies per class.
 
     Args:
         label_smoothing: Probability mass spread over all classes, in [0, 1). The loss of metrics is smoothed
@@ -81,6 +83,26 @@ class ClassificationTask(Task[Tensor, ClassificationBatch]):
         pairs = zip(classes[: self.per_class], classes[self.per_class :], strict=True)
         fractions = [correct / count for correct, count in pairs if count]
         return {**metrics, "mean_per_class": 100 * math.fsum(fractions) / len(fractions)}
+
+    @torch.no_grad()
+    def rows(self, outputs: Tensor, batch: ClassificationBatch) -> Tensor | None:
+        """Return the images whose label is among the five likeliest classes, and all, ``[1, 2]``; None of 5 classes.
+
+        An evaluation's alone: training sums, and checkpoints that hold them, stay as they are.
+        """
+        if outputs.shape[1] <= TOP:
+            return None
+        labels_N = batch.labels_N.to(outputs.device)
+        found_N = (outputs.topk(TOP, dim=1).indices == labels_N[:, None]).any(1)
+        return torch.stack([found_N.sum(), torch.full_like(labels_N.sum(), len(labels_N))]).double()[None]
+
+    def judged(self, sums: Tensor, rows: Tensor | None) -> dict[str, float]:
+        """Return :meth:`metrics` and ``top5`` in percent, where there are more than five classes."""
+        metrics = self.metrics(sums)
+        if rows is None:
+            return metrics
+        found, count = rows.sum(0).tolist()
+        return {**metrics, "top5": 100 * found / count}
 
     @torch.no_grad()
     def predictions(self, logits_NC: Tensor, top: int) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ from netaug.weights.head import ClassAxis, head_tensors
 from netaug.weights.loading import put
 from netaug.weights.matching import match
 from netaug.weights.metadata import ModelCard
+from netaug.weights.widest import put_widest
 
 _log = logging.getLogger("netaug")
 _NONE = Several()
@@ -86,7 +87,7 @@ def _start_from(model: nn.Module, config: ModelConfig, weights: str, info: DataI
             )
         kept = list(head) if config.new_head else []
         loaded = put(model, file, match(model, file, kept=kept, head=head, name=config.name), kept)
-    if loaded.others or loaded.widened or loaded.unused:
+    if loaded.others or (loaded.widened and not config.widest_weights) or loaded.unused:
         _log.warning("%s: %s", weights, loaded)
 
 
@@ -136,7 +137,11 @@ def build_network(
         _check_resolution(model, config.name, netaug.resolution, example, info)
     supernet = _augmented(model, example, netaug.augment_config(seed), frozen)
     refuse_if_never_drawn(supernet)
-    return _from_widest(supernet, config, netaug, info, seed) if from_widest else supernet
+    if from_widest:
+        _from_widest(supernet, config, netaug, info, seed)
+    if config.widest_weights and config.weights is not None:
+        put_widest(supernet, read_weights(weights_file(config.weights)), config.name)
+    return supernet
 
 
 def _from_widest(

@@ -30,6 +30,7 @@ class Match:
         part: What is in front of the names of averaged weights; else empty.
         others: What is in front of the names of other copies.
         unused: What of the file is none of the network's, such as ``1 of criterion``.
+        wide: If ``widened``, the whole tensors by the network's names; else empty.
     """
 
     layout: Layout
@@ -38,6 +39,7 @@ class Match:
     part: str = ""
     others: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    wide: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -116,7 +118,9 @@ def match(
             # The released code saves the widened network, whose first channels are the tiny one.
             sliced = first_channels(model.state_dict(), comparison.tensors)
             if sliced is not None:
-                return _checked(model, file, Match(comparison.layout, sliced, widened=True))
+                return _checked(
+                    model, file, Match(comparison.layout, sliced, widened=True, wide=comparison.tensors)
+                )
     raise _mismatch(name or type(model).__name__, file, tried, head or {})
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from netaug.data.batch import ClassificationBatch
 from netaug.tasks import ClassificationTask
 from netaug.tasks.base import Losses
 
@@ -28,6 +29,24 @@ def test_sums_of_uneven_batches_give_the_metrics_of_the_whole() -> None:
     right = int((logits_NC.argmax(1) == labels_N).sum())
     assert metrics["top1"] == 100 * right / 7
     assert metrics["loss"] == pytest.approx(float(task.loss(logits_NC, labels_N)))
+
+
+def test_top5_is_measured_in_evaluations_of_more_than_five_classes() -> None:
+    task = ClassificationTask()
+    logits_NC = torch.arange(7.0).repeat(4, 1)  # the likeliest classes are 6, 5, 4, 3, 2
+    parts = [torch.tensor([6, 2, 1]), torch.tensor([0])]
+    rows = [
+        task.rows(
+            logits_NC[: len(labels)], ClassificationBatch(torch.zeros(len(labels), 1, 1, 1), labels, labels)
+        )
+        for labels in parts
+    ]
+    collected = torch.cat([row for row in rows if row is not None])
+    sums = task.sums(logits_NC, torch.cat(parts), task.losses(logits_NC, torch.cat(parts)))
+    assert task.judged(sums, collected)["top5"] == 50.0
+    assert "top5" not in task.judged(sums, None)
+    labels = torch.tensor([0])
+    assert task.rows(torch.zeros(1, 5), ClassificationBatch(torch.zeros(1, 1, 1, 1), labels, labels)) is None
 
 
 def test_predictions_are_the_likeliest_first() -> None:

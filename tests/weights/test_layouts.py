@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 import netaug
+from netaug import AugmentConfig, augment
 from netaug.core.errors import CheckpointError
 from netaug.models import create_model
 from netaug.weights import load_weights
+from netaug.weights.files import read_weights
 from netaug.weights.layouts import RELEASED
+from netaug.weights.widest import put_widest
 from tests.weights.released import NETS, Net, State, forward, shapes, state_dict, widened
 
 CLASSES = 10
@@ -70,6 +73,30 @@ def test_a_checkpoint_of_the_released_training_gives_the_tiny_network_in_it(
     }
     assert any(tiny[key].shape != wide[key].shape for key in tiny)
     assert_answers_as(model, net, tiny)
+
+
+def test_a_checkpoint_of_the_released_training_goes_on_as_a_supernet(tmp_path: Path) -> None:
+    """All of the widest network in it arrives, base and added weights; with other multipliers it is refused."""
+    net = NETS["mobilenetv3-0.35"]
+    wide_net = widened(net, 2.0, 2.2)
+    wide = state_dict(wide_net, CLASSES)
+    path = write(tmp_path / "checkpoint.pt", {"state_dict": wide, "epoch": 3})
+    model, images = create_model("mobilenetv3-0.35", num_classes=CLASSES), torch.rand(2, 3, 32, 32)
+    supernet = augment(model, images, AugmentConfig(width=(1.0, 2.0), expand=(1.0, 2.2)))
+    put_widest(supernet, read_weights(path), "mobilenetv3-0.35")
+    network = supernet.extract(supernet.plan.widest).eval()
+    names = RELEASED.names(network)
+    assert names is not None
+    theirs = wide | {  # the statistics of added channels are not kept, and are not needed
+        names[key]: tensor for key, tensor in network.state_dict().items() if "running" in key
+    }
+    assert_answers_as(network, wide_net, theirs)
+    assert load_weights(model, path).widened
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(supernet.base.state_dict()[key], tensor)
+    other = write(tmp_path / "other.pt", {"state_dict": state_dict(widened(net, 1.5, 2.2), CLASSES)})
+    with pytest.raises(CheckpointError, match="does not hold the widest network of these settings"):
+        put_widest(supernet, read_weights(other), "mobilenetv3-0.35")
 
 
 @pytest.mark.parametrize(

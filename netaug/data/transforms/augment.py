@@ -31,6 +31,7 @@ class ImagenetAugment:
         seed: The run's seed.
         size: Height = width of the result in pixels.
         flip: Whether images are mirrored left to right, each with probability one half.
+        scaled: Whether a file may be decoded at a fraction of its size where the crop is large enough.
 
     Source:
         The training transform of arXiv:2110.08890 (code): torchvision's default crop, brightness 32/255,
@@ -40,6 +41,7 @@ class ImagenetAugment:
     seed: int
     size: int
     flip: bool
+    scaled: bool = True
 
     def draws(self, indices_N: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[np.float64]:
         """Return what is drawn for each image, by (seed, epoch, index) alone: numbers in [0, 1), shape ``[N, D]``."""
@@ -57,7 +59,8 @@ class ImagenetAugment:
         Raises:
             DataError: The image does not decode.
         """
-        cropped_CHW = picture.crop(resized_crop(picture.size, draws_D), self.size)
+        least = self.size if self.scaled else 1 + max(picture.size)  # no fraction has so many pixels
+        cropped_CHW = picture.crop(resized_crop(picture.size, draws_D), least)
         image_CHW = _resize(cropped_CHW, self.size)
         # The place of each draw is fixed: runs that resume and caches of teachers depend on it.
         mirror, order, bright, saturate = draws_D[DRAWS:]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.io import encode_jpeg
 from torchvision.transforms.v2 import functional as v2
 
 from netaug.core.seeding import generator, key, uniforms
-from netaug.data.decode.picture import Pixels
+from netaug.data.decode.image import decode_content
+from netaug.data.decode.picture import Pixels, open_picture
 from netaug.data.transforms.augment import DRAWS, ImagenetAugment, resized_crop, scratch_for
 
 SIZE = 12
@@ -56,3 +58,19 @@ def test_it_depends_on_seed_epoch_and_index_alone() -> None:
     for other in (augmented(augment, image_CHW, 8, 1), augmented(augment, image_CHW, 7, 2)):
         assert not torch.equal(other, first)
     assert not torch.equal(augmented(ImagenetAugment(1, SIZE, True), image_CHW, 7, 1), first)
+
+
+def test_a_file_is_decoded_in_full_where_it_is_not_to_be_scaled() -> None:
+    """Then its crop is that of the decoded image; scaled, a large one is not."""
+    low = torch.rand(1, 3, 60, 50, generator=generator(0, "file"))
+    image_CHW = (255 * torch.nn.functional.interpolate(low, (480, 400))[0]).to(torch.uint8)
+    content = bytearray(encode_jpeg(image_CHW, 95).numpy().tobytes())
+    decoded = Pixels(decode_content(content, "a.jpg", 3))
+    for scaled in (True, False):
+        augment, found = ImagenetAugment(0, SIZE, True, scaled), []
+        draws_D = augment.draws(np.array([0]), 0)[0].tolist()
+        for picture in (decoded, open_picture(content, "a.jpg", 3)):
+            out_CHW = torch.empty((3, SIZE, SIZE), dtype=torch.uint8)
+            augment(picture, draws_D, out_CHW, scratch_for(*out_CHW.shape))
+            found.append(out_CHW)
+        assert torch.equal(*found) != scaled
