@@ -38,6 +38,10 @@ class DistillConfig:
         in_place: Factor on the loss between the outputs of the base network and of the drawn wider network in the same
             step (in-place distillation); 0 is off. The wide pass then comes first.
         in_place_temperature: Temperature of that loss, a KL divergence, above 0.
+        in_place_teacher: Which network that is: `drawn`, the wider one that the step trains; or `widest`, the widest
+            that it could draw, run beside it for its outputs alone.
+        certainty: Whether each image's distance to a teacher, that in place too, is weighed by how sure the teacher is:
+            1 minus the entropy of its probabilities as a fraction of that of equal ones. Not with `dist`.
         cache: Folder of teacher outputs that `netaug distill-cache` wrote, read in place of running a teacher; with
             `teacher` given too, a sample is checked against it at the start.
         random_teacher: Whether a teacher may have random weights; for tests only.
@@ -56,6 +60,8 @@ class DistillConfig:
     dist_images: float = 1.0
     in_place: float = 0.0
     in_place_temperature: float = 1.0
+    in_place_teacher: Literal["drawn", "widest"] = "drawn"
+    certainty: bool = False
     cache: str | None = None
     random_teacher: bool = False
 
@@ -78,14 +84,19 @@ class DistillConfig:
     def _refuse_what_has_no_effect(self) -> None:
         """Refuse settings that differ from their defaults but do nothing."""
         changed = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
-        in_place = {"in_place", "in_place_temperature"}
+        in_place = {"in_place", "in_place_temperature", "in_place_teacher"}
         alone = changed - in_place - {"teacher", "cache"}
         if not self.has_teacher and self.in_place:
-            alone -= {"label_weight"}  # it weighs the labels beside the loss of in-place distillation
+            alone -= {"label_weight", "certainty"}  # of in-place distillation too
         if alone and not self.has_teacher:
             _no_effect(sorted(alone)[0], "without a teacher", "--distill.teacher RUN, or --distill.cache DIR")
-        if "in_place_temperature" in changed and not self.in_place:
-            _no_effect("in_place_temperature", "with distill.in_place 0", "--distill.in_place 1")
+        for name in ("in_place_temperature", "in_place_teacher"):
+            if name in changed and not self.in_place:
+                _no_effect(name, "with distill.in_place 0", "--distill.in_place 1")
+        if self.certainty and self.has_teacher and self.loss == "dist":
+            _no_effect(
+                "certainty", "with distill.loss dist, which compares whole batches", "--distill.loss kd"
+            )
         if "mean" in changed and len(self.teacher) < 2:
             _no_effect("mean", "with a single teacher", "leave it out")
         for name, loss in _OF_LOSS.items():

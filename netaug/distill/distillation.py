@@ -159,8 +159,9 @@ def _about_in_place(config: DistillConfig, augmented: bool, world: World) -> tup
                 "distill.in_place has no effect: without NetAug there is no wider network to distill from"
             )
         return ()
+    which = "drawn wider" if config.in_place_teacher == "drawn" else "widest"
     return (
-        f"in-place distillation from the drawn wider network to the base network: "
+        f"in-place distillation from the {which} network to the base network: "
         f"weight {config.in_place:g}, temperature {config.in_place_temperature:g}",
     )
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from netaug.config.distill import DistillConfig
-from netaug.distill.losses import dist_loss, dkd_loss, kd_loss
+from netaug.distill.losses import certainty, dist_loss, dkd_loss, kd_loss
 
 TeacherLogits = Callable[[Tensor, npt.NDArray[np.int64], int], Tensor]
 """From normalized images ``[N, ...]``, their indices ``[N]`` and the epoch to log probabilities ``[N, C]``."""
-PassName = Literal["base", "augmented"]
+PassName = Literal["base", "augmented", "teacher"]
 
 
 class DistillationLoss:
@@ -38,6 +38,11 @@ class DistillationLoss:
     def wide_first(self) -> bool:
         """Return whether the augmented pass comes before the base pass, because its outputs are a target there."""
         return self._config.in_place > 0
+
+    @property
+    def widest_teaches(self) -> bool:
+        """Return whether the widest network is run too, and teaches in place of the drawn one."""
+        return self._config.in_place > 0 and self._config.in_place_teacher == "widest"
 
     def start_step(self) -> None:
         """Forget the outputs of the previous step."""
@@ -67,7 +72,7 @@ class DistillationLoss:
         """Return the loss of a pass over a microbatch, or over its first images.
 
         Args:
-            name: Of the pass.
+            name: Of the pass; the outputs of ``teacher`` are only kept.
             microbatch: Its number.
             outputs_NC: Logits of the pass; without distillation, any outputs.
             targets: Labels ``[N]`` or fractions of the classes ``[N, C]``; without distillation, any.
@@ -77,6 +82,9 @@ class DistillationLoss:
             A scalar, mean over N. The in-place term is the mean over the images that both passes saw; with several
             wider networks per step, each has the same fraction of it.
         """
+        if name == "teacher":
+            self._keep(microbatch, outputs_NC)
+            return label_loss
         total = label_loss
         supervised = microbatch in self._teacher and self._config.on in (name, "both")
         wide = self._wide.get(microbatch, []) if name == "base" else []
@@ -87,17 +95,25 @@ class DistillationLoss:
             total = total + self._config.weight * self._distance(outputs_NC, teacher, targets)
         for wide_NC in wide:  # fewer rows than the base pass's where netaug.batch_share is below 1
             temperature = self._config.in_place_temperature
-            distance = kd_loss(outputs_NC[: len(wide_NC)], wide_NC, temperature=temperature)
+            student_NC, weights_N = outputs_NC[: len(wide_NC)], self._weights(wide_NC)
+            distance = kd_loss(student_NC, wide_NC, temperature=temperature, weights_N=weights_N)
             total = total + self._config.in_place / len(wide) * distance
-        if name == "augmented" and self.wide_first:
-            # Detached: the base pass is to follow the wider network, not the other way round.
-            self._wide.setdefault(microbatch, []).append(outputs_NC.detach())
+        if name == "augmented" and self.wide_first and not self.widest_teaches:
+            self._keep(microbatch, outputs_NC)
         return total
+
+    def _keep(self, microbatch: int, outputs_NC: Tensor) -> None:
+        # Detached: the base pass is to follow the wider network, not the other way round.
+        self._wide.setdefault(microbatch, []).append(outputs_NC.detach())
+
+    def _weights(self, teacher_NC: Tensor) -> Tensor | None:
+        return certainty(teacher_NC) if self._config.certainty else None
 
     def _distance(self, student_NC: Tensor, teacher_NC: Tensor, targets: Tensor) -> Tensor:
         config = self._config
         if config.loss == "kd":
-            return kd_loss(student_NC, teacher_NC, temperature=config.temperature)
+            weights_N = self._weights(teacher_NC)
+            return kd_loss(student_NC, teacher_NC, temperature=config.temperature, weights_N=weights_N)
         if config.loss == "dkd":
             return dkd_loss(
                 student_NC,
@@ -106,6 +122,7 @@ class DistillationLoss:
                 temperature=config.temperature,
                 target_weight=config.dkd_target,
                 others_weight=config.dkd_others,
+                weights_N=self._weights(teacher_NC),
             )
         return dist_loss(
             student_NC,

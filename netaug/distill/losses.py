@@ -6,6 +6,8 @@ float32 or better, and are multiplied by ``temperature ** 2``, so that gradients
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,13 +18,35 @@ _NEVER = -1e9  # a logit; with minus infinity the divergence would be NaN
 _TINY = 1e-8  # keeps the correlation of constant rows finite
 
 
-def kd_loss(student_NC: Tensor, teacher_NC: Tensor, *, temperature: float = 1.0) -> Tensor:
+def certainty(teacher_NC: Tensor) -> Tensor:
+    """Measure how sure a teacher is of each image, as a weight on what it teaches there.
+
+    Args:
+        teacher_NC: Teacher logits, ``[N, C]``, C > 1. No gradient flows into them.
+
+    Returns:
+        ``1 - H(p) / ln C`` with the entropy H in nats of its probabilities p at temperature 1, ``[N]``: 1 where one
+        class has all probability, 0 where all classes have the same.
+
+    Source:
+        Shannon's entropy as a fraction of its largest value. In-situ distillation (Dong et al. 2023, arXiv:2310.19820)
+        has a weight by the teacher's uncertainty too, of another form than this one may be: see docs/in-situ.md.
+    """
+    log_probs_NC = teacher_NC.detach().to(torch.promote_types(teacher_NC.dtype, torch.float32)).log_softmax(1)
+    entropy_N = -(log_probs_NC.exp() * log_probs_NC).sum(1)
+    return (1 - entropy_N / math.log(teacher_NC.shape[1])).clamp(min=0)
+
+
+def kd_loss(
+    student_NC: Tensor, teacher_NC: Tensor, *, temperature: float = 1.0, weights_N: Tensor | None = None
+) -> Tensor:
     """Measure how far the student's class probabilities are from the teacher's.
 
     Args:
         student_NC: Student logits, shape ``[N, C]``.
         teacher_NC: Teacher logits, same shape.
         temperature: Divides both sets of logits; unitless, > 0. Higher is softer.
+        weights_N: Factor on each image's divergence, such as :func:`certainty`; None is 1 for all.
 
     Returns:
         Scalar KL(teacher || student) in nats: mean over N, times ``temperature ** 2``.
@@ -34,7 +58,7 @@ def kd_loss(student_NC: Tensor, teacher_NC: Tensor, *, temperature: float = 1.0)
         Hinton et al. 2015, arXiv:1503.02531, section 2.
     """
     student, teacher = _softened(student_NC, teacher_NC, temperature)
-    return _divergence(student.log_softmax(1), teacher.log_softmax(1)) * temperature**2
+    return _divergence(student.log_softmax(1), teacher.log_softmax(1), weights_N) * temperature**2
 
 
 def dkd_loss(
@@ -45,6 +69,7 @@ def dkd_loss(
     temperature: float = 1.0,
     target_weight: float = 1.0,
     others_weight: float = 8.0,
+    weights_N: Tensor | None = None,
 ) -> Tensor:
     """Measure two distances apart: how sure both are of the label, and how they share the rest among other classes.
 
@@ -56,6 +81,7 @@ def dkd_loss(
         target_weight: Alpha of the paper, on the KL of (label, not label).
         others_weight: Beta of the paper, on the KL over the other classes alone. Plain distillation weighs it with
             the probability that the teacher leaves to them, which is small where the teacher is sure.
+        weights_N: Factor on each image's distances; None is 1 for all.
 
     Returns:
         Scalar in nats, mean over N, times ``temperature ** 2``.
@@ -69,10 +95,9 @@ def dkd_loss(
     student, teacher = _softened(student_NC, teacher_NC, temperature)
     labels = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
     is_label_NC = labels[:, None] == torch.arange(student.shape[1], device=labels.device)
-    target = _divergence(_of_two(student, is_label_NC), _of_two(teacher, is_label_NC))
-    others = _divergence(
-        _others(student, is_label_NC).log_softmax(1), _others(teacher, is_label_NC).log_softmax(1)
-    )
+    target = _divergence(_of_two(student, is_label_NC), _of_two(teacher, is_label_NC), weights_N)
+    ours, theirs = _others(student, is_label_NC).log_softmax(1), _others(teacher, is_label_NC).log_softmax(1)
+    others = _divergence(ours, theirs, weights_N)
     return (target_weight * target + others_weight * others) * temperature**2
 
 
@@ -120,8 +145,10 @@ def _softened(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> tup
     return student_NC.to(dtype) / temperature, teacher_NC.detach().to(dtype) / temperature
 
 
-def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Return KL(theirs || ours) of log probabilities, mean over rows."""
+def _divergence(ours: Tensor, theirs: Tensor, weights_N: Tensor | None = None) -> Tensor:
+    """Return KL(theirs || ours) of log probabilities, mean over rows, each times its weight."""
+    if weights_N is not None:
+        return (weights_N * F.kl_div(ours, theirs, log_target=True, reduction="none").sum(1)).mean()
     return F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
 
 

@@ -45,8 +45,9 @@ class Pass:
     """One forward and backward of a step; the supernet is already set to its widths.
 
     Args:
-        name: ``base`` or ``augmented``.
-        weight: Factor on this pass's loss; 0 if its forward is for running statistics alone and needs no gradient.
+        name: ``base``, ``augmented``, or ``teacher`` for a forward whose outputs teach the base network.
+        weight: Factor on this pass's loss; 0 if its forward is for running statistics or its outputs alone, and needs
+            no gradient.
         widths: Channels per group.
         share: Fraction of the batch that the pass sees, in (0, 1].
         last: Whether it is the step's last pass, after whose backward the gradients are complete.
@@ -56,7 +57,7 @@ class Pass:
         from_stage: Whether it begins at ``config.from_stage`` with what the base pass has computed up to there.
     """
 
-    name: Literal["base", "augmented"]
+    name: Literal["base", "augmented", "teacher"]
     weight: float
     widths: Mapping[str, int]
     share: float = 1.0

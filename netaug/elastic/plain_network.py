@@ -27,7 +27,9 @@ class BaseOnly(nn.Module):
         """Run the network."""
         return self.base(*inputs)
 
-    def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
+    def passes(
+        self, step: int, progress: float, *, wide_first: bool = False, teacher: bool = False
+    ) -> Iterator[Pass]:
         """Yield the one pass of a step; the same at every step."""
         yield Pass("base", 1.0, {})
 

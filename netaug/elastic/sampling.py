@@ -50,6 +50,12 @@ def free_widths(groups: Sequence[Group], ratios: Mapping[str, float]) -> dict[st
     return {group.name: widths[group.name] for group in groups if group.role != "frozen"}
 
 
+def widest_drawn(groups: Sequence[Group], config: AugmentConfig, progress: float) -> dict[str, int]:
+    """Return the widths of the widest network that a step at this progress could draw without a limit of MACs."""
+    ratios = {group.name: max(group.ratios) for group in groups if is_augmented(group.role, config, progress)}
+    return free_widths(groups, ratios)
+
+
 def draw(
     groups: Iterable[Group],
     config: AugmentConfig,

@@ -36,7 +36,7 @@ from netaug.elastic.passes import Pass
 from netaug.elastic.plan import Counter, Group, Plan
 from netaug.elastic.prefix import SharedPrefix
 from netaug.elastic.recomputation import refused_recomputation
-from netaug.elastic.sampling import check_progress, draw, is_augmented
+from netaug.elastic.sampling import check_progress, draw, is_augmented, widest_drawn
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.wide_weights import WideWeights, added_parameters
@@ -149,7 +149,9 @@ class Supernet(nn.Module):
         """Whether channels are to be sorted here: added ones have learned, and `width` groups still are augmented."""
         return self.config.start < progress < self.config.width_until
 
-    def passes(self, step: int, progress: float, *, wide_first: bool = False) -> Iterator[Pass]:
+    def passes(
+        self, step: int, progress: float, *, wide_first: bool = False, teacher: bool = False
+    ) -> Iterator[Pass]:
         """Yield the passes of a training step: the base network, then ``config.draws`` wider ones (weight alpha each).
 
         The supernet is set to each pass's widths while it is the current one, and back to base afterwards.
@@ -163,18 +165,20 @@ class Supernet(nn.Module):
             progress: Fraction of the training that is done, in [0, 1].
             wide_first: Yield the wider networks before the base network, so that their outputs can teach it. Gradients
                 add, so the sum is the same up to rounding.
+            teacher: Yield a pass named ``teacher`` before all others in a step that widens: the widest network that it
+                could draw, with weight 0, for outputs alone. It goes with ``wide_first``.
 
         Raises:
             ConfigError: ``progress`` is out of range.
         """
-        passes = self._passes(step, progress, wide_first)
+        passes = self._passes(step, progress, wide_first, teacher)
         return (
             passes
             if self.separate is None or not self.widens(step, progress)
             else self.separate.around(passes)
         )
 
-    def _passes(self, step: int, progress: float, wide_first: bool) -> Iterator[Pass]:
+    def _passes(self, step: int, progress: float, wide_first: bool, teacher: bool) -> Iterator[Pass]:
         check_progress(progress)
         try:
             self.use_base()
@@ -182,6 +186,10 @@ class Supernet(nn.Module):
             weight = 1.0 if self.config.base_pass or not widens else 0.0
             if self._prefix is not None and widens and not wide_first:
                 self._prefix.record()
+            if widens and teacher:
+                self._widen(widest_drawn(list(self.plan.groups.values()), self.config, progress))
+                yield Pass("teacher", 0.0, self.widths, last=False, statistics=False)
+                self.use_base()
             if not (widens and wide_first):
                 yield Pass("base", weight, self.widths, last=not widens)
             if widens:

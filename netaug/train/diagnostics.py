@@ -139,7 +139,7 @@ class GradientFractions(Observer):
     @torch.no_grad()
     def on_pass_end(self, pass_: Pass) -> None:
         """Take the difference that the pass made to the gradients."""
-        if self._before is None:
+        if self._before is None or pass_.name == "teacher":
             return
         now = self._now()
         if pass_.name == "base":

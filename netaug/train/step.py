@@ -64,7 +64,8 @@ class Step:
         """
         for observer in observers:
             observer.on_step_start(step)
-        for pass_ in self.network.passes(step, progress, wide_first=self.distillation.wide_first):
+        order = {"wide_first": self.distillation.wide_first, "teacher": self.distillation.widest_teaches}
+        for pass_ in self.network.passes(step, progress, **order):
             for observer in observers:
                 observer.on_pass_start(pass_)
             for microbatch in microbatches:
@@ -75,7 +76,9 @@ class Step:
                     outputs = self.network(x)
                     losses = self.task.losses(outputs, y)
                     loss = self.distillation.loss(pass_.name, microbatch.number, outputs, y, losses.total)
-                if pass_.weight > 0:  # 0: a forward for running statistics alone (netaug.base_pass false)
+                if (
+                    pass_.weight > 0
+                ):  # 0: for running statistics (netaug.base_pass false), or outputs that teach
                     self.updates.backward(pass_.weight * microbatch.fraction * loss)
                 for observer in observers:
                     observer.on_microbatch(pass_, microbatch, outputs, y, losses, loss)

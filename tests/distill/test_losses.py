@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from netaug.core.errors import ShapeError
-from netaug.distill.losses import dist_loss, dkd_loss, kd_loss
+from netaug.distill.losses import certainty, dist_loss, dkd_loss, kd_loss
 
 N, C = 4, 5
 LABELS = torch.tensor([0, 3, 4, 1])
@@ -60,6 +60,26 @@ def test_decoupled_distillation_is_zhaos(temperature: float) -> None:
         logits(1), logits(2), LABELS, temperature=temperature, target_weight=0.7, others_weight=3.0
     )
     assert found.item() == pytest.approx(temperature**2 * total / N, rel=1e-10)
+
+
+def test_certainty_is_the_entropy_that_is_missing_and_weighs_each_image() -> None:
+    student, teacher = logits(1), logits(2)
+    sure = []
+    for row in teacher.tolist():
+        p = softmax(row, 1.0)
+        sure.append(1 + sum(x * math.log(x) for x in p) / math.log(C))
+    found = certainty(teacher)
+    assert found.tolist() == pytest.approx(sure)
+    assert certainty(torch.tensor([[5.0, 5.0], [50.0, 0.0]])).tolist() == pytest.approx([0.0, 1.0])
+    rows = [slice(i, i + 1) for i in range(N)]
+    for loss in (
+        lambda part, **weights: kd_loss(student[part], teacher[part], temperature=2.0, **weights),
+        lambda part, **weights: dkd_loss(student[part], teacher[part], LABELS[part], **weights),
+    ):
+        alone = [float(loss(row)) for row in rows]
+        expected = sum(w * value for w, value in zip(sure, alone, strict=True)) / N
+        assert float(loss(slice(N), weights_N=found)) == pytest.approx(expected)
+        assert float(loss(slice(N), weights_N=torch.ones(N))) == pytest.approx(float(loss(slice(N))))
 
 
 def test_decoupled_distillation_with_the_teachers_doubt_as_weight_is_plain_distillation() -> None:

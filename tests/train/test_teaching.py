@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from netaug import AugmentConfig, Supernet, augment, kd_loss
 from netaug.config import DistillConfig, RegularizeConfig, TrainConfig
 from netaug.distill.distillation_loss import DistillationLoss
+from netaug.distill.losses import certainty
+from netaug.elastic.sampling import widest_drawn
 from netaug.regularize.mixing import make_mixer
 from netaug.train.metrics import Tally
 from netaug.train.microbatches import Preparation
@@ -108,6 +110,41 @@ def test_the_wider_network_of_the_step_is_a_target_of_the_base_network_in_each_m
         loss = F.cross_entropy(outputs, y[part]) + 0.7 * kd_loss(outputs, wide_logits.detach())
         (loss / accumulate).backward()  # type: ignore[no-untyped-call]
     assert_moved_as(supernet, reference)
+
+
+def test_the_widest_network_teaches_beside_the_drawn_one_weighed_by_its_certainty() -> None:
+    """It is run for its outputs alone: on all images, without gradient, and moves no statistics."""
+    supernet, reference = fresh()
+    config = DistillConfig(in_place=0.7, in_place_teacher="widest", certainty=True)
+    subject = stepped(supernet, Preparation(distillation=DistillationLoss(config)))
+    x, y = inputs()
+    with torch.no_grad(), reference.at(reference.plan.widest):
+        wide_NC = reference(x)
+    reference.use(reference.sample(0, 0.0))
+    (0.5 * F.cross_entropy(reference(x[:2]), y[:2])).backward()  # type: ignore[no-untyped-call]
+    reference.use_base()
+    outputs = reference(x)
+    loss = F.cross_entropy(outputs, y) + 0.7 * kd_loss(outputs, wide_NC, weights_N=certainty(wide_NC))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert_moved_as(supernet, reference)
+    for name, buffer in reference.named_buffers():
+        torch.testing.assert_close(supernet.get_buffer(name), buffer)
+    drawn = reference.sample(0, 0.0)
+    tally = Tally(subject.task, supernet)
+    subject.step(0, batch(), tally)
+    assert tally.macs == 4 * (
+        reference.macs({}) + reference.macs(reference.plan.widest)
+    ) + 2 * reference.macs(drawn)
+    assert tally.widths() == {name: float(width) for name, width in drawn.items()}
+    late = reference.passes(
+        0, 0.9, wide_first=True, teacher=True
+    )  # widths have come to an end, ratios have not
+    assert (
+        next(late).widths
+        == widest_drawn(list(reference.groups.values()), SETTINGS, 0.9)
+        != reference.plan.widest
+    )
+    late.close()
 
 
 def test_both_passes_and_the_teacher_see_the_same_mixed_images() -> None:
