@@ -31,11 +31,13 @@ netaug inspect mcunet --reparameterize.branches 3
 netaug inspect timm:resnet18 --regularize.stochastic_depth 0.1 --regularize.dropblock 0.1"""
 
 _PLAIN_WIDTH = 160  # a file has no width of its own
+_TEACHING = ("distill.in_place", "distill.in_place_teacher")
 _SETTINGS = (
     "netaug",
     "regularize",
     "reparameterize",
     "deepen",
+    *_TEACHING,
     *(f"model.{key}" for key in ("name", "num_classes", "in_chans", "options")),
     *(f"data.{key}" for key in ("name", "root", "image_size", "on_error")),
     "train.seed",
@@ -80,7 +82,8 @@ def run(words: list[str]) -> None:
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
     console.print(f"{config.model.name} {feed}\n", markup=False)
-    console.print(inspection.render(members=arguments.members))
+    widest_teaches = config.distill.in_place > 0 and config.distill.in_place_teacher == "widest"
+    console.print(inspection.render(members=arguments.members, widest_teaches=widest_teaches))
     for line in describe_layers(network, (example,), config.reparameterize, config.deepen):
         console.print(line, markup=False)
     for placed in put_regularizers(network, example, config.regularize):
@@ -109,7 +112,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--members", action="store_true", help="List the parameters of every group.")
     add_budget(parser)
     add_trust(parser)
-    add_settings(parser, ("netaug", "regularize", "reparameterize", "deepen"))
+    add_settings(parser, ("netaug", *_TEACHING, "regularize", "reparameterize", "deepen"))
     return parser
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group
@@ -15,6 +15,7 @@ from netaug.core.consoles import SafeConsole
 from netaug.elastic.build import plan_supernet
 from netaug.elastic.plan import Group as WidthGroup
 from netaug.elastic.plan import Prefix
+from netaug.elastic.sampling import widest_drawn
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.supernet import Supernet
 
@@ -50,6 +51,8 @@ class Inspection:
         config: The settings it was made with.
         prefix: What runs before ``config.from_stage``, if that is set.
         shares_prefix: Whether the passes of a step can compute that once.
+        teacher_cost: What :attr:`cost` grows by where the widest network that each step could draw is run to teach.
+        separate: Numbers whose gradient is kept apart until a step's end (``config.conflict``); 0 without.
     """
 
     groups: Mapping[str, WidthGroup]
@@ -62,20 +65,21 @@ class Inspection:
     config: AugmentConfig
     prefix: Prefix | None = None
     shares_prefix: bool = False
+    teacher_cost: float = 0.0
+    separate: int = 0
 
-    def render(self, *, members: bool = False) -> Group:
+    def render(self, *, members: bool = False, widest_teaches: bool = False) -> Group:
         """Return tables for a terminal.
 
         Args:
             members: List the parameters of every group.
+            widest_teaches: Whether the widest network is run in each step that widens, for its outputs.
         """
         return Group(
             self._counts_table(),
             *self._limit_lines(),
             *self._prefix_lines(),
-            Text(
-                f"a training with NetAug takes {self.cost:.2f}x the MACs of one without, for as many epochs"
-            ),
+            *self._cost_lines(widest_teaches),
             Text(),
             self._groups_table(members),
             *self._frozen_lines(),
@@ -134,6 +138,19 @@ class Inspection:
             use = f"computed in every pass: the passes {differ}"
         return [Text(f"what runs before '{self.prefix.stage}' stays at base width and is {use}")]
 
+    def _cost_lines(self, widest_teaches: bool) -> list[Text]:
+        cost = self.cost + self.teacher_cost * widest_teaches
+        teaching = f", {self.teacher_cost:.2f}x of them for the widest network that teaches" * widest_teaches
+        lines = [
+            f"a training with NetAug takes {cost:.2f}x the MACs of one without, for as many epochs{teaching}"
+        ]
+        if self.separate:
+            lines.append(
+                f"conflict {self.config.conflict}: the gradients of both passes are kept apart, "
+                f"{_short(self.separate)} numbers more in memory"
+            )
+        return [Text(line) for line in lines]
+
     def _groups_table(self, members: bool) -> Table:
         table = Table(title="groups that widen", title_justify="left", box=None, pad_edge=False)
         for column in ("group", "role", "base", "possible widths", "drawn from", "members"):
@@ -177,6 +194,8 @@ def inspect(supernet: Supernet, draws: int = DRAWS) -> Inspection:
         drawn_late=_mean(late),
         drawn_most=max(early + late, key=lambda counts: counts.macs),
         cost=_cost(supernet, draws),
+        teacher_cost=_teacher_cost(supernet),
+        separate=0 if supernet.separate is None else sum(p.numel() for p in supernet.separate.parameters),
         config=supernet.config,
         prefix=supernet.plan.prefix,
         shares_prefix=supernet.shares_prefix,
@@ -187,10 +206,9 @@ def _cost(supernet: Supernet, draws: int) -> float:
     """Return mean MACs per step over those of a base pass, from ``draws`` networks of each phase of the schedule."""
     config, base = supernet.config, supernet.macs({})
     fraction = config.draws * config.batch_share / config.augment_every
-    cuts = sorted({0.0, config.start, config.width_until, config.expand_until, 1.0})
     cost = 1.0
-    for begin, end in itertools.pairwise(cuts):
-        progress = (begin + end) / 2  # between two cuts of the schedule nothing changes
+    for begin, end in _phases(config):
+        progress = (begin + end) / 2
         # Step 0 has an augmented pass if any step of this phase has.
         if base and supernet.widens(0, progress):
             drawn = [supernet.sample(step, progress) for step in range(draws)]
@@ -199,6 +217,24 @@ def _cost(supernet: Supernet, draws: int) -> float:
                 sum(supernet.macs(w, resolution=config.resolution, from_stage=shares) for w in drawn) / draws
             )
             cost += (end - begin) * fraction * macs / base
+    return cost
+
+
+def _phases(config: AugmentConfig) -> Iterator[tuple[float, float]]:
+    """Return begin and end of the parts of a training in which nothing of the schedule changes."""
+    cuts = sorted({0.0, config.start, config.width_until, config.expand_until, 1.0})
+    return itertools.pairwise(cuts)
+
+
+def _teacher_cost(supernet: Supernet) -> float:
+    """Return mean MACs per step of the widest networks that steps could draw, over those of a base pass."""
+    config, base, groups = supernet.config, supernet.macs({}), list(supernet.plan.groups.values())
+    cost = 0.0
+    for begin, end in _phases(config):
+        progress = (begin + end) / 2
+        if base and supernet.widens(0, progress):
+            macs = supernet.macs(widest_drawn(groups, config, progress))
+            cost += (end - begin) / config.augment_every * macs / base
     return cost
 
 

@@ -34,6 +34,9 @@ def test_numbers_out_of_range(key: str, value: float) -> None:
         ({"label_weight": 0.5}, "distill.label_weight has no effect without a teacher"),
         ({"in_place": 1.0, "loss": "dkd"}, "distill.loss has no effect without a teacher"),
         ({"in_place_temperature": 2.0}, "distill.in_place_temperature has no effect with distill.in_place 0"),
+        ({"in_place_teacher": "widest"}, "distill.in_place_teacher has no effect with distill.in_place 0"),
+        ({"certainty": True}, "distill.certainty has no effect without a teacher"),
+        ({"teacher": ("t",), "loss": "dist", "certainty": True}, "has no effect with distill.loss dist"),
         ({"teacher": ("t",), "mean": "logits"}, "distill.mean has no effect with a single teacher"),
         ({"teacher": ("t",), "dkd_target": 2.0}, "distill.dkd_target has no effect with distill.loss kd"),
         ({"teacher": ("t",), "weight": 0.0}, "has no effect"),
@@ -71,3 +74,4 @@ def test_groups_that_contradict_each_other(parts: dict[str, Any], says: str) -> 
 
 def test_labels_can_weigh_less_beside_the_wider_network() -> None:
     assert DistillConfig(in_place=1.0, label_weight=0.5).label_weight == 0.5
+    assert DistillConfig(in_place=1.0, certainty=True).certainty

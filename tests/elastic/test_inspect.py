@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rich.console import Console
 
 import netaug
 from netaug import AugmentConfig, augment
@@ -66,3 +67,23 @@ def test_the_cost_of_a_training_is_what_its_passes_add_up_to() -> None:
     found = inspect(supernet)
     assert found.cost == pytest.approx(macs / steps / supernet.macs({}), rel=0.05)
     assert f"takes {found.cost:.2f}x the MACs of one without" in str(found)
+
+
+def test_what_a_widest_teacher_and_separate_gradients_cost_is_said() -> None:
+    config = AugmentConfig(start=0.25, augment_every=3, conflict="project")
+    supernet = augment(tiny.build("inverted"), tiny.images(), config)
+    steps = 600
+    macs = sum(
+        supernet.macs(pass_.widths)
+        for step in range(steps)
+        for pass_ in supernet.passes(step, step / steps, teacher=True)
+        if pass_.name == "teacher"
+    )
+    found = inspect(supernet, draws=50)
+    assert found.teacher_cost == pytest.approx(macs / steps / supernet.macs({}), rel=0.02)
+    assert found.separate == supernet.num_parameters({})
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(found.render(widest_teaches=True))
+    assert f"takes {found.cost + found.teacher_cost:.2f}x the MACs" in captured.get()
+    assert "conflict project: the gradients of both passes are kept apart" in captured.get()
