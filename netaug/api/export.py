@@ -70,6 +70,8 @@ def export(
     board: str | None = None,
     sram: str | None = None,
     flash: str | None = None,
+    via: str | None = None,
+    fetch: bool = False,
     trusted: Collection[str] = (),
     **settings: Any,
 ) -> Exported:
@@ -78,7 +80,7 @@ def export(
     Args:
         source: A run folder, whose own data calibrates and checks, or a weights file; then name the data in
             ``settings``.
-        to: Formats: ``tflite-int8``, ``micro``, ``onnx``, ``onnx-int8``, ``torch``.
+        to: Formats: ``tflite-int8``, ``micro``, ``tflite``, ``onnx``, ``onnx-int8``, ``torch``, ``pte``.
         out: A new folder; ``NAME-export`` in the working directory by default.
         resolution: Height = width of the input in pixels; None is what the network was trained for.
         calibrate: Number of training images that the ranges of int8 are measured on, without augmentation.
@@ -87,6 +89,8 @@ def export(
         board: A board of `netaug boards`: an int8 network that does not fit its memory is refused.
         sram: Memory for activations, such as ``256KB``; over the board's.
         flash: Memory for code and weights, such as ``1MB``; over the board's.
+        via: ``litert`` has `.tflite` files written by Google's converter, which knows operators that ours refuses.
+        fetch: Whether to make the environment that ``via`` or the format ``pte`` needs, if it is not there.
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
         **settings: As for :func:`netaug.evaluate`.
 
@@ -107,6 +111,8 @@ def export(
         board,
         sram,
         flash,
+        via,
+        fetch,
     )
     given = words_of(settings)
     words = ["netaug", "export", str(source), *options.words(), *given]
@@ -203,6 +209,8 @@ def conversion_of(network: TrainedNetwork, options: ExportOptions) -> Conversion
         dataset=data.info.name,
         percentile=options.percentile,
         detect=config.detect if card.anchors else None,
+        via=options.via,
+        fetch=options.fetch,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from netaug.core.errors import ConfigError
 from netaug.export.boards import Budget, budget_of
-from netaug.export.formats import find_format
+from netaug.export.formats import check_via, find_format
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class ExportOptions:
         board: A board of :func:`netaug.export.boards.boards`, whose memory the network must fit.
         sram: Memory for activations, such as ``256KB``; over the board's.
         flash: Memory for code and weights, such as ``1MB``; over the board's.
+        via: ``litert`` has `.tflite` files written by Google's converter in place of ours.
+        fetch: Whether the packages of other converters may be fetched, into environments of their own.
 
     Raises:
         ConfigError: A value is out of range.
@@ -35,6 +37,8 @@ class ExportOptions:
     board: str | None = None
     sram: str | None = None
     flash: str | None = None
+    via: str | None = None
+    fetch: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -48,15 +52,16 @@ class ExportOptions:
             raise ConfigError(
                 "--resolution is out of range.", got=self.resolution, allowed="at least 1 pixel"
             )
+        check_via(self.via, self.to)
         _ = self.percentile, self.images, self.budget
 
     def words(self) -> list[str]:
         """Return the options of the command line that say the same."""
         side = [] if self.resolution is None else ["--resolution", str(self.resolution)]
         figures = ["--calibrate", str(self.calibrate), "--range", self.range, "--check", self.check]
-        device = {"--board": self.board, "--sram": self.sram, "--flash": self.flash}
-        given = [word for pair in device.items() if pair[1] is not None for word in pair if word]
-        return ["--to", *self.to, *side, *figures, *given]
+        further = {"--board": self.board, "--sram": self.sram, "--flash": self.flash, "--via": self.via}
+        given = [word for pair in further.items() if pair[1] is not None for word in pair if word]
+        return ["--to", *self.to, *side, *figures, *given, *["--fetch"][: self.fetch]]
 
     @property
     def budget(self) -> Budget | None:

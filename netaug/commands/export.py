@@ -19,8 +19,9 @@ _ABOUT = """\
 Writes a trained classifier or detector in formats that devices and other programs read, checks every form against the
 trained network, and prints what each costs: accuracy on the evaluation images, memory, flash. A failed check leaves no
 files. int8 ranges come from training images without augmentation. With --board or --sram a network that does not fit
-is refused before it is converted. Formats: tflite-int8 (tflite-micro, LiteRT), micro (C99 for microcontrollers), onnx
-and onnx-int8 (ONNX Runtime; pip install 'netaug[onnx]'), torch (torch.export)."""
+is refused before it is converted. Formats: tflite-int8 (tflite-micro, LiteRT), micro (C99 for microcontrollers), tflite
+(LiteRT, float32), onnx and onnx-int8 (ONNX Runtime; pip install 'netaug[onnx]'), torch (torch.export), pte
+(ExecuTorch). --to pte and --via litert use packages in environments of their own, which --fetch makes."""
 
 _EXAMPLE = """
 netaug export runs/demo-digits-netaug-seed0
@@ -44,6 +45,8 @@ def run(words: list[str]) -> None:
         arguments.board,
         arguments.sram,
         arguments.flash,
+        arguments.via,
+        arguments.fetch,
     )
     trusted = trusted_names(arguments, given)
     command = shlex.join(["netaug", "export", *words])
@@ -91,6 +94,17 @@ def _parser() -> ArgumentParser:
         help="Evaluation images that every form is measured on, from all over the split, or all.",
     )
     add_budget(parser)
+    parser.add_argument(
+        "--via",
+        type=str | None,
+        default=None,
+        help="litert: .tflite files by Google's converter, for operators that ours refuses.",
+    )
+    parser.add_argument(
+        "--fetch",
+        action="store_true",
+        help="Make the environment that --via litert or --to pte needs; without it, they say what would be fetched.",
+    )
     add_trust(parser, confirms=True)
     add_settings(parser, SETTINGS)
     return parser

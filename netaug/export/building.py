@@ -100,12 +100,13 @@ class Builder:
         if isinstance(writer, Conv) and writer.activation is Activation.NONE and self._fusible(call):
             weight = writer.weight_OHWI.astype(np.float64) * scale[:, None, None, None]
             bias = writer.bias_O.astype(np.float64) * scale + shift
-            self._writers[value.tensor] = replace(
-                writer,
-                weight_OHWI=weight.astype(np.float32),
-                bias_O=bias.astype(np.float32),
-                activation=act,
-            )
+            with np.errstate(over="ignore"):  # quantize refuses what is infinite, by the name of its layer
+                self._writers[value.tensor] = replace(
+                    writer,
+                    weight_OHWI=weight.astype(np.float32),
+                    bias_O=bias.astype(np.float32),
+                    activation=act,
+                )
             return value
         output = self.new_tensor(self.shapes[value.tensor])
         weight_OHWI = scale_C.reshape(-1, 1, 1, 1).astype(np.float32)
@@ -174,7 +175,7 @@ def refused(call: Call, reason: str) -> ExportError:
     return ExportError(
         f"layer '{layer}' cannot be exported to int8: {reason}.",
         got=f"operator {operator_name(call)} with output {list(shape_of(call))}",
-        fix="export this network with --to onnx or --to torch",
+        fix="export this network with --to onnx or --to torch, or with --to tflite-int8 --via litert",
     )
 
 

@@ -42,6 +42,8 @@ class Conversion:
         dataset: Name of the dataset.
         percentile: How much of each calibration batch's values a range has to hold, in percent.
         detect: Of a detector: which predictions count.
+        via: ``litert`` has `.tflite` files written by Google's converter.
+        fetch: Whether packages for environments of other converters may be fetched.
     """
 
     network: nn.Module
@@ -53,6 +55,8 @@ class Conversion:
     dataset: str
     percentile: float = 100.0
     detect: DetectConfig | None = None
+    via: str | None = None
+    fetch: bool = False
 
     @property
     def example_NCHW(self) -> Tensor:  # noqa: N802

@@ -47,7 +47,7 @@ def deliver(conversion: Conversion, formats: Sequence[str], folder: Path, comman
         ExportError: The network cannot be exported, or a check fails; the folder is then incomplete.
         ResourceError: The C compiler refuses the sources.
     """
-    chosen = {name: find_format(name) for name in dict.fromkeys(formats)}
+    chosen = {name: find_format(name, conversion.via) for name in dict.fromkeys(formats)}
     written = [_write(name, kind, conversion, folder / name) for name, kind in chosen.items()]
     int8 = any(kind.int8 for kind in chosen.values())
     forms = [*_own_forms(conversion, int8=int8), *(form for item in written for form in item.forms)]

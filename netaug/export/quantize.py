@@ -143,7 +143,8 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
     weight, outputs = node.weight_OHWI, len(node.weight_OHWI)
     if not (np.isfinite(weight).all() and np.isfinite(node.bias_O).all()):
         raise ExportError(
-            f"layer '{node.name}' has weights that are not finite.", fix="export an earlier checkpoint"
+            f"layer '{node.name}' has weights that are not finite, once the batch norm behind it is folded in.",
+            fix="export an earlier checkpoint, or train with a lower learning rate",
         )
     largest_O = np.maximum(np.abs(weight).reshape(outputs, -1).max(1), _SMALLEST_WEIGHT).astype(np.float32)
     input_scale = np.float32(form.of(node.inputs[0]))

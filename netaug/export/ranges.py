@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from netaug.export.float_reference import run_float
-from netaug.export.graph import ExportError, FloatArray, Graph
+from netaug.export.graph import Conv, ExportError, FloatArray, Graph
 
 SAMPLES = 1_000_000
 """Values of one batch that a percentile is estimated from."""
@@ -51,8 +51,9 @@ def measure_ranges(
         if not np.isfinite([low, high]).all():
             raise ExportError(
                 f"{layers[name]} gave a non-finite value while the ranges were measured.",
-                got=f"from {low} to {high}",
-                fix="check that the images can be read and that the run's weights are finite",
+                got=f"from {low} to {high}{_largest_weight(graph, name)}",
+                fix="check that the images can be read; where weights are so large, export an earlier checkpoint, or "
+                "train with a lower learning rate",
             )
         before = ranges.get(name, Range(low, high))
         ranges[name] = Range(min(before.low, low), max(before.high, high))
@@ -66,6 +67,14 @@ def measure_ranges(
             fix="give at least 32 training images",
         )
     return ranges
+
+
+def _largest_weight(graph: Graph, output: str) -> str:
+    """Return a remark about the weights of the convolution that writes a tensor; empty for other nodes."""
+    for node in graph:
+        if isinstance(node, Conv) and node.output == output:
+            return f", with weights up to {np.abs(node.weight_OHWI).max():.1e}"
+    return ""
 
 
 def _extremes(values: Tensor, percentile: float) -> tuple[float, float]:

@@ -29,18 +29,7 @@ def run(image_HWC):
 
 def _write(conversion: Conversion, folder: Path) -> Written:
     file = folder / "model.pt2"
-    try:
-        program = torch.export.export(
-            conversion.network,
-            (conversion.example_NCHW,),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-        )
-        torch.export.save(program, file)
-    except Exception as error:  # torch.export raises types of many modules
-        raise ExportError(
-            f"the network {conversion.card.name!r} cannot be exported by torch.export.",
-            got=first_line(error),
-        ) from error
+    save_program(conversion, file, free_batch=True)
     loaded = torch.export.load(file).module()
 
     def answer(images_NCHW: Tensor) -> list[Tensor]:
@@ -49,6 +38,24 @@ def _write(conversion: Conversion, folder: Path) -> Written:
 
     form = FloatForm("torch.export, float32", answer)
     return Written((form,), checks=(check_batches(conversion, form, "model.pt2"),))
+
+
+def save_program(conversion: Conversion, file: Path, *, free_batch: bool) -> None:
+    """Write the trained network as a `.pt2`, for any number of images or for one.
+
+    Raises:
+        ExportError: torch cannot export it.
+    """
+    images_NCHW = conversion.example_NCHW if free_batch else conversion.example_NCHW[:1]
+    shapes = ({0: torch.export.Dim("batch")},) if free_batch else None
+    try:
+        program = torch.export.export(conversion.network, (images_NCHW,), dynamic_shapes=shapes)
+        torch.export.save(program, file)
+    except Exception as error:  # torch.export raises types of many modules
+        raise ExportError(
+            f"the network {conversion.card.name!r} cannot be exported by torch.export.",
+            got=first_line(error),
+        ) from error
 
 
 FORMAT = Format(_write, _LOAD, "numpy, Pillow and torch")
