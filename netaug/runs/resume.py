@@ -44,17 +44,22 @@ def differences(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]
 
 
 def as_started(folder: RunFolder, config: RunConfig) -> dict[str, Any]:
-    """Return the settings that did not exist when a run was started and would change it, with what it did instead.
+    """Return the settings that did not exist when a run was started, where their defaults would change it.
 
     Args:
         folder: Of the run.
         config: The present settings.
 
     Returns:
-        Values by ``group.key``, for :func:`netaug.config.loading.with_values`. A warning names them.
+        What the run did instead, by ``group.key``, for :func:`netaug.config.loading.with_values`; a warning names it.
+        Values other than the defaults are left: they are refused (:func:`check_same_run`).
     """
-    differing = differences(read_config(folder.path), config)
-    older = {key: differing[key][0] for key in unrecorded(folder.path) & differing.keys()}
+    differing, defaults = differences(read_config(folder.path), config), flat_mapping(RunConfig())
+    older = {
+        key: differing[key][0]
+        for key in unrecorded(folder.path) & differing.keys()
+        if differing[key][1] == defaults[key]
+    }
     if older:
         _log.warning(
             "'%s' was started by an earlier version of netaug, and goes on as that did: %s",

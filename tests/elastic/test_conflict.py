@@ -98,6 +98,11 @@ def test_one_vector_is_projected_where_all_tensors_together_conflict() -> None:
         separate.combine()
         for parameter, values in zip(parameters, expected, strict=True):
             torch.testing.assert_close(parameter.grad, torch.tensor(values))
+        projected = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+        for parameter, held, one, other in zip(parameters, separate.wide, base, wide, strict=True):
+            parameter.grad, held.grad = 2**16 * one, 2**16 * other  # a loss scale changes no bit
+        separate.combine()
+        assert all(torch.equal(p.grad, 2**16 * one) for p, one in zip(parameters, projected, strict=True))
 
 
 def test_gradients_of_an_earlier_loop_are_added_to_and_leaving_early_loses_nothing() -> None:

@@ -479,13 +479,16 @@ def test_other_images_under_the_same_name_are_refused(tmp_path: Path) -> None:
 def test_a_run_of_a_version_before_a_setting_goes_on_as_it_began(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Runs that were started before gates were sorted are finished without that, whatever the present default is."""
+    """Without sorting gates, whatever the present default is; a value that the user chose is not overruled."""
     out = tmp_path / "run"
     train(small("--train.epochs=1", "--data.limit=64"), out)
     path = out / "config.yaml"
     assert "  sort_gates: true\n" in path.read_text()
-    path.write_text(path.read_text().replace("  sort_gates: true\n", ""))
+    recorded = path.read_text().replace("  sort_gates: true\n", "")
+    path.write_text(recorded.replace("  recalibrate: 0\n", ""))
     assert not read_config(out).netaug.sort_gates
+    with pytest.raises(RunFolderError, match=r"train\.recalibrate 0 at the start, 32 now"):
+        train(small("--train.epochs=2", "--data.limit=64", "--train.recalibrate=32"), out, resume=True)
     caplog.clear()
     result = train(small("--train.epochs=2", "--data.limit=64"), out, resume=True)
     assert "goes on as that did: netaug.sort_gates False" in caplog.text

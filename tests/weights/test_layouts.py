@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 import netaug
-from netaug import AugmentConfig, augment
+from netaug import AugmentConfig, Supernet, augment
 from netaug.core.errors import CheckpointError
 from netaug.models import create_model
 from netaug.weights import load_weights
@@ -75,6 +76,47 @@ def test_a_checkpoint_of_the_released_training_gives_the_tiny_network_in_it(
     assert_answers_as(model, net, tiny)
 
 
+def assert_sorted_as_released(supernet: Supernet, net: Net, wide: State) -> None:
+    """After sorting the tiny network is the one that the released code's order gives, its gates included."""
+    state = {key: tensor.double() for key, tensor in wide.items() if tensor.is_floating_point()}
+    for block in net.blocks:
+        if not block.hidden:
+            continue
+        order = state[f"{block.place}.point_conv.conv.weight"].abs().sum((0, 2, 3)).argsort(descending=True)
+        outputs = [f"{block.place}.{unit}.{key}" for unit in UNITS for key in OF_A_UNIT]
+        inputs = [f"{block.place}.point_conv.conv.weight"]
+        if block.gate:
+            gate = f"{block.place}.se_layer"
+            outputs += [f"{gate}.expand_conv.weight", f"{gate}.expand_conv.bias"]
+            inputs.append(f"{gate}.reduce_conv.weight")
+            inner = state[f"{gate}.expand_conv.weight"].abs().sum((0, 2, 3)).argsort(descending=True)
+            state[f"{gate}.expand_conv.weight"] = state[f"{gate}.expand_conv.weight"][:, inner]
+            for key in ("weight", "bias"):
+                state[f"{gate}.reduce_conv.{key}"] = state[f"{gate}.reduce_conv.{key}"][inner]
+        state |= {key: state[key][order] for key in outputs} | {key: state[key][:, order] for key in inputs}
+    tiny = {
+        key: state[key][tuple(map(slice, shape))]
+        for key, shape in shapes(net, CLASSES).items()
+        if key in state
+    }
+    subject = copy.deepcopy(supernet).double().eval()
+    before = subject.base(images().double())
+    subject.sort_channels()
+    names = RELEASED.names(subject.base)
+    assert names is not None
+    own = {
+        names[key]: buffer for key, buffer in subject.base.named_buffers()
+    }  # those of channels that moved in
+    expected = forward(net, tiny | own, images())
+    found = subject.base(images().double())
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(found, before, rtol=0.1)
+
+
+UNITS = ("inverted_conv", "depth_conv")
+OF_A_UNIT = ("conv.weight", "norm.weight", "norm.bias")
+
+
 def test_a_checkpoint_of_the_released_training_goes_on_as_a_supernet(tmp_path: Path) -> None:
     """All of the widest network in it arrives, base and added weights; with other multipliers it is refused."""
     net = NETS["mobilenetv3-0.35"]
@@ -91,6 +133,7 @@ def test_a_checkpoint_of_the_released_training_goes_on_as_a_supernet(tmp_path: P
         names[key]: tensor for key, tensor in network.state_dict().items() if "running" in key
     }
     assert_answers_as(network, wide_net, theirs)
+    assert_sorted_as_released(supernet, net, wide)
     assert load_weights(model, path).widened
     for key, tensor in model.state_dict().items():
         assert torch.equal(supernet.base.state_dict()[key], tensor)
