@@ -39,6 +39,9 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_commands_exist_and_their_settings_are_known(words: list[str]) -> None:
     _, command, *rest = words
     assert command in COMMANDS
+    if "--data" in rest:  # without a recipe
+        assert rest[0] in ("--model", "--data")
+        return
     if command == "compare" and rest[0] != "--list":
         assert rest[0] in recipe_names() or find_plan(rest[0], "--small" in rest)
     if command == "train" or (command == "compare" and rest[0] in recipe_names()):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from netaug.config.settings import GROUPS
+from netaug.config.settings import GROUPS, SHORT
 from netaug.core.errors import ConfigError
 
 
@@ -14,7 +15,7 @@ def words_of(settings: Mapping[str, Any]) -> list[str]:
     """Return ``--group.key=value`` words.
 
     Args:
-        settings: Values by ``group.key``, or a mapping of keys to values by ``group``.
+        settings: Values by ``group.key`` or by short name, or a mapping of keys to values by ``group``.
 
     Raises:
         ConfigError: A name is neither; unknown keys and wrong types are found when the words are read.
@@ -23,6 +24,8 @@ def words_of(settings: Mapping[str, Any]) -> list[str]:
     for name, value in settings.items():
         if "." in name:
             words.append(f"--{name}={_text(value)}")
+        elif name in SHORT and not isinstance(value, Mapping):
+            words.append(f"--{SHORT[name]}={_text(value)}")
         elif name in GROUPS and isinstance(value, Mapping):
             words += [f"--{name}.{key}={_text(member)}" for key, member in value.items()]
         else:
@@ -30,12 +33,12 @@ def words_of(settings: Mapping[str, Any]) -> list[str]:
                 f"{name!r} is not a setting.",
                 got=f"{name}={value!r}",
                 allowed=f"a group of settings with a mapping: {', '.join(GROUPS)}",
-                fix="such as train={'epochs': 20}, or **{'train.epochs': 20}",
+                fix="such as epochs=20, train={'epochs': 20}, or **{'train.epochs': 20}",
             )
     return words
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
     return json.dumps(list(value) if isinstance(value, tuple | set) else value, default=str)

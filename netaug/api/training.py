@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from netaug.api.default_settings import derive_settings
 from netaug.api.settings import words_of
 from netaug.config import RunConfig
-from netaug.config.loading import load_config
+from netaug.config.loading import default_config, load_config
 from netaug.config.recipes import find_recipe
 from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
+from netaug.distributed.launch import place
 from netaug.train.run import RunResult
 from netaug.train.run import train as train_run
 
 
+def settings_of(
+    recipe: str | None, overrides: list[str], trusted: Collection[str] = ()
+) -> tuple[str, RunConfig]:
+    """Return a name for run folders, and the settings: a recipe's, or those chosen for the images and the network."""
+    if recipe is not None:
+        return find_recipe(recipe)[0], load_config(recipe, overrides, trusted=trusted)
+    derived = derive_settings(overrides)
+    if place().rank == 0:
+        say(derived.explanation, file=sys.stderr, flush=True)
+    return derived.name, default_config([*derived.words, *overrides])
+
+
 def train(
-    recipe: str | Path | RunConfig,
+    recipe: str | Path | RunConfig | None = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -26,11 +42,13 @@ def train(
     """Train a network into a run folder, as `netaug train` does.
 
     Args:
-        recipe: A name of `netaug recipes`, the path of a YAML file, or finished settings.
-        out: The run folder; None is ``runs/RECIPE-ARM-seedN``. An unfinished run of the same settings resumes there.
+        recipe: A name of `netaug recipes`, the path of a YAML file, or finished settings. None chooses settings for
+            ``data="DIR"`` and ``model="NAME"``, and says them.
+        out: The run folder; None is ``runs/RECIPE-ARM-seedN``, or the next free name with -2, -3, ...
+            behind it. An unfinished run of the same settings resumes there.
         resume: Whether a finished run in the folder also resumes, if it gets more epochs.
         trusted: Factories ``package.module:function`` of your own that files may name; they are imported.
-        **settings: Over those of the recipe, as ``train={"epochs": 20}`` or ``**{"train.epochs": 20}``.
+        **settings: Over those of the recipe, as ``epochs=20``, ``train={"epochs": 20}`` or ``**{"train.epochs": 20}``.
 
     Returns:
         The folder (``result.folder.path``) and the summary: score in percent, parameters, multiply-accumulates.
@@ -39,7 +57,7 @@ def train(
         NetaugError: Settings, data, network or folder cannot be used, or the loss becomes non-finite.
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint.
     """
-    from netaug.runs.folder import default_folder
+    from netaug.runs.resume import choose_folder
 
     if isinstance(recipe, RunConfig):
         if settings or out is None:
@@ -49,11 +67,6 @@ def train(
                 fix="give out=DIR; dataclasses.replace changes finished settings",
             )
         return train_run(recipe, Path(out), resume=resume, trusted=trusted)
-    name, _ = find_recipe(str(recipe))
-    config = load_config(str(recipe), words_of(settings), trusted=trusted)
-    folder = (
-        default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
-        if out is None
-        else Path(out)
-    )
+    name, config = settings_of(None if recipe is None else str(recipe), words_of(settings), trusted)
+    folder = choose_folder(name, config, resume=resume) if out is None else Path(out)
     return train_run(config, folder, resume=resume, trusted=trusted)

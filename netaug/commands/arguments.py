@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from netaug.config.loading import given_settings, pairs
 from netaug.config.provenance import names_given
-from netaug.config.settings import nearest_settings, open_setting, settings, unknown_key
+from netaug.config.settings import SHORT, nearest_settings, open_setting, settings, unknown_key
 from netaug.core.errors import ConfigError
 from netaug.core.suggest import did_you_mean, nearest
 
@@ -60,6 +60,7 @@ def parse(
     Raises:
         ConfigError: An option is unknown or not one of this command's, or a value is wrong.
     """
+    words = _in_full(words, parser, allowed)
     own, given = _separate(words)
     _warn_of_repeated([*own, *given], parser)
     for key in (word[2:].split("=", 1)[0] for word in given):
@@ -78,6 +79,18 @@ def parse(
             allowed=parser.usage,
             fix=f"`{parser.prog} --help` explains each argument",
         ) from error
+
+
+def _in_full(words: Sequence[str], parser: ArgumentParser, allowed: tuple[str, ...]) -> list[str]:
+    """Write short forms as the settings that they stand for, where the command has these and no option of that name."""
+    own = {name for action in parser._actions for name in action.option_strings}
+    full = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        key = SHORT.get(name.removeprefix("--")) if name.startswith("--") else None
+        takes = key is not None and name not in own and {key, key.partition(".")[0]} & set(allowed)
+        full.append(f"--{key}{equals}{value}" if takes else word)
+    return full
 
 
 def add_trust(parser: ArgumentParser, *, confirms: bool = False) -> None:

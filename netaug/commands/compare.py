@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse
 from netaug.config.loading import load_config
+from netaug.config.recipes import OWN_DATA
 from netaug.config.settings import GROUPS
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from netaug.compare import CompareRequest
 
 _EXAMPLE = """
+netaug compare --data DIR --model mynets.py:MyNet --seeds 3
 netaug compare demo/digits --seeds 4 --jobs 2
 netaug compare demo/cifar10 --seeds 3 --data.root DIR --lr 0.1 0.2 --out runs/cifar10
 netaug compare --list
@@ -54,11 +57,10 @@ def asked(words: list[str]) -> CompareRequest:
 
 
 def _request(arguments: Any, given: list[str], *, builds: bool = True) -> CompareRequest:
+    name = None
     if arguments.what is None:
-        raise ConfigError(
-            "`netaug compare` needs a plan or a recipe.",
-            allowed="a name of `netaug compare --list` or `netaug recipes`, or the path of a YAML file",
-        )
+        name, given = _without_recipe(given)
+        arguments.what = OWN_DATA
 
     from netaug.compare import CompareRequest
     from netaug.compare.planning import find_plan
@@ -67,7 +69,8 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
     if plan is None:
         # raises for a mistake in the recipe before anything starts
         load_config(arguments.what, given, trusted=arguments.trust, builds=builds)
-    name = Path(arguments.what).stem if arguments.what.endswith((".yaml", ".yml")) else arguments.what
+    if name is None:
+        name = Path(arguments.what).stem if arguments.what.endswith((".yaml", ".yml")) else arguments.what
     if plan and arguments.small:
         name = plan.name
     seeds = arguments.seeds if arguments.seeds is not None else plan.seeds if plan else None
@@ -88,6 +91,20 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
         plan=plan,
         trusted=tuple(arguments.trust),
     )
+
+
+def _without_recipe(given: list[str]) -> tuple[str, list[str]]:
+    """Return a name, and the settings that are chosen for the images and the network, with those given behind them."""
+    if not any(word.startswith(("--data.root=", "--data.name=")) for word in given):
+        raise ConfigError(
+            "`netaug compare` needs a plan, a recipe, or images.",
+            allowed="a name of `netaug compare --list` or `netaug recipes`, the path of a YAML file, or --data DIR",
+        )
+    from netaug.api.default_settings import derive_settings
+
+    derived = derive_settings(given)
+    say(derived.explanation, file=sys.stderr, flush=True)
+    return derived.name, [*derived.words, *given]
 
 
 def _list(name: str | None, given: list[str]) -> None:
@@ -118,8 +135,8 @@ def _parsed(words: list[str]) -> tuple[Any, list[str]]:
 def _parser() -> ArgumentParser:
     parser = new_parser(
         "compare",
-        "PLAN|RECIPE [--small] --seeds N [--jobs K] [--out DIR] [--overwrite] [--lr LR ...] [--threads T]\n"
-        "                      [--nproc P] [--group.key VALUE ...] | --list [PLAN]",
+        "PLAN|RECIPE|--data DIR [--model NAME] [--small] --seeds N [--jobs K] [--out DIR] [--overwrite]\n"
+        "                      [--lr LR ...] [--threads T] [--nproc P] [--group.key VALUE ...] | --list [PLAN]",
         "Trains the arms of a plan, or a recipe with and without NetAug, at equal epochs and again with the reference\n"
         "at each arm's training time or MACs, and reports honestly which helped. The same command resumes a\n"
         "comparison that was stopped. Takes the settings of `netaug train --help`.",

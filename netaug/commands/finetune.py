@@ -41,16 +41,12 @@ def run(words: list[str]) -> None:
     with failures_announced():
         arguments, given = parse(parser, words, tuple(GROUPS))
 
-        from netaug.runs.folder import default_folder
+        from netaug.runs.resume import choose_folder
         from netaug.train.finetune import finetune_config
 
         trusted = trusted_names(arguments, given)
         name, config = finetune_config(arguments["from"], arguments.recipe, given, trusted)
     if arguments.recipe is None and not name.startswith("finetune-") and place().rank == 0:
         say(f"settings of {name}, the paper's for this dataset and network", file=sys.stderr)
-    out = (
-        Path(arguments.out)
-        if arguments.out
-        else default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
-    )
+    out = Path(arguments.out) if arguments.out else choose_folder(name, config, resume=arguments.resume)
     train_and_report(config, out, resume=arguments.resume, trusted=trusted)

@@ -16,7 +16,7 @@ There are four kinds of names:
   mcunet, mobilenetv2-0.35   written here; a number at the end of a name is the width, any number > 0
   timm:NAME                  any network of timm; --timm finds names
   yolov3:NAME                a detector on a network of these two kinds, such as yolov3:mobilenetv2-0.35
-  package.module:function    your own; modules in the working directory are found too
+  package.module:function    your own; modules in the working directory are found too, and FILE.py:function works
 
 Your own network is a function like this, here in a file nets.py; further arguments are model.options:
   def build(*, num_classes: int, in_chans: int, channels: int = 32) -> torch.nn.Module: ...

@@ -22,6 +22,8 @@ from netaug.distributed.announce import failures_announced
 from netaug.distributed.launch import place
 
 _EXAMPLE = """
+netaug train --model mcunet --data DIR
+netaug train --model mynets.py:MyNet --data DIR --epochs 50
 netaug train demo/digits --train.epochs 20
 netaug train demo/digits --netaug.enabled false --out runs/baseline
 netaug train imagenet/mcunet --data.root DIR --data.workers 8
@@ -32,31 +34,50 @@ def run(words: list[str]) -> None:
     """Train one network, and print its score and folder."""
     parser = new_parser(
         "train",
-        "RECIPE [--out DIR] [--board NAME] [--group.key VALUE ...]",
-        "Trains a network and writes a run folder: settings, metrics of each epoch, and the plain network.",
+        "[RECIPE] [--model NAME] [--data DIR] [--epochs N] [--out DIR] [--board NAME] [--group.key VALUE ...]",
+        "Trains a network and writes a run folder: settings, metrics of each epoch, and the plain network. Without a\n"
+        "recipe the settings are chosen from the images in --data and the network, and printed with their reasons.",
         _EXAMPLE,
     )
-    parser.add_argument("recipe", type=str, help="A name of `netaug recipes`, or the path of a YAML file.")
-    add_run_folder(parser, "runs/RECIPE-ARM-seedN")
+    parser.add_argument(
+        "recipe",
+        type=str,
+        nargs="?",
+        default=None,
+        help="A name of `netaug recipes`, or the path of a YAML file; none chooses settings for --data DIR.",
+    )
+    add_run_folder(parser, "runs/RECIPE-ARM-seedN, or RECIPE is MODEL-DIR")
     add_budget(parser)
     add_trust(parser)
     add_settings(parser)
     with failures_announced():
         arguments, given = parse(parser, words, tuple(GROUPS))
-        name, _ = find_recipe(arguments.recipe)
-        config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
+        if arguments.recipe is None:
+            name, config = without_recipe(given)
+        else:
+            name, _ = find_recipe(arguments.recipe)
+            config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
         budget = given_budget(arguments)
         if budget is not None:  # before the first step: a network that does not fit is trained for nothing
             say(refuse_what_does_not_fit(Deployment.of(config, feed_of(config, is_recipe=True)), budget))
 
-    from netaug.runs.folder import default_folder
+    from netaug.runs.resume import choose_folder
 
-    out = (
-        Path(arguments.out)
-        if arguments.out
-        else default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
-    )
+    out = Path(arguments.out) if arguments.out else choose_folder(name, config, resume=arguments.resume)
     train_and_report(config, out, resume=arguments.resume, trusted=trusted_names(arguments, given))
+
+
+def without_recipe(given: list[str]) -> tuple[str, RunConfig]:
+    """Choose the settings for the images and the network that were given, and print them with their reasons.
+
+    Returns:
+        A name for run folders, and the settings.
+    """
+    if place().rank == 0:
+        say("looking at the images to choose settings for them", file=sys.stderr, flush=True)
+    from netaug.api.training import settings_of
+
+    return settings_of(None, given)
 
 
 def add_run_folder(parser: ArgumentParser, default: str) -> None:
@@ -70,7 +91,8 @@ def add_run_folder(parser: ArgumentParser, default: str) -> None:
         "--out",
         type=str | None,
         default=None,
-        help=f"The run folder. null is {default}. An unfinished run of the same settings resumes there.",
+        help=f"The run folder. null is {default}, or the next free name with -2, -3, ... behind it. An unfinished run "
+        "of the same settings resumes there.",
     )
     parser.add_argument(
         "--resume",

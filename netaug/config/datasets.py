@@ -37,7 +37,9 @@ DATASETS: dict[str, DatasetName] = {
     "flowers102": DatasetName(
         "8,189 photos of 102 kinds of flowers (Oxford); official files in ROOT/flowers-102"
     ),
-    "folder": DatasetName("image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg (or ROOT/test)"),
+    "folder": DatasetName(
+        "image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS (or ROOT/test); with data.holdout ROOT/CLASS/*.jpg"
+    ),
     "food101": DatasetName("101,000 photos of 101 dishes (Food-101); official files in ROOT/food-101"),
     "hf": DatasetName(
         "Hugging Face datasets: ROOT is a folder of save_to_disk or of Parquet files, or hub:OWNER/NAME[:CONFIGURATION]"

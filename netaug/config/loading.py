@@ -6,18 +6,21 @@ are named in the same place, a recipe or the command line, win over it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import yaml
 
-from netaug.config import RunConfig
+from netaug.config import RunConfig, TrainConfig
 from netaug.config.provenance import check_provenance
 from netaug.config.recipes import find_recipe, recipe_text
 from netaug.config.settings import GROUPS, build, open_setting, own_first, settings, typed, unknown_key
 from netaug.core.errors import ConfigError
 from netaug.core.yaml_files import parse_yaml
+
+_log = logging.getLogger("netaug")
 
 
 def load_config(
@@ -39,9 +42,10 @@ def load_config(
         UntrustedNetworkError: The recipe names a factory that is neither in ``overrides`` nor trusted.
         ModelError: The recipe has an option that makes timm load a file or download.
     """
-    config = build(override(recipe_values(recipe), overrides))
+    values, given = recipe_values(recipe), given_settings({}, overrides)
+    config = build(_with_warmup_inside(values, given, override(values, overrides)))
     if builds:
-        check_provenance(config, given_settings({}, overrides), trusted)
+        check_provenance(config, given, trusted)
     return config
 
 
@@ -154,7 +158,51 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
 
 def override(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     """Return settings by `group.key`, overridden by those of command-line words."""
-    return {**values, **with_preset(given_settings(values, arguments))}
+    kept = _of_the_same(values, arguments)
+    return {**kept, **with_preset(given_settings(kept, arguments))}
+
+
+_OF_NETWORK = (
+    "model.options",
+    "model.num_classes",
+    "model.in_chans",
+    "model.dropout",
+    "netaug.groups",
+    "netaug.keep",
+)
+_OF_DATASET = (
+    *("data.root", "data.train_split", "data.val_split", "data.image_column", "data.label_column"),
+    *("data.class_names", "data.classes", "data.mean", "data.std"),
+)
+
+
+def _of_the_same(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's settings without those of its network or dataset, where the arguments name another one."""
+    named = {key: text for key, text in pairs(arguments) if key in ("model.name", "data.name")}
+    dropped: list[str] = []
+    for key, of_it in (("model.name", _OF_NETWORK), ("data.name", _OF_DATASET)):
+        if key in named and key in values and named[key] != values[key]:
+            dropped += of_it
+    return {key: value for key, value in values.items() if key not in dropped}
+
+
+def _with_warmup_inside(
+    values: Mapping[str, Any], given: Mapping[str, Any], merged: dict[str, Any]
+) -> dict[str, Any]:
+    """Shrink a recipe's warm-up with epochs that leave it no room.
+
+    Args:
+        values: The recipe's settings.
+        given: Those that the user gave.
+        merged: Both.
+    """
+    epochs, warmup = merged.get("train.epochs"), merged.get("train.warmup_epochs", TrainConfig.warmup_epochs)
+    if "train.warmup_epochs" in given or "train.epochs" not in given or warmup <= epochs:
+        return merged
+    shorter = round(warmup * epochs / max(values.get("train.epochs", TrainConfig.epochs), epochs), 4)
+    if shorter != warmup:
+        _log.warning("train.warmup_epochs is %g in place of %g, for %d epochs.", shorter, warmup, epochs)
+    return {**merged, "train.warmup_epochs": shorter}
 
 
 def given_settings(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:

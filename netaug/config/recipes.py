@@ -12,6 +12,10 @@ _SHOWN = 4
 _FOLDER = Path(__file__).parent.parent / "recipes"
 
 
+OWN_DATA = "_own-data"
+"""The recipe without settings."""
+
+
 def recipe_names() -> list[str]:
     """Names of the packaged recipes, such as ``demo/digits``, sorted, without those that only others start from."""
     return [name for name in _all_names() if not name.rpartition("/")[2].startswith("_")]

@@ -89,6 +89,16 @@ def settings() -> dict[str, Setting]:
     return by_key
 
 
+SHORT = {
+    "model": "model.name",
+    "data": "data.root",
+    "epochs": "train.epochs",
+    "seed": "train.seed",
+    "device": "train.device",
+}
+"""Short names of settings that nearly every call gives: ``--model`` of a command line, ``model=`` in Python."""
+
+
 def own_first(cls: Any) -> list[dataclasses.Field[Any]]:
     """Return a dataclass's fields, its own before those that it inherits; `enabled` then leads its group."""
     inherited = [field.name for base in cls.__mro__[1:-1] for field in dataclasses.fields(base)]

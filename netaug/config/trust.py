@@ -37,7 +37,7 @@ LOADING_OPTIONS = frozenset(
 )
 """Options of timm that load a file, download, or return something else than a classifier."""
 _PLACE = re.compile(r"[/\\:]")  # in no option that names an activation, a norm or a pooling of timm
-_FACTORY = re.compile(r"(\w+:)*[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_FACTORY = re.compile(r"(\w+:)*([A-Za-z_][\w.]*|[\w./-]+\.py):[A-Za-z_]\w*")
 _NEVER_OWN = sys.stdlib_module_names | {"torch", "torchvision", "timm", "huggingface_hub", "transformers"}
 """Packages in which no user's factory lives; a message that shows how to call into them would be a trap."""
 _MOST = 65_536  # of channels, layers, pixels and whatever else the options of known networks count

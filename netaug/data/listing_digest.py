@@ -80,7 +80,7 @@ class DataListing:
     """
 
     def __init__(self, train: ListedSplit, val: ListedSplit) -> None:
-        self.train = train
+        self.train, self.val = train, val
         self._splits = {"training": train, "evaluation": val}
 
     @cached_property

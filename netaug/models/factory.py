@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import pkgutil
@@ -10,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from torch import nn
@@ -36,6 +38,7 @@ def call(
     Raises:
         ModelError: The factory does not accept the arguments, fails, or returns something else than a module.
     """
+    fixed = _accepted(factory, fixed, options)
     _check_arguments(factory, name, fixed, options)
     try:
         model = factory(**fixed, **options)
@@ -58,6 +61,26 @@ def call(
     return model
 
 
+def _accepted(
+    factory: Factory, fixed: Mapping[str, object], options: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the fixed arguments that the factory takes: one may know its classes and channels by itself.
+
+    The network is tried on data before it is trained, which tells whether it does.
+    """
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return dict(fixed)
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    others = (
+        name for name, value in parameters.items() if value.default is value.empty and name not in fixed
+    )
+    if takes_any or any(name not in options and parameters[name].kind not in _STARRED for name in others):
+        return dict(fixed)  # it wants its arguments under other names, which is said then
+    return {key: value for key, value in fixed.items() if key in parameters}
+
+
 def describe(error: Exception) -> str:
     """Write kind, text and place of an error in somebody else's code, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -67,21 +90,26 @@ def describe(error: Exception) -> str:
 
 
 def load(path: str) -> Factory:
-    """Import the factory named ``package.module:function``; modules of the working directory are found too.
+    """Import the factory named ``package.module:function`` or ``FILE.py:function``.
+
+    Modules of the working directory are found too, and a file's own neighbors while it is imported.
 
     Raises:
         ModelError: The module cannot be imported, or has no such function.
     """
     module_name, _, attribute = path.partition(":")
-    with working_directory_importable():
-        module = _import(module_name, path)
+    if module_name.endswith(".py"):
+        module = _import_file(Path(module_name), path)
+    else:
+        with working_directory_importable():
+            module = _import(module_name, path)
     candidate = getattr(module, attribute, None)
     if candidate is None or not callable(candidate):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ModelError(
             f"module {module_name!r} has no function {attribute!r}.",
             got=repr(path),
-            allowed=f"package.module:function with {EXPECTED}",
+            allowed=f"package.module:function, or FILE.py:function, with {EXPECTED}",
             fix=did_you_mean(repr(f"{module_name}:{near}") for near in nearest(attribute, names, 3)),
         )
     factory: Factory = candidate
@@ -89,14 +117,14 @@ def load(path: str) -> Factory:
 
 
 @contextmanager
-def working_directory_importable() -> Iterator[None]:
-    """Let the modules of the working directory be imported here, and only while the block runs.
+def working_directory_importable(folder: str | None = None) -> Iterator[None]:
+    """Let the modules of the working directory, or of a folder, be imported here, and only while the block runs.
 
     They come last, so that nothing installed is hidden. Left on the path, a folder such as ``wandb`` would later stand
     in for a package that is not installed.
     """
-    here = os.getcwd()
-    if {"", here} & set(sys.path):
+    here = os.getcwd() if folder is None else folder
+    if {"" if folder is None else here, here} & set(sys.path):
         yield
         return
     sys.path.append(here)
@@ -105,6 +133,37 @@ def working_directory_importable() -> Iterator[None]:
     finally:
         if here in sys.path:
             sys.path.remove(here)
+
+
+_FILES: dict[Path, ModuleType] = {}
+"""Modules that were imported from files: a second look at a factory finds the same classes."""
+
+
+def _import_file(file: Path, path: str) -> ModuleType:
+    file = file.resolve()
+    if file in _FILES:
+        return _FILES[file]
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        files = sorted(entry.name for entry in file.parent.glob("*.py"))
+        raise ModelError(
+            f"there is no file '{file}'.",
+            got=repr(path),
+            allowed="FILE.py:function, or package.module:function",
+            fix=did_you_mean(map(repr, nearest(file.name, files, 3))),
+        )
+    module = importlib.util.module_from_spec(spec)
+    try:
+        with working_directory_importable(str(file.parent)):
+            # Dataclasses and pickles look a class's module up by name; one that is imported already stays.
+            sys.modules.setdefault(file.stem, module)
+            spec.loader.exec_module(module)
+    except Exception as error:
+        if sys.modules.get(file.stem) is module:
+            del sys.modules[file.stem]
+        raise _import_failed(file.name, path, error) from error
+    _FILES[file] = module
+    return module
 
 
 def _import(module_name: str, path: str) -> ModuleType:

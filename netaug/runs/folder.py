@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from netaug.config import RunConfig
 from netaug.config.loading import load_config, to_yaml
 from netaug.config.settings import settings
 from netaug.core.errors import RunFolderError, TrainingError
+from netaug.core.escaping import terminal
 from netaug.core.io import append_line, is_leftover, remove_leftovers, write_atomic
 from netaug.core.lock import NAME as LOCK
 from netaug.core.yaml_files import read_yaml
@@ -43,6 +44,7 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
+        self.held_out = path / "validation_images.txt"
         self.checkpoints = path / "checkpoints"
         self.weights = path / "model.safetensors"
         self.summary = path / "summary.json"
@@ -73,6 +75,11 @@ class RunFolder:
         if not self.environment.is_file():
             facts = environment(device, config.model.weights)
             write_atomic(self.environment, json.dumps(facts, indent=2) + "\n")
+
+    def name_held_out(self, names: Sequence[str]) -> None:
+        """Write which images are held out from training, one name per line."""
+        if names:
+            write_atomic(self.held_out, "".join(f"{terminal(name)}\n" for name in names))
 
     def log(self, record: EpochRecord) -> None:
         """Append an epoch to ``metrics.jsonl``."""

@@ -7,19 +7,22 @@ versions have none, which is warned of.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from netaug.config import RunConfig
 from netaug.config.loading import flat_mapping
-from netaug.core.errors import RunFolderError
+from netaug.core.errors import NetaugError, RunFolderError
+from netaug.core.lock import was_killed
 from netaug.data.decode.jpeg import decoder
 from netaug.data.listing_digest import VERSION as LISTING_VERSION
 from netaug.data.listing_digest import DataListing, differing_parts, fingerprint
 from netaug.data.prepared import Data
-from netaug.runs.folder import RunFolder, read_config, unrecorded
+from netaug.runs.folder import RunFolder, default_folder, read_config, refuse_existing, unrecorded
 
 _log = logging.getLogger("netaug")
 
@@ -95,6 +98,40 @@ def check_same_run(folder: RunFolder, config: RunConfig, *, extend: bool) -> Non
             allowed=f"the same settings; these may change: {', '.join(FREE)}, and more {EXTENDABLE} with --resume",
             fix="resume with the settings that the run was started with, or choose another folder with --out",
         )
+
+
+def choose_folder(name: str, config: RunConfig, *, resume: bool) -> Path:
+    """Return the folder of a run that the user gave none: an unfinished one of the same settings, else a new one.
+
+    Args:
+        name: Of the recipe.
+        config: The run's settings.
+        resume: Whether the user asked to resume, so that a folder of other settings is an error and not left alone.
+
+    Returns:
+        ``runs/NAME-ARM-seedN``, or the first of ``...-2``, ``...-3`` and so on that is free or resumes.
+    """
+    first = default_folder(name, augmented=config.netaug.enabled, seed=config.train.seed)
+    if resume:
+        return first
+    for number in itertools.count(2):
+        path = first if number == 2 else first.with_name(f"{first.name}-{number - 1}")
+        if not path.exists() or _resumes_by_itself(RunFolder(path), config):
+            break
+    return path
+
+
+def _resumes_by_itself(folder: RunFolder, config: RunConfig) -> bool:
+    """Return whether a folder is empty, or holds an unfinished run of the same settings."""
+    if folder.summary.exists() and not was_killed(folder.path):
+        return False
+    try:
+        if not folder.config.is_file():
+            refuse_existing(folder.path)
+            return True
+        return not differences(read_config(folder.path), config).keys() - unrecorded(folder.path)
+    except NetaugError:  # other files, or settings that cannot be read
+        return False
 
 
 def notice_decoder(folder: RunFolder) -> None:

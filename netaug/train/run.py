@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -265,6 +266,8 @@ def _begin(
                 records, state = folder.reopen()
             else:
                 RunFolder.create(folder.path, config, device)
+                if config.data.holdout > 0 and data.listing is not None:
+                    folder.name_held_out([*map(os.fsdecode, data.listing.val.images.identities())])
     state = world.from_first(state)
     with world.raise_on_all_ranks():
         synchronize_trainers(trainer, state, folder)

@@ -29,7 +29,8 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     """Find the images under ``root``; nothing is decoded.
 
     Args:
-        root: Holds ``train/CLASS/*`` and ``val/CLASS/*``, else ``test/CLASS/*``.
+        root: Holds ``train/CLASS/*`` and ``val/CLASS/*``, else ``test/CLASS/*``; without ``with_val`` the class folders
+            may also lie in it directly.
         with_val: Whether an evaluation split is looked for.
 
     Returns:
@@ -39,11 +40,14 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
         DataError: A split or class is missing, empty, or in the evaluation split only.
     """
     val_name = next((name for name in _EVALUATION if (root / name).is_dir()), None)
-    if not (root / "train").is_dir() or (with_val and val_name is None):
+    folder = root / "train"
+    if not with_val and val_name is None and not folder.is_dir():
+        folder = root
+    if not folder.is_dir() or (with_val and val_name is None):
         raise wrong_tree(root, with_val=with_val)
     # Labels count the training folders, also for evaluation: a class that is missing there shifts no other.
-    class_names = class_folders(root / "train")
-    train = scan_split(root / "train", class_names, class_names)
+    class_names = class_folders(folder)
+    train = scan_split(folder, class_names, class_names)
     val = None
     if with_val and val_name is not None:
         val = scan_evaluation(root / val_name, class_names)
@@ -82,6 +86,7 @@ def _fix(root: Path, train_missing: bool) -> str:
         return f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'"
     if train_missing:
         return (
-            "move the class folders into a folder called train, or point --data.root at the folder above it"
+            "for ROOT/CLASS/*.jpg hold out images: --data.holdout 0.2; else move the class folders into a folder "
+            "named train, or point --data.root at the folder above it"
         )
     return "rename the folder of evaluation images to val, or hold out training images: --data.holdout 0.1"

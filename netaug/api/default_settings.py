@@ -1,0 +1,232 @@
+"""Settings for a network and a folder of images without a recipe: each derived from the data, with its reason."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netaug.config.datasets import DATASETS
+from netaug.config.loading import given_settings, recipe_values
+from netaug.config.settings import build
+from netaug.config.trust import backbone_of
+from netaug.core.errors import ConfigError
+from netaug.data.recognize import Recognized, recognize
+from netaug.data.registry import find_dataset
+from netaug.models import default_image_size
+
+STEPS = 8_000
+"""Updates that a training is given: the demos' networks gain little beyond."""
+_EPOCHS = (30, 300)
+_BATCHES = (16, 256)
+_STEPS_PER_EPOCH = 10
+_HOLDOUT = 0.2
+_RATE, _RATE_BATCH = 0.1, 128
+_SAMPLED = 40  # images whose size is read
+_DETECTOR_STRIDE = 32
+_SMALL_SIDE = 64  # below, images are padded and cropped; above, cropped at random scales as ImageNet's are
+_NETWORKS = {"large": "mobilenetv2-tiny", "small": "micronet", "boxes": "yolov3:mobilenetv2-0.35"}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Settings that stand in place of a recipe.
+
+    Args:
+        name: For run folders.
+        values: By ``group.key``; what the user gives wins over them.
+        reasons: One line per decision, to be shown.
+    """
+
+    name: str
+    values: dict[str, Any]
+    reasons: tuple[str, ...]
+
+    @property
+    def explanation(self) -> str:
+        """Return the decisions with their reasons, for the user."""
+        lines = "\n".join(f"  {line}" for line in self.reasons)
+        return f"settings without a recipe; --group.key VALUE changes any of them:\n{lines}"
+
+    @property
+    def words(self) -> list[str]:
+        """Return them as the words of a command line."""
+        return [
+            f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in self.values.items()
+        ]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the data says before a training.
+
+    Args:
+        images: Number of training images.
+        classes: Number of classes.
+        side: Median of the shorter sides, in pixels.
+    """
+
+    images: int
+    classes: int
+    side: int
+
+
+def derive_settings(overrides: Sequence[str]) -> Derived:
+    """Choose the settings of a training from the network and the images that the user names.
+
+    Args:
+        overrides: The user's settings, ``--group.key=value``; ``data.root`` or ``data.name`` among them.
+
+    Raises:
+        ConfigError: No data is named.
+        DataError: It is missing, or not recognized.
+    """
+    given = given_settings({}, overrides)
+    if "data.root" not in given and given.get("data.name") in (None, "folder"):
+        raise ConfigError(
+            "a training needs a recipe, or images.",
+            allowed="a name of `netaug recipes`, the path of a YAML file, or --data DIR",
+            fix="netaug train --data DIR, or netaug train demo/digits",
+        )
+    found = _found(given)
+    values: dict[str, Any] = (
+        {"data.name": found.name, "data.root": str(found.root)} if "data.root" in given else {}
+    )
+    reasons = [f"data        {found.name}, recognized by {found.sign}"] if "data.name" not in given else []
+    if found.needs_holdout and "data.holdout" not in given:
+        values["data.holdout"] = _HOLDOUT
+        reasons.append(
+            f"evaluation  {_HOLDOUT:.0%} of the images are held out: there is no val or test folder"
+        )
+    name = str(given.get("data.name", found.name))
+    facts = _facts({**values, **given})
+    boxed = DATASETS[name].task == "detect" if name in DATASETS else False
+    choose = _for_boxes if boxed else _for_classes
+    values |= choose(facts, given, reasons)
+    model = given.get("model.name", values.get("model.name"))
+    label = f"{model}-{found.root.resolve().stem or found.name}"
+    return Derived(label.replace(":", "-").replace("/", "-"), values, tuple(reasons))
+
+
+def _found(given: Mapping[str, Any]) -> Recognized:
+    root = given.get("data.root")
+    if "data.name" in given:
+        return Recognized(str(given["data.name"]), Path(root or given["data.name"]), "its name")
+    return recognize(Path(str(root)).expanduser())
+
+
+def _facts(settings: Mapping[str, Any]) -> _Facts:
+    from netaug.data.detection.problems import Problems
+
+    config = build({key: value for key, value in settings.items() if key.startswith("data.")}).data
+    dataset = find_dataset(config.name)
+    arguments = (config, Problems(skip=True)) if dataset.task == "detect" else (config,)
+    source = dataset.read(*arguments)
+    train = source.train
+    count = len(train)
+    if dataset.task == "detect":
+        sides = np.asarray(train.read_sizes).min(axis=1)
+    elif getattr(source, "image_size", None):
+        sides = np.array([source.image_size])
+    else:
+        chosen = np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int)
+        sides = np.array([min(train.images.size(int(index))) for index in chosen])
+    held = round(count * config.holdout)
+    return _Facts(min(count - held, config.limit or count), len(source.class_names), int(np.median(sides)))
+
+
+def _for_classes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
+    reasons.insert(
+        1, f"images      {facts.images:,} to train on, {facts.classes} classes, {facts.side} pixels"
+    )
+    values: dict[str, Any] = {}
+    if "model.name" not in given:
+        values["model.name"] = _NETWORKS["large" if facts.side >= _SMALL_SIDE else "small"]
+        reasons.append(f"network     {values['model.name']}; another one: --model NAME")
+    own = default_image_size(str(given.get("model.name", values.get("model.name"))))
+    side = min(own, facts.side if facts.side < 32 else _rounded_up(facts.side))
+    values["data.image_size"] = side
+    why = "the network's own" if side == own else "as large as the images"
+    reasons.append(f"resolution  {side} pixels, {why}")
+    side = given.get("data.image_size", side)
+    small = side < _SMALL_SIDE
+    values |= (
+        {"data.augment": "small", "data.pad": max(1, side // 8)} if small else {"data.augment": "imagenet"}
+    )
+    values |= _schedule(facts, given, reasons)
+    values |= {"train.label_smoothing": 0.1, "train.weight_decay": 4e-5}
+    batch = given.get("data.batch_size", values["data.batch_size"])
+    values["train.lr"] = round(_RATE * batch / _RATE_BATCH, 4)
+    reasons.append(f"rate        {values['train.lr']:g}: {_RATE:g} for {_RATE_BATCH} images, in proportion")
+    reasons.append("mirroring   on; off for digits, letters and signs: --data.flip false")
+    return values
+
+
+def _for_boxes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
+    reasons.insert(
+        1,
+        f"images      {facts.images:,} with boxes to train on, {facts.classes} classes, {facts.side} pixels",
+    )
+    values = {**recipe_values("detection/_base"), "data.workers": 0}
+    network = str(given.get("model.name", _NETWORKS["boxes"]))
+    if backbone_of(network) is None:
+        raise ConfigError(
+            f"the network {network} names whole images, and the data has boxes.",
+            got=f"--model {network}",
+            fix=f"--model yolov3:{network} finds objects with it",
+        )
+    values["model.name"] = network
+    own = default_image_size(network)
+    values["data.image_size"] = side = min(
+        own, max(96, _DETECTOR_STRIDE * round(facts.side / _DETECTOR_STRIDE))
+    )
+    reasons.append(f"network     {network}")
+    reasons.append(
+        f"resolution  {side} pixels, {'the network' if side == own else 'the images'}'s own, in steps of 32"
+    )
+    values |= _schedule(facts, given, reasons, most=32)
+    values |= {"train.optimizer": "adamw", "train.lr": 0.002, "train.weight_decay": 0.02}
+    reasons.append("optimizer   adamw at 0.002, as the small detectors here were trained")
+    return values
+
+
+def _schedule(
+    facts: _Facts, given: Mapping[str, Any], reasons: list[str], most: int = _BATCHES[1]
+) -> dict[str, Any]:
+    """Return batch size, epochs, warm-up, evaluations and loader processes."""
+    wanted = max(1, facts.images // _STEPS_PER_EPOCH)
+    batch = min(most, max(_BATCHES[0], 2 ** int(math.log2(wanted))))
+    batch = min(batch, facts.images)
+    reasons.append(
+        f"batch       {batch} images, for at least {_STEPS_PER_EPOCH} steps per epoch where there are enough"
+    )
+    used = given.get("data.batch_size", batch)
+    steps = max(1, facts.images // used)
+    low, high = _EPOCHS
+    epochs = min(high, max(low, round(STEPS / steps)))
+    if "train.epochs" not in given:
+        reasons.append(
+            f"epochs      {epochs}: about {epochs * steps:,} steps, between {low} and {high} epochs"
+        )
+    epochs = given.get("train.epochs", epochs)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        "data.batch_size": batch,
+        "data.eval_batch_size": max(batch, 64),
+        "data.workers": min(4, cores - 1) if facts.images > 2_000 and facts.side >= _SMALL_SIDE else 0,
+        "train.epochs": epochs,
+        "train.warmup_epochs": round(min(5.0, epochs / 20), 3),
+        "train.eval_every": max(1, epochs // 30),
+        "train.checkpoint_every": max(1, epochs // 30),
+    }
+
+
+def _rounded_up(side: int) -> int:
+    return math.ceil(side / 32) * 32

@@ -1,0 +1,197 @@
+"""What kind of dataset lies in a folder: told from names of files and folders, nothing is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from netaug.core.errors import DataError
+from netaug.core.regular_files import is_folder
+from netaug.data.decode.image import SUFFIXES
+from netaug.data.roots import archives_in, listing
+
+_TABLES = (".csv", ".tsv", ".parquet")
+_OFFICIAL = {
+    "cifar-10-batches-py": "cifar10",
+    "cifar-100-python": "cifar100",
+    "FashionMNIST": "fashion_mnist",
+    "food-101": "food101",
+    "flowers-102": "flowers102",
+    "stanford_cars": "cars",
+    "CUB_200_2011": "cub200",
+    "oxford-iiit-pet": "pets",
+}
+"""Folders that official archives unpack to, and the dataset of each."""
+_LOOKED_AT = 2_000  # entries of a folder; one of a million images is not listed whole
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """A dataset found on disk.
+
+    Args:
+        name: Its name for ``data.name``.
+        root: The folder, or file, for ``data.root``.
+        sign: What it was recognized by, in words.
+        needs_holdout: Whether it has no evaluation images of its own.
+    """
+
+    name: str
+    root: Path
+    sign: str
+    needs_holdout: bool = False
+
+
+def recognize(root: Path) -> Recognized:
+    """Tell what dataset lies in a folder.
+
+    Args:
+        root: A folder, or the file of a table.
+
+    Raises:
+        DataError: There is nothing, or nothing that is known.
+    """
+    if not root.exists():
+        raise DataError(
+            f"there is no '{root}'.",
+            got=f"in '{root.parent}' there is: {listing(root.parent)}",
+            fix="--data DIR",
+        )
+    if root.is_file():
+        if root.suffix.lower() in _TABLES:
+            return Recognized("table", root, f"the ending {root.suffix}")
+        raise _unknown(root)
+    for rule in _RULES:
+        found = rule(root)
+        if found is not None:
+            return found
+    raise _unknown(root)
+
+
+def _packed(root: Path) -> Recognized | None:
+    if (root / "index.npy").is_file() and (root / "images.bin").is_file():
+        return Recognized("packed", root, "index.npy and images.bin")
+    return None
+
+
+def _official(root: Path) -> Recognized | None:
+    for folder, name in _OFFICIAL.items():
+        if (root / folder).is_dir():
+            return Recognized(name, root, f"the folder {folder}")
+    return None
+
+
+def _yolo(root: Path) -> Recognized | None:
+    for file in ("data.yaml", "data.yml"):
+        if (root / file).is_file():
+            return Recognized("yolo", root, file)
+    if (root / "images").is_dir() and (root / "labels").is_dir():
+        return Recognized("yolo", root, "the folders images and labels")
+    return None
+
+
+def _voc(root: Path) -> Recognized | None:
+    for folder in _folders(root, depth=2):
+        if (folder / "JPEGImages").is_dir() and (folder / "Annotations").is_dir():
+            return Recognized("voc", root, "the folders JPEGImages and Annotations")
+    return None
+
+
+def _coco(root: Path) -> Recognized | None:
+    for folder in _folders(root, depth=1):
+        for pattern in ("instances_*.json", "*_annotations.coco.json"):
+            file = next(folder.glob(pattern), None)
+            if file is not None:
+                return Recognized("coco", root, file.name)
+    return None
+
+
+def _hugging_face(root: Path) -> Recognized | None:
+    for file in ("dataset_dict.json", "dataset_info.json", "state.json"):
+        if (root / file).is_file():
+            return Recognized("hf", root, file)
+    return None
+
+
+def _shards(root: Path) -> Recognized | None:
+    if next((root / "train").glob("*.tar"), None) is not None:
+        return Recognized("webdataset", root, "tar files in train")
+    return None
+
+
+def _tables(root: Path) -> Recognized | None:
+    if any((root / f"train{ending}").is_file() for ending in _TABLES):
+        return Recognized("table", root, "a table named train")
+    tables = [path for path in _entries(root) if path.suffix.lower() in _TABLES and path.is_file()]
+    if len(tables) == 1 and len(_class_folders(root)) < 2:
+        return Recognized("table", tables[0], f"the one table {tables[0].name}")
+    return None
+
+
+def _splits(root: Path) -> Recognized | None:
+    if not _class_folders(root / "train"):
+        return None
+    val = next((name for name in ("val", "test") if (root / name).is_dir()), None)
+    if val is None:
+        return Recognized("folder", root, "class folders in train", needs_holdout=True)
+    return Recognized("folder", root, f"class folders in train and {val}")
+
+
+def _flat(root: Path) -> Recognized | None:
+    classes = _class_folders(root)
+    if len(classes) < 2:
+        return None
+    return Recognized("folder", root, f"{len(classes)} folders of images, one per class", needs_holdout=True)
+
+
+_RULES: tuple[Callable[[Path], Recognized | None], ...] = (
+    _packed,
+    _official,
+    _yolo,
+    _voc,
+    _coco,
+    _hugging_face,
+    _shards,
+    _tables,
+    _splits,
+    _flat,
+)
+"""The rarest signs first: a folder with YOLO's labels, for example, also holds folders of images."""
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(islice(folder.iterdir(), _LOOKED_AT)) if folder.is_dir() else []
+
+
+def _folders(root: Path, depth: int) -> Iterator[Path]:
+    """Yield the folder and those in it, down to a depth."""
+    yield root
+    if depth:
+        for entry in _entries(root):
+            if is_folder(entry) and entry.name[0] != ".":
+                yield from _folders(entry, depth - 1)
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Return the folders that hold images directly."""
+    inside = [entry for entry in _entries(folder) if entry.name[0] != "." and is_folder(entry)]
+    return [
+        entry
+        for entry in inside
+        if any(path.suffix.lower() in SUFFIXES for path in islice(entry.iterdir(), 50))
+    ]
+
+
+def _unknown(root: Path) -> DataError:
+    packed = archives_in(root)
+    fix = f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'" if packed else "name it: --data.name NAME"
+    return DataError(
+        f"what lies in '{root}' is no dataset that is known.",
+        got="a file" if root.is_file() else f"inside: {listing(root)}",
+        allowed="CLASS/*.jpg; train/CLASS/*.jpg and val/CLASS/*.jpg; JPEGImages and Annotations (Pascal VOC); "
+        "instances_*.json (COCO); data.yaml, or images and labels (YOLO); a table with paths and labels; or what "
+        "`netaug data pack` wrote",
+        fix=fix,
+    )

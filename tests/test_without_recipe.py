@@ -1,0 +1,172 @@
+"""A training needs no recipe: settings follow from the images and the network, and are said with their reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import netaug
+from netaug.api.default_settings import derive_settings
+from netaug.cli import main
+from netaug.commands.compare import asked
+from netaug.config.loading import load_config
+from netaug.core.errors import ConfigError, DataError
+from netaug.data.recognize import recognize
+from netaug.runs.folder import read_config
+from tests.data.detection.making import small_voc
+
+OWN_NETWORK = """
+import torch
+from torch import nn
+
+class Small(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+class TwoClasses(Small):
+    def __init__(self):
+        super().__init__(2)
+
+class SevenClasses(Small):
+    def __init__(self):
+        super().__init__(7)
+"""
+
+
+def pictures(folder: Path, count: int, side: int = 16) -> None:
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(len(str(folder)))
+    for number in range(count):
+        Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)).save(folder / f"{number}.png")
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    for name in ("cat", "dog"):
+        pictures(tmp_path / "images" / name, 20)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "nets.py").write_text(OWN_NETWORK)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_flat_folder_and_a_class_in_a_file_are_all_it_takes(
+    flat: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--model", "nets.py:Small", "--data", str(flat), "--epochs", "1"]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert "2 folders of images, one per class" in said
+    assert "20% of the images are held out" in said
+    out = here / "runs" / "nets.py-Small-images-netaug-seed0"
+    config = read_config(out)
+    assert (config.model.name, config.data.holdout, config.train.epochs) == ("nets.py:Small", 0.2, 1)
+    assert (config.data.batch_size, config.data.image_size) == (16, 16)
+    held = (out / "validation_images.txt").read_text().splitlines()
+    assert len(held) == 8
+    assert all((flat / name).is_file() for name in held)
+    # The same again trains into a folder beside it, and loses nothing.
+    assert main([*words, "--seed", "0"]) == 0
+    assert (here / "runs" / "nets.py-Small-images-netaug-seed0-2" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(("name", "fails"), [("TwoClasses", ""), ("SevenClasses", "one logit per class")])
+def test_a_factory_may_know_its_classes_but_not_wrongly(
+    name: str, fails: str, flat: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["train", "--model", f"nets.py:{name}", "--data", str(flat), "--epochs", "1"])
+    assert code == (2 if fails else 0)
+    assert fails in capsys.readouterr().err
+
+
+def test_python_takes_the_same_words(flat: Path, here: Path) -> None:
+    result = netaug.train(model="nets.py:Small", data=flat, epochs=1, out="mine")
+    assert result.summary["val_split"] == "holdout"
+    assert result.summary["epochs"] == 1
+
+
+def test_settings_follow_the_data_and_what_is_given_wins(tmp_path: Path) -> None:
+    for split, count in (("train", 60), ("val", 4)):
+        for name in ("a", "b", "c"):
+            pictures(tmp_path / split / name, count, side=80)
+    derived = derive_settings([f"--data.root={tmp_path}"])
+    assert derived.values["data.name"] == "folder"
+    assert "data.holdout" not in derived.values
+    assert derived.values["model.name"] == "mobilenetv2-tiny"
+    assert derived.values["data.image_size"] == 96
+    assert derived.values["data.augment"] == "imagenet"
+    assert (derived.values["data.batch_size"], derived.values["train.epochs"]) == (16, 300)
+    given = derive_settings([f"--data.root={tmp_path}", "--data.batch_size=64", "--model.name=mcunet"])
+    assert given.values["train.lr"] == 0.05
+    assert not any(line.startswith("network") for line in given.reasons)
+
+
+def test_a_comparison_needs_no_recipe_either(
+    flat: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = asked(["--data", str(flat), "--model", "micronet", "--epochs=1", "--seeds", "1"])
+    assert request.out == Path("runs/compare-micronet-images")
+    assert {"--data.holdout=0.2", "--model.name=micronet", "--train.epochs=1"} <= set(request.overrides)
+    assert "2 folders of images" in capsys.readouterr().err
+    config = load_config(request.recipe, request.overrides)
+    assert (config.data.batch_size, config.train.epochs) == (16, 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["train/a/1.jpg", "val/a/1.jpg"], "folder"),
+        (["a/1.jpg", "b/1.jpg"], "folder"),
+        (["BCCD/JPEGImages/1.jpg", "BCCD/Annotations/1.xml"], "voc"),
+        (["annotations/instances_train2017.json", "train2017/1.jpg"], "coco"),
+        (["train/_annotations.coco.json", "train/1.jpg"], "coco"),
+        (["data.yaml", "images/train/1.jpg"], "yolo"),
+        (["images/train/1.jpg", "labels/train/1.txt"], "yolo"),
+        (["index.npy", "images.bin"], "packed"),
+        (["cifar-10-batches-py/data_batch_1"], "cifar10"),
+        (["train/0.tar", "val/0.tar"], "webdataset"),
+        (["train.csv", "val.csv", "images/1.jpg"], "table"),
+        (["list.csv", "images/1.jpg"], "table"),
+        (["dataset_dict.json"], "hf"),
+    ],
+)
+def test_a_dataset_is_recognized_by_names_of_files(tmp_path: Path, files: list[str], name: str) -> None:
+    for file in files:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert recognize(tmp_path).name == name
+
+
+def test_what_is_not_recognized_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match="no dataset that is known"):
+        recognize(tmp_path)
+    with pytest.raises(DataError, match="there is no"):
+        recognize(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="needs a recipe, or images"):
+        derive_settings([])
+
+
+def test_boxes_get_a_detector_and_no_other_network(tmp_path: Path) -> None:
+    small_voc(tmp_path)
+    derived = derive_settings([f"--data.root={tmp_path}"])
+    assert derived.values["data.name"] == "voc"
+    assert derived.values["model.name"] == "yolov3:mobilenetv2-0.35"
+    assert derived.values["data.image_size"] % 32 == 0
+    with pytest.raises(ConfigError, match="names whole images") as error:
+        derive_settings([f"--data.root={tmp_path}", "--model.name=mcunet"])
+    assert "--model yolov3:mcunet" in str(error.value.report())
