@@ -25,6 +25,7 @@ ARMS: dict[str, Callable[[nn.Module, Tensor, int], nn.Module]] = {
     ),
     "auto": lambda model, x, branches: netaug.reparameterize(model, x, branches),
     "merged branches": lambda model, x, branches: netaug.reparameterize(model, x, branches, form="merged"),
+    "one norm": lambda model, x, branches: netaug.reparameterize(model, x, branches, norms="one"),
     "auto, no 1x1, no identity": lambda model, x, branches: netaug.reparameterize(
         model, x, branches, point=False, identity=False
     ),

@@ -14,6 +14,7 @@ from netaug.core.modules import copied, copied_module
 from netaug.core.seeding import generator
 from netaug.reparameterize.folding import Kernel, at_center, fold, fold_identity
 from netaug.reparameterize.merged_form import can_merge, merged_forward, pays
+from netaug.reparameterize.moments import move_statistics, statistics
 from netaug.reparameterize.new_layers import draw_weight, new_convolution, new_norm
 from netaug.reparameterize.pairs import BatchNorm, Convolution
 from netaug.reparameterize.settings import BranchSettings
@@ -44,22 +45,16 @@ class BranchedConv(nn.Module):
         self.replaced = (copied(conv), copied(norm))
         self.convs: nn.ModuleList = nn.ModuleList([conv])
         self.norms: nn.ModuleList = nn.ModuleList([_plain_norm(norm)])
-        for number in range(1, settings.branches):
-            self._add(_another(conv, generator(key[0], "branches", key[1], number)), norm, settings.scale)
-        if settings.point and math.prod(conv.kernel_size) > 1 and _is_centered(conv):
-            self._add(_point(conv, generator(key[0], "branches", key[1], "point")), norm, settings.scale)
+        for added in added_convolutions(conv, settings, key):
+            self.convs.append(added)
+            self.norms.append(new_norm(norm, conv.out_channels, settings.scale))
         self.identity: nn.Module | None = None
-        if settings.identity and _keeps_shape(conv):
+        if settings.identity and keeps_shape(conv):
             self.identity = new_norm(norm, conv.in_channels, settings.scale)
         self.total: nn.Module = new_norm(norm, conv.out_channels, affine=False)
-        self.merges = settings.form != "separate" and can_merge(conv, norm)
-        if settings.form == "auto":
-            self.merges = self.merges and pays(conv)
+        wanted = settings.form == "merged" or (settings.form == "auto" and pays(conv))
+        self.merges = wanted and can_merge(conv, norm)
         self.train(conv.training)
-
-    def _add(self, conv: Convolution, norm: BatchNorm, scale: float) -> None:
-        self.convs.append(conv)
-        self.norms.append(new_norm(norm, conv.out_channels, scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map the input of the caller's convolution to the output of its norm."""
@@ -72,9 +67,16 @@ class BranchedConv(nn.Module):
             outputs.append(self.identity(x))
         added: Tensor = reduce(torch.add, outputs)
         if self.training and self.total.running_mean is not None:
-            with torch.no_grad():
-                self.total(added)
+            self._measure(added)
         return added
+
+    @torch.no_grad()
+    def _measure(self, added: Tensor) -> None:
+        total = cast(BatchNorm, self.total)
+        if total.momentum is None or not isinstance(total, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            total(added)  # also counts batches, or gathers those of all processes
+        else:
+            move_statistics(total, *statistics(added), added.numel() // added.shape[1])
 
     def kernel(self) -> Kernel:
         """Return all branches as one kernel, in evaluation mode."""
@@ -158,6 +160,25 @@ def _plain_norm(norm: BatchNorm) -> BatchNorm:
     return plain
 
 
+def added_convolutions(
+    conv: Convolution, settings: BranchSettings, key: tuple[int, str]
+) -> list[Convolution]:
+    """Return the convolutions beside the caller's: those of its shape, then a 1x1 one.
+
+    Args:
+        conv: The caller's.
+        settings: How many, and of which kinds.
+        key: Of the first weights: a seed and a name.
+    """
+    seed, name = key
+    added = [
+        _another(conv, generator(seed, "branches", name, number)) for number in range(1, settings.branches)
+    ]
+    if settings.point and math.prod(conv.kernel_size) > 1 and _is_centered(conv):
+        added.append(_point(conv, generator(seed, "branches", name, "point")))
+    return added
+
+
 def _another(conv: Convolution, draws: torch.Generator) -> Convolution:
     """Return a convolution of the same shape with weights of the same spread."""
     made = new_convolution(conv)
@@ -181,5 +202,6 @@ def _is_centered(conv: Convolution) -> bool:
     return all(side % 2 == 1 and 2 * padding == dilation * (side - 1) for side, dilation, padding in sides)
 
 
-def _keeps_shape(conv: Convolution) -> bool:
+def keeps_shape(conv: Convolution) -> bool:
+    """Whether input and output have one shape, and the middle of the kernel lies on the same pixel of both."""
     return conv.in_channels == conv.out_channels and set(conv.stride) == {1} and _is_centered(conv)

@@ -21,7 +21,8 @@ from netaug.elastic.preconditions import check_preconditions
 from netaug.reparameterize.branched_conv import AfterNorm, BranchedConv, rest_of
 from netaug.reparameterize.pairs import BatchNorm, Convolution, Left, Pair, find_pairs, replace_module
 from netaug.reparameterize.proof import check_same_outputs
-from netaug.reparameterize.settings import BranchSettings, Form
+from netaug.reparameterize.scaled_conv import ScaledConv
+from netaug.reparameterize.settings import BranchSettings, Form, Norms
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,21 @@ def add_branches(
 
 
 def _put(network: nn.Module, pair: Pair, settings: BranchSettings, seed: int, done: list[Branched]) -> str:
+    """Put branches at a convolution, and return why that cannot be done; empty if it is."""
     conv = cast(Convolution, network.get_submodule(pair.conv))
     norm = cast(BatchNorm, network.get_submodule(pair.norm))
     rest = rest_of(norm)
-    if rest is None:
+    made: BranchedConv | ScaledConv
+    if settings.norms == "one":
+        made = ScaledConv(conv, settings, (seed, pair.conv))
+    elif rest is None:
         return f"'{pair.norm}' is a {type(norm).__name__}, which does more than a batch norm"
-    branched = BranchedConv(conv, norm, settings, (seed, pair.conv))
-    if len(branched.convs) == 1 and branched.identity is None:
-        return "it would have no branch beside its own"
-    replace_module(network, pair.conv, branched)
-    replace_module(network, pair.norm, AfterNorm(pair.conv, rest))
-    point = len(branched.convs) > settings.branches
-    done.append(Branched(pair.conv, len(branched.convs), point, branched.identity is not None))
+    else:
+        made = BranchedConv(conv, norm, settings, (seed, pair.conv))
+        replace_module(network, pair.norm, AfterNorm(pair.conv, rest))
+    replace_module(network, pair.conv, made)
+    count, identity = len(made.convs), bool(made.identity)
+    done.append(Branched(pair.conv, count, count > settings.branches, identity))
     return ""
 
 
@@ -91,6 +95,8 @@ def merge_branches(network: nn.Module) -> nn.Module:
             conv, norm = cast(BranchedConv, plain.get_submodule(module.conv)).merged()
             replace_module(plain, module.conv, conv)
             replace_module(plain, name, norm)
+        elif isinstance(module, ScaledConv):
+            replace_module(plain, name, module.merged())
     return plain
 
 
@@ -126,6 +132,7 @@ def reparameterize(
     point: bool = True,
     identity: bool = True,
     scale: float = 1.0,
+    norms: Norms = "each",
     form: Form = "auto",
     keep: tuple[str, ...] = (),
     seed: int = 0,
@@ -139,6 +146,7 @@ def reparameterize(
         point: Whether a convolution with a larger kernel also gets a 1x1 one.
         identity: Whether a batch norm of the input is added where the shapes allow.
         scale: First weight of the added norms; 0 starts from the model's own function.
+        norms: A batch norm in `each` branch, or `one` behind their sum.
         form: How they are computed: `separate`, `merged`, or `auto`, the cheaper one; see :class:`BranchSettings`.
         keep: Glob patterns of modules that stay as they are.
         seed: Keys the first weights of the branches.
@@ -155,7 +163,7 @@ def reparameterize(
         arXiv:2101.03697, arXiv:2206.04040, arXiv:2103.13425.
     """
     settings = BranchSettings(
-        branches=branches, point=point, identity=identity, scale=scale, form=form, keep=keep
+        branches=branches, point=point, identity=identity, scale=scale, norms=norms, form=form, keep=keep
     )
     example = example_input if isinstance(example_input, tuple) else (example_input,)
     return Reparameterized(*add_branches(model, example, settings, seed))

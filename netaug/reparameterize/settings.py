@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from netaug.core.errors import ConfigError
 
 _MOST_BRANCHES = 64
+Norms = Literal["each", "one"]
 Form = Literal["auto", "separate", "merged"]
 
 
@@ -22,10 +23,12 @@ class BranchSettings:
         identity: Whether a batch norm of the input is added too, where input and output have the same shape.
         scale: First weight of the norms of added branches. 0 starts from the network's own function, as a network
             that was trained before should.
-        form: How branches are computed in training, the same up to rounding. `separate` runs each convolution and
-            norm. `merged` runs one convolution with the sum of all kernels, and gets the statistics of the norms from
-            mean and covariance of its input. `auto` takes the merged form where it costs less: at dense 1x1
-            convolutions.
+        norms: `each` gives every branch a batch norm, as in RepVGG and MobileOne; `one` only a factor per channel, with
+            the network's own norm behind the sum (OREPA), which costs little more than the plain network.
+        form: How branches with norms of their own are computed in training, the same up to rounding. `separate` runs
+            each convolution and norm. `merged` runs one convolution with the sum of all kernels, and finds the
+            statistics of the norms beside it, from the input's covariance where that is cheaper. `auto` takes the
+            merged form where it costs less: at 1x1 and depthwise convolutions.
         keep: Glob patterns of modules whose convolutions stay as they are.
     """
 
@@ -33,6 +36,7 @@ class BranchSettings:
     point: bool = True
     identity: bool = True
     scale: float = 1.0
+    norms: Norms = "each"
     form: Form = "auto"
     keep: tuple[str, ...] = ()
 
@@ -41,6 +45,7 @@ class BranchSettings:
         count = self.branches
         whole = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= _MOST_BRANCHES
         _require("branches", count, f"a whole number in [1, {_MOST_BRANCHES}]; 1 is off", whole)
+        _require("norms", self.norms, " or ".join(get_args(Norms)), self.norms in get_args(Norms))
         _require("form", self.form, " or ".join(get_args(Form)), self.form in get_args(Form))
         _require("scale", self.scale, "a number in [0, 10]", 0.0 <= self.scale <= 10.0)
 

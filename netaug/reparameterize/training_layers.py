@@ -14,6 +14,7 @@ from netaug.reparameterize.branches import add_branches, merge_branches
 from netaug.reparameterize.deep_conv import DeepConv
 from netaug.reparameterize.depth import add_depth, contract_layers, fade_layers
 from netaug.reparameterize.pairs import Left
+from netaug.reparameterize.scaled_conv import ScaledConv
 from netaug.reparameterize.settings import BranchSettings, DepthSettings
 
 
@@ -60,8 +61,8 @@ class Branches:
 
     def about(self, network: nn.Module) -> list[str]:
         """Return how many branches there are, and at how many convolutions."""
-        layers = [module for module in network.modules() if isinstance(module, BranchedConv)]
-        count = sum(len(layer.convs) + (layer.identity is not None) for layer in layers)
+        layers = [module for module in network.modules() if isinstance(module, BranchedConv | ScaledConv)]
+        count = sum(len(layer.convs) + bool(layer.identity) for layer in layers)
         return [f"branches: {count} at {len(layers)} convolutions, merged at the end"]
 
     def on_step(self, network: nn.Module, progress: float) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 import netaug
 from netaug.core.errors import ConfigError, UnsupportedModelError
 from netaug.reparameterize.branched_conv import BranchedConv
+from netaug.reparameterize.scaled_conv import ScaledConv
+from netaug.reparameterize.settings import Norms
 from tests.tiny import NETWORKS, build, images
 
 
@@ -18,6 +20,9 @@ def shaken(network: nn.Module, seed: int = 5) -> nn.Module:
     """Give all norms drawn values, as after a training, so that no term of a merge can be left out unseen."""
     draws = torch.Generator().manual_seed(seed)
     for module in network.modules():
+        if isinstance(module, nn.ParameterList):
+            for factor in module:
+                factor.data.copy_(torch.rand(factor.shape, generator=draws, dtype=torch.float64) + 0.5)
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             for name, tensor in [
                 *module.named_parameters(recurse=False),
@@ -36,11 +41,12 @@ def same_form(one: nn.Module, other: nn.Module) -> bool:
     return type(one) is type(other) and forms[0] == forms[1] and str(one) == str(other)
 
 
+@pytest.mark.parametrize("norms", ["each", "one"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_merged_network_computes_the_same(name: str) -> None:
+def test_merged_network_computes_the_same(name: str, norms: Norms) -> None:
     model = build(name).double()
     before = copy.deepcopy(model.state_dict())
-    branched = netaug.reparameterize(model, images().double(), branches=3)
+    branched = netaug.reparameterize(model, images().double(), branches=3, norms=norms)
     outputs = shaken(branched).eval()(images().double())
     merged = branched.merge()
     assert same_form(merged, model)
@@ -87,8 +93,10 @@ def test_each_convolution_gets_what_its_shape_allows_or_a_reason() -> None:
         "bare": "followed by relu, not by a batch norm",
         "frozen.0": "frozen",
     }
-    outputs = shaken(branched).eval()(x)
-    torch.testing.assert_close(branched.merge()(x), outputs, rtol=0, atol=1e-10)
+    for norms in ("each", "one"):
+        branched = netaug.reparameterize(Odd().double(), x, branches=2, norms=norms)
+        outputs = shaken(branched).eval()(x)
+        torch.testing.assert_close(branched.merge()(x), outputs, rtol=0, atol=1e-10)
 
 
 def test_merged_norm_has_the_statistics_of_its_input() -> None:
@@ -109,10 +117,23 @@ def test_merged_norm_has_the_statistics_of_its_input() -> None:
     torch.testing.assert_close(norm.running_var, made.var((0, 2, 3)), rtol=2e-3, atol=0)
 
 
-def test_scale_zero_starts_from_the_networks_own_function() -> None:
+@pytest.mark.parametrize("norms", ["each", "one"])
+def test_scale_zero_starts_from_the_networks_own_function(norms: Norms) -> None:
     model = build("inverted").eval()
-    branched = netaug.reparameterize(model, images(), scale=0.0)
+    branched = netaug.reparameterize(model, images(), scale=0.0, norms=norms)
     torch.testing.assert_close(branched(images()), model(images()), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["inverted", "grouped"])
+def test_a_training_step_of_the_sum_of_kernels_is_that_of_its_branches(name: str) -> None:
+    """With one norm behind the sum: the kernels are added up in training, in evaluation the outputs are."""
+    x = images().double()
+    branched = netaug.reparameterize(build(name).double(), x, norms="one").train()
+    for norm in branched.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.eval()
+    assert any(isinstance(module, ScaledConv) for module in branched.modules())
+    torch.testing.assert_close(branched(x), branched.eval()(x), rtol=0, atol=1e-10)
 
 
 def test_first_weights_are_keyed_by_the_seed() -> None:

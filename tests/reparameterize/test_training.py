@@ -36,6 +36,7 @@ METHODS = {
     "branches": (BRANCHES, DepthSettings()),
     "depth": (BranchSettings(), DEPTH),
     "both": (BRANCHES, DEPTH),
+    "one norm": (BranchSettings(branches=2, norms="one"), DEPTH),
 }
 
 
@@ -56,7 +57,8 @@ class _EnoughError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("method", "augmented", "stop_after"), [("branches", False, 4), ("depth", False, 5), ("both", True, 8)]
+    ("method", "augmented", "stop_after"),
+    [("branches", False, 4), ("depth", False, 5), ("both", True, 8), ("one norm", True, 7)],
 )
 def test_a_stopped_training_resumes_to_the_same_bits(method: str, augmented: bool, stop_after: int) -> None:
     settings = {"augmented": augmented, "ema_decay": 0.8, "accumulate": 2 if augmented else 1}
@@ -99,9 +101,10 @@ def test_what_is_evaluated_is_the_plain_network_once_there_is_one() -> None:
     assert plain == [False, True, True, True]
 
 
-def test_branches_are_parts_of_wider_networks_too() -> None:
+@pytest.mark.parametrize("method", ["both", "one norm"])
+def test_branches_are_parts_of_wider_networks_too(method: str) -> None:
     """Depth and branches come first, NetAug widens what they make; at base widths all is as without it."""
-    layers = training_layers(*METHODS["both"], seed=3)
+    layers = training_layers(*METHODS[method], seed=3)
     model = layers.wrap(build("inverted"), (images(),))
     supernet = augment(model, images(), AugmentConfig(width=(1.0, 2.0), expand=(1.0, 2.0)))
     assert isinstance(supernet, Supernet)
