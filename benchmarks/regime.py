@@ -28,9 +28,10 @@ from torch import Tensor, nn
 
 import netaug
 from benchmarks.regime_data import Batches, Images, load_split
-from benchmarks.regime_nets import build_network
+from benchmarks.regime_nets import build_network, layers_of_arm
 from netaug.core.seeding import generator, seeded
 from netaug.profile import profile
+from netaug.reparameterize.training_layers import TrainingLayers
 
 HELD_OUT = 5000
 
@@ -42,7 +43,7 @@ class Job:
     Args:
         task: `cifar10-SIDE`, the side in pixels.
         network: Arguments of :func:`benchmarks.regime_nets.build_network`.
-        arm: `plain` or `netaug`.
+        arm: `plain`, `netaug`, or one of :func:`benchmarks.regime_nets.layers_of_arm`.
         epochs: Passes over the training images.
         batch_size: Images per step.
         lr: Peak learning rate of SGD with Nesterov momentum 0.9 and a cosine to zero.
@@ -159,6 +160,7 @@ class Training:
     base: nn.Module
     supernet: nn.Module
     optimizer: torch.optim.Optimizer
+    layers: TrainingLayers
     epoch: int = 0
     seconds: float = 0.0
     loss: float = 0.0
@@ -171,7 +173,9 @@ class Training:
         batches, judge = (Batches(split, flat.mean(0), flat.std(0)) for split in (images, held))
         with seeded(job.seed, "weights"):
             network = build_network(**job.network, init=job.init).to(memory_format=torch.channels_last)
-        supernet: nn.Module = network
+        layers = layers_of_arm(job.arm, job.seed)
+        network = layers.wrap(network, (torch.zeros(2, 3, judge.side, judge.side),))
+        supernet: nn.Module = network.to(memory_format=torch.channels_last)
         if job.arm == "netaug":
             settings = netaug.AugmentConfig(
                 width=tuple(job.width),
@@ -183,7 +187,7 @@ class Training:
             supernet = netaug.augment(network, torch.zeros(2, 3, judge.side, judge.side), settings)
         base = supernet.base if isinstance(supernet, netaug.Supernet) else supernet
         optimizer = make_optimizer(supernet, job)
-        training = cls(job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer)
+        training = cls(job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer, layers)
         if training.checkpoint.exists():
             training.restore(torch.load(training.checkpoint, weights_only=True))
         return training
@@ -214,6 +218,7 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(job, step, steps, warmup)
             self.optimizer.zero_grad()
+            self.layers.on_step(self.base, step / steps)
             losses += update(self.supernet, job, batch, step, steps)
             self.optimizer.step()
         self.epoch, self.loss = self.epoch + 1, losses / per_epoch
@@ -224,7 +229,6 @@ def train(job: Job, root: Path, work: Path) -> dict[str, Any]:
     """Train one job to its end, saving about once a minute, and return its row."""
     training = Training.start(job, root, work)
     side = training.judge.side
-    cost = profile(training.base, torch.zeros(1, 3, side, side))
     last_saved = time.monotonic()
     while training.epoch < job.epochs:
         training.run_epoch()
@@ -232,12 +236,15 @@ def train(job: Job, root: Path, work: Path) -> dict[str, Any]:
             training.save()
             last_saved = time.monotonic()
     training.checkpoint.unlink(missing_ok=True)
+    training.layers.on_step(training.base, 1.0)
+    network = training.layers.finish(training.base)
+    cost = profile(network, torch.zeros(1, 3, side, side))
     return {
         "name": job.name,
         "parameters": cost.params,
         "macs": cost.macs,
-        "top1": round(training.judge.score(training.base), 2),
-        "train_top1": round(training.batches.score(training.base, 10000), 2),
+        "top1": round(training.judge.score(network), 2),
+        "train_top1": round(training.batches.score(network, 10000), 2),
         "loss": round(training.loss, 4),
         "cpu_seconds": round(training.seconds, 1),
     }

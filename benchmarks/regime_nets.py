@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from netaug.models import create_model
 from netaug.models.init import initialize
+from netaug.reparameterize.settings import BranchSettings, DepthSettings
+from netaug.reparameterize.training_layers import TrainingLayers, training_layers
 
 
 class Residual(nn.Module):
@@ -39,6 +41,23 @@ class Residual(nn.Module):
 def _unit(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def layers_of_arm(arm: str, seed: int) -> TrainingLayers:
+    """Return what an arm adds for the training alone.
+
+    Args:
+        arm: `branches:K` and `branches-one:K` (K convolutions for each; a norm in each, or one behind the sum),
+            `depth:R` (ratio R); all others add nothing.
+        seed: Keys first weights.
+    """
+    kind, _, number = arm.partition(":")
+    branches, depth = BranchSettings(), DepthSettings()
+    if kind in ("branches", "branches-one"):
+        branches = BranchSettings(branches=int(number), norms="one" if kind == "branches-one" else "each")
+    elif kind == "depth":
+        depth = DepthSettings(ratio=float(number))
+    return training_layers(branches, depth, seed)
 
 
 def build_network(

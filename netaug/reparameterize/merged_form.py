@@ -118,7 +118,8 @@ def _of_one_shape(x: Tensor, convs: Sequence[Convolution]) -> tuple[Tensor, ...]
         moments = [conv_moments(x, weight, first, first.groups) for weight in weights]
         return tuple(map(torch.stack, zip(*moments, strict=True)))
     # Outputs of one group have to follow each other, those of all branches: [G, B, C / G].
-    stacked = torch.stack([weight.unflatten(0, (first.groups, -1)) for weight in weights], 1).flatten(0, 2)
+    by_group = [weight.reshape(first.groups, -1, *weight.shape[1:]) for weight in weights]
+    stacked = torch.stack(by_group, 1).flatten(0, 2)
     stacked = stacked.contiguous(memory_format=_memory_format(first.weight))
     return tuple(
         moment.reshape(first.groups, len(convs), -1).transpose(0, 1).reshape(len(convs), -1)

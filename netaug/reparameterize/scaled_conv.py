@@ -62,7 +62,8 @@ class ScaledConv(nn.Module):
         branches = [conv(x) for conv in convs] + [x] * self.identity
         shape = (-1, *[1] * (x.ndim - 2))
         scaled = [y * factor.reshape(shape) for y, factor in zip(branches, self.factors, strict=True)]
-        return reduce(torch.add, scaled)
+        added: Tensor = reduce(torch.add, scaled)
+        return added
 
     def _kernel(self, convs: list[Convolution]) -> Tensor:
         first = convs[0]

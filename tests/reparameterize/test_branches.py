@@ -41,8 +41,9 @@ def same_form(one: nn.Module, other: nn.Module) -> bool:
     return type(one) is type(other) and forms[0] == forms[1] and str(one) == str(other)
 
 
-@pytest.mark.parametrize("norms", ["each", "one"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "norms"), [*((name, "each") for name in NETWORKS), ("inverted", "one"), ("grouped", "one")]
+)
 def test_merged_network_computes_the_same(name: str, norms: Norms) -> None:
     model = build(name).double()
     before = copy.deepcopy(model.state_dict())
