@@ -22,7 +22,7 @@ from netaug.profile import profile
 from netaug.runs.folder import find_weights, read_config
 from netaug.tasks.evaluate import added, collected, measure
 from netaug.tasks.registry import choose_task, task_kind
-from netaug.train.recalibration import recalibrated
+from netaug.train.evaluation import recalibrated
 from netaug.weights.metadata import ModelCard, load_weights, read_card
 
 
@@ -81,6 +81,12 @@ class TrainedNetwork:
             ModelError: The network does not run on images of this size.
             DataError: The data cannot be read, or has other classes than the network.
         """
+        if recalibrate < 0:
+            raise ConfigError(
+                "the number of images to recalibrate on is out of range.",
+                got=recalibrate,
+                allowed="0, or more",
+            )
         card, config = self.card, self.config
         size = side or config.data.image_size or card.image_size
         kind = task_kind(card.task)

@@ -6,9 +6,11 @@ all into a ``plan``; ``dry_run`` and ``proof`` run the plan and freeze what it g
 
 To run one (``supernet``), ``sampling`` draws widths, ``wide_weights`` and ``assembly`` make the weights (``blocks``,
 ``gathering``), ``overlay`` shows them to the modules for one forward, ``prefix`` runs what is before ``from_stage``
-(``stages``) once per step, and ``norm_statistics`` keeps the running statistics those of the base network.
+(``stages``) once per step, ``norm_statistics`` keeps the running statistics those of the base network, and ``conflict``
+projects gradients that oppose each other.
 
-Beside that, ``sorting`` puts important channels first, ``extract`` and ``recalibrate`` give plain networks back,
+Beside that, ``first_weights`` draws them as the paper's code does, ``sorting`` puts important channels first,
+``extract`` and ``recalibrate`` give plain networks back,
 ``family`` chooses widths between base and widest, and ``inspect`` shows the plan to people.
 """
 

@@ -1,4 +1,4 @@
-"""The passes of a training step: which network runs, on which images, with which weight.
+"""The passes of a training step: which network runs when, on which images, with which weight.
 
 **Cheaper steps.** With ``augment_every`` k only steps whose number is a multiple of k have an augmented pass.
 In the others, as before ``start`` and after the last phase that widens, added weights have no gradient (not
@@ -20,15 +20,20 @@ benchmarks.stem``). That is not shared; a whole part of the network is, with ``f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from netaug.core.errors import ShapeError
+from netaug.elastic.sampling import check_progress, widest_drawn
 from netaug.elastic.settings import StepSettings
+
+if TYPE_CHECKING:
+    from netaug.elastic.prefix import SharedPrefix
+    from netaug.elastic.supernet import Supernet
 
 
 class Examples(Protocol):
@@ -130,3 +135,67 @@ def smaller(images_NCHW: Tensor, factor: float) -> Tensor:
 def smaller_side(side: int, factor: float) -> int:
     """Return a side in pixels times a factor, rounded to a whole pixel (halves up), at least one."""
     return max(1, int(side * factor + 0.5))
+
+
+def step_passes(
+    supernet: Supernet,
+    prefix: SharedPrefix | None,
+    step: int,
+    progress: float,
+    *,
+    wide_first: bool,
+    teacher: bool,
+) -> Iterator[Pass]:
+    """Yield the passes of a step, with the supernet at the widths of each; see :meth:`Supernet.passes`.
+
+    Args:
+        supernet: Its widths change.
+        prefix: Runs what is before ``config.from_stage`` once, if the passes of a step can share it.
+        step: Number of the training step, from 0.
+        progress: Fraction of the training that is done, in [0, 1].
+        wide_first: Whether the base pass is the last one.
+        teacher: Whether the widest network is run first, to teach.
+
+    Raises:
+        ConfigError: ``progress`` is out of range.
+    """
+    check_progress(progress)
+    config = supernet.config
+    try:
+        supernet.use_base()
+        widens = supernet.widens(step, progress)
+        weight = 1.0 if config.base_pass or not widens else 0.0
+        if widens and teacher:
+            supernet.widen(widest_drawn(list(supernet.plan.groups.values()), config, progress))
+            yield Pass("teacher", 0.0, supernet.widths, last=False, statistics=False)
+            supernet.use_base()
+        if prefix is not None and widens and not wide_first:
+            prefix.record()
+        if not (widens and wide_first):
+            yield Pass("base", weight, supernet.widths, last=not widens)
+        if widens:
+            shared = None if wide_first else prefix
+            yield from _wide_passes(supernet, shared, step, progress, ends_step=not wide_first)
+        if widens and wide_first:
+            supernet.use_base()
+            yield Pass("base", weight, supernet.widths)
+    finally:  # also if the caller leaves the loop in the middle of a step
+        supernet.use_base()
+        if prefix is not None:
+            prefix.stop()
+
+
+def _wide_passes(
+    supernet: Supernet, prefix: SharedPrefix | None, step: int, progress: float, *, ends_step: bool
+) -> Iterator[Pass]:
+    config = supernet.config
+    for number in range(config.draws):
+        supernet.widen(
+            supernet.sample(step, progress, number), shares_statistics=config.batch_norm == "shared"
+        )
+        last = ends_step and number + 1 == config.draws
+        if prefix is not None:
+            prefix.reuse(last=last)
+        yield Pass.augmented(config, supernet.widths, number, last=last, from_stage=prefix is not None)
+    if prefix is not None:
+        prefix.finish()

@@ -2,7 +2,7 @@
 
 The caller's model is kept whole inside (``supernet.base``): a base pass *is* that model, exact and at no cost.
 
-A drawn width reaches a convolution in four steps: ``passes`` draws widths (:mod:`netaug.elastic.sampling`), ``_widen``
+A drawn width reaches a convolution in four steps: ``passes`` draws widths (:mod:`netaug.elastic.sampling`), ``widen``
 looks up what each weight reads at these widths (:mod:`netaug.elastic.wide_weights`), ``_run_wide`` puts the wide
 weights together (:mod:`netaug.elastic.assembly`) and shows them to the modules in place of their own for the length of
 one forward (:mod:`netaug.elastic.overlay`). The model's ``forward`` runs unchanged, whatever it does with its
@@ -32,11 +32,11 @@ from netaug.elastic.overlay import (
     overlaid,
     size_overrides,
 )
-from netaug.elastic.passes import Pass
+from netaug.elastic.passes import Pass, step_passes
 from netaug.elastic.plan import Counter, Group, Plan
 from netaug.elastic.prefix import SharedPrefix
 from netaug.elastic.recomputation import refused_recomputation
-from netaug.elastic.sampling import check_progress, draw, is_augmented, widest_drawn
+from netaug.elastic.sampling import draw, is_augmented
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.wide_weights import WideWeights, added_parameters
@@ -106,10 +106,15 @@ class Supernet(nn.Module):
         if checked == self.plan.base_widths:
             self.use_base()
         else:
-            self._widen(checked)
+            self.widen(checked)
 
-    def _widen(self, widths: dict[str, int], *, shares_statistics: bool = False) -> None:
-        """Switch to wide passes, of base widths too; unless ``shares_statistics``, they update no running ones."""
+    def widen(self, widths: dict[str, int], *, shares_statistics: bool = False) -> None:
+        """Switch to wide passes of widths that the plan has, base ones too; :meth:`use` checks what a caller gives.
+
+        Args:
+            widths: Channels of every group that can widen.
+            shares_statistics: Whether they move the running statistics of the base network's channels.
+        """
         self._widths = widths
         self._assembly = self._wide.assembly(widths)
         self._overrides = size_overrides(self.base, self.plan, widths)
@@ -171,49 +176,10 @@ class Supernet(nn.Module):
         Raises:
             ConfigError: ``progress`` is out of range.
         """
-        passes = self._passes(step, progress, wide_first, teacher)
-        return (
-            passes
-            if self.separate is None or not self.widens(step, progress)
-            else self.separate.around(passes)
-        )
-
-    def _passes(self, step: int, progress: float, wide_first: bool, teacher: bool) -> Iterator[Pass]:
-        check_progress(progress)
-        try:
-            self.use_base()
-            widens = self.widens(step, progress)
-            weight = 1.0 if self.config.base_pass or not widens else 0.0
-            if self._prefix is not None and widens and not wide_first:
-                self._prefix.record()
-            if widens and teacher:
-                self._widen(widest_drawn(list(self.plan.groups.values()), self.config, progress))
-                yield Pass("teacher", 0.0, self.widths, last=False, statistics=False)
-                self.use_base()
-            if not (widens and wide_first):
-                yield Pass("base", weight, self.widths, last=not widens)
-            if widens:
-                yield from self._wide_passes(step, progress, ends_step=not wide_first)
-            if widens and wide_first:
-                self.use_base()
-                yield Pass("base", weight, self.widths)
-        finally:  # also if the caller leaves the loop in the middle of a step
-            self.use_base()
-            if self._prefix is not None:
-                self._prefix.stop()
-
-    def _wide_passes(self, step: int, progress: float, *, ends_step: bool) -> Iterator[Pass]:
-        prefix = self._prefix if ends_step else None
-        for number in range(self.config.draws):
-            self._widen(
-                self.sample(step, progress, number), shares_statistics=self.config.batch_norm == "shared"
-            )
-            last = ends_step and number + 1 == self.config.draws
-            if prefix is not None:
-                prefix.reuse(last=last)
-            yield Pass.augmented(self.config, self.widths, number, last=last, from_stage=prefix is not None)
-        if prefix is not None:
-            prefix.finish()
+        passes = step_passes(self, self._prefix, step, progress, wide_first=wide_first, teacher=teacher)
+        if self.separate is None or not self.widens(step, progress):
+            return passes
+        return self.separate.around(passes)
 
     @property
     def shares_prefix(self) -> bool:

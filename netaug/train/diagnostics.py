@@ -130,6 +130,12 @@ class GradientFractions(Observer):
         self._base: list[Tensor] | None = None
         self._augmented = False
 
+    @classmethod
+    def of(cls, network: Network, every: int) -> GradientFractions:
+        """Return the observer of a network."""
+        separate = isinstance(network, Supernet) and network.separate is not None
+        return cls(measured(network), every, separate=separate)
+
     def on_step_start(self, step: int) -> None:
         """Decide whether this step is measured."""
         due = self._every > 0 and step % self._every == 0

@@ -19,15 +19,14 @@ from netaug.elastic.plain_network import Network
 from netaug.reparameterize.training_layers import Several, TrainingLayers
 from netaug.runs.records import EpochRecord
 from netaug.tasks.base import Task
-from netaug.tasks.validation import validate
-from netaug.train.diagnostics import GradientFractions, measured
+from netaug.train.diagnostics import GradientFractions
 from netaug.train.ema import Average
+from netaug.train.evaluation import Evaluation
 from netaug.train.freeze import keep_statistics
 from netaug.train.metrics import Tally, Validation, record_of
 from netaug.train.microbatches import Preparation
 from netaug.train.observers import Observer, StatisticsObserver
 from netaug.train.optim import layer_scales, optimizer_of, set_learning_rate
-from netaug.train.recalibration import recalibrated
 from netaug.train.schedule import Schedule
 from netaug.train.stability import CUDA_CHECK_EVERY, FiniteGuard, SkippedSteps, SpikeLog
 from netaug.train.step import Step
@@ -89,8 +88,7 @@ class Trainer:
         every = 1 if normalizer.device.type == "cpu" else CUDA_CHECK_EVERY
         self._skipped = SkippedSteps(config.skip_nonfinite)
         self._spikes = SpikeLog(every, world.size)
-        separate = isinstance(network, Supernet) and network.separate is not None
-        self._gradients = GradientFractions(measured(network), config.measure_gradients, separate=separate)
+        self._gradients = GradientFractions.of(network, config.measure_gradients)
         # With several processes, or steps that may be skipped, `_exchange` asks the guard: all have to decide alike.
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
         self._observers: list[Observer] = [
@@ -103,7 +101,8 @@ class Trainer:
         self.flags = StepFlags()
         self.steps_done = self.epochs_done = 0
         self._tally: Tally | None = None
-        self._evaluated: nn.Module | None = None  # with statistics of its own (train.recalibrate)
+        self._evaluation = Evaluation(data, task, normalizer, config, world)
+        self._recalibrated: nn.Module | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on. Randomness is keyed by step: no generator has a state.
@@ -184,8 +183,8 @@ class Trainer:
 
         After an evaluation with ``recalibrate`` it is a copy with the statistics that were estimated for it.
         """
-        if self._evaluated is not None:
-            return self._evaluated
+        if self._recalibrated is not None:
+            return self._recalibrated
         base = (self.network if self._average is None else self._average.network).base
         self._layers.on_step(base, self.steps_done / self.total_steps)
         return self._layers.finish(base) if self.result_is_plain else base
@@ -270,7 +269,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """Take the steps of an epoch that are not done yet; channels are sorted before its first one."""
-        clock, self._evaluated = time.perf_counter(), None
+        clock, self._recalibrated = time.perf_counter(), None
         tally = self._tally
         if tally is None:
             self._sort(epoch)
@@ -299,15 +298,11 @@ class Trainer:
             self._exchange(self.steps_done, error)
 
     def _validate(self, epoch: int) -> Validation:
-        last = epoch + 1 == self.config.epochs
-        if not last and (epoch + 1) % self.config.eval_every:
+        if not self._evaluation.is_due(epoch):
             return Validation({})
-        start = time.perf_counter()
-        if self.config.recalibrate:
-            images, batches = self.config.recalibrate, self.data.train.epoch(epoch)
-            self._evaluated = recalibrated(self.result, batches, self.normalizer, images, self.world)
-        metrics = validate(self.result, self.data.val, self.normalizer, self.task, self.world)
-        return Validation(metrics, time.perf_counter() - start)
+        measured, network = self._evaluation.run(epoch, self.result)
+        self._recalibrated = network if self.config.recalibrate else None
+        return measured
 
     def _sort(self, epoch: int) -> None:
         if (
