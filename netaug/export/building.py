@@ -36,18 +36,22 @@ class Value:
         tensor: Name of the tensor.
         flat: Whether torch has it as ``[N, C * H * W]``.
         padding: Zeros around it that the next convolution has to add.
+        order: Which channel of the tensor is at each place, while torch has the channels on two axes, as a shuffle has.
+        axes: How many there are on each of the two.
     """
 
     tensor: str
     flat: bool = False
     padding: Padding = field(default_factory=Padding)
+    order: tuple[int, ...] = ()
+    axes: tuple[int, int] = (0, 0)
 
 
 class Builder:
     """Collects the nodes; the writer of a tensor can still be changed."""
 
     def __init__(self) -> None:
-        self.values: dict[Call, Value | Tensor] = {}
+        self.values: dict[Call, Value | Tensor | list[Value]] = {}
         self.shapes: dict[str, Shape] = {}
         self._writers: dict[str, Node] = {}
 
@@ -63,7 +67,9 @@ class Builder:
         return name
 
     def append(self, node: NodeT) -> NodeT:
-        """Add a node behind all others."""
+        """Add a node behind all others; one that no layer makes is called by its kind."""
+        if not node.name:
+            node = replace(node, name=type(node).__name__.lower())
         self._writers[node.output] = node
         return node
 
@@ -78,6 +84,8 @@ class Builder:
             raise refused(call, "one of its inputs is a constant")
         if value.padding:
             raise refused(call, "its input is padded, which only a convolution or max pooling can take over")
+        if value.order:
+            raise refused(call, "the channels of its input are on two axes")
         return value
 
     def array(self, argument: object) -> FloatArray | None:
@@ -86,7 +94,7 @@ class Builder:
         if isinstance(value, Tensor):
             # A copy: the form must stay what it is when the network trains on.
             return np.array(value.detach().to(torch.float32).numpy(), order="C")
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float | np.ndarray) and not isinstance(value, bool):
             return np.asarray(value, np.float32)
         return None
 

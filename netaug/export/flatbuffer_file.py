@@ -29,27 +29,37 @@ OPERATORS = {
     "RELU": 19,
     "RESHAPE": 22,
     "PAD": 34,
+    "GATHER": 36,
     "MEAN": 40,
     "PADV2": 60,
     "RESIZE_NEAREST_NEIGHBOR": 97,
     "HARD_SWISH": 117,
+    "GELU": 150,
     "RELU_0_TO_1": 152,
 }
 
 OPTIONS = {
     # number in the union, and the types of the first fields in their order; later fields keep their defaults
-    "Conv2DOptions": (1, ("int8", "int32", "int32", "int8")),  # padding, stride w and h, activation
-    "DepthwiseConv2DOptions": (2, ("int8", "int32", "int32", "int32", "int8")),  # with depth multiplier
+    "Conv2DOptions": (
+        1,
+        ("int8", "int32", "int32", "int8", "int32", "int32"),
+    ),  # padding, stride w and h, activation, dilation w and h
+    "DepthwiseConv2DOptions": (
+        2,
+        ("int8", "int32", "int32", "int32", "int8", "int32", "int32"),
+    ),  # with depth multiplier
     "Pool2DOptions": (5, ("int8", "int32", "int32", "int32", "int32", "int8")),  # with filter w and h
     "ConcatenationOptions": (10, ("int32", "int8")),  # axis, activation
     "AddOptions": (11, ("int8",)),
     "ReshapeOptions": (17, ()),
     "MulOptions": (21, ("int8",)),
     "PadOptions": (22, ()),
+    "GatherOptions": (23, ("int32",)),  # axis
     "ReducerOptions": (27, ("bool",)),  # keep dims
     "PadV2Options": (43, ()),
     "ResizeNearestNeighborOptions": (74, ("bool", "bool")),
     "HardSwishOptions": (91, ()),
+    "GeluOptions": (115, ("bool",)),  # approximate
 }
 
 
@@ -221,12 +231,13 @@ class _Writer:
         """Write what a call refers to, and return the fields of its table."""
         number, kinds = OPTIONS.get(record.options, (0, ()))
         values = [
-            (index, kind, value) for index, (kind, value) in enumerate(zip(kinds, record.values, strict=True))
+            (index, kind, value)
+            for index, (kind, value) in enumerate(zip(kinds, record.values, strict=False))
         ]
         return [
             (0, "uint32", codes.index((record.operator, record.version))),
             (1, "offset", self.vector(record.inputs, np.int32)),
             (2, "offset", self.vector(record.outputs, np.int32)),
             (3, "uint8", number),
-            (4, "offset", self.table(max(1, len(kinds)), values) if record.options else 0),
+            (4, "offset", self.table(max(1, len(values)), values) if record.options else 0),
         ]

@@ -15,6 +15,7 @@ from netaug.export.graph import (
     Concat,
     Conv,
     Flatten,
+    Gelu,
     Graph,
     HardSwish,
     MaxPool,
@@ -25,6 +26,7 @@ from netaug.export.graph import (
     Relu,
     ResizeNearest,
     Sigmoid,
+    Take,
 )
 
 Observer = Callable[[str, Tensor], None]
@@ -61,7 +63,8 @@ def _conv(node: Conv, x_NCHW: Tensor) -> Tensor:
     weight_OIHW = torch.from_numpy(node.weight_OHWI).permute(0, 3, 1, 2).contiguous()
     bias_O = torch.from_numpy(node.bias_O)
     padded = _padded(x_NCHW, node.padding, 0.0)
-    return _clip(F.conv2d(padded, weight_OIHW, bias_O, node.strides, groups=node.groups), node.activation)
+    outputs = F.conv2d(padded, weight_OIHW, bias_O, node.strides, dilation=node.dilation, groups=node.groups)
+    return _clip(outputs, node.activation)
 
 
 def _max_pool(node: MaxPool, x_NCHW: Tensor) -> Tensor:
@@ -94,5 +97,7 @@ _KERNELS: dict[type[Node], Callable[..., Tensor]] = {
     Sigmoid: lambda node, x: torch.sigmoid(x),
     ResizeNearest: lambda node, x: F.interpolate(x, scale_factor=node.factor, mode="nearest"),
     Concat: lambda node, *parts: torch.cat(parts, 1),
+    Gelu: lambda node, x: F.gelu(x),
+    Take: lambda node, x: x[:, list(node.channels)],
     Flatten: lambda node, x: x.flatten(1),
 }

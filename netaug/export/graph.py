@@ -61,6 +61,11 @@ class Padding:
         )
 
 
+def spanned(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows and columns from the first to the last input of a window, in pixels."""
+    return (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """Holds what all nodes have.
@@ -87,6 +92,7 @@ class Conv(Node):
         padding: Zeros around the input.
         groups: Groups of channels.
         activation: What clips the outputs.
+        dilation: Rows and columns between two inputs of a window, in pixels; 1 leaves no gap.
     """
 
     weight_OHWI: FloatArray
@@ -95,6 +101,7 @@ class Conv(Node):
     padding: Padding = field(default_factory=Padding)
     groups: int = 1
     activation: Activation = Activation.NONE
+    dilation: tuple[int, int] = (1, 1)
 
     @property
     def depthwise(self) -> bool:
@@ -164,6 +171,22 @@ class ResizeNearest(Node):
 @dataclass(frozen=True, eq=False)
 class Concat(Node):
     """Joins tensors of one height and width along their channels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gelu(Node):
+    """Is ``x / 2 * (1 + erf(x / sqrt(2)))``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Take(Node):
+    """Is some channels of a tensor, in any order: what splits, slices and shuffles of channels do.
+
+    Args:
+        channels: Which ones, 0-based.
+    """
+
+    channels: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,6 +81,7 @@ class ConvInt8(ClippedInt8):
         strides: Rows and columns between two outputs, in pixels.
         padding: Positions around the input, in pixels.
         groups: Groups of channels.
+        dilation: Rows and columns between two inputs of a window, in pixels.
     """
 
     weight_OHWI: Int8Array
@@ -91,6 +92,7 @@ class ConvInt8(ClippedInt8):
     strides: tuple[int, int] = (1, 1)
     padding: Padding = field(default_factory=Padding)
     groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
 
     @property
     def depthwise(self) -> bool:
@@ -153,7 +155,7 @@ class TableInt8(NodeInt8):
         table_256: int8 ``[256]``: the output for the inputs -128, -127, ..., 127.
     """
 
-    kind: Literal["hard_swish", "logistic", "relu"]
+    kind: Literal["hard_swish", "logistic", "relu", "gelu"]
     table_256: Int8Array
 
 
@@ -167,6 +169,13 @@ class ResizeInt8(NodeInt8):
 @dataclass(frozen=True, eq=False)
 class ConcatInt8(NodeInt8):
     """Joins channels; all inputs and the output have one scale and zero point."""
+
+
+@dataclass(frozen=True, eq=False)
+class TakeInt8(NodeInt8):
+    """Is some channels of a tensor, in any order; scale and zero point stay."""
+
+    channels: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)

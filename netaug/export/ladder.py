@@ -152,13 +152,13 @@ class _Tally:
     form: Form
     sums: list[Tensor] = field(default_factory=list)
     rows: list[Tensor] = field(default_factory=list)
-    agreeing: int = 0
+    agreeing: int | None = 0
     max_difference: float | None = None
     values: int = 0
 
     def rung(self, conversion: Conversion, images: int) -> Rung:
         rows = torch.cat(self.rows) if self.rows else None
-        same = None if rows is not None else 100 * self.agreeing / images
+        same = None if self.agreeing is None else 100 * self.agreeing / images
         metrics = conversion.task.judged(added(self.sums), rows)
         return Rung(self.form.name, metrics, same, self.max_difference, self.values)
 
@@ -214,10 +214,11 @@ def _judge(
     task, whole = conversion.task, outputs[0] if len(outputs) == 1 else tuple(outputs)
     tally.sums.append(task.sums(whole, batch.targets, task.losses(whole, batch.targets)))
     rows = task.rows(whole, batch)
-    if rows is None:
+    tally.rows += [] if rows is None else [rows]
+    if len(outputs) > 1 or outputs[0].ndim != 2:
+        tally.agreeing = None  # maps have no likeliest class
+    elif tally.agreeing is not None:
         tally.agreeing += int((outputs[0].argmax(1) == first[0].argmax(1)).sum())
-    else:
-        tally.rows.append(rows)
 
 
 def compare_floats(name: str, outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -15,16 +15,18 @@ from netaug.export.graph import (
     Activation,
     Add,
     Concat,
+    Gelu,
     HardSwish,
     Mul,
     Node,
     Sigmoid,
+    Take,
 )
 
 MOST_JOINED = 10
 """Inputs of one concatenation that tflite-micro takes; more are joined in several steps, as in DenseNets."""
 Arguments: TypeAlias = dict[str, Any]
-Lowering: TypeAlias = Callable[[Builder, Call, Arguments], Value]
+Lowering: TypeAlias = Callable[[Builder, Call, Arguments], Value | list[Value]]
 LOWERINGS: dict[str, Lowering] = {}
 """By name of the ATen operator, as `elastic.trace.operator_name` gives it."""
 
@@ -91,6 +93,13 @@ def _sigmoid(builder: Builder, call: Call, args: Arguments) -> Value:
     return _elementwise(builder, call, Sigmoid, builder.value(call, args["self"]))
 
 
+@lowers("gelu")
+def _gelu(builder: Builder, call: Call, args: Arguments) -> Value:
+    if args.get("approximate", "none") != "none":
+        raise refused(call, "it approximates GELU by tanh")
+    return _elementwise(builder, call, Gelu, builder.value(call, args["self"]))
+
+
 @lowers("silu")
 def _silu(builder: Builder, call: Call, args: Arguments) -> Value:
     value = builder.value(call, args["self"])
@@ -101,7 +110,7 @@ def _silu(builder: Builder, call: Call, args: Arguments) -> Value:
 def _add(builder: Builder, call: Call, args: Arguments) -> Value:
     if args.get("alpha", 1) != 1:
         raise refused(call, "it adds a multiple of its second input")
-    left, right = args["self"], args["other"]
+    left, right = _constant_last(builder, args)
     constant = builder.array(right)
     if constant is not None:
         value = builder.value(call, left)
@@ -115,7 +124,7 @@ def _add(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("mul")
 def _mul(builder: Builder, call: Call, args: Arguments) -> Value:
-    left, right = args["self"], args["other"]
+    left, right = _constant_last(builder, args)
     constant = builder.array(right)
     if constant is not None:
         value = builder.value(call, left)
@@ -128,6 +137,16 @@ def _mul(builder: Builder, call: Call, args: Arguments) -> Value:
     if gate not in (shape, (1, 1, shape[-1])):
         raise refused(call, "it multiplies tensors whose shapes differ in more than positions")
     return _elementwise(builder, call, Mul, first, second)
+
+
+@lowers("sub", "div")
+def _with_number(builder: Builder, call: Call, args: Arguments) -> Value | list[Value]:
+    constant = builder.array(args["other"])
+    if constant is None or args.get("alpha", 1) != 1 or args.get("rounding_mode") is not None:
+        raise refused(call, "its second input is computed from the image, or it rounds")
+    divides = "rounding_mode" in args or "alpha" not in args
+    changed = {**args, "other": np.asarray(1 / constant if divides else -constant)}
+    return _mul(builder, call, changed) if divides else _add(builder, call, changed)
 
 
 @lowers("cat", "concat")
@@ -145,9 +164,14 @@ def _cat(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("flatten", "view", "reshape", "squeeze")
 def _flatten(builder: Builder, call: Call, args: Arguments) -> Value:
+    target = shape_of(call)[1:]
+    waiting = builder.values.get(args["self"])
+    if isinstance(waiting, Value) and waiting.order:
+        return _joined(builder, call, waiting, target)
     value = builder.value(call, args["self"])
     shape = builder.shapes[value.tensor]
-    target = shape_of(call)[1:]
+    if len(target) == 4 and target[0] * target[1] == shape[-1] and target[2:] == shape[:2]:
+        return replace(value, order=tuple(range(shape[-1])), axes=(target[0], target[1]))
     if target == (int(np.prod(shape)),):
         return replace(value, flat=True)
     if target == (shape[-1], *shape[:2]):
@@ -161,6 +185,84 @@ def _same(builder: Builder, call: Call, args: Arguments) -> Value:
     if not isinstance(value, Value):
         raise refused(call, "its input is a constant")
     return value
+
+
+@lowers("transpose", "permute")
+def _swap(builder: Builder, call: Call, args: Arguments) -> Value:
+    value = builder.values.get(args["self"])
+    swapped = "dims" in args or sorted((args["dim0"] % 5, args["dim1"] % 5)) == [1, 2]
+    if "dims" in args:
+        swapped = [axis % 5 for axis in args["dims"]] == [0, 2, 1, 3, 4]
+    if not isinstance(value, Value) or not value.order or not swapped:
+        raise refused(call, "it moves values between positions and channels")
+    first, second = value.axes
+    order = np.array(value.order).reshape(first, second).T.ravel()
+    return replace(value, order=tuple(order.tolist()), axes=(second, first))
+
+
+def _joined(builder: Builder, call: Call, value: Value, target: tuple[int, ...]) -> Value:
+    """Return a shuffled value with its channels on one axis again."""
+    shape = builder.shapes[value.tensor]
+    if target != (shape[-1], *shape[:2]):
+        raise refused(call, "it moves values between positions and channels")
+    return take(builder, call, replace(value, order=(), axes=(0, 0)), value.order)
+
+
+@lowers("split", "split_with_sizes", "chunk")
+def _split(builder: Builder, call: Call, args: Arguments) -> list[Value]:
+    value = builder.value(call, args["self"])
+    if args["dim"] % _rank(value) != 1:
+        raise refused(call, "it splits another axis than channels")
+    parts, start = [], 0
+    for tensor in call.meta["val"]:
+        end = start + int(tensor.shape[1])
+        parts.append(take(builder, call, value, range(start, end)))
+        start = end
+    return parts
+
+
+@lowers("getitem")
+def _part(builder: Builder, call: Call, args: Arguments) -> Value:
+    parts = builder.values.get(call.all_input_nodes[0])
+    number = call.args[1]
+    if not isinstance(parts, list) or not isinstance(number, int):
+        raise refused(call, "it picks a part of something that is not split")
+    return parts[number]
+
+
+@lowers("slice")
+def _slice(builder: Builder, call: Call, args: Arguments) -> Value:
+    value = builder.value(call, args["self"])
+    axis = args["dim"] % _rank(value)
+    size = shape_of(call.all_input_nodes[0])[axis]
+    kept = range(size)[args["start"] : args["end"] : args["step"]]
+    if len(kept) == size:
+        return value
+    if axis != 1:
+        raise refused(call, "it cuts another axis than channels")
+    return take(builder, call, value, kept)
+
+
+def _rank(value: Value) -> int:
+    return 2 if value.flat else 4
+
+
+def take(builder: Builder, call: Call, value: Value, channels: Sequence[int]) -> Value:
+    """Return some channels of a value, in the given order."""
+    shape = builder.shapes[value.tensor]
+    if list(channels) == list(range(shape[-1])):
+        return value
+    if value.flat and shape[:2] != (1, 1):
+        raise refused(call, "it takes some of flattened positions")
+    output = builder.new_tensor((*shape[:2], len(channels)))
+    builder.append(Take(module_of(call), (value.tensor,), output, tuple(channels)))
+    return Value(output, value.flat)
+
+
+def _constant_last(builder: Builder, args: Arguments) -> tuple[Any, Any]:
+    """Return both operands, a constant one second."""
+    left, right = args["self"], args["other"]
+    return (right, left) if builder.array(left) is not None else (left, right)
 
 
 def _elementwise(builder: Builder, call: Call, kind: type[Node], *values: Value) -> Value:

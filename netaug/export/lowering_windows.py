@@ -10,7 +10,7 @@ from torch.fx import Node as Call
 
 from netaug.elastic.trace import module_of, shape_of
 from netaug.export.building import Builder, Value, refused
-from netaug.export.graph import AvgPool, Conv, MaxPool, Mean, Padding, ResizeNearest, Shape
+from netaug.export.graph import AvgPool, Conv, MaxPool, Mean, Padding, ResizeNearest, Shape, spanned
 from netaug.export.lowering import Arguments, lowers
 
 
@@ -21,17 +21,17 @@ def _conv2d(builder: Builder, call: Call, args: Arguments) -> Value:
     if not isinstance(value, Value) or weight_OIHW is None or value.flat:
         raise refused(call, "its weight is computed from the image")
     kernel = weight_OIHW.shape[2], weight_OIHW.shape[3]
-    if _pair(args["dilation"]) != (1, 1) and kernel != (1, 1):
-        raise refused(call, "its kernel is dilated")
+    dilation = _pair(args["dilation"])
+    span = spanned(kernel, dilation)
     shape = builder.shapes[value.tensor]
     strides = _pair(args["stride"])
-    padding = value.padding + _conv_padding(args["padding"], kernel)
+    padding = value.padding + _conv_padding(args["padding"], span)
     bias = builder.array(args["bias"])
-    output = builder.new_tensor(_window_shape(shape, kernel, strides, padding, len(weight_OIHW)))
+    output = builder.new_tensor(_window_shape(shape, span, strides, padding, len(weight_OIHW)))
     bias_O = np.zeros(len(weight_OIHW), np.float32) if bias is None else bias
     weight_OHWI = np.ascontiguousarray(weight_OIHW.transpose(0, 2, 3, 1))
     conv = Conv(module_of(call), (value.tensor,), output, weight_OHWI, bias_O, strides, padding)
-    builder.append(replace(conv, groups=int(args["groups"])))
+    builder.append(replace(conv, groups=int(args["groups"]), dilation=dilation))
     return Value(output)
 
 
@@ -56,7 +56,7 @@ def _mean(builder: Builder, call: Call, args: Arguments) -> Value:
     height, width, channels = builder.shapes[value.tensor]
     if "output_size" in args:
         if _pair(args["output_size"]) != (1, 1):
-            raise refused(call, "it pools to more than one position")
+            return _even_pool(builder, call, value, _pair(args["output_size"]))
     elif sorted(axis % 4 for axis in args["dim"] or ()) != [2, 3]:
         raise refused(call, "its mean is over other axes than height and width")
     flat = len(shape_of(call)) == 2
@@ -65,6 +65,37 @@ def _mean(builder: Builder, call: Call, args: Arguments) -> Value:
     output = builder.new_tensor((1, 1, channels))
     builder.append(Mean(module_of(call), (value.tensor,), output))
     return Value(output, flat)
+
+
+def _even_pool(builder: Builder, call: Call, value: Value, sides: tuple[int, int]) -> Value:
+    """Return the means of equal parts of the image."""
+    *shape, channels = builder.shapes[value.tensor]
+    if any(side % parts for side, parts in zip(shape, sides, strict=True)):
+        raise refused(call, "it pools to positions whose windows differ in size")
+    kernel = shape[0] // sides[0], shape[1] // sides[1]
+    if kernel == (1, 1):
+        return value
+    output = builder.new_tensor((*sides, channels))
+    builder.append(AvgPool(module_of(call), (value.tensor,), output, kernel, kernel))
+    return Value(output)
+
+
+def _counted_pool(
+    builder: Builder,
+    call: Call,
+    value: Value,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    padding: Padding,
+) -> Value:
+    """Return the mean of each window in which zeros around the image count: a depthwise convolution."""
+    shape = builder.shapes[value.tensor]
+    weight_OHWI = np.full((shape[-1], *kernel, 1), 1 / (kernel[0] * kernel[1]), np.float32)
+    output = builder.new_tensor(_window_shape(shape, kernel, strides, padding, shape[-1]))
+    bias_O = np.zeros(shape[-1], np.float32)
+    conv = Conv(module_of(call), (value.tensor,), output, weight_OHWI, bias_O, strides, padding)
+    builder.append(replace(conv, groups=shape[-1]))
+    return Value(output)
 
 
 @lowers("max_pool2d", "avg_pool2d")
@@ -78,7 +109,10 @@ def _pool(builder: Builder, call: Call, args: Arguments) -> Value:
     average = "count_include_pad" in args
     if _pair(args.get("dilation", 1)) != (1, 1) or args.get("divisor_override"):
         raise refused(call, "its pooling is dilated or has a divisor of its own")
-    if value.padding or (average and padding and args["count_include_pad"]):
+    counted = average and bool(value.padding or padding) and args["count_include_pad"]
+    if counted and not args["ceil_mode"]:
+        return _counted_pool(builder, call, value, kernel, strides, value.padding + padding)
+    if value.padding or counted:
         raise refused(call, "its pooling counts padded zeros")
     shape = builder.shapes[value.tensor]
     if args["ceil_mode"]:

@@ -18,6 +18,7 @@ from netaug.export.graph import (
     ExportError,
     Flatten,
     FloatArray,
+    Gelu,
     Graph,
     HardSwish,
     MaxPool,
@@ -27,6 +28,7 @@ from netaug.export.graph import (
     Relu,
     ResizeNearest,
     Sigmoid,
+    Take,
 )
 from netaug.export.int8 import (
     AddInt8,
@@ -41,12 +43,13 @@ from netaug.export.int8 import (
     PoolInt8,
     ResizeInt8,
     TableInt8,
+    TakeInt8,
     TensorInt8,
 )
 from netaug.export.ranges import Range
-from netaug.export.tables import hard_swish_table, logistic_table, relu_table
+from netaug.export.tables import gelu_table, hard_swish_table, logistic_table, relu_table
 
-_SAME_SCALE = (MaxPool, AvgPool, ResizeNearest, Concat, Flatten)
+_SAME_SCALE = (MaxPool, AvgPool, ResizeNearest, Concat, Take, Flatten)
 """Nodes whose reference kernels copy integers, so inputs and output need one scale and zero point."""
 _SMALLEST_SPAN = 1e-5
 """A tensor that is always zero gets this span: with smaller scales 6 of ReLU6 would be beyond int32."""
@@ -166,6 +169,7 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
         node.strides,
         node.padding,
         node.groups,
+        node.dilation,
         **form.clip(node),
     )
 
@@ -216,6 +220,11 @@ def _hard_swish(form: _Scales, node: HardSwish) -> TableInt8:
     return TableInt8(node.name, node.inputs, node.output, "hard_swish", table)
 
 
+def _gelu(form: _Scales, node: Gelu) -> TableInt8:
+    table = gelu_table(form.tensors[node.inputs[0]], form.tensors[node.output])
+    return TableInt8(node.name, node.inputs, node.output, "gelu", table)
+
+
 def _sigmoid(form: _Scales, node: Sigmoid) -> TableInt8:
     return TableInt8(
         node.name, node.inputs, node.output, "logistic", logistic_table(form.tensors[node.inputs[0]])
@@ -236,7 +245,9 @@ _QUANTIZERS: dict[type[Node], Callable[..., NodeInt8]] = {
     Relu: _relu,
     HardSwish: _hard_swish,
     Sigmoid: _sigmoid,
+    Gelu: _gelu,
     ResizeNearest: _resize,
     Concat: lambda form, node: ConcatInt8(node.name, node.inputs, node.output),
+    Take: lambda form, node: TakeInt8(node.name, node.inputs, node.output, node.channels),
     Flatten: lambda form, node: FlattenInt8(node.name, node.inputs, node.output),
 }

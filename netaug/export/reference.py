@@ -23,6 +23,7 @@ from netaug.export.int8 import (
     PoolInt8,
     ResizeInt8,
     TableInt8,
+    TakeInt8,
     TensorInt8,
 )
 
@@ -82,7 +83,8 @@ def _conv(node: ConvInt8, tensors: Tensors, x_NHWC: Int8Array) -> Int8Array:
 
 def _depthwise_sums(node: ConvInt8, x_NHWC: NDArray[np.int32], shape: tuple[int, ...]) -> Integers:
     sums = np.zeros((len(x_NHWC), *shape), np.int32)
-    for row, column, window_NHWC in _windows(x_NHWC, node.weight_OHWI.shape[1:3], node.strides, shape):
+    kernel = node.weight_OHWI.shape[1:3]
+    for row, column, window_NHWC in _windows(x_NHWC, kernel, node.strides, shape, node.dilation):
         sums += window_NHWC * node.weight_OHWI[:, row, column, 0].astype(np.int32)
     return sums
 
@@ -92,7 +94,8 @@ def _dense_sums(node: ConvInt8, x_NHWC: NDArray[np.int32], shape: tuple[int, ...
     per_group = outputs // node.groups
     # Sums of products of 8-bit integers stay far below 2**53, so float64's matrix product is exact, and fast.
     sums = np.zeros((len(x_NHWC), *shape), np.float64)
-    for row, column, window_NHWC in _windows(x_NHWC, node.weight_OHWI.shape[1:3], node.strides, shape):
+    kernel = node.weight_OHWI.shape[1:3]
+    for row, column, window_NHWC in _windows(x_NHWC, kernel, node.strides, shape, node.dilation):
         floats = window_NHWC.astype(np.float64)
         for group in range(node.groups):
             out = slice(group * per_group, (group + 1) * per_group)
@@ -102,15 +105,21 @@ def _dense_sums(node: ConvInt8, x_NHWC: NDArray[np.int32], shape: tuple[int, ...
 
 
 def _windows(
-    x_NHWC: NDArray[np.int32], kernel: tuple[int, ...], strides: tuple[int, int], shape: tuple[int, ...]
+    x_NHWC: NDArray[np.int32],
+    kernel: tuple[int, ...],
+    strides: tuple[int, int],
+    shape: tuple[int, ...],
+    dilation: tuple[int, int] = (1, 1),
 ) -> list[tuple[int, int, NDArray[np.int32]]]:
     """Return for each position of the kernel the inputs that it meets, ``[N, output H, output W, C]``."""
     (rows, columns), (down, right) = shape[:2], strides
-    return [
-        (i, j, x_NHWC[:, i : i + (rows - 1) * down + 1 : down, j : j + (columns - 1) * right + 1 : right])
-        for i in range(kernel[0])
-        for j in range(kernel[1])
-    ]
+    found = []
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            top, left = i * dilation[0], j * dilation[1]
+            bottom, end = top + (rows - 1) * down + 1, left + (columns - 1) * right + 1
+            found.append((i, j, x_NHWC[:, top:bottom:down, left:end:right]))
+    return found
 
 
 def _padded(x_NHWC: NDArray[np.int32], padding: Padding, value: int) -> NDArray[np.int32]:
@@ -177,5 +186,6 @@ _KERNELS: dict[type[NodeInt8], Callable[..., Int8Array]] = {
     TableInt8: _table,
     ResizeInt8: _resize,
     ConcatInt8: lambda node, tensors, *inputs: np.concatenate(inputs, axis=-1),
+    TakeInt8: lambda node, tensors, x: x[..., list(node.channels)],
     FlattenInt8: lambda node, tensors, x: x.reshape(len(x), -1),
 }

@@ -53,6 +53,16 @@ def hard_swish_table(source: TensorInt8, target: TensorInt8) -> Int8Array:
     return np.clip(outputs, -128, 127).astype(np.int8)
 
 
+def gelu_table(source: TensorInt8, target: TensorInt8) -> Int8Array:
+    """Return the table of ``x / 2 * (1 + erf(x / sqrt(2)))``, rounded from float32 as LiteRT's kernel GELU has it."""
+    reals = (np.float32(source.scale) * (_INPUTS - source.zero_point).astype(np.float32)).astype(np.float32)
+    erf = np.array([math.erf(value) for value in (reals * np.float32(math.sqrt(0.5))).tolist()], np.float32)
+    outputs = np.float32(0.5) * reals * (np.float32(1) + erf) * (np.float32(1) / np.float32(target.scale))
+    rounded = np.sign(outputs) * np.floor(np.abs(outputs) + np.float32(0.5))  # halves away from zero
+    table: Int8Array = np.clip(rounded + target.zero_point, -128, 127).astype(np.int8)
+    return table
+
+
 def _sixteen_bit(real: float) -> tuple[int, int]:
     value, shift = quantize_multiplier(real)
     return min((value + (1 << 15)) >> 16, 2**15 - 1), shift

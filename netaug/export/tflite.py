@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from netaug.export.flatbuffer_file import serialize
+from netaug.export.flatbuffer_file import FileRecord, serialize
 from netaug.export.graph import (
     Activation,
     Add,
@@ -16,6 +16,7 @@ from netaug.export.graph import (
     Conv,
     ExportError,
     Flatten,
+    Gelu,
     Graph,
     HardSwish,
     MaxPool,
@@ -26,6 +27,8 @@ from netaug.export.graph import (
     Relu,
     ResizeNearest,
     Sigmoid,
+    Take,
+    spanned,
 )
 from netaug.export.int8 import (
     AddInt8,
@@ -39,6 +42,7 @@ from netaug.export.int8 import (
     PoolInt8,
     ResizeInt8,
     TableInt8,
+    TakeInt8,
 )
 from netaug.export.tflite_tensors import TfliteFile
 
@@ -53,22 +57,26 @@ def write_tflite(graph: Graph | GraphInt8) -> bytes:
     Raises:
         ExportError: A node cannot be said in TFLite's operators; the message names its layer.
     """
-    file = _written(graph)
+    return serialize(tflite_record(graph))
+
+
+def tflite_record(graph: Graph | GraphInt8) -> FileRecord:
+    """Return what the file of :func:`write_tflite` holds.
+
+    Raises:
+        ExportError: A node cannot be said in TFLite's operators; the message names its layer.
+    """
+    file = TfliteFile(graph)
+    for node in graph.nodes:
+        _WRITERS[type(node)](file, node)
     file.record.inputs = tuple(file.tensor(name) for name in graph.inputs)
     file.record.outputs = tuple(file.tensor(name) for name in graph.outputs)
-    return serialize(file.record)
+    return file.record
 
 
 def operators(graph: Graph | GraphInt8) -> list[str]:
     """Return the names of the operators that a runtime needs, sorted."""
-    return sorted({record.operator for record in _written(graph).record.operators})
-
-
-def _written(graph: Graph | GraphInt8) -> TfliteFile:
-    file = TfliteFile(graph)
-    for node in graph.nodes:
-        _WRITERS[type(node)](file, node)
-    return file
+    return sorted({record.operator for record in tflite_record(graph).operators})
 
 
 def _conv(file: TfliteFile, node: Conv | ConvInt8) -> None:
@@ -82,7 +90,8 @@ def _conv(file: TfliteFile, node: Conv | ConvInt8) -> None:
 
 def _conv_into(file: TfliteFile, node: Conv | ConvInt8, output: int) -> None:
     name = node.inputs[0]
-    kernel = node.weight_OHWI.shape[1], node.weight_OHWI.shape[2]
+    kernel = spanned((node.weight_OHWI.shape[1], node.weight_OHWI.shape[2]), node.dilation)
+    dilated = () if node.dilation == (1, 1) else (node.dilation[1], node.dilation[0])
     scale, zero = file.scale_and_zero(name)
     inputs, padding = _padded_input(file, node, node.padding, kernel, node.strides, zero)
     scales_O = node.weight_scales_O if isinstance(node, ConvInt8) else None
@@ -91,8 +100,8 @@ def _conv_into(file: TfliteFile, node: Conv | ConvInt8, output: int) -> None:
     activation = _ACTIVATIONS[node.activation]
     if node.depthwise:
         weight = file.constant(node.weight_OHWI.transpose(3, 1, 2, 0), scales_O, axis=3)
-        values = (padding, right, down, 1, activation)
-        version = 3 if file.int8 else 1
+        values = (padding, right, down, 1, activation, *dilated)
+        version = 3 if file.int8 else 2 if dilated else 1
         file.call(
             "DEPTHWISE_CONV_2D", version, (inputs, weight, bias), output, "DepthwiseConv2DOptions", values
         )
@@ -105,7 +114,7 @@ def _conv_into(file: TfliteFile, node: Conv | ConvInt8, output: int) -> None:
         (inputs, weight, bias),
         output,
         "Conv2DOptions",
-        (padding, right, down, activation),
+        (padding, right, down, activation, *dilated),
     )
 
 
@@ -135,7 +144,7 @@ def _padded_input(
         file: Gets the PAD.
         node: The convolution or pooling.
         padding: What it asks for.
-        kernel: Height and width of its window.
+        kernel: Height and width of what its window spans.
         strides: Its strides.
         fill: The value in the padded positions; None: they are not counted, which no PAD can say.
     """
@@ -201,18 +210,19 @@ def _mean(file: TfliteFile, node: Mean | MeanInt8) -> None:
     file.call("MEAN", version, inputs, file.tensor(node.output), "ReducerOptions", (1,))
 
 
-def _unary(file: TfliteFile, node: TableInt8 | HardSwish | Sigmoid | Relu) -> None:
+def _unary(file: TfliteFile, node: TableInt8 | HardSwish | Sigmoid | Relu | Gelu) -> None:
     kind = node.kind if isinstance(node, TableInt8) else _KINDS[type(node)]
     operator, int8_version, options = _UNARY[kind]
     version = int8_version if file.int8 else 1
     file.call(operator, version, (file.tensor(node.inputs[0]),), file.tensor(node.output), options)
 
 
-_KINDS: dict[type[Node], str] = {HardSwish: "hard_swish", Sigmoid: "logistic", Relu: "relu"}
+_KINDS: dict[type[Node], str] = {HardSwish: "hard_swish", Sigmoid: "logistic", Relu: "relu", Gelu: "gelu"}
 _UNARY = {
     "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions"),
     "logistic": ("LOGISTIC", 2, ""),
     "relu": ("RELU", 2, ""),
+    "gelu": ("GELU", 2, "GeluOptions"),
 }
 """Operator, version in int8, and options by the kind of `TableInt8`."""
 
@@ -231,6 +241,12 @@ def _concat(file: TfliteFile, node: Concat | ConcatInt8) -> None:
     file.call("CONCATENATION", version, inputs, file.tensor(node.output), "ConcatenationOptions", (axis, 0))
 
 
+def _take(file: TfliteFile, node: Take | TakeInt8) -> None:
+    inputs = file.tensor(node.inputs[0]), file.constant(np.array(node.channels, np.int32))
+    axis = len(file.shape(node.output))  # the last one, counted with the batch axis
+    file.call("GATHER", 2 if file.int8 else 1, inputs, file.tensor(node.output), "GatherOptions", (axis,))
+
+
 def _flatten(file: TfliteFile, node: Flatten | FlattenInt8) -> None:
     shape = file.constant(np.array([1, *file.shape(node.output)], np.int32))
     file.call("RESHAPE", 1, (file.tensor(node.inputs[0]), shape), file.tensor(node.output), "ReshapeOptions")
@@ -242,8 +258,9 @@ _WRITERS: dict[type[Node] | type[NodeInt8], Callable[..., None]] = {
     **dict.fromkeys((Mul, MulInt8), _mul),
     **dict.fromkeys((Mean, MeanInt8), _mean),
     **dict.fromkeys((MaxPool, AvgPool, PoolInt8), _pool),
-    **dict.fromkeys((HardSwish, Sigmoid, Relu, TableInt8), _unary),
+    **dict.fromkeys((HardSwish, Sigmoid, Relu, Gelu, TableInt8), _unary),
     **dict.fromkeys((ResizeNearest, ResizeInt8), _resize),
     **dict.fromkeys((Concat, ConcatInt8), _concat),
+    **dict.fromkeys((Take, TakeInt8), _take),
     **dict.fromkeys((Flatten, FlattenInt8), _flatten),
 }

@@ -12,7 +12,7 @@ from torch.fx.node import map_arg
 from netaug.core.errors import UnsupportedModelError
 from netaug.elastic.trace import Trace, arguments, operator_name, shape_of, trace
 from netaug.export import lowering_windows as lowering_windows  # registers its operators
-from netaug.export.building import Builder, Value, overwritten, refused
+from netaug.export.building import Builder, overwritten, refused
 from netaug.export.graph import ExportError, Flatten, Graph
 from netaug.export.lowering import LOWERINGS
 
@@ -44,7 +44,7 @@ def float_graph(model: nn.Module, example_NCHW: Tensor) -> Graph:
     return builder.graph(("images",), outputs)
 
 
-def _constants(model: nn.Module, traced: Trace) -> dict[Call, Value | Tensor]:
+def _constants(model: nn.Module, traced: Trace) -> dict[Call, Tensor]:
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {call: tensors[name] for call, name in traced.tensors.items()}
 
@@ -56,7 +56,7 @@ def _lower(builder: Builder, call: Call) -> None:
         return
     if name not in LOWERINGS:
         raise refused(call, "its operator has no int8 form here")
-    result = LOWERINGS[name](builder, call, arguments(call))
+    result = LOWERINGS[name](builder, call, {} if name == "getitem" else arguments(call))
     builder.values[call] = result
     source = overwritten(call)
     if source is not None:

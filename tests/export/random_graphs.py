@@ -17,6 +17,7 @@ from netaug.export.graph import (
     Concat,
     Conv,
     Flatten,
+    Gelu,
     Graph,
     HardSwish,
     MaxPool,
@@ -28,6 +29,8 @@ from netaug.export.graph import (
     ResizeNearest,
     Shape,
     Sigmoid,
+    Take,
+    spanned,
 )
 from netaug.export.int8 import GraphInt8, Int8Array
 from netaug.export.quantize import quantize
@@ -40,7 +43,6 @@ class Program:
     """Grows by one operator at a time, on tensors drawn from those that exist."""
 
     rng: np.random.Generator
-    grouped: bool
     shapes: dict[str, Shape] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
 
@@ -58,19 +60,26 @@ class Program:
     def conv(self, source: str, kind: str = "any") -> str:
         *sides, channels = self.shapes[source]
         kernel = tuple(int(self.rng.integers(1, min(side, 5) + 1)) for side in sides)
-        strides = self.draw((1, 1), (2, 2), (2, 1))
-        padding = Padding(*(int(self.rng.integers(0, kernel[axis])) for axis in (0, 0, 1, 1)))
+        dilation = self.draw((1, 1), (1, 1), (2, 3))
+        span = spanned(kernel, dilation)
+        strides = self.draw((1, 1), (2, 2), (2, 1)) if dilation == (1, 1) else (1, 1)
+        # as much at least that the window fits once
+        least = [max(0, -((side - width) // 2)) for side, width in zip(sides, span, strict=True)]
+        padding = Padding(
+            *(int(self.rng.integers(least[k], max(least[k] + 1, span[k]))) for k in (0, 0, 1, 1))
+        )
         groups = channels if kind == "depthwise" else self._groups(channels)
         outputs = channels if kind == "depthwise" else groups * int(self.rng.integers(1, 9))
         weight = self.rng.normal(0, 1, (outputs, *kernel, channels // groups)).astype(np.float32)
         weight *= self.rng.uniform(0.01, 2, (outputs, 1, 1, 1)).astype(np.float32)  # one scale per channel
         bias = self.rng.normal(0, 1, outputs).astype(np.float32)
-        shape = *_windows(sides, kernel, strides, padding), outputs
+        shape = *_windows(sides, span, strides, padding), outputs
         activation = self.draw(*Activation)
-        return self.append(Conv, (source,), shape, weight, bias, strides, padding, groups, activation)
+        values = (weight, bias, strides, padding, groups, activation, dilation)
+        return self.append(Conv, (source,), shape, *values)
 
     def _groups(self, channels: int) -> int:
-        return 2 if self.grouped and channels % 2 == 0 and self.rng.random() < 0.2 else 1
+        return 2 if channels % 2 == 0 and self.rng.random() < 0.2 else 1
 
     def depthwise(self, source: str) -> str:
         return self.conv(source, "depthwise") if self.shapes[source][-1] > 1 else self.conv(source)
@@ -122,6 +131,14 @@ class Program:
     def sigmoid(self, source: str) -> str:
         return self.append(Sigmoid, (source,), self.shapes[source])
 
+    def gelu(self, source: str) -> str:
+        return self.append(Gelu, (source,), self.shapes[source])
+
+    def take(self, source: str) -> str:
+        *sides, channels = self.shapes[source]
+        chosen = tuple(int(index) for index in self.rng.integers(0, channels, int(self.rng.integers(1, 9))))
+        return self.append(Take, (source,), (*sides, len(chosen)), chosen)
+
     def resize(self, source: str) -> str:
         height, width, channels = self.shapes[source]
         factor = 2 if max(height, width) <= 8 else 1
@@ -135,7 +152,7 @@ class Program:
 
 
 KINDS = ("conv", "depthwise", "add", "mul", "mean", "gate", "max_pool", "avg_pool", "relu", "hard_swish")
-KINDS += ("sigmoid", "resize", "concat")
+KINDS += ("sigmoid", "resize", "concat", "take")
 
 
 def _windows(sides: object, kernel: object, strides: object, padding: Padding) -> list[int]:
@@ -146,19 +163,16 @@ def _windows(sides: object, kernel: object, strides: object, padding: Padding) -
     ]
 
 
-def random_graph(
-    seed: int, kinds: Sequence[str] = KINDS, length: int | None = 8, *, grouped: bool = True
-) -> tuple[Graph, Tensor]:
+def random_graph(seed: int, kinds: Sequence[str] = KINDS, length: int | None = 8) -> tuple[Graph, Tensor]:
     """A form of random operators, and images ``[4, C, H, W]`` for it.
 
     Args:
         seed: Decides on everything.
         kinds: Operators to draw from.
         length: How many are drawn; None takes all kinds in their order, each on the output of the one before.
-        grouped: Whether some convolutions are in two groups.
     """
     rng = np.random.default_rng(seed)
-    program = Program(rng, grouped, {"images": tuple(int(value) for value in rng.integers(1, (10, 10, 5)))})
+    program = Program(rng, {"images": tuple(int(value) for value in rng.integers(1, (10, 10, 5)))})
     last = program.conv("images")
     for kind in kinds if length is None else [str(program.draw(*kinds)) for _ in range(length)]:
         recent = [last] if length is None else list(program.shapes)[-3:]

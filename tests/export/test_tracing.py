@@ -59,6 +59,20 @@ FORWARDS = {
     "pooling with a last incomplete window": lambda net, y: F.avg_pool2d(y, 2, 2, ceil_mode=True),
     "nearest neighbors": lambda net, y: F.interpolate(y, scale_factor=2),
     "clamp": lambda net, y: torch.clamp(y, 0, 6).clamp(min=0),
+    "a window with gaps": lambda net, y: F.conv2d(
+        y, net.gates.weight.expand(4, 4, 2, 2), dilation=2, padding=1
+    ),
+    "gaps and zeros that keep the size": lambda net, y: F.conv2d(
+        y, net.gates.weight.expand(4, 4, 3, 3), dilation=(2, 3), padding="same"
+    ),
+    "zeros that are counted": lambda net, y: F.avg_pool2d(y, 3, 2, padding=1),
+    "means of equal parts": lambda net, y: F.adaptive_avg_pool2d(y, (3, 7)),
+    "GELU": lambda net, y: F.gelu(y),
+    "parts of the channels": lambda net, y: torch.cat([y[:, 3:], *reversed(y.split([1, 2, 1], 1))], 1),
+    "chunks of the channels": lambda net, y: y.chunk(2, 1)[1] + y[:, ::2],
+    "a shuffle of channels": lambda net, y: y.view(-1, 2, 2, 9, 7).transpose(1, 2).reshape(-1, 4, 9, 7),
+    "a hard sigmoid written out": lambda net, y: y * (F.relu6(y + 3) / 6),
+    "numbers on the left": lambda net, y: (1 + 2 * y) - 3,
     "twelve tensors joined": lambda net, y: torch.cat([y] * 12, 1),
 }
 
@@ -106,10 +120,14 @@ def test_a_relu_that_cannot_be_fused_is_a_node() -> None:
 
 REFUSED = {
     "softmax": lambda net, y: torch.softmax(y, 1),
-    "dilated": lambda net, y: F.conv2d(y, net.gates.weight.expand(4, 4, 2, 2), dilation=2),
     "something else than one whole factor": lambda net, y: F.interpolate(y, size=(13, 9)),
     "other axes": lambda net, y: y.mean((1,), keepdim=True),
-    "counts padded zeros": lambda net, y: F.avg_pool2d(y, 3, 1, padding=1),
+    "counts padded zeros": lambda net, y: F.avg_pool2d(y, 3, 1, padding=1, ceil_mode=True),
+    "windows differ in size": lambda net, y: F.adaptive_avg_pool2d(y, 2),
+    "splits another axis": lambda net, y: y.split(3, 2)[0],
+    "cuts another axis": lambda net, y: y[:, :, 1:],
+    "between positions and channels": lambda net, y: y.view(-1, 2, 2, 9, 7).transpose(1, 3),
+    "are on two axes": lambda net, y: y.view(-1, 2, 2, 9, 7) + 1,
     "another axis than channels": lambda net, y: torch.cat([y, y], 2),
     "clips to": lambda net, y: torch.clamp(y, -1, 1),
     "multiple of its second input": lambda net, y: torch.add(y, y, alpha=2),
@@ -127,8 +145,8 @@ def test_what_has_no_place_is_refused_with_a_road(reason: str) -> None:
 
 
 def test_the_layer_of_an_unknown_operator_is_named() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.GELU()))
-    with pytest.raises(ExportError, match=r"layer '1\.0'[^\0]*operator gelu"):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Softsign()))
+    with pytest.raises(ExportError, match=r"layer '1\.0'[^\0]*operator abs"):
         float_graph(model.eval(), torch.zeros(1, 3, 8, 8))
 
 

@@ -63,6 +63,19 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """What sets a convolution apart from plain ones: groups of channels, and pixels between those of a window."""
+
+    count: int
+    dilation_HW: tuple[int, int]
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of ``net_conv`` that say so."""
+        rows, columns = self.dilation_HW
+        return {"groups": str(self.count), "dilation_y": str(rows), "dilation_x": str(columns)}
+
+
+@dataclass(frozen=True)
 class Call:
     """One operation in C.
 
@@ -92,6 +105,7 @@ def convolution(
     scalings: Sequence[Scaling],
     bounds: tuple[int, int],
     depthwise: bool,
+    groups: Groups | None = None,
 ) -> Call:
     """Return a convolution; padding counts as the input's zero point and takes no memory.
 
@@ -105,6 +119,7 @@ def convolution(
         scalings: Per output channel, from sums to the output's steps.
         bounds: Smallest and largest output value: the fused activation.
         depthwise: Whether output channel c reads input channel c only.
+        groups: Of a convolution in groups, or of one with gaps in its window; its weights are not depthwise ones.
     """
     arrays: dict[str, Array] = {
         "weights": np.asarray(weights, np.int8),
@@ -113,12 +128,18 @@ def convolution(
         "shifts": np.array([scaling.shift for scaling in scalings], np.int16),
     }
     zeros = {"input_zero": str(source.zero_point), "output_zero": str(target.zero_point)}
+    further = {} if groups is None else groups.fields()
     return Call(
         _windowed(layer, source, target, window, per_channel=depthwise),
-        (f"net_{'depthwise' if depthwise else 'conv'}_run(&{{p}}, {{in0}}, {{out}});",),
+        (
+            f"net_{'group_conv' if groups else 'depthwise' if depthwise else 'conv'}_run(&{{p}}, {{in0}}, {{out}});",
+        ),
         arrays,
         "net_conv",
-        {role: f"{{{role}}}" for role in arrays} | _window_fields(source, target, window, bounds) | zeros,
+        {role: f"{{{role}}}" for role in arrays}
+        | _window_fields(source, target, window, bounds)
+        | zeros
+        | further,
     )
 
 
@@ -203,6 +224,18 @@ def resize(layer: str, source: Activation, target: Activation, factor: int) -> C
     return Call(
         Operation(layer, (source.name,), target.name, (resize_distance(source.shape_HWC, factor),)),
         (f"net_resize_run({shape}, {factor}, {{in0}}, {{out}});",),
+    )
+
+
+def take(layer: str, source: Activation, target: Activation, channels: Sequence[int]) -> Call:
+    """Return some channels of an activation, in the given order; scale and zero point stay."""
+    height, width, depth = source.shape_HWC
+    # any channel of a pixel may be read until the pixel's last channel is written
+    distance = window_distance(source.shape_HWC, target.shape_HWC)
+    return Call(
+        Operation(layer, (source.name,), target.name, (distance,)),
+        (f"net_take_run({height * width}, {depth}, {len(channels)}, {{order}}, {{in0}}, {{out}});",),
+        {"order": np.asarray(channels, np.int16)},
     )
 
 

@@ -22,6 +22,7 @@ _RESOLVER = {
     "CONCATENATION": "AddConcatenation",
     "CONV_2D": "AddConv2D",
     "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
+    "GATHER": "AddGather",
     "HARD_SWISH": "AddHardSwish",
     "LOGISTIC": "AddLogistic",
     "MAX_POOL_2D": "AddMaxPool2D",
@@ -126,14 +127,22 @@ def _tflite_note(graph: GraphInt8) -> str:
     try:
         lines = ", ".join(f"`{line}`" for line in resolver_lines(graph))
     except ExportError as error:
-        return f"The same network cannot be a `.tflite`: {error.where}"
+        return f"The same network cannot be a `.tflite` of tflite-micro: {error.where}"
     return f"Operators for tflite-micro's resolver, if you take the `.tflite` instead: {lines}."
+
+
+def missing_in_tflite_micro(graph: GraphInt8) -> list[str]:
+    """Return the operators of a network that tflite-micro has no kernel for."""
+    return [operator for operator in operators(graph) if operator not in _RESOLVER]
 
 
 def resolver_lines(graph: GraphInt8) -> list[str]:
     """Return the calls of tflite-micro's ``MicroMutableOpResolver`` for this network, such as ``AddConv2D()``.
 
     Raises:
-        ExportError: A node cannot be said in TFLite's operators.
+        ExportError: A node cannot be said in TFLite's operators, or tflite-micro has no kernel for one of them.
     """
+    missing = missing_in_tflite_micro(graph)
+    if missing:
+        raise ExportError(f"tflite-micro has no kernel for {', '.join(missing)}.", fix="use the generated C")
     return [f"{_RESOLVER[operator]}()" for operator in operators(graph)]

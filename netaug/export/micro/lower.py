@@ -19,9 +19,10 @@ from netaug.export.int8 import (
     PoolInt8,
     ResizeInt8,
     TableInt8,
+    TakeInt8,
 )
 from netaug.export.micro import calls
-from netaug.export.micro.calls import Activation, Call, Scaling, Window
+from netaug.export.micro.calls import Activation, Call, Groups, Scaling, Window
 from netaug.export.micro.sources import Program
 
 Activations = Mapping[str, Activation]
@@ -73,17 +74,12 @@ def _call(node: NodeInt8, activations: Activations) -> Call:
 
 
 def _conv(node: ConvInt8, activations: Activations) -> Call:
-    outputs, height, width, inputs = node.weight_OHWI.shape
+    _, height, width, _ = node.weight_OHWI.shape
     source = activations[node.inputs[0]]
-    if not node.depthwise and node.groups != 1:
-        raise ExportError(
-            f"There is no C kernel for '{node.name}'.",
-            got=f"a convolution of {outputs} channels in {node.groups} groups of {inputs}",
-            allowed="one group, or as many groups as channels",
-            fix="export it as .tflite",
-        )
+    plain = node.dilation == (1, 1)
+    depthwise = plain and node.depthwise
     # TFLite, CMSIS-NN and our kernel keep the channels of a depthwise kernel side by side
-    weights = node.weight_OHWI[..., 0].transpose(1, 2, 0) if node.depthwise else node.weight_OHWI
+    weights = node.weight_OHWI[..., 0].transpose(1, 2, 0) if depthwise else node.weight_OHWI
     return calls.convolution(
         node.name,
         source,
@@ -96,7 +92,8 @@ def _conv(node: ConvInt8, activations: Activations) -> Call:
             for value, shift in zip(node.multipliers_O, node.shifts_O, strict=True)
         ],
         bounds=(node.low, node.high),
-        depthwise=node.depthwise,
+        depthwise=depthwise,
+        groups=None if depthwise or (plain and node.groups == 1) else Groups(node.groups, node.dilation),
     )
 
 
@@ -152,6 +149,10 @@ def _concat(node: ConcatInt8, activations: Activations) -> Call:
     )
 
 
+def _take(node: TakeInt8, activations: Activations) -> Call:
+    return calls.take(node.name, activations[node.inputs[0]], activations[node.output], node.channels)
+
+
 _LOWERINGS: dict[type[NodeInt8], Callable[[Any, Activations], Call]] = {
     ConvInt8: _conv,
     AddInt8: _add,
@@ -161,6 +162,7 @@ _LOWERINGS: dict[type[NodeInt8], Callable[[Any, Activations], Call]] = {
     TableInt8: _table,
     ResizeInt8: _resize,
     ConcatInt8: _concat,
+    TakeInt8: _take,
 }
 
 

@@ -21,9 +21,16 @@ from netaug.elastic.trace import (
     trace,
 )
 from netaug.export.budget import MemoryNeed
+from netaug.export.flatbuffer_file import FileRecord
+from netaug.export.graph import ExportError, Graph, spanned
 from netaug.export.micro.arena import plan_arena, plan_like_tflite_micro
 from netaug.export.micro.lifetimes import Operation, buffers_of
+from netaug.export.micro.lower import lower
 from netaug.export.micro.overlap import IN_PLACE, resize_distance, window_distance
+from netaug.export.quantize import quantize
+from netaug.export.ranges import Range
+from netaug.export.tflite import tflite_record
+from netaug.export.tracing import float_graph
 
 _VIEWS = frozenset(
     ["flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "clone", "alias", "detach"]
@@ -41,7 +48,10 @@ _PER_CHANNEL = 9
 
 
 def memory_need(network: nn.Module, example_NCHW: Tensor) -> MemoryNeed:
-    """Return the memory that one inference of a network takes in int8, without quantizing it.
+    """Return the memory that one inference of a network takes in int8.
+
+    It is planned for the very operations that an export would write. Where an operator has no int8 form, they are
+    guessed from those that torch records.
 
     Args:
         network: Weights do not matter, and it is not changed.
@@ -51,6 +61,49 @@ def memory_need(network: nn.Module, example_NCHW: Tensor) -> MemoryNeed:
         ModelError: The network does not run on the example.
         UnsupportedModelError: Its operations cannot be recorded.
     """
+    try:
+        return need_of_form(float_graph(network, example_NCHW))
+    except ExportError:
+        return _need_of_operations(network, example_NCHW)
+
+
+def need_of_form(graph: Graph) -> MemoryNeed:
+    """Return the memory that one inference of a float form takes in int8.
+
+    Raises:
+        ExportError: A node has no kernel in C.
+    """
+    int8 = quantize(graph, dict.fromkeys(graph.shapes, Range(-1.0, 1.0)))  # memory does not depend on ranges
+    program = lower(int8, "")
+    sliding, apart = program.plan(), program.plan(overlap=False)
+    try:
+        tflite_micro = _head(tflite_record(int8))
+    except ExportError:
+        tflite_micro = 0  # the form cannot be a `.tflite`
+    return MemoryNeed(
+        sram=sliding.size,
+        sram_apart=apart.size,
+        tflite_micro=tflite_micro,
+        lower_bound=sliding.lower_bound,
+        flash=program.constant_bytes(),
+        peak=sliding.peak,
+        live=sliding.live,
+    )
+
+
+def _head(record: FileRecord) -> int:
+    """Return the part of tflite-micro's arena that holds the activations of a file."""
+    sizes = {str(index): math.prod(t.shape) for index, t in enumerate(record.tensors) if not t.buffer}
+    operations = [
+        Operation("", tuple(str(index) for index in call.inputs if str(index) in sizes), str(call.outputs[0]))
+        for call in record.operators
+    ]
+    inputs, outputs = ([str(index) for index in ends] for ends in (record.inputs, record.outputs))
+    return plan_like_tflite_micro(buffers_of(operations, sizes, inputs, outputs))[1]
+
+
+def _need_of_operations(network: nn.Module, example_NCHW: Tensor) -> MemoryNeed:
+    """Return the memory for the operations that torch records."""
     graph = _Graph(tflite=False)
     like_tflite = _Graph(tflite=True)
     recorded = trace(network, (example_NCHW,))
@@ -174,17 +227,14 @@ class _Graph:
         if kind == "linear":
             return window_distance(input_HWC, output_HWC)
         if kind == "conv2d" or kind in _POOLS:
-            groups = arguments(node).get("groups", 0)
-            # a kernel per group would read channels again that its own output may already cover
-            if groups not in (0, 1, input_HWC[2]):
-                return None
-            window = _Window.of(node)
+            values, window = arguments(node), _Window.of(node)
+            depthwise = values.get("groups") == input_HWC[2] == output_HWC[2] and window.plain
             return window_distance(
                 input_HWC,
                 output_HWC,
                 stride_HW=window.stride,
                 padding_HW=window.padding,
-                per_channel=groups != 1,
+                per_channel=kind in _POOLS or (depthwise and input_HWC[2] > 1),
             )
         if output_HWC[:2] == (1, 1) and kind in ("adaptive_avg_pool2d", "mean"):
             return IN_PLACE
@@ -195,20 +245,22 @@ class _Graph:
 
 @dataclass(frozen=True)
 class _Window:
-    """Kernel, stride, padding and dilation of a convolution or pool, rows and columns."""
+    """What a window spans, its stride and padding, rows and columns; whether it has no gaps."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
+    plain: bool
 
     @classmethod
     def of(cls, node: Node) -> _Window:
         values = arguments(node)
-        kernel = _pair(values.get("kernel_size") or shape_of(values["weight"])[2:])
+        dilation = _pair(values["dilation"]) if "weight" in values else (1, 1)
+        kernel = spanned(_pair(values.get("kernel_size") or shape_of(values["weight"])[2:]), dilation)
         padding = values["padding"]
         if isinstance(padding, str):
             padding = [side // 2 for side in kernel] if padding == "same" else 0
-        return cls(kernel, _pair(values["stride"] or kernel), _pair(padding))
+        return cls(kernel, _pair(values["stride"] or kernel), _pair(padding), dilation == (1, 1))
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -16,7 +16,9 @@ _TYPES = {
     "multipliers": "int32_t",
     "shifts": "net_shift",
     "table": "int8_t",
+    "order": "int16_t",
 }
+_BYTES = {"int8_t": 1, "net_shift": 1, "int16_t": 2, "int32_t": 4}
 _PER_LINE = 24
 
 _NET_H = """\
@@ -135,9 +137,7 @@ class Program:
     def constant_bytes(self) -> int:
         """Return the bytes of flash that weights, biases, multipliers and tables take."""
         return sum(
-            values.size * (1 if _TYPES[role] in ("int8_t", "net_shift") else 4)
-            for call in self.calls
-            for role, values in call.arrays.items()
+            values.size * _BYTES[_TYPES[role]] for call in self.calls for role, values in call.arrays.items()
         )
 
 

@@ -89,8 +89,7 @@ def test_memory_is_known_from_the_shapes(exported: Exported) -> None:
     program = lower(exported.graph, "a test")
     assert need.sram == program.plan().size
     assert need.sram_apart == program.plan(overlap=False).size
-    tables = sum(call.arrays["table"].size for call in program.calls if "table" in call.arrays)
-    assert need.flash == program.constant_bytes() - tables
+    assert need.flash == program.constant_bytes()
 
 
 def test_the_head_of_tflite_micro_is_foretold_to_the_byte(exported: Exported) -> None:

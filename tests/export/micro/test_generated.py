@@ -38,7 +38,7 @@ def _make(folder: Path, *words: str) -> str:
 
 def _write(folder: Path, seed: int, kinds: Sequence[str], *, overlap: bool = True) -> GraphInt8:
     """Write the C of a network that has all of these kinds of operators, with its images as test cases."""
-    graph, images_NHWC, answers_NK = int8_case(*random_graph(seed, kinds, None, grouped=False))
+    graph, images_NHWC, answers_NK = int8_case(*random_graph(seed, kinds, None))
     interface = Interface((0.5,) * images_NHWC.shape[3], (0.25,) * images_NHWC.shape[3], LABELS)
     program = lower(graph, "a random network")
     write_folder(
@@ -53,7 +53,7 @@ def _write(folder: Path, seed: int, kinds: Sequence[str], *, overlap: bool = Tru
 )
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_c_answers_what_the_reference_answers(seed: int, overlap: bool) -> None:
-    graph, images_NHWC, answers_NK = int8_case(*random_graph(seed, grouped=False))
+    graph, images_NHWC, answers_NK = int8_case(*random_graph(seed))
     with tempfile.TemporaryDirectory() as folder:
         written = generate(
             graph,

@@ -50,7 +50,7 @@ def test_what_is_read_before_its_activation_stays() -> None:
 
     need = memory_need(Network(), torch.zeros(1, 16, 4, 4))
     assert need.sram_apart == 4 * 16 * 16  # the features, their activation and both beside each other
-    assert need.peak == "cat"
+    assert need.peak == "concat"
 
 
 def test_a_side_that_the_network_cannot_take_is_an_error() -> None:

@@ -86,6 +86,27 @@ void net_depthwise_run(const net_conv *p, const int8_t *input, int8_t *output) {
 }
 #endif
 
+void net_group_conv_run(const net_conv *p, const int8_t *input, int8_t *output) {
+  const int32_t depth = p->input.channels / p->groups, per_group = p->output.channels / p->groups;
+  const net_window *w = &p->window;
+  for (int32_t row = 0; row < p->output.height; row++)
+    for (int32_t column = 0; column < p->output.width; column++)
+      for (int32_t o = 0; o < p->output.channels; o++) {
+        const int8_t *weights = p->weights + o * w->height * w->width * depth;
+        int32_t sum = p->bias[o];
+        for (int32_t i = 0; i < w->height; i++) {
+          const int32_t y = row * w->stride_y - w->pad_top + i * p->dilation_y;
+          for (int32_t j = 0; j < w->width; j++, weights += depth) {
+            const int32_t x = column * w->stride_x - w->pad_left + j * p->dilation_x;
+            if (y < 0 || y >= p->input.height || x < 0 || x >= p->input.width) continue;
+            const int8_t *in = input + (y * p->input.width + x) * p->input.channels + o / per_group * depth;
+            for (int32_t k = 0; k < depth; k++) sum += (in[k] - p->input_zero) * weights[k];
+          }
+        }
+        *output++ = clamped(scaled(sum, p->multipliers[o], p->shifts[o]) + p->output_zero, p->low, p->high);
+      }
+}
+
 void net_add_run(const net_add *p, const int8_t *a, const int8_t *b, int8_t *output) {
   const int32_t headroom = (int32_t)1 << 20;
   for (int32_t k = 0; k < p->size; k++) {
@@ -154,6 +175,12 @@ void net_resize_run(net_shape input, int32_t factor, const int8_t *source, int8_
       const int8_t *pixel = source + ((row / factor) * input.width + column / factor) * input.channels;
       for (int32_t c = 0; c < input.channels; c++) *output++ = pixel[c];
     }
+}
+
+void net_take_run(int32_t pixels, int32_t channels, int32_t count, const int16_t *order, const int8_t *input,
+                  int8_t *output) {
+  for (int32_t k = 0; k < pixels; k++)
+    for (int32_t c = 0; c < count; c++) *output++ = input[k * channels + order[c]];
 }
 
 void net_concat_run(int32_t pixels, int32_t channels, int32_t stride, const int8_t *input, int8_t *output) {

@@ -18,7 +18,8 @@ typedef struct {
   int16_t height, width, stride_y, stride_x, pad_top, pad_left;
 } net_window;
 
-/* weights: output channel, row, column, input channel; depthwise: row, column, channel */
+/* weights: output channel, row, column, input channel; depthwise: row, column, channel. The last three fields are read
+   by net_group_conv_run alone, whose weights have the input channels of one group. */
 typedef struct {
   const int8_t *weights;
   const int32_t *bias;
@@ -27,6 +28,7 @@ typedef struct {
   net_shape input, output;
   net_window window;
   int16_t input_zero, output_zero, low, high;
+  int16_t groups, dilation_y, dilation_x;
 } net_conv;
 
 typedef struct {
@@ -55,6 +57,7 @@ typedef struct {
 
 void net_conv_run(const net_conv *p, const int8_t *input, int8_t *output);
 void net_depthwise_run(const net_conv *p, const int8_t *input, int8_t *output);
+void net_group_conv_run(const net_conv *p, const int8_t *input, int8_t *output); /* any groups, any dilation */
 void net_add_run(const net_add *p, const int8_t *a, const int8_t *b, int8_t *output);
 void net_mul_run(const net_mul *p, const int8_t *a, const int8_t *b, int8_t *output);
 void net_mean_run(const net_mean *p, const int8_t *input, int8_t *output);
@@ -64,6 +67,10 @@ void net_avg_pool_run(const net_pool *p, const int8_t *input, int8_t *output);
 /* any function of one int8 value, as a table indexed by value + 128 */
 void net_lookup_run(const int8_t table[256], int32_t size, const int8_t *input, int8_t *output);
 void net_resize_run(net_shape input, int32_t factor, const int8_t *source, int8_t *output);
+
+/* takes channels in the given order: splits, slices and shuffles */
+void net_take_run(int32_t pixels, int32_t channels, int32_t count, const int16_t *order, const int8_t *input,
+                  int8_t *output);
 
 /* copies the channels of one input of a concatenation to their place in the output */
 void net_concat_run(int32_t pixels, int32_t channels, int32_t stride, const int8_t *input, int8_t *output);
