@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.deployment import add_budget, given_budget
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
 from netaug.commands.widths import (
     ALLOWED,
@@ -32,39 +33,63 @@ from netaug.core.whole_folder import NewFolder, is_taken, lock_of, new_folder
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
+    from netaug.export.boards import Budget
     from netaug.train.reopen import WidthBench
 
 _EXAMPLE = """
 netaug extract runs/demo-digits-netaug-seed0 --widths widest --out widest.safetensors
 netaug extract runs/demo-digits-netaug-seed0 --widths macs:2.0x --out double.safetensors --measure
-netaug extract runs/demo-digits-netaug-seed0 --family 4 --out family --measure"""
+netaug extract runs/demo-digits-netaug-seed0 --family 4 --out family --measure
+netaug extract runs/demo-digits-netaug-seed0 --family 6 --round 8 --board nucleo-f446re --out boards"""
 _SUFFIX, _WORK = ".safetensors", "extracting"
 
 
 def run(words: list[str]) -> None:
     """Write networks of other widths out of one training."""
     arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
-    parts, out = _wanted(arguments), Path(arguments.out)
+    parts, out, budget = _wanted(arguments), Path(arguments.out), given_budget(arguments)
     images = check_images(arguments.images, given=True)
     if _written_before(out, arguments.family):
         say(f"{arguments.family} networks in '{out}', written by a call that was killed when it had finished")
         return
     _refuse_existing(out, folder=arguments.family is not None)
 
+    from netaug.elastic.family import family
+
     bench = open_bench(Path(arguments.run), given, images, trusted_names(arguments, given))
     _make_parents(out)
     if arguments.family is None:
         rows = _write(bench, choose(bench.supernet, parts), [out], measure=arguments.measure)
     else:
-        rows = _write_family(bench, arguments.family, out, measure=arguments.measure)
+        chosen = family(bench.supernet, arguments.family, arguments.round)
+        rows = _write_family(bench, chosen, out, measure=arguments.measure)
     say(describe(bench))
     print_table(bench, rows)
+    if budget is not None:
+        say(_what_fits(bench, rows, budget))
+
+
+def _what_fits(bench: WidthBench, rows: Sequence[Row], budget: Budget) -> str:
+    """Return a sentence: which of the networks, narrowest first, is the largest that fits the memory of a board."""
+    from netaug.export.budget import verdict
+    from netaug.export.micro.need import need_at_side
+
+    card = bench.card
+    said = "no network of the family fits"
+    for row in rows:
+        network = bench.supernet.extract(row.choice.widths).cpu().eval()
+        need = need_at_side(network, card.in_chans, card.image_size)
+        if need.fits(budget):
+            said = f"the largest network that fits is '{row.file}'; in int8, {verdict(need, budget)}"
+        elif row is rows[0]:
+            said += f"; the first one: {verdict(need, budget)}"
+    return said
 
 
 def _parser() -> ArgumentParser:
     parser = new_parser(
         "extract",
-        "RUN --widths NETWORK|--family K --out FILE|DIR [--measure] [--images N]",
+        "RUN --widths NETWORK|--family K --out FILE|DIR [--round 8] [--board NAME] [--measure] [--images N]",
         "Writes wider networks of a NetAug run as weights files, for `netaug eval` and `netaug predict`.\n"
         "Their batch-norm statistics are estimated on training images first.",
         _EXAMPLE,
@@ -77,6 +102,13 @@ def _parser() -> ArgumentParser:
         default=None,
         help="Number of networks to write, evenly spaced in MACs from base to widest.",
     )
+    parser.add_argument(
+        "--round",
+        type=int,
+        default=1,
+        help="With --family: channels are multiples of it, where they are not the base network's.",
+    )
+    add_budget(parser)
     parser.add_argument("--out", type=str, required=True, help="The weights file; a folder with --family.")
     parser.add_argument(
         "--measure",
@@ -96,6 +128,12 @@ def _wanted(arguments: Any) -> list[str]:
             "netaug extract needs to know which network.",
             got="neither --widths nor --family" if arguments.widths is None else "both --widths and --family",
             allowed="one of --widths NETWORK, --family K",
+        )
+    if arguments.round < 1 or (arguments.round > 1 and arguments.family is None):
+        raise ConfigError(
+            "--round cannot be used.",
+            got=f"--round {arguments.round}" + ("" if arguments.family else " without --family"),
+            allowed="with --family, a whole number, at least 1; devices like 4, 8 or 16",
         )
     if arguments.family is not None:
         return []
@@ -158,15 +196,16 @@ def _refuse_existing(out: Path, *, folder: bool) -> None:
     )
 
 
-def _write_family(bench: WidthBench, count: int, out: Path, *, measure: bool) -> list[Row]:
-    """Write networks evenly spaced in MACs; all of them or none."""
-    from netaug.elastic.family import family
-
-    choices = [Choice(str(number), widths) for number, widths in enumerate(family(bench.supernet, count), 1)]
+def _write_family(
+    bench: WidthBench, members: Sequence[dict[str, int]], out: Path, *, measure: bool
+) -> list[Row]:
+    """Write networks; all of them or none."""
+    choices = [Choice(str(number), widths) for number, widths in enumerate(members, 1)]
+    names = _names(len(members))
     with _filled(out) as place:
-        rows = _write(bench, choices, [place.filling / name for name in _names(count)], measure=measure)
+        rows = _write(bench, choices, [place.filling / name for name in names], measure=measure)
         place.publish()
-    return [replace(row, file=str(out / name)) for row, name in zip(rows, _names(count), strict=True)]
+    return [replace(row, file=str(out / name)) for row, name in zip(rows, names, strict=True)]
 
 
 def _write(

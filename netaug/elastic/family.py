@@ -22,29 +22,30 @@ class Chain:
 
     Args:
         supernet: Whose widths they are.
+        multiple: Channels of a group are multiples of it, where they are not the base network's.
     """
 
-    def __init__(self, supernet: Supernet) -> None:
+    def __init__(self, supernet: Supernet, multiple: int = 1) -> None:
         self._supernet = supernet
         groups = supernet.groups
         self._base = {name: groups[name].base for name in supernet.plan.widest}
-        fractions = [
-            # The middle of a channel's stretch of the way: no group is ahead of the others on average.
-            ((channel - 0.5) / (most - self._base[name]), name)
-            for name, most in supernet.plan.widest.items()
-            for channel in range(1, most - self._base[name] + 1)
-        ]
-        self._added = [name for _, name in sorted(fractions)]
+        stretches = []
+        for name, most in supernet.plan.widest.items():
+            base = self._base[name]
+            widths = [base, *range((base // multiple + 1) * multiple, most + 1, multiple)]
+            stretches += [
+                # The middle of a width's stretch of the way: no group is ahead of the others on average.
+                (((narrow + wide) / 2 - base) / (most - base), name, wide)
+                for narrow, wide in pairwise(widths)
+            ]
+        self._added = [(name, wide) for _, name, wide in sorted(stretches)]
 
     def __len__(self) -> int:
         return len(self._added) + 1
 
     def widths(self, steps: int) -> dict[str, int]:
-        """Return the channels per group after so many added channels; 0 is base, ``len - 1`` the widest."""
-        widths = dict(self._base)
-        for name in self._added[:steps]:
-            widths[name] += 1
-        return widths
+        """Return the channels per group after so many steps; 0 is base, ``len - 1`` the widest."""
+        return self._base | dict(self._added[:steps])
 
     def nearest(self, macs: float) -> dict[str, int]:
         """Return the widths whose MACs are nearest to these; the narrower ones if two are as near."""
@@ -78,14 +79,20 @@ def widths_at_macs(supernet: Supernet, ratio: float) -> dict[str, int]:
     return Chain(supernet).nearest(ratio * base)
 
 
-def family(supernet: Supernet, count: int) -> list[dict[str, int]]:
+def family(supernet: Supernet, count: int, multiple: int = 1) -> list[dict[str, int]]:
     """Return the widths of so many networks, evenly spaced in MACs from base to widest, both included.
+
+    Args:
+        supernet: Whose widths they are.
+        count: How many.
+        multiple: Channels of a group are multiples of it, where they are not the base network's: kernels of devices are
+            fast at multiples of 4 or 8. The last network is then the widest of those.
 
     Raises:
         ConfigError: The count is below 2, or there are not that many different networks.
     """
-    chain = Chain(supernet)
-    base, most = supernet.macs({}), supernet.macs(supernet.plan.widest)
+    chain = Chain(supernet, multiple)
+    base, most = supernet.macs({}), supernet.macs(chain.widths(len(chain) - 1))
     if 2 <= count <= len(chain):
         wanted = [base + (most - base) * step / (count - 1) for step in range(count)]
         nearest = [chain.nearest(macs) for macs in wanted]

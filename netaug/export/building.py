@@ -116,11 +116,29 @@ class Builder:
                     activation=act,
                 )
             return value
+        return self.depthwise(call, value, scale_C, shift_C, act)
+
+    def depthwise(
+        self,
+        call: Call,
+        value: Value,
+        scale_C: FloatArray,
+        shift_C: FloatArray,
+        act: Activation = Activation.NONE,
+    ) -> Value:
+        """Return ``act(value * scale + shift)`` by a depthwise 1x1 convolution."""
         output = self.new_tensor(self.shapes[value.tensor])
         weight_OHWI = scale_C.reshape(-1, 1, 1, 1).astype(np.float32)
         conv = Conv(module_of(call), (value.tensor,), output, weight_OHWI, shift_C.astype(np.float32))
         self.append(replace(conv, groups=len(scale_C), activation=act))
         return Value(output, value.flat)
+
+    def not_negative(self, value: Value) -> bool:
+        """Whether no value can be below zero, by the activation of what writes it."""
+        writer = self._writers.get(value.tensor)
+        return (
+            isinstance(writer, Relu) or getattr(writer, "activation", Activation.NONE) is not Activation.NONE
+        )
 
     def activate(self, call: Call, value: Value, activation: Activation) -> Value:
         """Return the clipped value: fused into its writer where that is possible."""

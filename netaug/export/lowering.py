@@ -139,14 +139,27 @@ def _mul(builder: Builder, call: Call, args: Arguments) -> Value:
     return _elementwise(builder, call, Mul, first, second)
 
 
-@lowers("sub", "div")
-def _with_number(builder: Builder, call: Call, args: Arguments) -> Value | list[Value]:
+@lowers("div")
+def _div(builder: Builder, call: Call, args: Arguments) -> Value | list[Value]:
     constant = builder.array(args["other"])
-    if constant is None or args.get("alpha", 1) != 1 or args.get("rounding_mode") is not None:
-        raise refused(call, "its second input is computed from the image, or it rounds")
-    divides = "rounding_mode" in args or "alpha" not in args
-    changed = {**args, "other": np.asarray(1 / constant if divides else -constant)}
-    return _mul(builder, call, changed) if divides else _add(builder, call, changed)
+    if constant is None or args.get("rounding_mode") is not None:
+        raise refused(call, "its divisor is computed from the image, or it rounds")
+    return _mul(builder, call, {**args, "other": np.asarray(1 / constant)})
+
+
+@lowers("sub")
+def _sub(builder: Builder, call: Call, args: Arguments) -> Value | list[Value]:
+    constant = builder.array(args["other"])
+    if constant is not None:
+        return _add(builder, call, {**args, "other": np.asarray(-constant)})
+    if args.get("alpha", 1) != 1 or builder.array(args["self"]) is not None:
+        raise refused(call, "it subtracts from a constant, or a multiple of its second input")
+    first, second = builder.value(call, args["self"]), builder.value(call, args["other"])
+    if builder.shapes[first.tensor] != builder.shapes[second.tensor]:
+        raise refused(call, "it subtracts tensors of different shapes")
+    # a depthwise convolution changes the sign: as a node of its own it needs no kernel, and others may read the value
+    ones_C = np.ones(builder.shapes[second.tensor][-1], np.float32)
+    return _elementwise(builder, call, Add, first, builder.depthwise(call, second, -ones_C, 0 * ones_C))
 
 
 @lowers("cat", "concat")

@@ -112,7 +112,11 @@ def _pool(builder: Builder, call: Call, args: Arguments) -> Value:
     counted = average and bool(value.padding or padding) and args["count_include_pad"]
     if counted and not args["ceil_mode"]:
         return _counted_pool(builder, call, value, kernel, strides, value.padding + padding)
-    if value.padding or counted:
+    before = value.padding
+    partly = max(before.top, before.bottom) < kernel[0] and max(before.left, before.right) < kernel[1]
+    if before and partly and not average and builder.not_negative(value):
+        padding = padding + before  # none of the zeros is the largest value of a window
+    elif before or counted:
         raise refused(call, "its pooling counts padded zeros")
     shape = builder.shapes[value.tensor]
     if args["ceil_mode"]:

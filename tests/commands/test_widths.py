@@ -138,6 +138,13 @@ def test_a_family_lies_between_base_and_widest(
     assert [float(table[number][3]) for number in "123"] == pytest.approx([1, 7.38, 13.76], abs=0.1)
     assert sorted(entry.name for entry in folder.iterdir()) == [f"{n}.safetensors" for n in "123"]
     load_weights(folder / "2.safetensors")
+    even = ["extract", str(run), "--family", "3", "--images", "64", "--round", "4", "--out"]
+    text = out(capsys, *even, str(tmp_path / "even"), "--sram", "1MB", "--flash", "8KB")
+    _, card = load_weights(tmp_path / "even" / "3.safetensors")
+    assert all(channels % 4 == 0 for channels in card.widths.values())
+    assert f"the largest network that fits is '{tmp_path / 'even' / '2.safetensors'}'" in text
+    text = out(capsys, *even, str(tmp_path / "none"), "--sram", "20")
+    assert "no network of the family fits; the first one: the given memory: does not fit" in text
     words = ["extract", str(run), "--family", "3", "--out", str(folder)]
     assert "a new or an empty folder" in fails(capsys, *words)
     (tmp_path / "empty").mkdir()
@@ -203,6 +210,8 @@ def test_words_name_networks() -> None:
         ("eval run --widths base --images 0", "--images is out of range"),
         ("extract run --out x.safetensors", "neither --widths nor --family"),
         ("extract run --widths base --family 3 --out x.safetensors", "both --widths and --family"),
+        ("extract run --widths base --round 8 --out x.safetensors", "--round 8 without --family"),
+        ("extract run --family 3 --round 0 --out x", "at least 1"),
         ("extract run --widths base,widest --out x.safetensors", "names several networks"),
         ("extract run --widths draws:2 --out x.safetensors", "names several networks"),
         ("extract run --widths base --out x.pt", r"allowed: FILE\.safetensors"),

@@ -55,6 +55,22 @@ def test_a_family_is_evenly_spaced_and_has_both_ends(supernet: Supernet) -> None
     assert max(gaps) < 1.1 * min(gaps)
 
 
+@pytest.mark.parametrize("multiple", [4, 8])
+def test_channels_can_be_multiples_that_devices_like(supernet: Supernet, multiple: int) -> None:
+    chain = Chain(supernet, multiple)
+    steps = [chain.widths(step) for step in range(len(chain))]
+    assert len(steps) > 3
+    assert steps[0] == {name: supernet.groups[name].base for name in supernet.widths}
+    for before, after in pairwise(steps):
+        assert sum(after[name] != before[name] for name in after) == 1
+        assert all(after[name] >= before[name] for name in after)
+        for name, channels in after.items():
+            assert channels == supernet.groups[name].base or channels % multiple == 0
+    for name, most in supernet.plan.widest.items():
+        assert most - multiple < steps[-1][name] <= most
+    assert family(supernet, 3, multiple)[-1] == steps[-1]
+
+
 def test_what_cannot_be_made_is_a_message(supernet: Supernet) -> None:
     most = supernet.macs(supernet.plan.widest) / supernet.macs({})
     for ratio in (0.99, most + 0.1, float("nan")):
