@@ -47,6 +47,8 @@ def _batch_norm(builder: Builder, call: Call, args: Arguments) -> Value:
     mean, variance = builder.array(args["running_mean"]), builder.array(args["running_var"])
     if mean is None or variance is None:
         raise refused(call, "its batch norm has no running statistics")
+    if not (variance.astype(np.float64) + args["eps"] > 0).all():  # also where it is NaN
+        raise refused(call, "its batch norm has a variance that is no variance; the weights are damaged")
     ones = np.ones_like(mean, np.float64)
     weight, bias = builder.array(args["weight"]), builder.array(args["bias"])
     scale_C = (ones if weight is None else weight) / np.sqrt(variance.astype(np.float64) + args["eps"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netaug.export.fixed_point import activation_bounds, quantize_multiplier
 from netaug.export.graph import (
@@ -36,6 +37,7 @@ from netaug.export.int8 import (
     ConvInt8,
     FlattenInt8,
     GraphInt8,
+    Int8Array,
     MeanInt8,
     MulInt8,
     Multiplier,
@@ -157,6 +159,7 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
     # As the reference kernel: products of float32 scales in float64.
     reals = np.float64(input_scale) * scales_O.astype(np.float64) / form.of(node.output)
     multipliers = [quantize_multiplier(float(real)) for real in reals]
+    _check_sums(node, integers, bias, multipliers)
     return ConvInt8(
         node.name,
         node.inputs,
@@ -172,6 +175,20 @@ def _conv(form: _Scales, node: Conv) -> ConvInt8:
         node.dilation,
         **form.clip(node),
     )
+
+
+def _check_sums(
+    node: Conv, weight_OHWI: Int8Array, bias_O: NDArray[np.float64], multipliers: Sequence[Multiplier]
+) -> None:
+    """Raise ExportError where a sum, shifted as the kernels do, may be beyond int32: it would wrap around."""
+    largest_O = 255.0 * np.abs(weight_OHWI.astype(np.int32)).sum((1, 2, 3)) + np.abs(bias_O)
+    shifted_O = largest_O * 2.0 ** np.array([max(0, multiplier.shift) for multiplier in multipliers])
+    if not (shifted_O < 2**31).all():
+        raise ExportError(
+            f"layer '{node.name}' has weights that are too large for the range of its outputs.",
+            got=f"weights up to {np.abs(node.weight_OHWI).max():.1e}",
+            fix="export an earlier checkpoint, or train with a lower learning rate",
+        )
 
 
 def _without_overflow(scales_O: FloatArray, input_scale: np.float32, bias_O: FloatArray) -> FloatArray:

@@ -20,6 +20,10 @@ SAMPLES = 1_000_000
 """Values of one batch that a percentile is estimated from."""
 
 
+LARGEST = 1e30
+"""Largest value of a tensor; products of two scales must be float32 numbers, too."""
+
+
 class Range(NamedTuple):
     """Holds the smallest and largest value of a tensor."""
 
@@ -48,9 +52,10 @@ def measure_ranges(
 
     def widen(name: str, values: Tensor) -> None:
         low, high = _extremes(values, percentile)
-        if not np.isfinite([low, high]).all():
+        if not max(abs(low), abs(high)) <= LARGEST:  # also where it is NaN
+            what = "values that are too large" if np.isfinite([low, high]).all() else "a non-finite value"
             raise ExportError(
-                f"{layers[name]} gave a non-finite value while the ranges were measured.",
+                f"{layers[name]} gave {what} while the ranges were measured.",
                 got=f"from {low} to {high}{_largest_weight(graph, name)}",
                 fix="check that the images can be read; where weights are so large, export an earlier checkpoint, or "
                 "train with a lower learning rate",
