@@ -30,7 +30,6 @@ NETWORKS += [("proxylessnas-0.35", 64), ("mobilenetv3-0.35", 64), ("resnet50", 3
 NETWORKS += [("timm:mobilenetv2_050", 64), ("timm:resnet18", 64), ("timm:efficientnet_b0", 64)]
 NETWORKS += [
     ("timm:repvit_m0_9", 64),
-    ("torchvision:shufflenet_v2_x0_5", 64),
     ("timm:densenet121", 64),
     ("yolov3:mobilenetv2-0.35", 64),
 ]
