@@ -238,17 +238,11 @@ class PeerLostError(TrainingError):
 def check_divides(world: World, batch_size: int, accumulate: int, *, most: int | None = None) -> int:
     """Return how many microbatches of each step's global batch a process has.
 
-    The batch is cut into ``max(accumulate, world.size)`` microbatches, and each process takes as many of them.
-
-    Args:
-        world: The processes.
-        batch_size: Images of a step.
-        accumulate: Microbatches that the settings ask for.
-        most: The setting ``data.norm_batch``, which is the size of the microbatches.
+    The batch is cut into ``max(accumulate, world.size)`` microbatches, of ``most`` images (``data.norm_batch``) if that
+    is set, and each process takes as many of them.
 
     Raises:
-        ConfigError: The number of processes does not divide the batch or its microbatches, or would make them smaller
-            than ``most``.
+        ConfigError: The number of processes does not divide the batch or its microbatches, or makes them too small.
     """
     microbatches = max(accumulate, world.size)
     if most is not None and world.size > accumulate:

@@ -22,6 +22,7 @@ from netaug.tasks.base import Task
 from netaug.train.diagnostics import GradientFractions
 from netaug.train.ema import Average
 from netaug.train.evaluation import Evaluation
+from netaug.train.exchange import Exchange, Request
 from netaug.train.freeze import keep_statistics
 from netaug.train.metrics import Tally, Validation, record_of
 from netaug.train.microbatches import Preparation
@@ -36,8 +37,6 @@ from netaug.train.updates import Updates
 _NONE = Several()
 OnStep = Callable[[int, int, Tally], None]
 """Called after each step with the epoch, the steps done in it, and the sums of the epoch."""
-Request = Callable[[], StepFlags]
-"""Returns what this process requests: that a checkpoint is written, or that the training stops."""
 
 
 class Trainer:
@@ -57,7 +56,6 @@ class Trainer:
     Attributes:
         steps_done: Updates so far.
         epochs_done: Epochs that are finished, evaluation included.
-        flags: All-reduced flags of the last step, the same on all processes.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class Trainer:
         self._skipped = SkippedSteps(config.skip_nonfinite)
         self._spikes = SpikeLog(every, world.size)
         self._gradients = GradientFractions.of(network, config.measure_gradients)
-        # With several processes, or steps that may be skipped, `_exchange` asks the guard: all have to decide alike.
+        # With several processes, or steps that may be skipped, the exchange asks the guard: all have to decide alike.
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
         self._observers: list[Observer] = [
             StatisticsObserver(self._all_reduce.statistics),
@@ -97,8 +95,7 @@ class Trainer:
             self._gradients,
             self._guard,  # last: it raises, and the sums of the others are then complete
         ]
-        self._request: Request = StepFlags
-        self.flags = StepFlags()
+        self._exchange = Exchange(self._all_reduce, self._guard, self._skipped, world)
         self.steps_done = self.epochs_done = 0
         self._tally: Tally | None = None
         self._evaluation = Evaluation(data, task, normalizer, config, world)
@@ -154,7 +151,7 @@ class Trainer:
             TrainingError: A loss is not finite.
             DataError: An image does not decode.
         """
-        self._request = request
+        self._exchange.request = request
         steps = len(self.data.train)
         for epoch in range(self.epochs_done, self.config.epochs):
             tally = self._train_epoch(epoch, on_step)
@@ -195,6 +192,11 @@ class Trainer:
         return self._layers.is_plain_at(self.steps_done / self.total_steps)
 
     @property
+    def flags(self) -> StepFlags:
+        """Return the all-reduced flags of the last step, the same on all processes."""
+        return self._exchange.flags
+
+    @property
     def skipped(self) -> int:
         """Return the number of steps skipped because a loss was not finite."""
         return self._skipped.count
@@ -219,7 +221,8 @@ class Trainer:
         except NetaugError as error:
             # Kept, not raised here: the other processes already wait for this one in the all-reduce.
             failure = error
-        if self._exchange(step, failure):
+        widens = self.network.widens(step, step / self.total_steps)
+        if self._exchange.run(step, failure, widens=widens):
             restore()
             self._spikes.forget(step)
         elif self._updates.apply() and self._average is not None:
@@ -243,29 +246,6 @@ class Trainer:
         self._layers.on_step(self.network.base, step / self.total_steps)
         update.add_gradients(step, step / self.total_steps, microbatches, [tally, *self._observers])
         tally.add_gradients(self._gradients.finish())
-
-    def _exchange(self, step: int, failure: NetaugError | None) -> bool:
-        """All-reduce gradients and flags; an error of one process is raised by all, before weights change.
-
-        Returns:
-            Whether all processes skip the step: a loss is not finite, and that is allowed.
-        """
-        requested = self._request()
-        if self.world.size == 1:
-            self.world.raise_if_any_failed(failure)
-            self.flags = self._all_reduce.run(requested, widens=False)
-            if not self._skipped.allowed:
-                return False  # the guard checks by itself
-            nonfinite = bool(self._guard.nonfinite())
-        else:
-            flags = StepFlags(failure is not None, self._guard.nonfinite(), requested.save, requested.signal)
-            self.flags = self._all_reduce.run(flags, self.network.widens(step, step / self.total_steps))
-            if self.flags.failed:
-                self.world.raise_if_any_failed(failure)
-            nonfinite = bool(self.flags.nonfinite)
-        skip = nonfinite and self._skipped.skip(self._guard.first_error(), step, self.world)
-        self._guard.forget()
-        return skip
 
     def _train_epoch(self, epoch: int, on_step: OnStep | None) -> Tally:
         """Take the steps of an epoch that are not done yet; channels are sorted before its first one."""
@@ -295,7 +275,8 @@ class Trainer:
             with explained(self.config):
                 yield from self.data.train.epoch(epoch, skip=skip)
         except NetaugError as error:
-            self._exchange(self.steps_done, error)
+            step = self.steps_done
+            self._exchange.run(step, error, widens=self.network.widens(step, step / self.total_steps))
 
     def _validate(self, epoch: int) -> Validation:
         if not self._evaluation.is_due(epoch):

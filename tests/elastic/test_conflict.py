@@ -120,3 +120,24 @@ def test_gradients_of_an_earlier_loop_are_added_to_and_leaving_early_loses_nothi
     found = _gradients(supernet)
     for name, tensor in base.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", tiny.NETWORKS)
+def test_no_weight_of_any_network_is_moved_against_its_base_pass(name: str) -> None:
+    """With g the combined and b the base pass's gradient of a tensor, <g, b> is never below <b, b>."""
+    network, images = tiny.build(name).double(), tiny.images().double()
+    supernet = augment(network, images, AugmentConfig(width=(2.0,), expand=(2.0,), conflict="project"))
+    random, alone = torch.Generator().manual_seed(5), dict[str, Tensor]()
+    for pass_ in supernet.passes(0, 0.0):
+        outputs = supernet(images)
+        tensors = outputs if isinstance(outputs, tuple | list) else [outputs]
+        noise = [torch.randn(tensor.shape, generator=random, dtype=tensor.dtype) for tensor in tensors]
+        sum((tensor * weight).sum() for tensor, weight in zip(tensors, noise, strict=True)).backward()
+        if pass_.name == "base":
+            alone = _gradients(supernet)
+    combined, opposed = _gradients(supernet), 0
+    for key, base in alone.items():
+        inner, square = float((combined[key] * base).sum()), float((base * base).sum())
+        assert inner >= square * (1 - 1e-9) - 1e-18, key
+        opposed += abs(inner / square - 1) < 1e-9 if square > 0 else 0
+    assert opposed, "nothing was projected"

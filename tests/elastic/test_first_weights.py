@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,9 +24,14 @@ def _whole(supernet: Supernet, name: str) -> Tensor:
     )
 
 
-def _drawn(seed: int = 3, **settings: Any) -> Supernet:
+@cache
+def _traced() -> Supernet:
     config = AugmentConfig(width=(1.0, 4.0), expand=(1.0, 6.0))
-    supernet = augment(tiny.build("inverted"), tiny.images(), config)
+    return augment(tiny.build("inverted"), tiny.images(), config)
+
+
+def _drawn(seed: int = 3, **settings: Any) -> Supernet:
+    supernet = copy.deepcopy(_traced())
     draw_widest(supernet, seed, **settings)
     return supernet
 
