@@ -74,19 +74,27 @@ class Builder:
         return node
 
     def value(self, call: Call, argument: object) -> Value:
-        """Return the value of an argument that must be an activation, without pending padding.
+        """Return the value of an argument that must be an activation; zeros that wait around it are written first.
 
         Raises:
-            ExportError: It is a constant, or only a convolution could take it.
+            ExportError: It is a constant, or has its channels on two axes.
         """
         value = self.values.get(argument) if isinstance(argument, Call) else None
         if not isinstance(value, Value):
             raise refused(call, "one of its inputs is a constant")
-        if value.padding:
-            raise refused(call, "its input is padded, which only a convolution or max pooling can take over")
         if value.order:
             raise refused(call, "the channels of its input are on two axes")
-        return value
+        return self.with_zeros(call, value) if value.padding else value
+
+    def with_zeros(self, call: Call, value: Value) -> Value:
+        """Return a value with the zeros that wait around it: a depthwise 1x1 convolution pads as others do."""
+        height, width, channels = self.shapes[value.tensor]
+        zeros, ones_C = value.padding, np.ones(channels, np.float32)
+        shape = (height + zeros.top + zeros.bottom, width + zeros.left + zeros.right, channels)
+        output = self.new_tensor(shape)
+        conv = Conv(module_of(call), (value.tensor,), output, ones_C.reshape(-1, 1, 1, 1), 0 * ones_C)
+        self.append(replace(conv, groups=channels, padding=zeros))
+        return Value(output)
 
     def array(self, argument: object) -> FloatArray | None:
         """Return a constant argument as float32, or None for an activation or a missing argument."""
@@ -132,13 +140,6 @@ class Builder:
         conv = Conv(module_of(call), (value.tensor,), output, weight_OHWI, shift_C.astype(np.float32))
         self.append(replace(conv, groups=len(scale_C), activation=act))
         return Value(output, value.flat)
-
-    def not_negative(self, value: Value) -> bool:
-        """Whether no value can be below zero, by the activation of what writes it."""
-        writer = self._writers.get(value.tensor)
-        return (
-            isinstance(writer, Relu) or getattr(writer, "activation", Activation.NONE) is not Activation.NONE
-        )
 
     def activate(self, call: Call, value: Value, activation: Activation) -> Value:
         """Return the clipped value: fused into its writer where that is possible."""

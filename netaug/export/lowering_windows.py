@@ -112,12 +112,10 @@ def _pool(builder: Builder, call: Call, args: Arguments) -> Value:
     counted = average and bool(value.padding or padding) and args["count_include_pad"]
     if counted and not args["ceil_mode"]:
         return _counted_pool(builder, call, value, kernel, strides, value.padding + padding)
-    before = value.padding
-    partly = max(before.top, before.bottom) < kernel[0] and max(before.left, before.right) < kernel[1]
-    if before and partly and not average and builder.not_negative(value):
-        padding = padding + before  # none of the zeros is the largest value of a window
-    elif before or counted:
+    if counted:
         raise refused(call, "its pooling counts padded zeros")
+    if value.padding:
+        value = builder.with_zeros(call, value)
     shape = builder.shapes[value.tensor]
     if args["ceil_mode"]:
         padding = padding + _ceil_padding(shape, kernel, strides, padding)

@@ -73,9 +73,8 @@ FORWARDS = {
     "a shuffle of channels": lambda net, y: y.view(-1, 2, 2, 9, 7).transpose(1, 2).reshape(-1, 4, 9, 7),
     "a hard sigmoid written out": lambda net, y: y * (F.relu6(y + 3) / 6),
     "a difference": lambda net, y: F.relu(y) - net.norm(y),
-    "zeros before the largest of what is not negative": lambda net, y: F.max_pool2d(
-        F.pad(F.relu(y), (0, 1, 0, 1)), 2, 1
-    ),
+    "zeros before the largest value": lambda net, y: F.max_pool2d(F.pad(y, (0, 1, 2, 1)), 2, 1),
+    "zeros before a sum": lambda net, y: F.pad(y, (1, 0, 0, 1)) + F.silu(F.pad(y, (1, 0, 0, 1))),
     "numbers on the left": lambda net, y: (1 + 2 * y) - 3,
     "twelve tensors joined": lambda net, y: torch.cat([y] * 12, 1),
 }
@@ -135,7 +134,6 @@ REFUSED = {
     "another axis than channels": lambda net, y: torch.cat([y, y], 2),
     "clips to": lambda net, y: torch.clamp(y, -1, 1),
     "multiple of its second input": lambda net, y: torch.add(y, y, alpha=2),
-    "counts padded": lambda net, y: F.max_pool2d(F.pad(y, (0, 1, 0, 1)), 2, 1),
     "subtracts from a constant": lambda net, y: net.norm.bias.view(1, -1, 1, 1) - y,
     "subtracts tensors of different shapes": lambda net, y: y - y.mean((2, 3), keepdim=True),
     "different shapes": lambda net, y: y + y.mean((2, 3), keepdim=True),
