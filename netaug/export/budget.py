@@ -23,20 +23,23 @@ class MemoryNeed:
     Attributes:
         sram: Bytes of the arena of the generated C, with outputs that slide over dying inputs.
         sram_apart: The same without, as kernels of a vendor need it.
-        tflite_micro: The part of tflite-micro's arena that holds activations; its tables come on top.
+        tflite_micro: The part of tflite-micro's arena that holds activations; its tables come on top. None where it
+            lacks a kernel.
         lower_bound: Bytes below which ``sram`` cannot go.
         flash: Bytes of weights, biases and multipliers.
         peak: Layer at which the most memory is alive.
         live: Activations alive there, with their bytes.
+        estimated: Whether an operator has no int8 form, so that its memory is a guess.
     """
 
     sram: int
     sram_apart: int
-    tflite_micro: int
+    tflite_micro: int | None
     lower_bound: int
     flash: int
     peak: str
     live: Mapping[str, int]
+    estimated: bool = False
 
     def fits(self, budget: Budget) -> bool:
         """Return whether the generated C fits a budget."""
@@ -47,11 +50,15 @@ class MemoryNeed:
     def describe(self) -> list[str]:
         """Return the figures as lines of text."""
         live = " + ".join(f"{size:,}" for size in self.live.values())
+        micro = (
+            "    (not there)" if self.tflite_micro is None else f"{self.tflite_micro:>11,}   and its tables"
+        )
+        guess = " (a guess: an operator has no int8 form)" if self.estimated else ""
         return [
-            f"memory of one inference in int8, largest at {self.peak}",
+            f"memory of one inference in int8{guess}, largest at {self.peak}",
             f"  SRAM, generated C             {self.sram:>11,} bytes   (alive there: {live})",
             f"  SRAM, kernels of a vendor     {self.sram_apart:>11,}",
-            f"  SRAM, tflite-micro            {self.tflite_micro:>11,}   and its tables",
+            f"  SRAM, tflite-micro            {micro}",
             f"  flash, weights and tables     {self.flash:>11,}",
         ]
 

@@ -13,8 +13,8 @@ from netaug.export.conversion import Conversion, flattened
 from netaug.export.formats.base import SAMPLE, Format, Written
 from netaug.export.int8 import Int8Array
 from netaug.export.ladder import Memory, compare_int8
-from netaug.export.micro.generate import missing_in_tflite_micro
 from netaug.export.tflite import operators, write_tflite
+from netaug.export.tflite_micro import missing_in_tflite_micro
 
 _ARENA = 64 << 20
 """Bytes that tflite-micro gets on this machine: what it really needs is foretold from the shapes."""
@@ -71,8 +71,9 @@ def _write(conversion: Conversion, folder: Path) -> Written:
         for runtime in ((_LITERT,) if missing else (_MICRO, _LITERT))
     ]
     checks.append(f"operators of model.tflite: {', '.join(names)}")
-    memory = Memory("tflite-micro", conversion.need.tflite_micro, len(file), "and its tables and code")
-    return Written(memory=(memory,), checks=tuple(checks))
+    head = conversion.need.tflite_micro
+    memory = () if head is None else (Memory("tflite-micro", head, len(file), "and its tables and code"),)
+    return Written(memory=memory, checks=tuple(checks))
 
 
 def _checked(

@@ -30,6 +30,7 @@ from netaug.export.micro.overlap import IN_PLACE, resize_distance, window_distan
 from netaug.export.quantize import quantize
 from netaug.export.ranges import Range
 from netaug.export.tflite import tflite_record
+from netaug.export.tflite_micro import missing_in_tflite_micro
 from netaug.export.tracing import float_graph
 
 _VIEWS = frozenset(
@@ -77,9 +78,9 @@ def need_of_form(graph: Graph) -> MemoryNeed:
     program = lower(int8, "")
     sliding, apart = program.plan(), program.plan(overlap=False)
     try:
-        tflite_micro = _head(tflite_record(int8))
+        tflite_micro = None if missing_in_tflite_micro(int8) else _head(tflite_record(int8))
     except ExportError:
-        tflite_micro = 0  # the form cannot be a `.tflite`
+        tflite_micro = None  # the form cannot be a `.tflite`
     return MemoryNeed(
         sram=sliding.size,
         sram_apart=apart.size,
@@ -131,6 +132,7 @@ def _need_of_operations(network: nn.Module, example_NCHW: Tensor) -> MemoryNeed:
         flash=graph.constants,
         peak=sliding.peak,
         live=sliding.live,
+        estimated=True,
     )
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 import netaug
 from netaug.core.errors import ModelError
+from netaug.export.budget import MemoryNeed
 from netaug.export.micro.need import memory_need, need_at_side
 
 
@@ -56,3 +57,13 @@ def test_what_is_read_before_its_activation_stays() -> None:
 def test_a_side_that_the_network_cannot_take_is_an_error() -> None:
     with pytest.raises(ModelError):
         need_at_side(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2)), 3, 9)
+
+
+def test_what_tflite_micro_lacks_and_what_has_no_int8_form_is_said() -> None:
+    def need(activation: nn.Module) -> MemoryNeed:
+        return memory_need(nn.Sequential(nn.Conv2d(3, 8, 1), activation), torch.zeros(1, 3, 4, 4))
+
+    assert need(nn.ReLU()).tflite_micro == 8 * 16 + 3 * 16
+    assert "SRAM, tflite-micro                (not there)" in need(nn.GELU()).describe()[3]
+    assert not need(nn.GELU()).estimated
+    assert "a guess: an operator has no int8 form" in need(nn.Softplus()).describe()[0]
