@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from netaug.config import RunConfig
+from netaug.config.detect import SHOWN_SCORE
 from netaug.core.device import choose_device
 from netaug.runs.folder import RunFolder, find_weights, read_config
 from netaug.tasks.kind import PredictOptions, TaskKind
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from netaug.tasks.classify_images import Prediction
     from netaug.tasks.detect_images import ImageDetections
 
-TOP, SCORE = 5, 0.25
+TOP, SCORE = 5, SHOWN_SCORE
 """What :func:`predict` and the command take where nothing is given: classes per image, least score of an object."""
 
 

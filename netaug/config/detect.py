@@ -12,6 +12,8 @@ STRIDE = 32
 SMALLEST, LARGEST = 96, 608
 ANCHORS, SCALES = 9, 3
 """Shapes of boxes, a third of them for each of the maps."""
+SHOWN_SCORE = 0.25
+"""Least score of an object that is shown to people, where they ask for no other."""
 
 
 @dataclass(frozen=True)

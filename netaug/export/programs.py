@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
+from netaug.config.detect import SHOWN_SCORE
 from netaug.data.transforms.letterbox import GRAY
 from netaug.detect.codec import MOST_GROWTH
 from netaug.export.conversion import Conversion
 from netaug.weights.metadata import ModelCard
-
-SHOWN_SCORE = 0.25
-"""Least score of an object that is shown, as of `netaug predict`."""
 
 _HEAD = '''\
 """Prints {prints} of an image: python predict.py IMAGE. Needs {needs}."""

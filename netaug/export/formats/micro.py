@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from netaug.config.detect import SHOWN_SCORE
 from netaug.export.conversion import Conversion
 from netaug.export.formats.base import SAMPLE, Format, Written
 from netaug.export.int8 import Int8Array
@@ -14,7 +15,6 @@ from netaug.export.ladder import Int8Form, Memory
 from netaug.export.micro.evaluator import CompiledNetwork, find_compiler
 from netaug.export.micro.folder import Detection, Interface
 from netaug.export.micro.generate import generate
-from netaug.export.programs import SHOWN_SCORE
 
 _LOAD = """
 import ctypes
