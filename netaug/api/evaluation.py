@@ -92,7 +92,12 @@ class TrainedNetwork:
         kind = task_kind(card.task)
         kind.check_side("--resolution" if side else "data.image_size", size)
         settings = replace(evaluation_data(config.data, card), image_size=size)
-        data = build_data(settings, seed=config.train.seed, detect=detect_settings(config, card))
+        data = build_data(
+            settings,
+            seed=config.train.seed,
+            detect=detect_settings(config, card),
+            crop_ratio=card.crop_ratio,
+        )
         check_classes(card, data.info)
         kind.check_data(data)
         example = torch.zeros(2, card.in_chans, size, size, device=self.device)

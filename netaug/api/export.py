@@ -251,6 +251,11 @@ def _images_of(network: TrainedNetwork, side: int) -> Data:
         shots=config.data.shots,
         cache="none",  # a few images of each split are read
     )
-    data = build_data(settings, seed=config.train.seed, detect=detect_settings(config, card))
+    data = build_data(
+        settings,
+        seed=config.train.seed,
+        detect=detect_settings(config, card),
+        crop_ratio=card.crop_ratio,
+    )
     check_classes(card, data.info)
     return data

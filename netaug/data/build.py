@@ -21,6 +21,7 @@ def build_data(
     share: Share = WHOLE,
     regularize: RegularizeConfig | None = None,
     detect: DetectConfig | None = None,
+    crop_ratio: float | None = None,
 ) -> Data:
     """Find a dataset and build its loaders.
 
@@ -31,6 +32,7 @@ def build_data(
         share: What this process loads, if several train together.
         regularize: What else is done to training images without boxes; None does nothing.
         detect: What is done to training images with boxes; None takes the settings' own values.
+        crop_ratio: Part of a scaled evaluation image that the center crop keeps, where one is cropped; None is usual.
 
     Returns:
         The dataset's facts and its two loaders; with boxes also the objects of the evaluation images. Batches are bit
@@ -42,4 +44,4 @@ def build_data(
     """
     task = find_dataset(config.name).task
     warn_of_many(config.workers)
-    return builder_of(task)(config, Feed(seed, pin_memory, share, regularize, detect))
+    return builder_of(task)(config, Feed(seed, pin_memory, share, regularize, detect, crop_ratio))

@@ -55,7 +55,8 @@ def build_labeled(config: DataConfig, feed: Feed) -> Data:
     skip = config.on_error == "skip"
     size = config.image_size or source.image_size or _common_size(train, skip_errors=skip)
     in_memory = belongs_in_memory(train, val, size, config)
-    fit = Fit(size, IMAGENET_CROP_RATIO if config.augment == "imagenet" and not in_memory else 1.0)
+    cropped = config.augment == "imagenet" and not in_memory
+    fit = Fit(size, (feed.crop_ratio or IMAGENET_CROP_RATIO) if cropped else 1.0)
     if in_memory:
         train, val = into_memory(train, fit, skip), into_memory(val, fit, skip)
     info = _facts(config, source, (train, val, val_split), fit)

@@ -80,6 +80,7 @@ class Feed:
         share: What this process loads, if several train together.
         regularize: What else is done to training images without boxes; None does nothing.
         detect: What is done to training images with boxes; None takes the settings' own values.
+        crop_ratio: Part of a scaled evaluation image that the center crop keeps, where one is cropped; None is usual.
     """
 
     seed: int
@@ -87,6 +88,7 @@ class Feed:
     share: Share = WHOLE
     regularize: RegularizeConfig | None = None
     detect: DetectConfig | None = None
+    crop_ratio: float | None = None
 
     def augment_seed(self, config: DataConfig) -> int:
         """Return the seed that keys the augmentation: that of the settings, else the run's."""

@@ -77,7 +77,7 @@ def test_eval_shows_base_widest_and_draws(capsys: pytest.CaptureFixture[str], ru
     assert "base with its own statistics; others: statistics re-estimated on 192 training images" in text
     table = rows(text)
     assert list(table) == ["base", "widest", "draw:0", "draw:1", "macs:2.0x", "stem.conv=6"]
-    (alone,) = re.findall(r"top-1 (\S+) %  loss (\S+)", out(capsys, "eval", str(run)))
+    (alone,) = re.findall(r"top-1 (\S+) % .* loss (\S+)", out(capsys, "eval", str(run)))
     assert table["base"] == ["x1.00", "331", "4,672", "1.00", *alone]
     assert table["widest"][1:4] == ["3,781", "64,272", "13.76"]
     assert table["macs:2.0x"][3] == "2.00"

@@ -113,7 +113,7 @@ def test_no_images_cannot_be_measured() -> None:
         measure_ladder(conversion, [FloatForm("trained", conversion.trained)])
 
 
-@pytest.mark.parametrize("crop_ratio", [1.0, 0.875])
+@pytest.mark.parametrize("crop_ratio", [1.0, 0.875, 0.5])
 def test_calibration_images_are_training_images_as_they_are_evaluated(
     tmp_path: Path, crop_ratio: float
 ) -> None:
@@ -143,3 +143,7 @@ def test_calibration_images_are_training_images_as_they_are_evaluated(
     images_NCHW = torch.cat([batch.images_NCHW for batch in conversion.calibration])
     expected = torch.cat([load_image(file, card) for file in (files[k] for k in (0, 1, 3, 5, 7))])
     assert torch.equal(images_NCHW, expected)
+    (batch,) = conversion.evaluation
+    files = [tmp_path / "val" / label / "0.png" for label in ("cat", "dog")]
+    assert torch.equal(batch.images_NCHW, torch.cat([load_image(file, card) for file in files]))
+    assert network.measure().info.crop_ratio == crop_ratio
