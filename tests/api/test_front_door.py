@@ -77,8 +77,8 @@ def test_settings_become_words() -> None:
     )
     expected = ["--train.epochs=3", "--netaug.width=[1, 2.5]", "--data.root=DIR", "--netaug.sort=false"]
     assert words == expected
-    with pytest.raises(netaug.errors.ConfigError, match="'epochs' is not a setting"):
-        words_of({"epochs": 3})
+    with pytest.raises(netaug.errors.ConfigError, match="'depths' is not a setting"):
+        words_of({"depths": 3})
     with pytest.raises(netaug.errors.ConfigError, match=r"train\.epoch\b"):
         netaug.train("demo/digits", train={"epoch": 3})
 
