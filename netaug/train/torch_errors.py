@@ -89,7 +89,8 @@ def _out_of_memory(text: str, config: TrainConfig, batch_size: int | None) -> Tr
     more = 2 * config.accumulate
     fix = "lower data.batch_size, data.image_size or netaug.max_macs_ratio"
     if batch_size is None or 2 * more <= batch_size:
-        fix = f"--train.accumulate {more} takes the same batch in {more} microbatches; or {fix}"
+        parts = f"--train.accumulate {more} takes the same batch in {more} microbatches"
+        fix = f"{parts}; where data.norm_batch is set, lower that; or {fix}"
     return TrainingError(
         "memory ran out.",
         got=f"{'' if batch_size is None else f'data.batch_size {batch_size}, '}train.accumulate {config.accumulate}; "
