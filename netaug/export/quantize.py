@@ -88,10 +88,35 @@ def _tensors(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, TensorInt8]
         before = joined.get(group, Range(0.0, 0.0))  # zero is always inside: padding and ReLU need it exactly
         joined[group] = Range(min(before.low, low), max(before.high, high))
     fixed = {tied[name]: scale for name, scale in _fixed_scales(graph).items()}
+    _widen_for_hard_swish(graph, tied, joined, {group: 255 * scale for group, (scale, _) in fixed.items()})
     return {
         name: TensorInt8(name, shape, *fixed.get(tied[name], _scale_and_zero_point(joined[tied[name]])))
         for name, shape in graph.shapes.items()
     }
+
+
+def _widen_for_hard_swish(
+    graph: Graph, tied: Mapping[str, str], joined: dict[str, Range], fixed: Mapping[str, float]
+) -> None:
+    """Give outputs of HARD_SWISH at least a 64th of their input's range: tflite-micro refuses less than a 128th.
+
+    Args:
+        graph: The float form.
+        tied: Group of each tensor.
+        joined: Range of each group; is changed.
+        fixed: Size of the range of the groups whose scale is fixed.
+    """
+    changed = True
+    while changed:  # a wider output may be the input of another one
+        changed = False
+        for node in graph:
+            if isinstance(node, HardSwish):
+                source, output = joined[tied[node.inputs[0]]], joined[tied[node.output]]
+                span = fixed.get(tied[node.inputs[0]], source.high - source.low)
+                missing = span / 64 - (output.high - output.low)
+                if missing > 0 and tied[node.inputs[0]] != tied[node.output]:
+                    joined[tied[node.output]] = Range(output.low, output.high + 1.001 * missing)
+                    changed = True
 
 
 def _tied(graph: Graph) -> dict[str, str]:

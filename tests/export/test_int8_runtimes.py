@@ -158,3 +158,18 @@ def test_constants_lie_at_multiples_of_sixteen_bytes() -> None:
     for node in graph8.nodes:
         if hasattr(node, "bias_O") and len(node.bias_O) > 1:
             assert file.index(node.bias_O.tobytes()) % 16 == 0
+
+
+def test_a_hard_swish_of_what_is_nearly_always_zero_runs_in_tflite_micro() -> None:
+    class Network(nn.Module):
+        """Its inputs lie where the function is almost zero."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.hardswish(x.mean((2, 3)) - 40.0)
+
+    graph = float_graph(Network().eval(), torch.zeros(1, 3, 4, 4))
+    images_NCHW = 2 * torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    int8 = int8_of(graph, images_NCHW)
+    swish = next(node for node in int8.nodes if isinstance(node, TableInt8))
+    assert int8.tensors[swish.output].scale > int8.tensors[swish.inputs[0]].scale / 128
+    assert_same_bits(int8, images_NCHW)

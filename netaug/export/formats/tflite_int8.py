@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from netaug.core.errors import first_line
 from netaug.export.conversion import Conversion, flattened
 from netaug.export.formats.base import SAMPLE, Format, Written
+from netaug.export.graph import ExportError
 from netaug.export.int8 import Int8Array
 from netaug.export.ladder import Memory, compare_int8
 from netaug.export.tflite import operators, write_tflite
@@ -88,7 +90,14 @@ def _checked(
         import_module(runtime.module)
     except ImportError:
         return f"not run in {runtime.name}: not installed (pip install 'netaug[micro]')"
-    answers_NK = runtime.run(*given)
+    try:
+        answers_NK = runtime.run(*given)
+    except (RuntimeError, ValueError) as error:  # as both say that they do not take a file
+        raise ExportError(
+            f"{runtime.name} does not run model.tflite.",
+            got=first_line(error),
+            fix="please report it, with the name of the network",
+        ) from error
     differing = int(np.count_nonzero(answers_NK != expected_NK))
     if differing and not exact:
         return f"{runtime.name}: {differing:,} of {expected_NK.size:,} values differ, by its rounding of sigmoids"
