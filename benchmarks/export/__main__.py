@@ -16,19 +16,23 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--coverage", action="store_true", help="Count networks that have an int8 form.")
+    parser.add_argument(
+        "--run", action="store_true", help="With --coverage: compare the runtimes on images, too."
+    )
     parser.add_argument("--only", default="", help="Part of the names of the networks.")
     parser.add_argument("--out", type=Path, default=None, help="File for the Markdown.")
     arguments = parser.parse_args()
-    lines = _coverage(arguments.only) if arguments.coverage else _formats(arguments.only)
+    lines = _coverage(arguments.only, run=arguments.run) if arguments.coverage else _formats(arguments.only)
     print("\n".join(lines))
     if arguments.out is not None:
         arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _coverage(only: str) -> list[str]:
+def _coverage(only: str, *, run: bool) -> list[str]:
     from benchmarks.export.coverage import listed, outcomes, summary
 
-    return summary(list(outcomes({name: side for name, side in listed().items() if only in name})))
+    chosen = {name: side for name, side in listed().items() if only in name}
+    return summary(list(outcomes(chosen, run=run)))
 
 
 def _formats(only: str) -> list[str]:

@@ -265,7 +265,7 @@ def test_a_runtime_with_other_sigmoids_is_said_and_others_must_be_equal(
         def run(self, file: bytes, images_NHWC: np.ndarray, count: int) -> np.ndarray:
             return np.full((len(images_NHWC), 10), 99, np.int8)
 
-    monkeypatch.setattr(tflite_int8, "_LITERT", Runtime())
+    monkeypatch.setattr(tflite_int8, "LITERT", Runtime())
     gated = nn.Sequential(nn.Conv2d(1, 10, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     ladder = deliver(conversion_of_images(gated), ["tflite-int8"], _made(tmp_path / "gated"), "")
     assert re.search(

@@ -69,8 +69,8 @@ def _write(conversion: Conversion, folder: Path) -> Written:
     missing = missing_in_tflite_micro(conversion.int8)
     checks = [f"not run in tflite-micro: it has no kernel for {', '.join(missing)}"] if missing else []
     checks += [
-        _checked(runtime, (file, images_NHWC, count), expected_NK, exact=exact or runtime is _MICRO)
-        for runtime in ((_LITERT,) if missing else (_MICRO, _LITERT))
+        _checked(runtime, (file, images_NHWC, count), expected_NK, exact=exact or runtime is MICRO)
+        for runtime in ((LITERT,) if missing else (MICRO, LITERT))
     ]
     checks.append(f"operators of model.tflite: {', '.join(names)}")
     head = conversion.need.tflite_micro
@@ -132,6 +132,6 @@ def _litert(file: bytes, images_NHWC: Int8Array, count: int) -> Int8Array:
     return np.concatenate(answers)
 
 
-_MICRO = _Runtime("tflite-micro", "tflite_micro.python.tflite_micro.runtime", _tflite_micro)
-_LITERT = _Runtime("LiteRT's reference kernels", "ai_edge_litert.interpreter", _litert)
+MICRO = _Runtime("tflite-micro", "tflite_micro.python.tflite_micro.runtime", _tflite_micro)
+LITERT = _Runtime("LiteRT's reference kernels", "ai_edge_litert.interpreter", _litert)
 FORMAT = Format(_write, _LOAD, "numpy, Pillow and ai-edge-litert", int8=True)
