@@ -59,6 +59,9 @@ class Job:
         weight_decay: Of weights, not of biases and norms.
         test: Score the test split in place of the held-out images.
         optimizer: `sgd` or `adamw`.
+        teacher: Settings of the plain job of a teacher, trained before and kept for all that name it; empty is none.
+        distill: Weight of the distillation loss from the teacher, in every pass.
+        temperature: Of that loss.
     """
 
     task: str = "cifar10-8"
@@ -79,6 +82,9 @@ class Job:
     weight_decay: float = 4e-5
     test: bool = False
     optimizer: str = "sgd"
+    teacher: dict[str, Any] = field(default_factory=dict)
+    distill: float = 0.0
+    temperature: float = 1.0
 
     @property
     def name(self) -> str:
@@ -126,19 +132,33 @@ def learning_rate(job: Job, step: int, steps: int, warmup: int) -> float:
 
 
 def update(
-    supernet: netaug.Supernet | nn.Module, job: Job, batch: tuple[Tensor, Tensor], step: int, steps: int
+    supernet: netaug.Supernet | nn.Module,
+    job: Job,
+    batch: tuple[Tensor, Tensor],
+    step: int,
+    steps: int,
+    teacher: nn.Module | None = None,
 ) -> float:
     """Add up the gradients of one step and return the base network's loss."""
     images, labels = batch
-    loss_of = nn.CrossEntropyLoss(label_smoothing=job.smoothing)
+    cross_entropy = nn.CrossEntropyLoss(label_smoothing=job.smoothing)
+    with torch.no_grad():
+        taught = None if teacher is None else teacher(images)
+
+    def loss_of(outputs: Tensor) -> Tensor:
+        loss: Tensor = cross_entropy(outputs, labels)
+        if taught is not None:
+            loss = loss + job.distill * netaug.kd_loss(outputs, taught, temperature=job.temperature)
+        return loss
+
     if not isinstance(supernet, netaug.Supernet):
-        loss = loss_of(supernet(images), labels)
+        loss = loss_of(supernet(images))
         loss.backward()
         return float(loss.detach())
     wide, base_loss = None, 0.0
     for pass_ in supernet.passes(step, progress=step / steps, wide_first=job.in_place > 0):
         outputs = supernet(images)
-        loss = pass_.weight * loss_of(outputs, labels)
+        loss = pass_.weight * loss_of(outputs)
         if pass_.name == "augmented":
             wide = outputs.detach()
         else:
@@ -161,6 +181,7 @@ class Training:
     supernet: nn.Module
     optimizer: torch.optim.Optimizer
     layers: TrainingLayers
+    teacher: nn.Module | None = None
     epoch: int = 0
     seconds: float = 0.0
     loss: float = 0.0
@@ -187,7 +208,10 @@ class Training:
             supernet = netaug.augment(network, torch.zeros(2, 3, judge.side, judge.side), settings)
         base = supernet.base if isinstance(supernet, netaug.Supernet) else supernet
         optimizer = make_optimizer(supernet, job)
-        training = cls(job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer, layers)
+        teacher = teacher_of(job, root, work)
+        training = cls(
+            job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer, layers, teacher
+        )
         if training.checkpoint.exists():
             training.restore(torch.load(training.checkpoint, weights_only=True))
         return training
@@ -219,25 +243,46 @@ class Training:
                 group["lr"] = learning_rate(job, step, steps, warmup)
             self.optimizer.zero_grad()
             self.layers.on_step(self.base, step / steps)
-            losses += update(self.supernet, job, batch, step, steps)
+            losses += update(self.supernet, job, batch, step, steps, self.teacher)
             self.optimizer.step()
         self.epoch, self.loss = self.epoch + 1, losses / per_epoch
         self.seconds += time.process_time() - started
 
 
-def train(job: Job, root: Path, work: Path) -> dict[str, Any]:
-    """Train one job to its end, saving about once a minute, and return its row."""
-    training = Training.start(job, root, work)
-    side = training.judge.side
+def run_to_end(training: Training) -> nn.Module:
+    """Train to the end, saving about once a minute, and return the network that is kept."""
     last_saved = time.monotonic()
-    while training.epoch < job.epochs:
+    while training.epoch < training.job.epochs:
         training.run_epoch()
         if time.monotonic() - last_saved > 60:
             training.save()
             last_saved = time.monotonic()
-    training.checkpoint.unlink(missing_ok=True)
     training.layers.on_step(training.base, 1.0)
-    network = training.layers.finish(training.base)
+    return training.layers.finish(training.base)
+
+
+def teacher_of(job: Job, root: Path, work: Path) -> nn.Module | None:
+    """Return the teacher of a job in evaluation mode, trained first by whichever process needs it first."""
+    if not job.teacher:
+        return None
+    training = Training.start(Job(**{"task": job.task, **job.teacher}), root, work)
+    weights = work / f"{training.job.name}-weights.pt"
+    with (work / f"{training.job.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not weights.exists():
+            torch.save(run_to_end(training).state_dict(), weights)
+            training.checkpoint.unlink(missing_ok=True)
+    training.base.load_state_dict(torch.load(weights, weights_only=True))
+    print(f"teacher: {training.judge.score(training.base):.2f}", flush=True)
+    return training.base.eval().requires_grad_(False)
+
+
+def train(job: Job, root: Path, work: Path) -> dict[str, Any]:
+    """Train one job to its end and return its row."""
+    training = Training.start(job, root, work)
+    side = training.judge.side
+    network = run_to_end(training)
+    training.checkpoint.unlink(missing_ok=True)
     cost = profile(network, torch.zeros(1, 3, side, side))
     return {
         "name": job.name,
@@ -266,9 +311,14 @@ def append(out: Path, job: Job, row: dict[str, Any]) -> None:
         settings = {
             key: json.dumps(v) if isinstance(v, dict | tuple | list) else v for key, v in asdict(job).items()
         }
-        writer = csv.DictWriter(file, [*row, *settings], lineterminator="\n")
-        if file.tell() == 0:
+        columns = [*row, *settings]
+        with out.open(newline="") as earlier:
+            rows = list(csv.DictReader(earlier))
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if not rows or list(rows[0]) != columns:  # a setting is new: it is empty in rows from before
+            file.truncate(0)
             writer.writeheader()
+            writer.writerows(rows)
         writer.writerow({**row, **settings})
 
 

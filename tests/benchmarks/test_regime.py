@@ -61,3 +61,20 @@ def test_held_out_images_do_not_train(pictures: Path, tmp_path: Path):
     assert len(held.labels_N) == 8
     assert len(train.labels_N) == 32
     assert not as_rows & {row.tobytes() for row in held.pixels_NHWC.flatten(1).numpy()}
+
+
+def test_a_teacher_is_trained_once_and_changes_what_is_learned(pictures: Path, tmp_path: Path):
+    alone = regime.Job(network=NETWORK, epochs=2, batch_size=8)
+    teacher = {"network": {**NETWORK, "channels": [8, 12]}, "epochs": 2, "batch_size": 8}
+    taught = regime.Job(network=NETWORK, epochs=2, batch_size=8, teacher=teacher, distill=1.0)
+    first, second = (regime.train(taught, pictures, tmp_path / "w") for _ in range(2))
+    assert len(list((tmp_path / "w").glob("*-weights.pt"))) == 1
+    assert first["loss"] == second["loss"] > regime.train(alone, pictures, tmp_path / "w")["loss"]
+
+
+def test_rows_from_before_a_setting_existed_stay(tmp_path: Path):
+    out = tmp_path / "runs.csv"
+    out.write_text("name,top1,task\nold,46.0,cifar10-8\n")
+    regime.append(out, regime.Job(), {"name": "new", "top1": 47.0})
+    assert regime.finished(out) == {"old", "new"}
+    assert "old,46.0,cifar10-8," in out.read_text()
