@@ -21,6 +21,7 @@ import netaug
 from netaug.api.evaluation import check_classes, evaluation_data
 from netaug.cli import COMMANDS, main
 from netaug.config import DataConfig, ModelConfig
+from netaug.config.settings import FREQUENT, settings
 from netaug.core.errors import DataError
 from netaug.data import DataInfo, build_data
 from netaug.tasks import ClassificationTask
@@ -94,9 +95,18 @@ def test_every_command_explains_itself_with_an_example(
     assert re.search(rf"example:\n  netaug {command}", text)
 
 
-def test_train_help_shows_every_key_with_default(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["train", "--help"])
+def test_train_help_shows_what_matters_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) < 160
+    assert all(f"--{key} " in text for key in FREQUENT)
+    assert "--train.label_smoothing" not in text
+
+
+def test_train_help_all_shows_every_key_with_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help-all"]) == 0
     text = " ".join(capsys.readouterr().out.split())
+    assert all(f"--{key} " in text for key in settings())
     assert "--train.label_smoothing" in text
     assert "Probability mass spread over all classes" in text
     assert "default: 0.1" in text

@@ -139,7 +139,7 @@ def _parser() -> ArgumentParser:
         "                      [--lr LR ...] [--threads T] [--nproc P] [--group.key VALUE ...] | --list [PLAN]",
         "Trains the arms of a plan, or a recipe with and without NetAug, at equal epochs and again with the reference\n"
         "at each arm's training time or MACs, and reports honestly which helped. The same command resumes a\n"
-        "comparison that was stopped. Takes the settings of `netaug train --help`.",
+        "comparison that was stopped. Takes the settings of `netaug train --help-all`.",
         _EXAMPLE,
     )
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Mapping
 from functools import cache
@@ -99,6 +100,48 @@ SHORT = {
 """Short names of settings that nearly every call gives: ``--model`` of a command line, ``model=`` in Python."""
 
 
+FREQUENT = frozenset(
+    {
+        *SHORT.values(),
+        "model.options",
+        "model.weights",
+        "data.name",
+        "data.root",
+        "data.augment",
+        "data.workers",
+        "train.epochs",
+        "data.batch_size",
+        "train.lr",
+        "train.optimizer",
+        "train.weight_decay",
+        "train.amp",
+        "netaug.enabled",
+        "netaug.preset",
+        "netaug.width",
+        "netaug.expand",
+        "distill.teacher",
+    }
+)
+"""Settings that the short help of a command shows."""
+_MANY = 40
+"""Settings beside those, from which a command has a short help."""
+
+
+class _HelpAll(argparse.Action):
+    """Prints the help with all settings."""
+
+    def __init__(self, *, hidden: Mapping[argparse.Action, str], **named: Any) -> None:
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **named)
+        self._hidden = hidden
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        for action, text in self._hidden.items():
+            action.help = text
+        self.help = argparse.SUPPRESS  # nothing is left out here
+        parser.print_help()
+        parser.exit()
+
+
 def own_first(cls: Any) -> list[dataclasses.Field[Any]]:
     """Return a dataclass's fields, its own before those that it inherits; `enabled` then leads its group."""
     inherited = [field.name for base in cls.__mro__[1:-1] for field in dataclasses.fields(base)]
@@ -113,16 +156,31 @@ def open_setting(key: str) -> str | None:
 
 
 def add_settings(parser: ArgumentParser, allowed: tuple[str, ...] = tuple(GROUPS)) -> None:
-    """Add these groups or single keys to a parser as typed options, with their docstrings as help."""
+    """Add these groups or single keys to a parser as typed options, with their docstrings as help.
+
+    Of many settings the help shows those of :data:`FREQUENT`, and ``--help-all`` the rest.
+    """
+    hidden: dict[argparse.Action, str] = {}
     for group in dict.fromkeys(name.split(".")[0] for name in allowed):
         title = parse_docstring(GROUPS[group].__doc__).short_description or group
         section = parser.add_argument_group(title.rstrip("."))
         for setting in settings().values():
             if setting.key.startswith(f"{group}.") and {group, setting.key} & set(allowed):
                 text = setting.help.replace("%", "%%")
-                section.add_argument(
+                action = section.add_argument(
                     f"--{setting.key}", type=setting.hint, default=setting.default, help=text
                 )
+                if setting.key not in FREQUENT:
+                    hidden[action] = text
+    if len(hidden) > _MANY:
+        for action in hidden:
+            action.help = argparse.SUPPRESS
+        parser.add_argument(
+            "--help-all",
+            action=_HelpAll,
+            hidden=hidden,
+            help=f"Show this help with all settings, of which it now leaves {len(hidden)} out, and exit.",
+        )
 
 
 def nearest_settings(name: str) -> list[str]:
@@ -148,7 +206,7 @@ def unknown_key(key: str, where: str) -> ConfigError:
         f"{key!r} is not a setting ({where}).",
         got=key,
         allowed=f"in '{group}': {', '.join(inside)}" if inside else f"groups {', '.join(GROUPS)}",
-        fix=did_you_mean(map(repr, close)) or "see `netaug train --help`",
+        fix=did_you_mean(map(repr, close)) or "see `netaug train --help-all`",
     )
 
 
