@@ -3,16 +3,18 @@
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
 # make qemu-test   the generated C on emulated Cortex-M4, M7 and M33 (needs qemu-system-arm and gcc-arm-none-eabi)
 # make property-test   the promises of a supernet on 300 random networks each (about ten minutes)
+# make package   an sdist and a wheel in dist/, installed and used in an empty environment (PYTHONS="python3.11 python3.12")
 # make gpu-test   what has to hold on a GPU, and its speed there (8 minutes; docs/gpu.md)
 # make coverage   check every small classifier of timm and torchvision, and write docs/coverage.md (about an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.demo-installed
 
-.PHONY: demo test check format lint types tests page-test qemu-test property-test kill-test gpu-test bench bench-input coverage clean
+.PHONY: demo test check format lint types tests page-test qemu-test property-test kill-test package gpu-test bench bench-input coverage clean
 
-demo: $(STAMP)
+demo: $(DEMO_STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
 
 test: check
@@ -21,8 +23,15 @@ check: lint types tests
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $(STAMP)
+	@echo "installs netaug with what its tests need into $(VENV): about 6 GB on Linux, most of it torch for GPUs"
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $(STAMP) $(DEMO_STAMP)
+
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installs netaug with torch into $(VENV): about 5 GB on Linux, most of it torch for GPUs"
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $(DEMO_STAMP)
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -55,6 +64,9 @@ property-test: $(STAMP)
 kill-test: $(STAMP)
 	NETAUG_KILLS=60 $(BIN)/python -m pytest -q tests/test_kills.py
 	NETAUG_RANDOM_KILLS=30 $(BIN)/python -m pytest -q tests/runs/test_resume.py tests/compare/test_killing.py -k killed
+
+package: $(STAMP)
+	$(BIN)/python -m tests.package.build_and_install $(PYTHONS:%=--python %)
 
 gpu-test: $(STAMP)
 	$(BIN)/python -m benchmarks.gpu --json gpu.json

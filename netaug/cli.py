@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 import netaug
+from netaug.commands import COMMANDS
 from netaug.core.errors import ConfigError, NetaugError, UntrustedNetworkError
 from netaug.core.escaping import EscapingFormatter, say
 from netaug.core.limits import explain_limit
@@ -23,25 +24,6 @@ from netaug.distributed.launcher_watch import ends_with_launcher
 EXIT_OK, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 EXIT_PIPE = 141
 """What a shell shows of a tool whose reader went away, as with `| head`: 128 + SIGPIPE."""
-
-COMMANDS = {
-    "train": "train a network with or without NetAug, into a run folder",
-    "finetune": "train a pre-trained network on other classes",
-    "eval": "measure the top-1 of a run's network, or of a weights file",
-    "extract": "write wider networks of one training as weights files",
-    "predict": "classify images, or find the objects in them",
-    "import-weights": "convert weights of another program, or of the paper's released code",
-    "distill-cache": "cache the teacher's logits of each training image, for trainings without it",
-    "compare": "train with and without NetAug, several seeds, and compare",
-    "report": "rebuild the pages of a comparison or a run, without training",
-    "runs": "list the runs in a folder with their progress and accuracy",
-    "inspect": "show which channels of a network widen, which do not and why",
-    "data": "check a dataset, or pack it into one file for fast repeated training",
-    "recipes": "list the recipes, or show one",
-    "models": "list the networks",
-    "export": "write a trained network for microcontrollers, phones and servers",
-    "boards": "list microcontroller boards with their memory",
-}
 
 _SHARED = ("train", "finetune")
 """Commands that run in several processes of one training."""

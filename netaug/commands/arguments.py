@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
@@ -60,6 +61,8 @@ def parse(
     Raises:
         ConfigError: An option is unknown or not one of this command's, or a value is wrong.
     """
+    if _only_describes.get():
+        raise _Described(parser, allowed)
     words = _in_full(words, parser, allowed)
     own, given = _separate(words)
     _warn_of_repeated([*own, *given], parser)
@@ -91,6 +94,32 @@ def _in_full(words: Sequence[str], parser: ArgumentParser, allowed: tuple[str, .
         takes = key is not None and name not in own and {key, key.partition(".")[0]} & set(allowed)
         full.append(f"--{key}{equals}{value}" if takes else word)
     return full
+
+
+class _Described(BaseException):  # nobody is told of it as of a failure
+    """Carries a parser out of a command that is not to run."""
+
+    def __init__(self, parser: ArgumentParser, allowed: tuple[str, ...]) -> None:
+        self.parser, self.allowed = parser, allowed
+
+
+_only_describes: ContextVar[bool] = ContextVar("only_describes", default=False)
+
+
+def described(run: Callable[[list[str]], None]) -> tuple[ArgumentParser, tuple[str, ...]]:
+    """Return a command's parser and the settings that it takes, without running it.
+
+    Args:
+        run: Of a module of a command; it calls :func:`parse` before it does anything else.
+    """
+    token = _only_describes.set(True)
+    try:
+        run([])
+    except _Described as found:
+        return found.parser, found.allowed
+    finally:
+        _only_describes.reset(token)
+    raise AssertionError("a command has to parse its words first")
 
 
 def add_trust(parser: ArgumentParser, *, confirms: bool = False) -> None:

@@ -17,6 +17,7 @@ from netaug.elastic.plan import Group as WidthGroup
 from netaug.elastic.plan import Prefix
 from netaug.elastic.sampling import widest_drawn
 from netaug.elastic.settings import AugmentConfig
+from netaug.elastic.summary import short_count
 from netaug.elastic.supernet import Supernet
 
 DRAWS = 500
@@ -108,7 +109,7 @@ class Inspection:
         ]
         for name, counts in rows:
             ratio = counts.macs / self.base.macs if self.base.macs else 1.0
-            table.add_row(name, _short(counts.parameters), _short(counts.macs), f"{ratio:.2f}")
+            table.add_row(name, short_count(counts.parameters), short_count(counts.macs), f"{ratio:.2f}")
         return table
 
     def _limit_lines(self) -> list[Text]:
@@ -118,7 +119,7 @@ class Inspection:
         never = "; the widest network is beyond that and never drawn"
         return [
             Text(
-                f"max_macs_ratio {limit:g}: no drawn network has more than {_short(limit * self.base.macs)} MACs"
+                f"max_macs_ratio {limit:g}: no drawn network has more than {short_count(limit * self.base.macs)} MACs"
                 + never * (self.widest.macs > limit * self.base.macs)
             )
         ]
@@ -147,7 +148,7 @@ class Inspection:
         if self.separate:
             lines.append(
                 f"conflict {self.config.conflict}: the gradients of both passes are kept apart, "
-                f"{_short(self.separate)} numbers more in memory"
+                f"{short_count(self.separate)} numbers more in memory"
             )
         return [Text(line) for line in lines]
 
@@ -266,10 +267,3 @@ def _rule(group: WidthGroup) -> str:
     return {"width": f"base x {factors}", "expand": f"ratio to {source} x {factors}"}.get(
         group.role, f"goes with {source}"
     )
-
-
-def _short(count: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= limit:
-            return f"{count / limit:.2f} {unit}"
-    return f"{count:.0f}"

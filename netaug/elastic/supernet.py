@@ -39,6 +39,7 @@ from netaug.elastic.recomputation import refused_recomputation
 from netaug.elastic.sampling import draw, is_augmented
 from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
+from netaug.elastic.summary import summary
 from netaug.elastic.wide_weights import WideWeights, added_parameters
 
 
@@ -270,6 +271,10 @@ class Supernet(nn.Module):
     ) -> dict[str, Tensor]:
         """Sort the hidden channels of every block by importance; see :func:`netaug.elastic.sorting.sort_channels`."""
         return sort_channels(self, optimizer, averages)
+
+    def __repr__(self) -> str:
+        """Summarize in about ten lines; the layers are those of ``supernet.base``."""
+        return summary(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
         """Copy also a network that keeps what it computed last."""

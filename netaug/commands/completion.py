@@ -1,0 +1,108 @@
+"""`netaug completion`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import shtab
+
+from netaug.commands import COMMANDS
+from netaug.commands.arguments import described, new_parser, parse
+from netaug.commands.data import SUBCOMMANDS
+from netaug.config.datasets import DATASETS
+from netaug.config.recipes import recipe_names
+from netaug.config.settings import SHORT, settings
+
+_ABOUT = """\
+Prints a script with which a shell completes commands, options, settings and their values. Write it where the shell
+looks for such scripts, and start a new shell."""
+
+_EXAMPLE = """
+netaug completion bash > ~/.local/share/bash-completion/completions/netaug
+netaug completion zsh > ~/.zsh/completions/_netaug            # a folder of your $fpath
+netaug completion fish > ~/.config/fish/completions/netaug.fish"""
+
+SHELLS = ("bash", "zsh", "fish")
+_HELP_WIDTH = 80
+
+
+def run(words: list[str]) -> None:
+    """Print a script for completion in a shell."""
+    parser = new_parser("completion", "|".join(SHELLS), _ABOUT, _EXAMPLE)
+    parser.add_argument("shell", type=Literal["bash", "zsh", "fish"], help="The shell.")
+    arguments, _ = parse(parser, words)
+    sys.stdout.write(shtab.complete(command_line(), arguments.shell))  # `say` would escape what a shell needs
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return a parser with all commands, their options and settings, to be described and not to parse."""
+    whole = argparse.ArgumentParser(prog="netaug")
+    whole.add_argument("-V", "--version", action="store_true", help="show the version")
+    commands = whole.add_subparsers()
+    for command, line in COMMANDS.items():
+        if command == "data":
+            parts = commands.add_parser(command, help=line, description=line).add_subparsers()
+            for name, about in SUBCOMMANDS.items():
+                _describe(parts.add_parser(name, help=about, description=about), f"data_{name}")
+        else:
+            _describe(commands.add_parser(command, help=line, description=line), command)
+    return whole
+
+
+def _describe(target: argparse.ArgumentParser, command: str) -> None:
+    """Add to ``target`` what the command takes: its own arguments, settings, and short names of settings."""
+    module = importlib.import_module(f"netaug.commands.{command.replace('-', '_')}")
+    parser, allowed = described(module.run)
+    taken = {option for action in parser._actions for option in action.option_strings}
+    for action in parser._actions:
+        if action.dest != "help" and action.help != argparse.SUPPRESS:
+            hint = getattr(action, "_typehint", None)
+            _add(target, action.option_strings or [action.dest], hint, str(action.help), action)
+    keys = [key for key in settings() if {key, key.partition(".")[0]} & set(allowed)]
+    for key in keys:
+        if f"--{key}" not in taken:
+            _add(target, [f"--{key}"], settings()[key].hint, settings()[key].help)
+    for short, key in SHORT.items():
+        if key in keys and f"--{short}" not in taken:
+            _add(target, [f"--{short}"], settings()[key].hint, settings()[key].help)
+
+
+def _add(
+    target: argparse.ArgumentParser,
+    names: Sequence[str],
+    hint: Any,
+    text: str,
+    action: argparse.Action | None = None,
+) -> None:
+    summary = text.partition(". ")[0].replace("%%", "%")
+    summary = summary if len(summary) <= _HELP_WIDTH else f"{summary[: _HELP_WIDTH - 1]}…"
+    options: dict[str, Any] = {"help": summary.replace("%", "%%")}
+    if action is not None and action.nargs == 0:
+        target.add_argument(*names, action="store_true", **options)
+        return
+    choices = _choices(names[0], hint)
+    if choices:
+        options["choices"] = choices
+    if action is not None and action.nargs is not None:
+        options["nargs"] = action.nargs
+    added = target.add_argument(*names, **options)
+    if not choices:
+        added.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def _choices(name: str, hint: Any) -> list[str]:
+    """Return the values that an argument takes, as far as they are a short list."""
+    known: dict[str, Callable[[], list[str]]] = {
+        "recipe": recipe_names,
+        "--data.name": lambda: list(DATASETS),
+    }
+    if name in known:
+        return known[name]()
+    if hint is bool:
+        return ["true", "false"]
+    literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    return [str(value) for part in literals for value in get_args(part)]
