@@ -23,6 +23,7 @@ from netaug.runs.folder import find_weights, read_config
 from netaug.tasks.evaluate import added, collected, measure
 from netaug.tasks.registry import choose_task, task_kind
 from netaug.train.evaluation import recalibrated
+from netaug.train.threads import threads_by_size
 from netaug.weights.metadata import ModelCard, load_weights, read_card
 
 
@@ -186,7 +187,11 @@ def open_network(place: Path, config: RunConfig, trusted: Collection[str] = ()) 
     """
     model, card = load_weights(find_weights(place), trusted)
     device = choose_device(config.train.device)
-    set_up(device, config.train.threads)
+    threads = config.train.threads
+    if threads is None and device.type == "cpu":
+        example_NCHW = torch.zeros(1, card.in_chans, card.image_size, card.image_size)
+        threads = threads_by_size(profile(model, example_NCHW).macs * config.data.eval_batch_size)
+    set_up(device, threads)
     return TrainedNetwork(model.to(device), card, config, device)
 
 

@@ -185,7 +185,8 @@ def _add_run_options(parser: ArgumentParser) -> None:
         "--threads",
         type=int | None,
         default=None,
-        help="CPU threads per run; null divides the cores among the runs.",
+        help="CPU threads per run. null divides the cores among the runs that train at the same time, and takes one "
+        "for networks so small that more would slow them down.",
     )
     parser.add_argument(
         "--nproc", type=int, default=1, help="Processes that train one run together, started by torchrun."

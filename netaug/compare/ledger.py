@@ -206,7 +206,7 @@ class Ledger:
 def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return what two requests must share to be one comparison; seeds, arms and values to tune may be added."""
     flat = {f"{group}.{key}": value for group, values in resolved.items() for key, value in values.items()}
-    flat |= {"recipe": request.recipe, "--jobs": request.jobs, "--threads": request.threads_per_run}
+    flat |= {"recipe": request.recipe, "--jobs": request.jobs, "--threads": request.threads}
     flat |= {"--nproc": request.nproc}
     arms = {
         arm.name: {"recipe": arm.recipe, **dict(arm.settings), "reference": arm.reference}

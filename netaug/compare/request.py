@@ -48,7 +48,7 @@ class CompareRequest:
         out: Folder of the comparison.
         overwrite: Whether an earlier comparison in ``out`` is removed first; nothing else ever is.
         lrs: Peak learning rates; none takes the recipe's, several are chosen from for each arm by tuning.
-        threads: CPU threads per run; None shares the machine's cores between the jobs.
+        threads: CPU threads per run; None leaves them to each training, within its share of the cores.
         nproc: Processes that train one run together, started by torchrun.
         plan: The arms; None is the recipe with NetAug and without.
         trusted: Factories ``package.module:function`` that plan, recipes and runs may name, beside ``overrides``.
@@ -157,8 +157,8 @@ class CompareRequest:
         )
 
     @property
-    def threads_per_run(self) -> int:
-        """CPU threads of one training run."""
+    def most_threads(self) -> int:
+        """CPU threads that one training run may take."""
         return self.threads or max(1, default_jobs() // self.jobs)
 
     @property
@@ -169,7 +169,9 @@ class CompareRequest:
     def command(self) -> str:
         """Return the command line that asks for this comparison, ready for a shell."""
         arguments = ["netaug", "compare", self.recipe, "--seeds", str(self.seeds), "--jobs", str(self.jobs)]
-        arguments += ["--threads", str(self.threads_per_run), "--out", str(self.out)]
+        if self.threads is not None:
+            arguments += ["--threads", str(self.threads)]
+        arguments += ["--out", str(self.out)]
         if self.nproc > 1:
             arguments += ["--nproc", str(self.nproc)]
         if self.lrs:

@@ -27,7 +27,7 @@ class RunSpec:
         seed: Same seed, same initialization and data order in every arm.
         lr: Peak learning rate; None takes the recipe's.
         epochs: None takes the recipe's.
-        threads: CPU threads.
+        threads: CPU threads; None leaves them to the training, within its share of the cores.
         arm_settings: What the arm sets, by dotted key.
         tuned: What else was chosen for it, by dotted key.
         recipe: What is trained; None is the request's.
@@ -38,7 +38,7 @@ class RunSpec:
     seed: int
     lr: float | None
     epochs: int | None
-    threads: int
+    threads: int | None
     arm_settings: Settings = ()
     tuned: Settings = ()
     recipe: str | None = None
@@ -62,7 +62,9 @@ class RunSpec:
 
     def settings(self) -> dict[str, Any]:
         """Return the settings this run fixes, by dotted key; all others are those of recipe and overrides."""
-        fixed: dict[str, Any] = {"train.seed": self.seed, "train.threads": self.threads}
+        fixed: dict[str, Any] = {"train.seed": self.seed}
+        if self.threads is not None:
+            fixed["train.threads"] = self.threads
         fixed |= dict(self.arm_settings) | dict(self.tuned)
         if self.lr is not None:
             fixed["train.lr"] = self.lr
@@ -122,7 +124,7 @@ def specs_of(
             seed,
             choice.lr,
             epochs,
-            request.threads_per_run,
+            request.threads,
             arm.settings,
             choice.others,
             arm.recipe,

@@ -160,7 +160,8 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=alone() | SAFE_PATH,  # `python -m` would import from the working directory
+                # `python -m` would import from the working directory
+                env=alone() | SAFE_PATH | {"OMP_NUM_THREADS": str(self._request.most_threads)},
                 preexec_fn=end_with_parent(),
             )
         self._board.started(spec)

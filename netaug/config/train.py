@@ -51,7 +51,9 @@ class TrainConfig:
         label_smoothing: Probability mass spread over all classes, in [0, 1).
         seed: Keys initialization, data order, image augmentation and drawn widths.
         device: `auto` takes CUDA where it is present, else the CPU; or a torch device such as `cuda:1`.
-        threads: CPU threads of torch; null leaves torch's choice.
+        threads: CPU threads of torch. null takes one for a network so small that more would slow it down; else
+            OMP_NUM_THREADS, or one or all that there are, whichever a trial of a second finds faster. The last bits of
+            results depend on it; a run resumes with the number that it began with.
         channels_last: Whether tensors use the channels_last memory format.
         eval_every: Epochs between evaluations on the validation split; the last epoch always is.
         recalibrate: Training images on which statistics of batch norms are estimated anew before each evaluation, in a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,9 +16,10 @@ Result = TypeVar("Result")
 
 
 def default_jobs() -> int:
-    """Return as many threads as this process may use processors."""
-    # the affinity, not the count: containers and taskset grant fewer processors than the machine has; Linux only
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return as many threads as this process may use processors, by affinity and by the CPU quota of a container."""
+    from joblib import cpu_count  # takes a while to import
+
+    return int(cpu_count())
 
 
 def in_threads(

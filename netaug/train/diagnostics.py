@@ -30,36 +30,58 @@ SATURATED = 95.0
 """Training top-1 in percent from which there is little left to fit."""
 PLAIN_DECAY = 1e-4
 """Weight decay up to which it is as usual for tiny networks; the paper's is 4e-5."""
+ENOUGH_STEPS, ENOUGH_EPOCHS = 500, 5
+"""Updates and epochs from which a run can be advised about. In a shorter one the network has hardly moved, the running
+statistics of its norms lag behind its weights, and top-1 in training is a mean over a time in which it rose."""
 _STANDARD_ERRORS = 2.0
 _DROPPING = ("Dropout", "DropPath", "StochasticDepth", "DropBlock")
 
 
-def advise(record: EpochRecord, val_size: int, *, augmented: bool, regularizers: Sequence[str]) -> str | None:
-    """Return one sentence about a finished run, from its last epoch; None if there is nothing to say.
+def advise(
+    records: Sequence[EpochRecord],
+    val_size: int,
+    classes: int,
+    *,
+    augmented: bool,
+    regularizers: Sequence[str],
+) -> str | None:
+    """Return one sentence about a finished run; None if there is nothing to say, or the run was too short to tell.
 
     Args:
-        record: Of the last epoch, with its evaluation.
-        val_size: Images evaluated on: a gap below two standard errors of the top-1 on them shows nothing.
+        records: Of all epochs, the last one with its evaluation.
+        val_size: Images evaluated on: a difference below two standard errors of the top-1 on them shows nothing.
+        classes: Number of classes: at chance level nothing has been learned that could under-fit or over-fit.
         augmented: Whether NetAug is on.
         regularizers: From :func:`regularizers_of`.
     """
-    if record.val_top1 is None or record.train_top1 is None:
+    last = records[-1]
+    if last.val_top1 is None or last.train_top1 is None or last.val_loss is None:
         return None
-    train, val = record.train_top1, record.val_top1
-    right = val / 100
-    noise = _STANDARD_ERRORS * 100 * math.sqrt(right * (1 - right) / val_size)
+    if len(records) < ENOUGH_EPOCHS or sum(record.steps for record in records) < ENOUGH_STEPS:
+        return None
+    train, val = last.train_top1, last.val_top1
+    chance = 100 / classes
+    if min(train, val) - chance <= _noise(chance, val_size):
+        return None
+    noise = _noise(val, val_size)
     seen = f"top-1 is {train:.1f} % in training and {val:.1f} % in validation"
     if train - val <= SMALL_GAP and train < SATURATED and regularizers:
         return (
             f"{seen}: the network under-fits, and {_listed(regularizers)} hold{'s' * (len(regularizers) == 1)} it back "
             "further. Try less of it, or more epochs"
         )
-    if train - val >= max(LARGE_GAP, noise) and augmented:
+    if train - val >= max(LARGE_GAP, noise) and last.val_loss > last.train_loss and augmented:
         return (
             f"{seen}: the network over-fits, and NetAug is made for networks that under-fit. Try "
             "--netaug.enabled false with regularizers, or more data"
         )
     return None
+
+
+def _noise(top1: float, images: int) -> float:
+    """Return two standard errors of a top-1, in points."""
+    right = top1 / 100
+    return _STANDARD_ERRORS * 100 * math.sqrt(right * (1 - right) / images)
 
 
 def regularizers_of(

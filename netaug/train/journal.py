@@ -166,5 +166,7 @@ def summarize(
         "seed": trainer.config.seed,
         "arm": "netaug" if augmented else "baseline",
         "skipped_steps": trainer.skipped,
-        "advice": advise(last, info.val_size, augmented=augmented, regularizers=regularizers),
+        "advice": advise(
+            records, info.val_size, len(info.class_names), augmented=augmented, regularizers=regularizers
+        ),
     }

@@ -51,6 +51,7 @@ from netaug.train.diagnostics import regularizers_of
 from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
 from netaug.train.microbatches import Preparation
 from netaug.train.optim import check_optimizer
+from netaug.train.threads import choose_threads, threads_at_start
 from netaug.train.torch_errors import explained
 from netaug.train.trackers import check_trackers, open_tracking
 from netaug.train.trainer import Trainer
@@ -108,6 +109,7 @@ def _train(
     with world.raise_on_all_ranks():
         built = _build(config, data, device, world)
     check_network_alike(world, built.network, config.model.name, built.cost)
+    _choose_threads(config, data, built, folder if resumed else None, world)
     distillation = _open_distillation(config, data, built.normalizer, world, trusted)
     check_teacher_alike(world, distillation.hash)
     with world.raise_on_all_ranks():
@@ -210,6 +212,23 @@ def _build(config: RunConfig, data: Data, device: torch.device, world: World) ->
     places = put_regularizers(network.base, example, config.regularize)
     normalizer = Normalizer(data.info.mean, data.info.std, device, train.channels_last)
     return _Built(network, cost, normalizer, [*about, *(f"regularizer: {place}" for place in places)], layers)
+
+
+def _choose_threads(
+    config: RunConfig, data: Data, built: _Built, resumed: RunFolder | None, world: World
+) -> None:
+    """Set the threads of a training on CPUs for which none are given, on all processes alike."""
+    if config.train.threads is not None or built.normalizer.device.type != "cpu":
+        return
+    with world.raise_on_all_ranks():
+        chosen = world.first and choose_threads(
+            built.network.base,
+            example_input(data.info)[:1],
+            config.data.batch_size // world.size,
+            built.cost.macs,
+            earlier=threads_at_start(resumed.environment) if resumed else None,
+        )
+    torch.set_num_threads(world.from_first(chosen))
 
 
 def _open_distillation(

@@ -48,5 +48,5 @@ def test_command_can_be_pasted_into_a_shell():
 
 
 def test_jobs_share_the_cores():
-    assert request(OUT, jobs=10_000, threads=None).threads_per_run == 1
-    assert request(OUT, jobs=1, threads=None).threads_per_run >= request(OUT, threads=None).threads_per_run
+    assert request(OUT, jobs=10_000, threads=None).most_threads == 1
+    assert request(OUT, jobs=1, threads=None).most_threads >= request(OUT, threads=None).most_threads

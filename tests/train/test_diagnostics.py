@@ -120,14 +120,21 @@ def test_a_negative_pace_is_refused() -> None:
         TrainConfig(measure_gradients=-1)
 
 
-RECORD = EpochRecord(0, 1.0, 50.0, 1.0, 50.0, 0.1, 1.0, 1.0, 1.0, 1, 1, {})
+RECORD = EpochRecord(0, 1.0, 50.0, 1.2, 50.0, 0.1, 1.0, 1.0, 1.0, 100, 1, {})
 PLAIN = RunConfig(train=TrainConfig(label_smoothing=0.0))
 
 
-def advice(train: float, val: float | None, config: RunConfig = PLAIN, size: int = 10_000) -> str | None:
+def advice(
+    train: float,
+    val: float | None,
+    config: RunConfig = PLAIN,
+    size: int = 10_000,
+    epochs: int = 5,
+    **changed: Any,
+) -> str | None:
     holding = named(config, nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)))
-    record = replace(RECORD, train_top1=train, val_top1=val)
-    return advise(record, size, augmented=config.netaug.enabled, regularizers=holding)
+    records = [replace(RECORD, train_top1=train, val_top1=val, **changed)] * epochs
+    return advise(records, size, 10, augmented=config.netaug.enabled, regularizers=holding)
 
 
 def named(config: RunConfig, network: nn.Module) -> list[str]:
@@ -178,6 +185,23 @@ def test_few_images_show_no_gap() -> None:
     """Two standard errors of 60 % on 50 images are 13.9 points."""
     assert advice(73.5, 60, size=50) is None
     assert advice(74, 60, size=50) is not None
+
+
+@pytest.mark.parametrize("config", [SMOOTHED, PLAIN])
+@pytest.mark.parametrize(("train", "val"), [(50, 50), (80, 60)])
+def test_a_run_of_few_steps_or_epochs_is_not_advised(config: RunConfig, train: float, val: float) -> None:
+    assert advice(train, val, config, epochs=4) is None
+    assert advice(train, val, config, steps=99) is None
+
+
+def test_at_chance_level_nothing_is_said() -> None:
+    assert advice(10.4, 10.5, SMOOTHED) is None
+    assert advice(10.4, 10.5, SMOOTHED, size=1_000_000) is not None
+    assert advice(70, 10.5) is None  # evaluation that failed in another way, such as wrong statistics
+
+
+def test_over_fitting_shows_in_the_loss_too() -> None:
+    assert advice(80, 60, val_loss=0.9) is None
 
 
 def test_without_an_evaluation_nothing_is_said() -> None:

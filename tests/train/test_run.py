@@ -176,14 +176,21 @@ def test_advice_and_skipped_steps_are_in_the_summary_and_in_the_list(
 ) -> None:
     asked: list[tuple[object, ...]] = []
 
-    def advice(record: object, val_size: int, *, augmented: bool, regularizers: Sequence[str]) -> str:
-        asked.append((record, val_size, augmented, regularizers))
+    def advice(
+        records: Sequence[object],
+        val_size: int,
+        classes: int,
+        *,
+        augmented: bool,
+        regularizers: Sequence[str],
+    ) -> str:
+        asked.append((records[-1], val_size, classes, augmented, regularizers))
         return "do less"
 
     monkeypatch.setattr(journal, "advise", advice)
     config = small("--netaug.enabled=false", "--train.deterministic=true")
     result = train(config, tmp_path / "run")
-    assert asked == [(result.folder.records()[-1], 359, False, ["label smoothing 0.1"])]
+    assert asked == [(result.folder.records()[-1], 359, 10, False, ["label smoothing 0.1"])]
     assert (result.summary["skipped_steps"], result.summary["advice"]) == (0, "do less")
     assert read_run(tmp_path / "run").advice == "do less"
     assert torch.are_deterministic_algorithms_enabled()
