@@ -21,16 +21,20 @@ Lists the runs in a folder and below it, also those of comparisons, last written
   failed      ended before anything was saved
   unreadable  a file of it is damaged or missing; the line says which
 
-Top-1 is that of the evaluation split in percent: of the best epoch, and of the last one. The network kept
-is the last; the best is for looking only, as it is picked on the images it is judged by."""
+Scores are of the evaluation split in percent, of the best epoch and of the last one: top-1, or the average
+precision of a detector. The network kept is the last; the best is for looking only, as it is picked on the
+images it is judged by. The size is that of the folder, checkpoints included."""
 
 _EXAMPLE = """
 netaug runs
 netaug runs runs/compare-demo-digits
 netaug runs --json"""
 
-_HEAD = ("run", "state", "recipe", "arm", "seed", "epoch", "best", "last", "img/s", "seen")
-_LEFT = 4
+_HEAD = (
+    *("run", "state", "network", "data", "task", "arm", "seed", "epoch"),
+    *("score", "best", "last", "size", "written"),
+)
+_LEFT = 6
 """So many columns hold words and begin at the left; the others hold numbers and end at the right."""
 
 
@@ -81,19 +85,30 @@ def _row(run: RunStatus, folder: Path, now: float) -> tuple[str, ...]:
     return (
         place,
         run.state,
-        run.recipe or str(run.model),
+        str(run.model),
+        str(run.data),
+        run.task or "-",
         str(run.arm),
         str(run.seed),
         f"{run.epochs_done}/{run.epochs}",
-        _shown(run.best_top1, ".2f"),
-        _shown(run.last_top1, ".2f"),
-        _shown(run.images_per_second, ",.0f"),
+        run.score or "-",
+        _shown(run.best, ".2f"),
+        _shown(run.last, ".2f"),
+        size(run.size),
         f"{age(now - run.changed)} ago",
     )
 
 
 def _shown(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
+
+
+def size(count: int) -> str:
+    """Format bytes in one unit of a thousand: `12 KB`, `3.4 MB`."""
+    for unit, each in (("GB", 1e9), ("MB", 1e6)):
+        if count >= each:
+            return f"{count / each:.1f} {unit}"
+    return f"{count / 1e3:.0f} KB"
 
 
 def age(seconds: float) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from netaug.config.datasets import DATASETS
 from netaug.core.errors import ConfigError, RunFolderError, first_line
 from netaug.core.lock import NAME as LOCK
 from netaug.core.lock import is_held
@@ -17,6 +18,8 @@ from netaug.core.yaml_files import read_yaml
 
 State = Literal["finished", "running", "stopped", "failed", "unreadable"]
 _FILES = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "model.safetensors")
+OWN_IMAGES = ("folder", "packed", "table", "webdataset", "hf", "voc", "coco", "yolo")
+"""Names of datasets that say how files lie, and not what is in them."""
 _ENOUGH_FILES = 2
 """A folder with this many of a run's files is a run folder, so that a lone config.yaml of another program is not."""
 
@@ -35,9 +38,13 @@ class RunStatus:
         seed: Of the settings.
         epochs_done: Epochs that are logged.
         epochs: Epochs in all.
-        best_top1: Best of the epochs, in percent; None before the first evaluation.
-        last_top1: Of the last evaluation, in percent.
+        data: The dataset's name; of your own images the name of their folder.
+        task: ``classify``, ``detect`` or another; None where the dataset is of a plugin.
+        score: The metric that its results are reported in, such as ``top1`` or ``ap50``.
+        best: Best score of the epochs, in percent; None before the first evaluation.
+        last: Score of the last evaluation, in percent.
         images_per_second: Training images in the last epoch.
+        size: Bytes on disk, checkpoints included.
         changed: When a file of it was last written, seconds since 1970.
         advice: The sentence about under-fitting of a finished run; None without one.
     """
@@ -52,9 +59,13 @@ class RunStatus:
     seed: int | None = None
     epochs_done: int = 0
     epochs: int | None = None
-    best_top1: float | None = None
-    last_top1: float | None = None
+    data: str | None = None
+    task: str | None = None
+    score: str | None = None
+    best: float | None = None
+    last: float | None = None
     images_per_second: float | None = None
+    size: int = 0
     advice: str | None = None
 
 
@@ -81,7 +92,8 @@ def read_run(path: Path) -> RunStatus:
         lines = _epochs(path / "metrics.jsonl")
         summary = _json(path / "summary.json")
         settings, netaug = _mapping(config["train"]), _mapping(config["netaug"])
-        tops = [line["val_top1"] for line in lines if _is_number(line.get("val_top1"))]
+        data = _mapping(config["data"])
+        scores = [score for line in lines if _is_number(score := _score(line))]
         return RunStatus(
             path,
             _state(path, finished=summary is not None, epochs=len(lines)),
@@ -92,9 +104,13 @@ def read_run(path: Path) -> RunStatus:
             seed=int(settings["seed"]),
             epochs_done=len(lines),
             epochs=int(settings["epochs"]),
-            best_top1=max(tops, default=None),
-            last_top1=tops[-1] if tops else None,
+            data=_name_of(data),
+            task=DATASETS[data["name"]].task if data["name"] in DATASETS else None,
+            score=str(lines[-1].get("score", "top1")) if lines else None,
+            best=max(scores, default=None),
+            last=scores[-1] if scores else None,
             images_per_second=_number(lines[-1].get("images_per_second")) if lines else None,
+            size=_size(path),
             advice=None if summary is None else _text(summary.get("advice")),
         )
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -172,6 +188,29 @@ def _changed(path: Path) -> float:
         except OSError:
             continue
     return max(times)
+
+
+def _name_of(data: Mapping[str, Any]) -> str:
+    """Return a dataset's name, or that of the folder where the name is only the form of its files."""
+    name, root = str(data["name"]), data.get("root")
+    return Path(root).name or name if root and name in OWN_IMAGES else name
+
+
+def _score(epoch: Mapping[str, Any]) -> Any:
+    """Return an epoch's validation score in the metric that results are reported in, None without one."""
+    name = epoch.get("score", "top1")
+    return epoch.get("val_top1") if name == "top1" else (epoch.get("val_metrics") or {}).get(name)
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for parent, _, files in os.walk(path):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:  # gone meanwhile
+                continue
+    return total
 
 
 def _is_number(value: object) -> bool:

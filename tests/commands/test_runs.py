@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netaug.cli import main
-from netaug.commands.runs import age
+from netaug.commands.runs import age, size
 from tests.runs.test_listing import make_run
 
 
@@ -33,22 +33,15 @@ def test_there_is_a_line_a_run_under_titles(capsys: pytest.CaptureFixture[str], 
     assert titles.split() == [
         "run",
         "state",
-        "recipe",
-        "arm",
-        "seed",
-        "epoch",
-        "best",
-        "last",
-        "img/s",
-        "seen",
+        *("network", "data", "task", "arm", "seed", "epoch", "score", "best", "last", "size", "written"),
     ]
     assert rows[0].split() == [
-        *("new", "stopped", "demo/digits", "netaug", "7", "3/4", "60.00", "50.00", "102"),
-        *("2", "h", "ago"),
+        *("new", "stopped", "micronet", "digits", "classify", "netaug", "7", "3/4"),
+        *("top1", "60.00", "50.00", "3", "KB", "2", "h", "ago"),
     ]
     assert rows[1].split() == [
-        *("set/old", "failed", "demo/digits", "netaug", "7", "0/4", "-", "-", "-"),
-        *("3", "d", "ago"),
+        *("set/old", "failed", "micronet", "digits", "classify", "netaug", "7", "0/4"),
+        *("-", "-", "-", "3", "KB", "3", "d", "ago"),
     ]
     assert rows[2].split() == [*("bad", "unreadable:", "no", "config.yaml;", "seen", "4", "d", "ago")]
     assert len({len(line) for line in (titles, *rows[:2])}) == 1, "columns stand under their titles"
@@ -58,7 +51,7 @@ def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str], runs:
     assert main(["runs", str(runs), "--json"]) == 0
     first, second, third = json.loads(capsys.readouterr().out)
     assert (first["path"], first["state"], first["epochs_done"]) == (str(runs / "new"), "stopped", 3)
-    assert (first["best_top1"], second["best_top1"]) == (60.0, None)
+    assert (first["best"], second["best"]) == (60.0, None)
     assert (third["state"], third["problem"]) == ("unreadable", "no config.yaml")
 
 
@@ -88,6 +81,13 @@ def test_it_starts_without_torch(runs: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "stopped" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 KB"), (12_300, "12 KB"), (3.44e6, "3.4 MB"), (5e9, "5.0 GB")]
+)
+def test_sizes_have_one_unit(count: int, words: str) -> None:
+    assert size(int(count)) == words
 
 
 @pytest.mark.parametrize(

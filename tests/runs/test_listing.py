@@ -35,10 +35,20 @@ def test_a_row_says_what_ran_how_far_it_is_and_how_good(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run", (None, 60.0, 50.0)))
     assert (run.state, run.problem, run.recipe, run.model) == ("stopped", None, "demo/digits", "micronet")
     assert (run.arm, run.seed, run.epochs_done, run.epochs) == ("netaug", 7, 3, 4)
-    assert (run.best_top1, run.last_top1, run.images_per_second) == (60.0, 50.0, 102.0)
+    assert (run.best, run.last, run.images_per_second) == (60.0, 50.0, 102.0)
     assert run.changed == 1e9
+    assert (run.data, run.task, run.score) == ("digits", "classify", "top1")
+    assert run.size == sum(file.stat().st_size for file in run.path.iterdir())
     baseline = make_run(tmp_path / "baseline", (), "--netaug.enabled", "false")
     assert read_run(baseline).arm == "baseline"
+
+
+def test_a_detector_is_scored_by_its_own_metric_and_images_are_named_by_their_folder(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", (), "--data.name", "voc", "--data.root", "photographs/blood")
+    line = {"epoch": 0, "val_top1": None, "score": "ap50", "val_metrics": {"ap50": 41.5, "ap": 20.0}}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    found = read_run(run)
+    assert (found.data, found.task, found.score, found.last) == ("blood", "detect", "ap50", 41.5)
 
 
 def test_each_state_is_told_from_the_others(tmp_path: Path) -> None:
@@ -114,7 +124,7 @@ def test_what_a_crash_leaves_is_read(tmp_path: Path) -> None:
         file.write('{"epoch": 2, "val_top1": NaN, "images_per_second": NaN}\n{"epoch": 3, "val')
     (run / "environment.json").write_bytes(b"")
     found = read_run(run)
-    assert (found.state, found.epochs_done, found.last_top1) == ("stopped", 3, 60.0)
+    assert (found.state, found.epochs_done, found.last) == ("stopped", 3, 60.0)
     assert (found.recipe, found.images_per_second) == (None, None)
 
 
