@@ -17,6 +17,7 @@ from netaug.core.device import choose_device, set_up
 from netaug.core.errors import ConfigError, DataError
 from netaug.core.progress import track
 from netaug.data import Data, DataInfo, Normalizer, build_data
+from netaug.data.readers.wordnet import in_words
 from netaug.models.trial import check_fits
 from netaug.profile import profile
 from netaug.runs.folder import find_weights, read_config
@@ -37,7 +38,8 @@ class Measurement:
         score: Name of the metric that results are reported in.
         metrics: By name; accuracies and precisions in percent.
         data: The images that it was measured on.
-        rows: Predictions of a detector, float64 ``[K, 7]``; None of a classifier.
+        rows: What the evaluation collected, float64: the predictions of a detector ``[K, 7]``; with ``per_image`` a row
+            per image of a classifier (:mod:`netaug.tasks.classify_rows`).
     """
 
     side: int
@@ -69,13 +71,16 @@ class TrainedNetwork:
     config: RunConfig
     device: torch.device
 
-    def measure(self, side: int | None = None, recalibrate: int = 0) -> Measurement:
+    def measure(
+        self, side: int | None = None, recalibrate: int = 0, *, per_image: bool = False
+    ) -> Measurement:
         """Measure it on the evaluation images.
 
         Args:
             side: Height = width of the input in pixels; None is what it was trained for.
             recalibrate: Training images, at this size, on which statistics of batch norms are estimated anew for the
                 measurement; 0 takes the network's own.
+            per_image: Whether a row per image is collected of a classifier too, for a page about it.
 
         Raises:
             ConfigError: A detector cannot have this side.
@@ -93,6 +98,10 @@ class TrainedNetwork:
         kind = task_kind(card.task)
         kind.check_side("--resolution" if side else "data.image_size", size)
         settings = replace(evaluation_data(config.data, card), image_size=size)
+        if (
+            per_image and settings.on_error == "skip"
+        ):  # in memory, images behind a broken one have other positions
+            settings = replace(settings, cache="none")
         data = build_data(
             settings,
             seed=config.train.seed,
@@ -105,6 +114,8 @@ class TrainedNetwork:
         check_fits(self.model, card.name, example, card.num_classes, kind.output_form())
         normalizer = Normalizer(card.mean, card.std, self.device, config.train.channels_last)
         task = choose_task(config, data)
+        if per_image:
+            task = kind.with_rows(task, data.info)
         model = self._recalibrated(recalibrate, size, normalizer) if recalibrate else self.model
         measured = list(track(measure(model, data.val, normalizer, task), "evaluating", len(data.val)))
         rows = collected(measured)
@@ -229,9 +240,11 @@ def check_classes(card: ModelCard, info: DataInfo) -> None:
             got=f"{info.in_chans} in {info.name!r}",
             allowed=card.in_chans,
         )
-    if card.class_names == info.class_names:
+    # ImageNet's classes have ids or words for names, as the dataset or the weights came
+    ours, theirs = in_words(info.class_names), in_words(card.class_names)
+    if theirs == ours:
         return
-    pairs = zip(info.class_names, card.class_names, strict=False)
+    pairs = zip(ours, theirs, strict=False)
     first = next((f"{ours!r}, the network says {theirs!r}" for ours, theirs in pairs if ours != theirs), "")
     raise DataError(
         "the classes of the data are not those the network was trained on.",

@@ -77,8 +77,13 @@ def open_predictor(
     score: float | None = None,
     device: str = "auto",
     trusted: Collection[str] = (),
+    skip_errors: bool = False,
 ) -> Predictor:
-    """Load the network of a run folder or weights file for predictions; arguments as for :func:`predict`."""
+    """Load the network of a run folder or weights file for predictions.
+
+    Arguments as for :func:`predict`; with ``skip_errors`` a file that cannot be read gives a
+    :class:`netaug.tasks.kind.Unreadable` in place of a prediction.
+    """
     weights = find_weights(source)
     options = PredictOptions(
         top=TOP if top is None else top,
@@ -87,6 +92,7 @@ def open_predictor(
         run_settings=lambda: (
             read_config(Path(source)) if RunFolder(Path(source)).config.is_file() else RunConfig()
         ),
+        skip_errors=skip_errors,
     )
     network, metadata = load_weights(weights, trusted)
     return Predictor(network, metadata, task_kind(metadata.task), options)

@@ -5,35 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.core.errors import ConfigError
-
 if TYPE_CHECKING:
     from netaug.api.evaluation import Measurement
     from netaug.report.detection.predictions import Results
-    from netaug.weights.metadata import ModelCard
 
 PAGE, RESULTS = "detection.html", "detections.json"
-
-
-def prepare(folder: Path, card: ModelCard) -> None:
-    """Make the folder, before anything is measured.
-
-    Raises:
-        ConfigError: The network is not a detector.
-        RunFolderError: The folder cannot be made.
-    """
-    from netaug.core.io import cannot_write
-
-    if card.task != "detect":
-        raise ConfigError(
-            "--report is a page about a detector.",
-            got=f"{card.name}, which classifies whole images",
-            fix="leave it out; `netaug compare` makes pages about any network",
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def write_detection_report(measured: Measurement, place: Path, command: str, folder: Path) -> list[Path]:
@@ -43,7 +19,7 @@ def write_detection_report(measured: Measurement, place: Path, command: str, fol
         measured: Of a detector.
         place: The run folder or weights file.
         command: The command line that writes it again.
-        folder: Where to, made by :func:`prepare`.
+        folder: Where to; it is there.
 
     Returns:
         The files.

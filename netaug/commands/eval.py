@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
-from netaug.commands.detection_report import prepare, write_detection_report
+from netaug.commands.classification_report import write_classification_report
+from netaug.commands.detection_report import write_detection_report
 from netaug.commands.eval_curve import evaluate_comparison, is_comparison
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS, check_confirmed, shown_mean
 from netaug.commands.widths import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
     from netaug.api.evaluation import TrainedNetwork
+    from netaug.weights.metadata import ModelCard
 
 _EXAMPLE = """
 netaug eval runs/demo-digits-netaug-seed0
@@ -41,6 +43,8 @@ netaug eval model.safetensors --data.name folder --data.root DIR"""
 
 _FURTHER = {"ap": ("ap50", "ap75"), "top1": ("top5",), "mean_per_class": ("top5",)}
 """What is shown beside a score."""
+_REPORTS = {"detect": write_detection_report, "classify": write_classification_report}
+"""What writes the page about a network, by its task."""
 
 
 def run(words: list[str]) -> None:
@@ -105,7 +109,8 @@ def _parser() -> ArgumentParser:
         "--report",
         type=str,
         default=None,
-        help="Of a detector: folder for a page with pictures, curves and confusions, and for COCO's results.",
+        help="Folder for a page with what is confused, curves and pictures (detection.html, classification.html), and "
+        "for the predictions: COCO's results (detections.json) of a detector, predictions.csv of a classifier.",
     )
     add_images(parser, "the batch norms of other widths")
     add_trust(parser, confirms=True)
@@ -174,10 +179,10 @@ def _opened(place: Path, given: list[str], trusted: Collection[str]) -> TrainedN
 def _eval_one(
     network: TrainedNetwork, place: Path, given: list[str], report: Path | None, recalibrate: int
 ) -> None:
-    """Print how good the network of a run folder or weights file is; write the page of a detector."""
+    """Print how good the network of a run folder or weights file is; write the page about it."""
     if report is not None:
-        prepare(report, network.card)
-    found = network.measure(recalibrate=recalibrate)
+        _prepare(report, network.card)
+    found = network.measure(recalibrate=recalibrate, per_image=report is not None)
     info, score = found.info, found.score
     shown = {name: found.metrics[name] for name in _FURTHER.get(score, ()) if name in found.metrics}
     others = "".join(f"  {score_name(name)} {value:.2f} %" for name, value in shown.items())
@@ -187,7 +192,30 @@ def _eval_one(
     )
     if report is not None:
         command = shlex.join(["netaug", "eval", str(place), *given, "--report", str(report)])
-        say(f"written: {', '.join(map(str, write_detection_report(found, place, command, report)))}")
+        write = _REPORTS[network.card.task]
+        say(f"written: {', '.join(map(str, write(found, place, command, report)))}")
+
+
+def _prepare(folder: Path, card: ModelCard) -> None:
+    """Make the folder of a page, before anything is measured.
+
+    Raises:
+        ConfigError: There is no page about networks of this task.
+        RunFolderError: The folder cannot be made.
+    """
+    from netaug.core.io import cannot_write
+
+    if card.task not in _REPORTS:
+        raise ConfigError(
+            f"there is no page about networks of the task {card.task!r}.",
+            got=card.name,
+            allowed=", ".join(_REPORTS),
+            fix="leave --report out",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _eval_sides(network: TrainedNetwork, sides: list[int], recalibrate: int) -> None:

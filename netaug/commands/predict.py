@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -13,11 +14,16 @@ from netaug.commands.arguments import add_trust, new_parser, parse, trusted_name
 from netaug.commands.evaluation import check_confirmed
 from netaug.core.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    from netaug.tasks.kind import Printer
+
 _EXAMPLE = """
 netaug predict runs/demo-digits-netaug-seed0 picture.png
 netaug predict model.safetensors *.jpg --top 1 --json
+netaug predict runs/pets 'photographs/**/*.jpg' --save predictions.csv
 netaug predict runs/voc photographs --save found"""
 
+_LISTED = 5
 _log = logging.getLogger("netaug")
 
 
@@ -43,24 +49,60 @@ def run(words: list[str]) -> None:
         score=arguments.score,
         device=arguments.device,
         trusted=trusted_names(arguments, given),
+        skip_errors=True,
     )
-    predictions = predictor(images)
     save = None if arguments.save is None else Path(arguments.save)
     printer = predictor.kind.printer(predictor.metadata, images, as_json=arguments.json, save=save)
-    for prediction in predictions:
-        printer.add(prediction)
-    printer.finish()
+    _predict(predictor(images), printer, len(images))
+
+
+def _predict(predictions: Iterator[Any], printer: Printer, count: int) -> None:
+    """Print and save predictions, also those before an interruption.
+
+    Raises:
+        DataError: Files cannot be read; the others have their predictions.
+    """
+    from netaug.tasks.kind import Unreadable
+
+    failed: list[Unreadable] = []
+    taken = 0
+    try:
+        for prediction in predictions:
+            printer.add(prediction)
+            taken += 1
+            if isinstance(prediction, Unreadable):
+                failed.append(prediction)
+                if count > 1:
+                    _log.warning("%s", prediction.error.where)
+    finally:
+        if taken > len(failed):
+            printer.finish()
+    if failed and count == 1:
+        raise failed[0].error
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {count} images have no prediction: they cannot be read.",
+            got=" ".join(item.error.where for item in failed[:_LISTED])
+            + (f" And {len(failed) - _LISTED} more." if len(failed) > _LISTED else ""),
+            fix="restore or leave out these files; the predictions of the others are complete",
+        )
 
 
 def _parser() -> ArgumentParser:
     parser = new_parser(
         "predict",
-        "RUN|WEIGHTS IMAGE|DIR... [--top 5] [--score 0.25] [--save DIR] [--json]",
-        "Prints the likeliest classes of image files by a trained network; a detector finds the objects in them.",
+        "RUN|WEIGHTS IMAGE|DIR|PATTERN... [--top 5] [--score 0.25] [--save FILE|DIR] [--json]",
+        "Prints the likeliest classes of image files by a trained network; a detector finds the objects in them.\n"
+        "A file that cannot be read is reported, and the next one follows; the exit code is then 2.",
         _EXAMPLE,
     )
     parser.add_argument("run", type=str, help="A run folder or a weights file.")
-    parser.add_argument("images", type=str, nargs="+", help="Image files, or folders of them.")
+    parser.add_argument(
+        "images",
+        type=str,
+        nargs="+",
+        help="Image files, folders of them, or patterns in quotes, such as 'DIR/**/*.jpg'.",
+    )
     parser.add_argument(
         "--top",
         type=int | None,
@@ -77,7 +119,8 @@ def _parser() -> ArgumentParser:
         "--save",
         type=str | None,
         default=None,
-        help="Of a detector: folder for pictures with boxes and detections.json.",
+        help="FILE.csv or FILE.json; or a folder: for predictions.csv and .json, of a detector for pictures with boxes "
+        "and detections.json in COCO's form.",
     )
     parser.add_argument("--json", action="store_true", help="Print JSON: a list with one entry per image.")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, ...")
@@ -102,36 +145,57 @@ def _check_options(arguments: Any, task: str) -> None:
 
 
 def image_files(names: Sequence[str]) -> list[str]:
-    """Return files as they are; of a folder those in it that are images by their suffix, in order of their names.
+    """Return files as they are; of folders and patterns what is an image by its suffix, in order of the names.
 
     Raises:
-        DataError: A folder has no image.
+        DataError: A folder has no image, or nothing matches a pattern.
     """
+    files: list[str] = []
+    for name in names:
+        if Path(name).is_dir():
+            files += _of_folder(name)
+        elif has_magic(name) and not Path(name).exists():
+            files += _of_pattern(name)
+        else:
+            files.append(name)
+    return files
+
+
+def _of_pattern(pattern: str) -> list[str]:
+    """Return the images whose names match; a shell that leaves a pattern as it is, or quotes, hand it to us."""
+    from netaug.data.decode.image import SUFFIXES
+
+    matched = sorted(glob(pattern, recursive=True))
+    files = [name for name in matched if Path(name).suffix.lower() in SUFFIXES and Path(name).is_file()]
+    if not files:
+        raise DataError(
+            f"no image matches '{pattern}'.",
+            got=f"{len(matched)} other files and folders" if matched else "nothing of such a name",
+            allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
+            fix="check the pattern; ** stands for folders of any depth",
+        )
+    return files
+
+
+def _of_folder(name: str) -> list[str]:
     from netaug.core.regular_files import is_special
     from netaug.data.decode.image import SUFFIXES
 
-    files: list[str] = []
-    for name in names:
-        folder = Path(name)
-        if not folder.is_dir():
-            files.append(name)
-            continue
-        entries = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
-        special = sorted(file.name for file in entries if is_special(file))
-        if special:
-            _log.warning(
-                "'%s' holds %d named pipes, sockets or devices; they are left out, first: '%s'.",
-                name,
-                len(special),
-                special[0],
-            )
-        inside = sorted(str(file) for file in entries if file.name not in special and not file.is_dir())
-        if not inside:
-            raise DataError(
-                f"there is no image in '{name}'.",
-                got="a folder without image files of its own",
-                allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
-                fix="give the folder that the files are in, or the files",
-            )
-        files += inside
-    return files
+    entries = [file for file in Path(name).iterdir() if file.suffix.lower() in SUFFIXES]
+    special = sorted(file.name for file in entries if is_special(file))
+    if special:
+        _log.warning(
+            "'%s' holds %d named pipes, sockets or devices; they are left out, first: '%s'.",
+            name,
+            len(special),
+            special[0],
+        )
+    inside = sorted(str(file) for file in entries if file.name not in special and not file.is_dir())
+    if not inside:
+        raise DataError(
+            f"there is no image in '{name}'.",
+            got="a folder without image files of its own",
+            allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
+            fix="give the folder that the files are in, or the files",
+        )
+    return inside

@@ -167,6 +167,11 @@ class EvalLoader:
         """Return the number of batches."""
         return len(self._sampler)
 
+    @property
+    def split(self) -> Split:
+        """Return the images and labels, at the positions that batches name."""
+        return self._dataset.split
+
     def evenly_spaced(self, count: int) -> EvalLoader:
         """Return a loader of ``count`` of these images from all over the split; of all if there are fewer."""
         return self.over(self._dataset.split, count)

@@ -15,6 +15,7 @@ from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError, ModelError
 from netaug.core.seeding import seeded
 from netaug.data.batch import DataInfo
+from netaug.data.readers.wordnet import in_words
 from netaug.distill.teacher import Feed, Teacher, Teachers
 from netaug.models import create_model, default_image_size
 from netaug.runs.folder import find_weights
@@ -168,7 +169,9 @@ def order_of_classes(
             fix="fine-tune it on this data first, with `netaug finetune` or `netaug train --model.weights`, and give "
             "that run as distill.teacher",
         )
-    if theirs is not None and tuple(theirs) == tuple(ours):
+    # ImageNet's classes have ids or words for names, as the dataset or the weights came
+    ours, theirs = in_words(tuple(ours)), None if theirs is None else in_words(tuple(theirs))
+    if theirs is not None and theirs == ours:
         return None
     if theirs is not None and set(theirs) == set(ours) and len(set(ours)) == count:
         _log.warning(

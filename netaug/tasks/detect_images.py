@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.config.detect import DetectConfig
+from netaug.core.errors import DataError
 from netaug.core.modules import evaluating
 from netaug.data import Normalizer
 from netaug.data.decode.image import decode_file
@@ -16,6 +17,7 @@ from netaug.data.detection.decoded import resized
 from netaug.data.transforms.letterbox import canvas, letterbox
 from netaug.detect.codec import decode
 from netaug.detect.nms import Rows, detections
+from netaug.tasks.kind import Unreadable
 from netaug.weights.metadata import ModelCard
 
 
@@ -36,8 +38,14 @@ class ImageDetections:
 
 
 def find_objects(
-    model: nn.Module, metadata: ModelCard, images: Sequence[str], config: DetectConfig, device: torch.device
-) -> Iterator[ImageDetections]:
+    model: nn.Module,
+    metadata: ModelCard,
+    images: Sequence[str],
+    config: DetectConfig,
+    device: torch.device,
+    *,
+    skip_errors: bool = False,
+) -> Iterator[ImageDetections | Unreadable]:
     """Look for objects in image files, fitted whole into the network's input as evaluation images are.
 
     Args:
@@ -46,15 +54,22 @@ def find_objects(
         images: Paths; each is one forward.
         config: Least score, overlap of non-maximum suppression, most detections of an image.
         device: Where to compute.
+        skip_errors: Whether a file that cannot be read is reported as such, and the next one follows.
 
     Raises:
-        DataError: A file is missing or does not decode.
+        DataError: A file is missing or does not decode, unless ``skip_errors``.
     """
     model = model.to(device)
     normalizer = Normalizer(metadata.mean, metadata.std, device, channels_last=True)
     with evaluating(model):
         for number, image in enumerate(images):
-            pixels_CHW = decode_file(image, metadata.in_chans)
+            try:
+                pixels_CHW = decode_file(image, metadata.in_chans)
+            except DataError as error:
+                if not skip_errors:
+                    raise
+                yield Unreadable(image, error)
+                continue
             input_CHW, frame_6 = fitted(pixels_CHW, metadata.image_size)
             with torch.no_grad():  # not around the loop: a generator would leave it on in its caller's code
                 decoded = decode(model(normalizer(input_CHW[None])), metadata.anchors)

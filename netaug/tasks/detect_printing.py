@@ -12,11 +12,12 @@ from typing import Any
 from PIL import Image
 
 from netaug.core.errors import ConfigError
-from netaug.core.escaping import line, say
-from netaug.core.io import cannot_write, write_atomic
+from netaug.core.escaping import csv_text, line, say
+from netaug.core.io import write_atomic
 from netaug.detect.drawing import draw_boxes
 from netaug.tasks.detect_images import ImageDetections
-from netaug.tasks.kind import Printer
+from netaug.tasks.kind import Printer, Unreadable
+from netaug.tasks.saving import SaveTarget, names_a_file
 from netaug.weights.metadata import ModelCard
 
 JSON_NAME = "detections.json"
@@ -25,13 +26,13 @@ _QUALITY = 92
 
 
 class DetectionPrinter(Printer):
-    """Prints objects while they are found; with a folder it writes a picture per image, and COCO's results.
+    """Prints objects while they are found, and saves them.
 
     Args:
         metadata: Names the classes.
         images: Files, in the order of their predictions.
         as_json: Whether to print JSON, at the end.
-        save: The folder; it is made.
+        save: A file whose name ends in .json or .csv; or a folder for a picture per image, and COCO's results.
 
     Raises:
         ConfigError: A picture would replace one of the images.
@@ -41,31 +42,53 @@ class DetectionPrinter(Printer):
     def __init__(
         self, metadata: ModelCard, images: Sequence[str], *, as_json: bool, save: Path | None
     ) -> None:
-        self._results, self._as_json, self._save = CocoResults(metadata), as_json, save
-        self._pictures = picture_paths(images, save) if save else []
-        if save:
-            try:
-                save.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise cannot_write(save, error, "a folder that can be written") from error
+        self._results, self._as_json = CocoResults(metadata), as_json
+        self._folder = None if save is None or names_a_file(save) else save
+        self._pictures = picture_paths(images, self._folder) if self._folder else []
+        self._target = None if save is None else SaveTarget(save)
+        self._taken = 0
 
-    def add(self, prediction: ImageDetections) -> None:
+    def add(self, prediction: ImageDetections | Unreadable) -> None:
         """Print the objects of the next image, and draw them."""
-        metadata, number = self._results.metadata, len(self._results.images)
-        self._results.add(prediction, self._pictures[number].name if self._save else prediction.image)
-        if self._save:
-            save_picture(prediction, metadata, self._pictures[number])
+        picture = self._pictures[self._taken] if self._folder else None
+        self._taken += 1
+        if isinstance(prediction, Unreadable):
+            self._results.leave_out(prediction)
+            return
+        metadata = self._results.metadata
+        self._results.add(prediction, prediction.image if picture is None else picture.name)
+        if picture is not None:
+            save_picture(prediction, metadata, picture)
         if not self._as_json:
-            say(as_lines(prediction, metadata, short=self._save is not None), flush=True)
+            say(as_lines(prediction, metadata, short=picture is not None), flush=True)
 
     def finish(self) -> None:
-        """Write COCO's results into the folder, and print the JSON."""
-        if self._save:
-            write_atomic(self._save / JSON_NAME, self._results.coco())
+        """Write what is saved, and print the JSON."""
+        entries = json.dumps(self._results.entries, indent=2)
+        if self._folder is not None:
+            write_atomic(self._folder / JSON_NAME, self._results.coco())
+        elif self._target is not None:
+            self._target.write("detections", entries, detections_csv(self._results.entries))
         if self._as_json:
-            say(json.dumps(self._results.entries, indent=2))
-        elif self._save:
-            say(f"\n{len(self._pictures)} pictures and {JSON_NAME} in {self._save}")
+            say(entries)
+        elif self._folder is not None:
+            say(f"\n{len(self._results.images)} pictures and {JSON_NAME} in {self._folder}")
+
+
+def detections_csv(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Format the objects of images as CSV: a line per object, in pixels of the file; one without, if nothing is found.
+
+    Args:
+        entries: One per image, as ``netaug predict --json`` prints them.
+    """
+    corners = ("left", "top", "right", "bottom")
+    lines: list[dict[str, object]] = []
+    for entry in entries:
+        for found in entry.get("objects") or [{}]:
+            line_: dict[str, object] = {"image": entry["image"], "error": entry.get("error")}
+            line_ |= {"class": found.get("name"), "score": found.get("score")}
+            lines.append(line_ | dict(zip(corners, found.get("box", ()), strict=False)))
+    return csv_text(["image", "class", "score", *corners, "error"], lines)
 
 
 def picture_paths(images: Sequence[str], out: Path) -> list[Path]:
@@ -130,6 +153,10 @@ class CocoResults:
                 }
             )
         self.entries.append({"image": detections.image, "width": width, "height": height, "objects": objects})
+
+    def leave_out(self, image: Unreadable) -> None:
+        """Add an image that cannot be read: COCO's results do not have it."""
+        self.entries.append({"image": image.image, "error": image.error.where})
 
     def coco(self) -> str:
         """Return COCO's JSON: images, categories from 1 in the order of the classes, annotations with scores."""

@@ -14,7 +14,7 @@ from netaug.config.detect import ANCHORS, SCALES, check_side
 from netaug.core.errors import ConfigError, ModelError
 from netaug.models.registry import DETECTOR, is_detector
 from netaug.models.trial import OutputForm
-from netaug.tasks.kind import PredictOptions, TaskKind
+from netaug.tasks.kind import PredictOptions, TaskKind, Unreadable
 from netaug.weights.metadata import ModelCard
 
 if TYPE_CHECKING:
@@ -101,12 +101,14 @@ class Detection(TaskKind):
 
     def predictions(
         self, network: nn.Module, metadata: ModelCard, images: Sequence[str], options: PredictOptions
-    ) -> Iterator[ImageDetections]:
+    ) -> Iterator[ImageDetections | Unreadable]:
         """Return an iterator over the objects per image file, with the settings of the network's run."""
         from netaug.tasks.detect_images import find_objects
 
         settings = replace(options.run_settings().detect, score_threshold=options.score)
-        return find_objects(network, metadata, images, settings, options.device)
+        return find_objects(
+            network, metadata, images, settings, options.device, skip_errors=options.skip_errors
+        )
 
     def printer(
         self, metadata: ModelCard, images: Sequence[str], *, as_json: bool, save: Path | None

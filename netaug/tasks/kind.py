@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from netaug.config import RunConfig
-from netaug.core.errors import ConfigError
+from netaug.core.errors import ConfigError, DataError
 from netaug.models.trial import ONE_LOGIT_PER_CLASS, OutputForm
 from netaug.tasks.base import Task
 from netaug.weights.metadata import ModelCard
@@ -32,6 +32,8 @@ class PredictOptions:
         score: Least score in [0, 1) of an object, of a detector.
         device: Where to compute.
         run_settings: Reads the settings of the run that the network is from; defaults for a weights file.
+        skip_errors: Whether a file that is missing or does not decode gives an :class:`Unreadable`, and the next one
+            follows; else it raises.
 
     Raises:
         ConfigError: ``top`` or ``score`` is out of range.
@@ -41,6 +43,7 @@ class PredictOptions:
     score: float
     device: torch.device
     run_settings: Callable[[], RunConfig]
+    skip_errors: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -50,12 +53,25 @@ class PredictOptions:
             raise ConfigError("--score is out of range.", got=self.score, allowed="a number in [0, 1)")
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An image without a prediction.
+
+    Args:
+        image: The file.
+        error: Why.
+    """
+
+    image: str
+    error: DataError
+
+
 class Printer(ABC):
-    """Shows predictions while they are made, to people or as JSON."""
+    """Shows predictions while they are made, to people or as JSON, and saves them."""
 
     @abstractmethod
     def add(self, prediction: Any) -> None:
-        """Take the prediction for the next image."""
+        """Take the prediction for the next image, or that it is :class:`Unreadable`."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -83,6 +99,10 @@ class TaskKind(ABC):
     @abstractmethod
     def build(self, config: RunConfig, data: Data) -> Task[Any, Any]:
         """Return loss and metrics for a dataset, of settings that :meth:`check_settings` let pass."""
+
+    def with_rows(self, task: Task[Any, Any], info: DataInfo) -> Task[Any, Any]:
+        """Return the same task, whose evaluation collects a row per prediction, where it does not do so anyway."""
+        return task
 
     def output_form(self) -> OutputForm:
         """Return what a network of this task has to return."""
@@ -118,7 +138,7 @@ class TaskKind(ABC):
         """Return an iterator over the predictions, one per image file.
 
         Raises:
-            DataError: A file is missing or does not decode.
+            DataError: A file is missing or does not decode, unless ``options.skip_errors``.
             ConfigError: The task has no predictions.
         """
         raise ConfigError(f"netaug has no predictions for the task {self.name!r}.", got=metadata.name)
@@ -132,7 +152,7 @@ class TaskKind(ABC):
             metadata: Names the classes.
             images: Files, in the order of their predictions.
             as_json: Whether a program reads them.
-            save: Folder for pictures; None draws none.
+            save: A file whose name ends in .json or .csv, or a folder; None saves nothing.
 
         Raises:
             ConfigError: A picture would replace one of the images.

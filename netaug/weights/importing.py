@@ -157,11 +157,10 @@ def _class_names(feed: Feed, num_classes: int) -> tuple[tuple[str, ...], str]:
             )
         return feed.class_names, "named by --classes"
     if num_classes == _IMAGENET_CLASSES:
-        from timm.data import ImageNetInfo  # on first use: slow to import
+        from netaug.data.readers import wordnet
 
-        return tuple(
-            ImageNetInfo("imagenet-1k").label_names()
-        ), "assumed to be ImageNet's; else give --classes"
+        names = wordnet.class_names(wordnet.official_ids(wordnet.IMAGENET_1K), wordnet.IMAGENET_1K)
+        return names, "assumed to be ImageNet's; else give --classes"
     return tuple(map(str, range(num_classes))), "named by their numbers; --classes FILE names them"
 
 

@@ -15,6 +15,7 @@ import netaug
 from netaug.config import DistillConfig, ModelConfig
 from netaug.core.errors import ConfigError, ModelError
 from netaug.data import DataInfo, Normalizer
+from netaug.data.readers import wordnet
 from netaug.distill.open_teacher import open_teachers
 from netaug.distill.teacher import Feed, Teacher, Teachers
 from netaug.train.build import make_card
@@ -160,6 +161,9 @@ def test_timms_weights_come_with_their_feed_and_imagenets_classes(monkeypatch: p
     mean, std = (torch.tensor(values)[:, None, None] for values in (member.feed.mean, member.feed.std))
     expected = network((pixels - mean) / std).log_softmax(1).flip(1)
     torch.testing.assert_close(found(IMAGES), expected, atol=1e-4, rtol=1e-4)
+    words = wordnet.class_names(tuple(names), wordnet.IMAGENET_1K)  # as the dataset `imagenet` names them
+    named = opened("timm:mobilenetv2_100", info=dataclasses.replace(INFO, class_names=words))
+    torch.testing.assert_close(named(IMAGES).flip(1), found(IMAGES))
 
 
 def test_other_image_channels_are_refused(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import torch
 
 from netaug.compare.formatting import NONE
 from netaug.detect.confusion import pair_up
+from netaug.report.confusions import confusions_table
 from netaug.report.detection.examples import choose, count, marks
 from netaug.report.detection.page import picture, render_page
 from netaug.report.detection.predictions import Results
-from netaug.report.detection.tables import coco_rows, confusions_table
+from netaug.report.detection.tables import coco_rows
 from tests.detect.splits import random_split, rows, split
 
 EVIL = "<script>alert('x')</script>\"&"
@@ -101,7 +102,7 @@ def test_many_classes_have_a_list_instead_of_a_matrix():
     truth = split([[(7, BOX), (8, OFF), (8, LOW)]], classes=30)
     found = rows((0, 7, 0.7, BOX), (0, 7, 0.8, OFF), (0, 7, 0.9, LOW))
     judged = results(found, truth, tuple(f"class{k}" for k in range(30)))
-    table = confusions_table(judged)
+    table = confusions_table(judged.matrix, judged.class_names, "objects")
     assert [[cell.text for cell in row] for row in table.rows] == [["class8", "class7", "2", "100.0"]]
     text = render_page(judged)
     assert 'class="matrix"' not in text

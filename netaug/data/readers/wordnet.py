@@ -43,6 +43,14 @@ def class_names(wnids: tuple[str, ...], subset: str) -> tuple[str, ...]:
     return tuple(names.get(wnid, wnid) for wnid in wnids)
 
 
+def in_words(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return class names as people read them: words where all of them are ids of ImageNet-1k or ImageNet-21K-P."""
+    for subset in (IMAGENET_1K, IMAGENET_21K_P):
+        if names and set(names) <= set(official_ids(subset)):
+            return class_names(names, subset)
+    return names
+
+
 def warn_of_strangers(folder: Path, wnids: tuple[str, ...], subset: str, called: str) -> None:
     """Log how many class folders are not of a subset's classes.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +9,17 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 from torch import Tensor
 
 from netaug.core.escaping import html
 from netaug.core.io import write_atomic
 from netaug.detect.ap import VocAP
 from netaug.detect.operating import precision_at
+from netaug.report.confusions import MOST_CLASSES, confusions_table
 from netaug.report.detection import examples, tables
 from netaug.report.detection.examples import Mark
 from netaug.report.detection.predictions import Results
+from netaug.report.embedded import data_uri
 from netaug.report.styles import STYLES, line_style
 from netaug.report.svg import INK, arm_color, as_svg, plot
 from netaug.report.template import page_parts, template
@@ -29,7 +28,6 @@ FEW = len(STYLES)
 """Classes up to which each has a style of its own."""
 _RECALLS = np.linspace(0.0, 1.0, 201)
 _SIDE = 560  # pixels of the longer side in the page
-_QUALITY = 78
 _MOST_NAMED = 6  # boxes of a kind up to which each has its name written beside it
 _TEXTS = ("class", "taken for")
 _KINDS = {
@@ -55,9 +53,9 @@ def render_page(results: Results) -> str:
         classes=tables.classes_table(results),
         curves=precision_recall(results.voc),
         legend=[results.class_names[label] for label in labels] if len(labels) <= FEW else [],
-        matrix=tables.confusion_rows(results) if classes <= tables.MOST_CLASSES else [],
+        matrix=tables.confusion_rows(results) if classes <= MOST_CLASSES else [],
         columns=(*results.class_names, "missed"),
-        confusions=tables.confusions_table(results),
+        confusions=confusions_table(results.matrix, results.class_names, "objects"),
         threshold=f"{results.threshold:.2f}",
         galleries=galleries(results),
         coco=tables.coco_rows(results),
@@ -165,8 +163,8 @@ def picture(pixels_CHW: Tensor, marks: Sequence[Mark], description: str) -> Mark
     boxes = Markup("").join(_box(mark, size, named=kinds[mark.kind] <= _MOST_NAMED) for mark in marks)
     return Markup(
         '<svg class="picture" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
-        '<image href="data:image/jpeg;base64,{data}" width="{w}" height="{h}"/>{boxes}</svg>'
-    ).format(w=width, h=height, label=description, data=_jpeg(pixels_CHW), boxes=boxes)
+        '<image href="{data}" width="{w}" height="{h}"/>{boxes}</svg>'
+    ).format(w=width, h=height, label=description, data=data_uri(pixels_CHW, _SIDE), boxes=boxes)
 
 
 def _box(mark: Mark, size: float, *, named: bool) -> Markup:
@@ -186,13 +184,3 @@ def _box(mark: Mark, size: float, *, named: bool) -> Markup:
         h=max(0.0, bottom - top),
         name=text if named else "",
     )
-
-
-def _jpeg(pixels_CHW: Tensor) -> str:
-    pixels_HWC = pixels_CHW.permute(1, 2, 0).contiguous().cpu().numpy()
-    # Pillow takes no array with a last axis of one channel
-    image = Image.fromarray(pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC).convert("RGB")
-    image.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return base64.b64encode(buffer.getvalue()).decode()

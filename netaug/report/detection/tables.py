@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-
-import numpy as np
 
 from netaug.compare.cells import Cell, Table
 from netaug.compare.formatting import NONE
 from netaug.detect.coco import NUMBERS
 from netaug.detect.operating import best_operating
+from netaug.report.confusions import ConfusionCell, matrix_rows, percent
 from netaug.report.detection.predictions import Results
 
-MOST_CLASSES = 25
-"""Classes up to which confusions are shown as a matrix."""
-_MOST_CONFUSIONS = 20
 _NAMES = {
     "AP": "AP, overlap 0.50 to 0.95",
     "AP50": "AP at overlap 0.50",
@@ -30,26 +25,6 @@ _NAMES = {
     "ARm": "recall of medium objects",
     "ARl": "recall of large objects",
 }
-
-
-@dataclass(frozen=True)
-class ConfusionCell:
-    """Describe a cell of the confusion matrix.
-
-    Args:
-        count: How many.
-        percent: Of its row, in percent; None of an empty row.
-        right: Whether it is on the diagonal.
-    """
-
-    count: int
-    percent: float | None
-    right: bool
-
-
-def percent(fraction: float, digits: int = 1) -> Cell:
-    """Return a fraction in [0, 1] in percent; a dash where it is NaN."""
-    return Cell(NONE) if math.isnan(fraction) else Cell(f"{100 * fraction:.{digits}f}", fraction)
 
 
 def classes_table(results: Results) -> Table:
@@ -84,40 +59,4 @@ def coco_rows(results: Results) -> list[tuple[str, str]]:
 
 def confusion_rows(results: Results) -> list[tuple[str, list[ConfusionCell]]]:
     """Return the confusion matrix by rows of true classes; the last column is missed, the last row background."""
-    totals = results.matrix.sum(axis=1)
-    names = (*results.class_names, "background")
-    return [
-        (
-            names[row],
-            [
-                ConfusionCell(int(count), 100 * count / totals[row] if totals[row] else None, row == column)
-                for column, count in enumerate(results.matrix[row])
-            ],
-        )
-        for row in range(len(names))
-    ]
-
-
-def confusions_table(results: Results) -> Table:
-    """Return the objects most often taken for another class, where classes are too many for a matrix."""
-    classes = len(results.class_names)
-    wrong = results.matrix[:classes, :classes].copy()
-    np.fill_diagonal(wrong, 0)
-    totals = results.matrix[:classes].sum(axis=1)
-    # stable, so that equal counts have the order of classes and the page is the same each time
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
-    rows = []
-    for flat_index in order.tolist():
-        is_, predicted = divmod(flat_index, classes)
-        count = int(wrong[is_, predicted])
-        if count:
-            names = results.class_names
-            rows.append(
-                (
-                    Cell(names[is_], names[is_]),
-                    Cell(names[predicted], names[predicted]),
-                    Cell(f"{count:,}", count),
-                    percent(count / totals[is_]),
-                )
-            )
-    return Table(("class", "taken for", "times", "% of its objects"), tuple(rows))
+    return matrix_rows(results.matrix, (*results.class_names, "background"))
