@@ -10,29 +10,22 @@ from pathlib import Path
 import pytest
 
 from netaug.cli import main
-from netaug.compare.engine import compare
-from netaug.compare.request import CompareRequest
-from netaug.report.comparison_pages import FILES, write_report
-
-SMALL = ("--train.epochs=2", "--data.limit=64", "--train.warmup_epochs=0")
+from netaug.report.comparison_pages import FILES
+from tests.compare.helpers import request, run_fake
 
 
-@pytest.mark.slow
 def test_a_recipe_is_compared_and_its_pages_come_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also from elsewhere, though the command has a relative folder."""
     monkeypatch.chdir(tmp_path)
-    asked = CompareRequest("demo/digits", SMALL, seeds=1, jobs=1, out=Path("out"), threads=1)
-    made = compare(asked)
-    write_report(made, Path("out"))
+    made, _ = run_fake(request(Path("out"), recipe="demo/digits", seeds=1))
     assert made.request.plan is None  # a recipe alone is spoken of as NetAug against the baseline
     written = {name: (tmp_path / "out" / name).read_text() for name in FILES}
     for name in FILES:
         (tmp_path / "out" / name).unlink()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    capsys.readouterr()
     assert main(["report", "../out"]) == 0
     said = capsys.readouterr().out
     assert made.verdict.headline in said
@@ -44,7 +37,22 @@ def test_a_recipe_is_compared_and_its_pages_come_back(
         anew.replace("--out ../out", "--out out").splitlines()[:20] == written["report.md"].splitlines()[:20]
     )
     assert (tmp_path / "out" / "report.html").is_file()
-    run = tmp_path / "out" / "netaug-seed0"
+
+
+@pytest.mark.slow
+def test_a_run_has_a_page_with_its_gradients(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [
+        "--train.epochs",
+        "2",
+        "--data.limit",
+        "64",
+        "--train.warmup_epochs",
+        "0",
+        "--train.threads",
+        "1",
+    ]
+    assert main(["train", "demo/digits", *words, "--out", str(run)]) == 0
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     assert "after 2 of 2 epochs" in page

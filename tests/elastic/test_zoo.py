@@ -25,7 +25,6 @@ from tests import tiny
 QUICK = [
     "timm:lcnet_035",
     "timm:mobilenetv3_small_050",
-    "timm:regnetx_002",
     "timm:test_byobnet",
     "timm:test_convnext",
     "timm:test_resnet",
@@ -61,7 +60,16 @@ OF_TIMM = [
         "mobilevit_xxs",
         "mobilevitv2_050",
     ),
-    *("pit_ti_224", "regnety_002", "repghostnet_050", "repvgg_a0", "repvit_m0_9", "resnet10t", "resnet14t"),
+    *(
+        "pit_ti_224",
+        "regnetx_002",
+        "regnety_002",
+        "repghostnet_050",
+        "repvgg_a0",
+        "repvit_m0_9",
+        "resnet10t",
+        "resnet14t",
+    ),
     *("rexnet_100", "semnasnet_075", "spnasnet_100", "starnet_s1", "test_efficientnet", "test_nfnet"),
     *(
         "test_mambaout",

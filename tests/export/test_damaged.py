@@ -51,7 +51,7 @@ def test_weights_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     content, out = digits_weights(tmp_path).read_bytes(), tmp_path / "place" / "out"
     out.parent.mkdir()
     file, codes = tmp_path / "damaged.safetensors", []
-    for seed in range(9):
+    for seed in range(5):
         file.write_bytes(_damaged(content, np.random.default_rng(seed)))
         codes.append(_ends_well(out, capsys, str(file), "--data.name", "digits"))
     assert set(codes) == {0, 2}  # some damage is in single weights only
@@ -71,7 +71,7 @@ def test_images_to_calibrate_on(tmp_path: Path, capsys: pytest.CaptureFixture[st
     save_weights(weights, network, replace(CARD, in_chans=3, mean=(0.4,) * 3, std=(0.2,) * 3))
     words = [str(weights), "--data.name", "folder", "--data.root", str(data)]
     codes = [_ends_well(out, capsys, *words)]
-    for seed in range(4):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         file = data / "train" / str(rng.integers(10)) / "0.png"
         whole = file.read_bytes()
@@ -91,7 +91,7 @@ def test_run_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     assert _ends_well(out, capsys, str(run)) == 0
     assert (run / "exports.jsonl").read_text().count("\n") == 1
-    for seed in range(4):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         file = run / str(rng.choice(["config.yaml", "model.safetensors"]))
         whole = file.read_bytes()

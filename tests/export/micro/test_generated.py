@@ -49,7 +49,7 @@ def _write(folder: Path, seed: int, kinds: Sequence[str], *, overlap: bool = Tru
 
 @needs_compiler
 @settings(
-    max_examples=int(os.environ.get("NETAUG_EXAMPLES", "12")), deadline=None, derandomize=True, database=None
+    max_examples=int(os.environ.get("NETAUG_EXAMPLES", "8")), deadline=None, derandomize=True, database=None
 )
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_c_answers_what_the_reference_answers(seed: int, overlap: bool) -> None:
