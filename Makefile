@@ -1,5 +1,6 @@
 # make demo   train a tiny network with and without NetAug on embedded data, and compare (a few minutes)
-# make test   everything that must hold: lint, types and tests
+# make test   everything that must hold: lint, types, documentation and tests
+# make docs   the site into build/site; a dead link is an error
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
 # make qemu-test   the generated C on emulated Cortex-M4, M7 and M33 (needs qemu-system-arm and gcc-arm-none-eabi)
 # make property-test   the promises of a supernet on 300 random networks each (about ten minutes)
@@ -12,14 +13,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.demo-installed
 
-.PHONY: demo test check format lint types tests page-test qemu-test property-test kill-test package gpu-test bench bench-input coverage clean
+.PHONY: demo test check format lint types docs tests page-test qemu-test property-test kill-test package gpu-test bench bench-input coverage clean
 
 demo: $(DEMO_STAMP)
 	$(BIN)/netaug compare demo/digits --seeds 4 --jobs 2 --out runs/demo --overwrite
 
 test: check
 
-check: lint types tests
+check: lint types docs tests
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,6 +44,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/python docs/assemble.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 tests: $(STAMP)
 	$(BIN)/python -m pytest -n 2

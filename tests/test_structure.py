@@ -16,7 +16,7 @@ import netaug
 
 ROOT = Path(netaug.__file__).parent
 CONTRIBUTING = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-README = (ROOT.parent / "README.md").read_text(encoding="utf-8")
+DESIGN = (ROOT.parent / "docs" / "design.md").read_text(encoding="utf-8")
 LEVELS = tuple(
     tuple(re.findall(r"`(\w+)`", packages))
     for packages in re.findall(r"^\| \d+ \| (.*?) \|", CONTRIBUTING, flags=re.MULTILINE)
@@ -114,8 +114,8 @@ def test_every_module_imports() -> None:
             import_module(name)
 
 
-def test_the_file_tree_of_the_readme_names_every_package() -> None:
-    tree = re.search(r"^netaug/\n((?:  \w+/ .*\n)+)", README, flags=re.MULTILINE)
+def test_the_file_tree_of_the_design_names_every_package() -> None:
+    tree = re.search(r"^netaug/\n((?:  \w+/ .*\n)+)", DESIGN, flags=re.MULTILINE)
     assert tree is not None
     shown = re.findall(r"^  (\w+)/ ", tree[1], flags=re.MULTILINE)
     assert shown == sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "_")

@@ -13,9 +13,11 @@ import shtab
 from netaug.commands import COMMANDS
 from netaug.commands.arguments import described, new_parser, parse
 from netaug.commands.data import SUBCOMMANDS
+from netaug.compare.planning import plan_names
 from netaug.config.datasets import DATASETS
 from netaug.config.recipes import recipe_names
 from netaug.config.settings import SHORT, settings
+from netaug.export.boards import boards
 
 _ABOUT = """\
 Prints a script with which a shell completes commands, options, settings and their values. Write it where the shell
@@ -57,9 +59,10 @@ def _describe(target: argparse.ArgumentParser, command: str) -> None:
     """Add to ``target`` what the command takes: its own arguments, settings, and short names of settings."""
     module = importlib.import_module(f"netaug.commands.{command.replace('-', '_')}")
     parser, allowed = described(module.run)
-    taken = {option for action in parser._actions for option in action.option_strings}
-    for action in parser._actions:
-        if action.dest != "help" and action.help != argparse.SUPPRESS:
+    shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+    taken = {option for action in shown for option in action.option_strings}
+    for action in shown:
+        if action.dest != "help":
             hint = getattr(action, "_typehint", None)
             _add(target, action.option_strings or [action.dest], hint, str(action.help), action)
     keys = [key for key in settings() if {key, key.partition(".")[0]} & set(allowed)]
@@ -98,7 +101,9 @@ def _choices(name: str, hint: Any) -> list[str]:
     """Return the values that an argument takes, as far as they are a short list."""
     known: dict[str, Callable[[], list[str]]] = {
         "recipe": recipe_names,
+        "what": lambda: [*plan_names(), *recipe_names()],  # of compare and recipes
         "--data.name": lambda: list(DATASETS),
+        "--board": lambda: list(boards()),
     }
     if name in known:
         return known[name]()

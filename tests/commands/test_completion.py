@@ -40,6 +40,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["train", "demo/digits", "--ep"], {"--epochs"}),
         (["train", "demo/digits", "--netaug.enabled", ""], {"true", "false"}),
         (["train", "--distill.loss", "d"], {"dkd", "dist"}),
+        (["compare", "epochs"], {"epochs-curve", "epochs-curve-small"}),
+        (["inspect", "mcunet", "--board", "stm32f746"], {"stm32f746g-disco"}),
         (["data", ""], {"check", "anchors", "pack"}),
         (["export", "run", "--sr"], {"--sram"}),
     ],
