@@ -27,13 +27,13 @@ import torch
 from torch import Tensor, nn
 
 import netaug
-from benchmarks.regime_data import Batches, Images, load_split
+from benchmarks.regime_data import Batches, Images, load_digits_split, load_split
 from benchmarks.regime_nets import build_network, layers_of_arm
 from netaug.core.seeding import generator, seeded
 from netaug.profile import profile
 from netaug.reparameterize.training_layers import TrainingLayers
 
-HELD_OUT = 5000
+HELD_OUT, HELD_OUT_OF_DIGITS = 5000, 360
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
     """Describe one training.
 
     Args:
-        task: `cifar10-SIDE`, the side in pixels.
+        task: `cifar10-SIDE`, the side in pixels, or `digits-8`, of which 360 are held out.
         network: Arguments of :func:`benchmarks.regime_nets.build_network`.
         arm: `plain`, `netaug`, or one of :func:`benchmarks.regime_nets.layers_of_arm`.
         epochs: Passes over the training images.
@@ -57,7 +57,7 @@ class Job:
         init: `model` or `uniform`, of both arms alike.
         smoothing: Label smoothing.
         weight_decay: Of weights, not of biases and norms.
-        test: Score the test split in place of the held-out images.
+        test: Train on the held-out images too, and score the test split.
         optimizer: `sgd` or `adamw`.
         teacher: Settings of the plain job of a teacher, trained before and kept for all that name it; empty is none.
         distill: Weight of the distillation loss from the teacher, in every pass.
@@ -102,15 +102,20 @@ def _plain(value: Any) -> Any:
 
 def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
     """Return training and evaluation images; the held-out ones are the same for every job of a task."""
-    side = int(job.task.rpartition("-")[2])
-    images = load_split(root, "train", side, cache)
+    side, digits = int(job.task.rpartition("-")[2]), job.task.startswith("digits")
+
+    def read(split: str) -> Images:
+        return load_digits_split(split) if digits else load_split(root, split, side, cache)
+
+    images = read("train")
     order_N = torch.randperm(len(images.labels_N), generator=generator(0, "held out"))
-    train_N, held_N = order_N[HELD_OUT:], order_N[:HELD_OUT]
+    held = HELD_OUT_OF_DIGITS if digits else HELD_OUT
+    train_N, held_N = order_N[0 if job.test else held :], order_N[:held]
     if job.limit:
         train_N = train_N[: job.limit]
     train = Images(images.pixels_NHWC[train_N], images.labels_N[train_N])
     if job.test:
-        return train, load_split(root, "test", side, cache)
+        return train, read("test")
     return train, Images(images.pixels_NHWC[held_N], images.labels_N[held_N])
 
 
@@ -191,7 +196,10 @@ class Training:
         """Build the networks of a job, with the state of its checkpoint in ``work`` if there is one."""
         images, held = splits(job, root, work)
         flat = images.pixels_NHWC.float().flatten(0, 2)
-        batches, judge = (Batches(split, flat.mean(0), flat.std(0)) for split in (images, held))
+        batches, judge = (
+            Batches(split, flat.mean(0), flat.std(0), mirrors=not job.task.startswith("digits"))
+            for split in (images, held)
+        )
         with seeded(job.seed, "weights"):
             network = build_network(**job.network, init=job.init).to(memory_format=torch.channels_last)
         layers = layers_of_arm(job.arm, job.seed)

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from netaug.config import DataConfig
 from netaug.core.seeding import generator
+from netaug.data.readers.digits import load_digits
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,15 @@ class Images:
 
     pixels_NHWC: Tensor
     labels_N: Tensor
+
+
+def load_digits_split(split: str) -> Images:
+    """Return the built-in digits of 8 pixels, in the package's split, as gray in three channels."""
+    source = load_digits(DataConfig(name="digits"))
+    part = source.train if split == "train" else source.val
+    pixels_NCHW = torch.stack([part.images.read(index) for index in range(len(part))])
+    gray_NHWC = pixels_NCHW.permute(0, 2, 3, 1)
+    return Images(gray_NHWC.expand(-1, -1, -1, 3).contiguous(), torch.from_numpy(part.labels_N))
 
 
 def load_split(root: Path, split: str, side: int, cache: Path) -> Images:
@@ -48,8 +59,9 @@ def load_split(root: Path, split: str, side: int, cache: Path) -> Images:
 class Batches:
     """Make normalized batches: padded, cropped and mirrored at random in training, unchanged in evaluation."""
 
-    def __init__(self, images: Images, mean_C: Tensor, std_C: Tensor) -> None:
+    def __init__(self, images: Images, mean_C: Tensor, std_C: Tensor, *, mirrors: bool = True) -> None:
         self.images = images
+        self.mirrors = mirrors
         self.mean_C, self.scale_C = mean_C, 1 / std_C
         self.side = images.pixels_NHWC.shape[1]
         self.pad = max(1, self.side // 8)
@@ -65,7 +77,7 @@ class Batches:
         count = len(self.images.labels_N)
         order_N = torch.randperm(count, generator=keyed)
         corner_N2 = torch.randint(0, 2 * self.pad + 1, (count, 2), generator=keyed)
-        mirrored_N = torch.rand(count, generator=keyed) < 0.5
+        mirrored_N = (torch.rand(count, generator=keyed) < 0.5) & self.mirrors
         along_S = torch.arange(self.side)
         for start in range(0, count - batch_size + 1, batch_size):
             index_B = order_N[start : start + batch_size]

@@ -78,3 +78,13 @@ def test_rows_from_before_a_setting_existed_stay(tmp_path: Path):
     regime.append(out, regime.Job(), {"name": "new", "top1": 47.0})
     assert regime.finished(out) == {"old", "new"}
     assert "old,46.0,cifar10-8," in out.read_text()
+
+
+def test_digits_are_split_as_the_package_splits_them_and_not_mirrored(tmp_path: Path):
+    held = regime.HELD_OUT_OF_DIGITS
+    train, judged = regime.splits(regime.Job(task="digits-8"), tmp_path, tmp_path)
+    assert (len(train.labels_N), len(judged.labels_N)) == (1438 - held, held)
+    train, judged = regime.splits(regime.Job(task="digits-8", test=True), tmp_path, tmp_path)
+    assert (len(train.labels_N), len(judged.labels_N)) == (1438, 359)
+    training = regime.Training.start(regime.Job(task="digits-8", network=NETWORK), tmp_path, tmp_path)
+    assert not training.batches.mirrors
