@@ -232,6 +232,7 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint in one stroke."""
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.checkpoint.with_suffix(".tmp")
         states = {"network": self.supernet.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save({**states, "epoch": self.epoch, "seconds": self.seconds, "loss": self.loss}, temporary)

@@ -437,3 +437,12 @@ def test_what_is_work_of_one_process_is_refused_to_several_with_one_message(
         monkeypatch.setenv(name, str(value))
     assert main(["distill-cache", "demo/digits", "--out", "cache"]) == 2
     assert ("`netaug distill-cache` runs in a single process" in capsys.readouterr().err) == printed
+
+
+def test_a_pattern_that_the_shell_made_many_names_of_is_a_short_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", *(f"images/{number}.jpg" for number in range(500))]) == 2
+    text = capsys.readouterr().err
+    assert "unrecognized arguments: images/1.jpg" in text
+    assert len(text) < 1500

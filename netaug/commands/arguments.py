@@ -16,6 +16,7 @@ from netaug.config.settings import SHORT, nearest_settings, open_setting, settin
 from netaug.core.errors import ConfigError
 from netaug.core.suggest import did_you_mean, nearest
 
+_SHOWN_WORDS = 40
 _log = logging.getLogger("netaug")
 
 
@@ -76,12 +77,20 @@ def parse(
     try:
         return parser.parse_args(own), given
     except ArgumentError as error:
-        text = " ".join(str(error).replace("Parser key ", "argument ").split())
+        text = _shortened(" ".join(str(error).replace("Parser key ", "argument ").split()))
         raise ConfigError(
             f"{parser.prog}: {text}",
             allowed=parser.usage,
             fix=f"`{parser.prog} --help` explains each argument",
         ) from error
+
+
+def _shortened(text: str) -> str:
+    """Cut a message that repeats what a shell made of a pattern, such as the names of thousands of files."""
+    words = text.split(" ")
+    return (
+        text if len(words) <= _SHOWN_WORDS else f"{' '.join(words[:_SHOWN_WORDS])} … ({len(words):,} words)"
+    )
 
 
 def _in_full(words: Sequence[str], parser: ArgumentParser, allowed: tuple[str, ...]) -> list[str]:

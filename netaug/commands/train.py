@@ -119,11 +119,11 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Col
     summary, folder = result.summary, result.folder
     own = confirmation(config.model.name)
     advice = f"advice:  {summary['advice']}\n" if summary["advice"] else ""
-    name = summary["score"]
+    name, epochs = summary["score"], summary["epochs"]
     score = summary["val_metrics"].get(name, summary["val_top1"])
     mean = shown_mean(summary.get("val_mean_per_class"))
     say(
-        f"{score_name(name)} {score:.2f} %{mean} on {summary['val_split']} after {summary['epochs']} epochs; "
+        f"{score_name(name)} {score:.2f} %{mean} on {summary['val_split']} after {epochs} epoch{'s' * (epochs != 1)}; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
         f"{advice}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}{own}; netaug predict {folder.path} IMAGE{own}"
