@@ -29,6 +29,7 @@ def load_digits_split(split: str) -> Images:
     """Return the built-in digits of 8 pixels, in the package's split, as gray in three channels."""
     source = load_digits(DataConfig(name="digits"))
     part = source.train if split == "train" else source.val
+    assert part is not None, "the built-in digits have both splits"
     pixels_NCHW = torch.stack([part.images.read(index) for index in range(len(part))])
     gray_NHWC = pixels_NCHW.permute(0, 2, 3, 1)
     return Images(gray_NHWC.expand(-1, -1, -1, 3).contiguous(), torch.from_numpy(part.labels_N))

@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+MOST_WIDER = 16
+"""Greatest `model.widen`: more is most likely a mistake, and would take all memory."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Which network is trained.
@@ -49,6 +53,8 @@ class ModelConfig:
             NetAug, is kaiming_uniform(a=sqrt 5) on the tensors of the widest network that the `netaug` settings make
             (with netaug.enabled false too, so that both arms start from the same base weights), sorted before the
             first step if netaug.sort. Both draw a linear classifier from a truncated normal(0, 0.02).
+        widen: Factor of at least 1 on the channels of all width groups that can widen, as NetAug widens them; above 1
+            it makes a larger network of the same kind, such as a teacher. 1 is the network as it is.
         weights: What to start from, relative to the working directory: a run folder, or a file of weights,
             safetensors or a PyTorch checkpoint. It must fit the network exactly; a detector's backbone also starts
             from a classifier. null starts from `init`.
@@ -63,6 +69,7 @@ class ModelConfig:
     options: dict[str, Any] = field(default_factory=dict)
     dropout: float | None = None
     init: Literal["model", "uniform", "he", "fan_out", "widest"] = "model"
+    widen: float = 1.0
     weights: str | None = None
     widest_weights: bool = False
     new_head: bool = False
@@ -78,6 +85,16 @@ class ModelConfig:
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(
                 "model.dropout is out of range.", got=self.dropout, allowed="null, or a number in [0, 1)"
+            )
+        if not 1 <= self.widen <= MOST_WIDER:
+            raise ConfigError(
+                "model.widen is out of range.", got=self.widen, allowed=f"a number from 1 to {MOST_WIDER}"
+            )
+        if self.widen > 1 and (self.weights is not None or self.options.get("pretrained")):
+            raise ConfigError(
+                "a widened network has no weights to start from: those of a file are of the network as it is.",
+                got=f"model.widen {self.widen:g}, model.weights {self.weights}",
+                fix="leave model.widen or the weights out",
             )
         if self.new_head and self.weights is None:
             raise ConfigError(

@@ -22,7 +22,8 @@ class DistillConfig:
 
     Args:
         teacher: Trained networks: `timm:NAME` with timm's weights, a run folder, a weights file of netaug,
-            or `NAME@FILE`, any network of `netaug models` with its weights; of several the mean counts.
+            or `NAME@FILE`, any network of `netaug models` with its weights; of several the mean counts. `wider:4` needs
+            none: the network with 4 times the channels is trained first with the same settings, into OUT-teacher.
         mean: What of several teachers is averaged: `probabilities` or `logits`.
         loss: `kd` is the KL divergence of softened probabilities (Hinton 2015); `dkd` weighs the label and the other
             classes apart (Zhao 2022); `dist` compares relations only (Huang 2022), for much stronger teachers.

@@ -61,6 +61,12 @@ def _open(name: str, random: bool, info: DataInfo, seed: int, trusted: Collectio
     path = Path(name).expanduser()
     if path.exists():
         return _from_file(name, path, info, trusted)
+    if name.startswith("wider:"):
+        raise ConfigError(
+            f"the teacher '{name}' is made by the training that it teaches, and is not there yet.",
+            allowed="wider:N in `netaug train`, with N from above 1 to 16",
+            fix="train it with `--model.widen N --netaug.enabled false`, and give its run folder",
+        )
     if random:
         return _with_random_weights(name, info, seed)
     if name.startswith("timm:"):

@@ -27,6 +27,7 @@ from netaug.profile import profile
 from netaug.reparameterize.training_layers import Several, TrainingLayers
 from netaug.tasks.registry import task_kind
 from netaug.train.freeze import freeze, frozen_groups
+from netaug.train.widened import card_of_widened, widened
 from netaug.weights.backbone import is_of_a_detector, put_backbone
 from netaug.weights.files import read_weights, weights_file
 from netaug.weights.head import ClassAxis, head_tensors
@@ -64,6 +65,8 @@ def build_model(config: ModelConfig, info: DataInfo, seed: int) -> nn.Module:
         model = create_model(
             config.name, num_classes=info.num_classes, in_chans=info.in_chans, **factory_options(config)
         )
+        if config.widen > 1:
+            model = widened(model, example_input(info, seed), config.widen, config.name)
         drawn = "uniform" if config.init == "widest" else config.init
         initialize(model, drawn, _head(config, info) if drawn == "fan_out" else ())
     if config.weights is not None:
@@ -182,10 +185,22 @@ def example_input(info: DataInfo, seed: int = 0) -> Tensor:
 
 
 def make_card(
-    config: ModelConfig, info: DataInfo, top1: float | None, scores: Mapping[str, float] | None = None
+    config: ModelConfig,
+    info: DataInfo,
+    top1: float | None,
+    scores: Mapping[str, float] | None = None,
+    network: nn.Module | None = None,
 ) -> ModelCard:
-    """Return the metadata that goes with the weights; ``scores`` are those beside top-1, in percent."""
-    return ModelCard(
+    """Return the metadata that goes with the weights.
+
+    Args:
+        config: What the network was built from.
+        info: The data that it was trained on.
+        top1: Of the network, in percent; None if not evaluated.
+        scores: Those beside top-1, in percent.
+        network: The network itself, where it is widened.
+    """
+    card = ModelCard(
         name=config.name,
         options=card_options(config),
         num_classes=info.num_classes,
@@ -202,6 +217,12 @@ def make_card(
         scores=dict(scores or {}),
         task=info.task,
     )
+    if config.widen == 1 or network is None:
+        return card
+    base = create_model(
+        config.name, num_classes=info.num_classes, in_chans=info.in_chans, **factory_options(config)
+    )
+    return card_of_widened(card, base, network, example_input(info), config.widen)
 
 
 def _check_resolution(

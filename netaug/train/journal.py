@@ -91,7 +91,7 @@ class FolderJournal:
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Write ``model.safetensors``."""
-        card = make_card(self.model, self.info, record.val_top1, self._scores(record))
+        card = make_card(self.model, self.info, record.val_top1, self._scores(record), network)
         self.folder.save_network(network, card)
 
     def _scores(self, record: EpochRecord) -> dict[str, float]:

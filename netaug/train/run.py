@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from netaug.config import RunConfig
+from netaug.config.datasets import DATASETS
 from netaug.config.loading import to_mapping, with_values
 from netaug.core.device import choose_device, set_up
-from netaug.core.errors import TrainingError
+from netaug.core.errors import ConfigError, TrainingError
 from netaug.core.lock import RunLock, was_killed
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.registry import find_dataset
@@ -28,6 +29,7 @@ from netaug.distributed.consistency import (
     check_teacher_alike,
     report_of,
 )
+from netaug.distributed.launch import place
 from netaug.distributed.launcher_watch import ends_with_launcher
 from netaug.distributed.process_group import process_group
 from netaug.distributed.sync_batchnorm import check_syncing, synchronize
@@ -55,6 +57,7 @@ from netaug.train.threads import choose_threads, threads_at_start
 from netaug.train.torch_errors import explained
 from netaug.train.trackers import check_trackers, open_tracking
 from netaug.train.trainer import Trainer
+from netaug.train.widened import own_teacher, teacher_folder, with_cost_of, with_own_teacher
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,36 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collec
             process is raised on all.
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
+    if own_teacher(config) is not None:
+        _train_own_teacher(config, out, trusted)
     report = partial(report_of, config, resume)
     with (
         ends_with_launcher(),
         process_group(config.train.device, config.train.timeout_minutes, report) as world,
     ):
         return _train(config, RunFolder(out), resume, world, trusted)
+
+
+def _train_own_teacher(config: RunConfig, out: Path, trusted: Collection[str]) -> None:
+    """Train the teacher that is the network itself, wider, unless it is there; refuse what the student would be."""
+    if place().size > 1:
+        raise ConfigError(
+            "a teacher of its own is trained by a single process.",
+            got=f"{place().size} processes, distill.teacher {config.distill.teacher[0]}",
+            fix="train it first with `--model.widen` and `--netaug.enabled false`, and give its run folder",
+        )
+    known = DATASETS.get(config.data.name)
+    if known is not None:
+        task_kind(known.task).check_settings(config)
+
+    def finished(settings: RunConfig, folder: Path) -> bool:
+        run = RunFolder(folder)
+        if not run.summary.exists() or was_killed(folder):
+            return False
+        check_same_run(run, settings, extend=True)
+        return True
+
+    with_own_teacher(config, out, lambda settings, folder: train(settings, folder, trusted=trusted), finished)
 
 
 def _train(
@@ -110,7 +137,8 @@ def _train(
         built = _build(config, data, device, world)
     check_network_alike(world, built.network, config.model.name, built.cost)
     _choose_threads(config, data, built, folder if resumed else None, world)
-    distillation = _open_distillation(config, data, built.normalizer, world, trusted)
+    distill = _with_own_teacher_opened(config, folder)
+    distillation = _open_distillation(distill, data, built.normalizer, world, trusted)
     check_teacher_alike(world, distillation.hash)
     with world.raise_on_all_ranks():
         trainer = _trainer(config, data, built, world, distillation)
@@ -130,6 +158,8 @@ def _train(
         holding = regularizers_of(config.train, config.data.augment, config.regularize, trainer.network.base)
         summary = world.from_first(summarize(records, trainer, built.cost, holding) if world.first else {})
         summary |= distillation.summary()
+        if own_teacher(config) is not None:
+            summary |= with_cost_of(teacher_folder(folder.path), summary)
         if world.first:
             folder.finish(summary)
     if world.first:
@@ -229,6 +259,13 @@ def _choose_threads(
             earlier=threads_at_start(resumed.environment) if resumed else None,
         )
     torch.set_num_threads(world.from_first(chosen))
+
+
+def _with_own_teacher_opened(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Return the settings with the run folder of the training's own teacher in place of its name."""
+    if own_teacher(config) is None:
+        return config
+    return replace(config, distill=replace(config.distill, teacher=(str(teacher_folder(folder.path)),)))
 
 
 def _open_distillation(
