@@ -29,7 +29,9 @@ def load(source: str | Path, *, trusted: Collection[str] = ()) -> nn.Module:
     """Build the plain network of a run folder or weights file, with its weights, in evaluation mode on the CPU.
 
     Args:
-        source: A run folder, or a weights file that netaug wrote; ``netaug.load_weights`` reads other files.
+        source: A run folder, a weights file that netaug wrote, or ``hf:user/name`` for the ``model.safetensors`` of a
+            repository on the Hugging Face Hub, ``hf:user/name@revision`` for a fixed one. ``netaug.load_weights``
+            reads other files.
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
 
     Returns:
@@ -38,7 +40,7 @@ def load(source: str | Path, *, trusted: Collection[str] = ()) -> nn.Module:
 
     Raises:
         RunFolderError: There is no network.
-        CheckpointError: The file is damaged, or does not fit its network.
+        CheckpointError: The file is damaged, does not fit its network, or cannot be fetched.
         UntrustedNetworkError: It names a factory that is not trusted.
     """
     network, _ = load_weights(find_weights(source), trusted)

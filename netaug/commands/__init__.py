@@ -19,5 +19,6 @@ COMMANDS = {
     "models": "list the networks",
     "export": "write a trained network for microcontrollers, phones and servers",
     "boards": "list microcontroller boards with their memory",
+    "card": "write a model card for a run, as the Hugging Face Hub reads it",
     "completion": "print a script for completion in a shell",
 }

@@ -29,6 +29,7 @@ from netaug.data.decode.jpeg import decoder
 from netaug.runs.checkpoints import Checkpoints
 from netaug.runs.records import EpochRecord
 from netaug.weights.files import weights_file
+from netaug.weights.hub import fetch, is_hub_name
 from netaug.weights.metadata import ModelCard, save_weights
 
 
@@ -179,11 +180,14 @@ def refuse_existing(path: Path) -> None:
 
 
 def find_weights(source: str | Path) -> Path:
-    """Return the weights file of a run folder, or the weights file itself.
+    """Return the weights file of a run folder, the weights file itself, or that of ``hf:user/name`` on the Hub.
 
     Raises:
         RunFolderError: There is no such file or folder, or the folder holds no weights.
+        CheckpointError: It cannot be fetched from the Hub.
     """
+    if is_hub_name(source):
+        return fetch(source)
     path = Path(source)
     if path.is_dir():
         weights = RunFolder(path).weights

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from netaug.core.errors import CheckpointError
+from netaug.weights.hub import fetch, is_hub_name
 from netaug.weights.metadata import read_safetensors, unreadable
 from netaug.weights.parts import KNOWN, inside, rank, state_dicts
 
@@ -50,7 +51,9 @@ class WeightsFile:
 
 
 def weights_file(given: str | Path) -> Path:
-    """Return the file of weights that a path means: itself, or the network of a run folder."""
+    """Return the file of weights that is meant: a path, the network of a run folder, or ``hf:user/name``."""
+    if is_hub_name(given):
+        return fetch(given)
     path = Path(given).expanduser()
     inside = path / "model.safetensors"
     return inside if inside.is_file() else path
