@@ -74,7 +74,7 @@ LABELS = ["cat", 'a "dog"??!', "Fuß\\"]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a network with every kernel."""
     path = tmp_path_factory.mktemp("micro")
-    graph = _write(path, 7, KINDS)
+    graph = _write(path, 24, KINDS)
     assert len(graph.nodes) >= len(KINDS)
     return path
 
