@@ -33,6 +33,7 @@ from netaug.core.seeding import generator, seeded
 from netaug.profile import profile
 from netaug.reparameterize.training_layers import TrainingLayers
 
+CPU = torch.device("cpu")
 HELD_OUT, HELD_OUT_OF_DIGITS = 5000, 360
 
 
@@ -109,7 +110,7 @@ def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
 
     images = read("train")
     order_N = torch.randperm(len(images.labels_N), generator=generator(0, "held out"))
-    held = HELD_OUT_OF_DIGITS if digits else HELD_OUT
+    held = HELD_OUT_OF_DIGITS if digits else min(HELD_OUT, len(images.labels_N) // 5)
     train_N, held_N = order_N[0 if job.test else held :], order_N[:held]
     if job.limit:
         train_N = train_N[: job.limit]
@@ -143,8 +144,8 @@ def update(
     step: int,
     steps: int,
     teacher: nn.Module | None = None,
-) -> float:
-    """Add up the gradients of one step and return the base network's loss."""
+) -> Tensor:
+    """Add up the gradients of one step and return the base network's loss, without waiting for it."""
     images, labels = batch
     cross_entropy = nn.CrossEntropyLoss(label_smoothing=job.smoothing)
     with torch.no_grad():
@@ -159,15 +160,15 @@ def update(
     if not isinstance(supernet, netaug.Supernet):
         loss = loss_of(supernet(images))
         loss.backward()
-        return float(loss.detach())
-    wide, base_loss = None, 0.0
+        return loss.detach()
+    wide, base_loss = None, images.new_zeros(())
     for pass_ in supernet.passes(step, progress=step / steps, wide_first=job.in_place > 0):
         outputs = supernet(images)
         loss = pass_.weight * loss_of(outputs)
         if pass_.name == "augmented":
             wide = outputs.detach()
         else:
-            base_loss = float(loss.detach())
+            base_loss = loss.detach()
             if wide is not None and job.in_place:
                 loss = loss + job.in_place * netaug.kd_loss(outputs, wide)
         loss.backward()
@@ -192,12 +193,14 @@ class Training:
     loss: float = 0.0
 
     @classmethod
-    def start(cls, job: Job, root: Path, work: Path) -> Training:
+    def start(cls, job: Job, root: Path, work: Path, device: torch.device = CPU) -> Training:
         """Build the networks of a job, with the state of its checkpoint in ``work`` if there is one."""
         images, held = splits(job, root, work)
         flat = images.pixels_NHWC.float().flatten(0, 2)
         batches, judge = (
-            Batches(split, flat.mean(0), flat.std(0), mirrors=not job.task.startswith("digits"))
+            Batches(
+                split, flat.mean(0), flat.std(0), mirrors=not job.task.startswith("digits"), device=device
+            )
             for split in (images, held)
         )
         with seeded(job.seed, "weights"):
@@ -214,14 +217,15 @@ class Training:
                 seed=job.seed,
             )
             supernet = netaug.augment(network, torch.zeros(2, 3, judge.side, judge.side), settings)
+        supernet = supernet.to(device)
         base = supernet.base if isinstance(supernet, netaug.Supernet) else supernet
         optimizer = make_optimizer(supernet, job)
-        teacher = teacher_of(job, root, work)
+        teacher = teacher_of(job, root, work, device)
         training = cls(
             job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer, layers, teacher
         )
         if training.checkpoint.exists():
-            training.restore(torch.load(training.checkpoint, weights_only=True))
+            training.restore(torch.load(training.checkpoint, weights_only=True, map_location=device))
         return training
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -240,7 +244,8 @@ class Training:
 
     def run_epoch(self) -> None:
         """Train one epoch; in the first phase, hidden channels are sorted before it."""
-        job, started, losses = self.job, time.process_time(), 0.0
+        job, started = self.job, self.clock()
+        losses = torch.zeros((), device=self.judge.device)
         per_epoch = len(self.batches.images.labels_N) // job.batch_size
         steps, warmup = per_epoch * job.epochs, per_epoch * max(1, job.epochs // 30)
         self.supernet.train()
@@ -254,8 +259,12 @@ class Training:
             self.layers.on_step(self.base, step / steps)
             losses += update(self.supernet, job, batch, step, steps, self.teacher)
             self.optimizer.step()
-        self.epoch, self.loss = self.epoch + 1, losses / per_epoch
-        self.seconds += time.process_time() - started
+        self.epoch, self.loss = self.epoch + 1, float(losses) / per_epoch
+        self.seconds += self.clock() - started
+
+    def clock(self) -> float:
+        """Return seconds of the processor, or on another device of the clock on the wall."""
+        return time.process_time() if self.judge.device.type == "cpu" else time.monotonic()
 
 
 def run_to_end(training: Training) -> nn.Module:
@@ -270,29 +279,29 @@ def run_to_end(training: Training) -> nn.Module:
     return training.layers.finish(training.base)
 
 
-def teacher_of(job: Job, root: Path, work: Path) -> nn.Module | None:
+def teacher_of(job: Job, root: Path, work: Path, device: torch.device = CPU) -> nn.Module | None:
     """Return the teacher of a job in evaluation mode, trained first by whichever process needs it first."""
     if not job.teacher:
         return None
-    training = Training.start(Job(**{"task": job.task, **job.teacher}), root, work)
+    training = Training.start(Job(**{"task": job.task, **job.teacher}), root, work, device)
     weights = work / f"{training.job.name}-weights.pt"
     with (work / f"{training.job.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not weights.exists():
             torch.save(run_to_end(training).state_dict(), weights)
             training.checkpoint.unlink(missing_ok=True)
-    training.base.load_state_dict(torch.load(weights, weights_only=True))
+    training.base.load_state_dict(torch.load(weights, weights_only=True, map_location=device))
     print(f"teacher: {training.judge.score(training.base):.2f}", flush=True)
     return training.base.eval().requires_grad_(False)
 
 
-def train(job: Job, root: Path, work: Path) -> dict[str, Any]:
+def train(job: Job, root: Path, work: Path, device: torch.device = CPU) -> dict[str, Any]:
     """Train one job to its end and return its row."""
-    training = Training.start(job, root, work)
+    training = Training.start(job, root, work, device)
     side = training.judge.side
     network = run_to_end(training)
     training.checkpoint.unlink(missing_ok=True)
-    cost = profile(network, torch.zeros(1, 3, side, side))
+    cost = profile(network, torch.zeros(1, 3, side, side, device=device))
     return {
         "name": job.name,
         "parameters": cost.params,
@@ -342,6 +351,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/regime"), help="shrunk images and checkpoints"
     )
+    parser.add_argument("--device", type=torch.device, default=CPU, help="a device of torch; default: cpu")
     parser.add_argument("--part", default="0/1", help="K/N: every N-th job from the K-th")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -352,7 +362,7 @@ def main() -> None:
         job = Job(**json.loads(line))
         if job.name in finished(arguments.out):
             continue
-        row = train(job, arguments.data, arguments.work)
+        row = train(job, arguments.data, arguments.work, arguments.device)
         append(arguments.out, job, row)
         print(json.dumps(row), line, flush=True)
 

@@ -60,9 +60,19 @@ def load_split(root: Path, split: str, side: int, cache: Path) -> Images:
 class Batches:
     """Make normalized batches: padded, cropped and mirrored at random in training, unchanged in evaluation."""
 
-    def __init__(self, images: Images, mean_C: Tensor, std_C: Tensor, *, mirrors: bool = True) -> None:
-        self.images = images
-        self.mirrors = mirrors
+    def __init__(
+        self,
+        images: Images,
+        mean_C: Tensor,
+        std_C: Tensor,
+        *,
+        mirrors: bool = True,
+        device: torch.device | None = None,
+    ) -> None:
+        device = device or torch.device("cpu")
+        self.images = images = Images(images.pixels_NHWC.to(device), images.labels_N.to(device))
+        self.device, self.mirrors = device, mirrors
+        mean_C, std_C = mean_C.to(device), std_C.to(device)
         self.mean_C, self.scale_C = mean_C, 1 / std_C
         self.side = images.pixels_NHWC.shape[1]
         self.pad = max(1, self.side // 8)
@@ -79,7 +89,8 @@ class Batches:
         order_N = torch.randperm(count, generator=keyed)
         corner_N2 = torch.randint(0, 2 * self.pad + 1, (count, 2), generator=keyed)
         mirrored_N = (torch.rand(count, generator=keyed) < 0.5) & self.mirrors
-        along_S = torch.arange(self.side)
+        order_N, corner_N2, mirrored_N = (drawn.to(self.device) for drawn in (order_N, corner_N2, mirrored_N))
+        along_S = torch.arange(self.side, device=self.device)
         for start in range(0, count - batch_size + 1, batch_size):
             index_B = order_N[start : start + batch_size]
             rows_BS = corner_N2[index_B, 0, None] + along_S
@@ -92,12 +103,13 @@ class Batches:
     def score(self, network: nn.Module, most: int = 10**9) -> float:
         """Return top-1 in percent of the first ``most`` images in evaluation mode."""
         network.eval()
-        labels_N, right = self.images.labels_N[:most], 0
+        labels_N = self.images.labels_N[:most]
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
         with torch.inference_mode():
             for start in range(0, len(labels_N), 1000):
                 outputs = network(
                     self._normalized(self.images.pixels_NHWC[start : start + 1000][: len(labels_N) - start])
                 )
-                right += int((outputs.argmax(1) == labels_N[start : start + 1000]).sum())
+                right += (outputs.argmax(1) == labels_N[start : start + 1000]).sum()
         network.train()
-        return 100 * right / len(labels_N)
+        return 100 * int(right) / len(labels_N)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,6 +12,7 @@ from netaug.models import create_model
 from netaug.models.init import initialize
 from netaug.reparameterize.settings import BranchSettings, DepthSettings
 from netaug.reparameterize.training_layers import TrainingLayers, training_layers
+from netaug.train.widened import widened
 
 
 class Residual(nn.Module):
@@ -61,23 +63,26 @@ def layers_of_arm(arm: str, seed: int) -> TrainingLayers:
 
 
 def build_network(
-    *, kind: str = "micronet", init: str = "model", num_classes: int = 10, **options: Any
+    *, kind: str = "micronet", init: str = "model", num_classes: int = 10, widen: float = 1.0, **options: Any
 ) -> nn.Module:
     """Build a network from a job's `network` settings.
 
     Args:
-        kind: `micronet` (options of that network) or `residual` (channels, expand, stem_stride).
+        kind: `residual` (channels, expand, stem_stride), or a name of `netaug models` with its options.
         init: `model`, `uniform` or `he`.
         num_classes: Number of logits.
+        widen: Factor on all channels that can widen.
         **options: Of the network.
     """
-    if kind == "micronet":
-        network: nn.Module = create_model("micronet", num_classes=num_classes, **options)
+    if kind != "residual":
+        network: nn.Module = create_model(kind, num_classes=num_classes, **options)
     else:
         channels = tuple(options.pop("channels"))
         network = Residual(
             channels, float(options.pop("expand", 1)), int(options.pop("stem_stride", 1)), num_classes
         )
+    if widen > 1:
+        network = widened(network, torch.zeros(2, 3, 32, 32), widen, kind)
     if init != "model":
         initialize(network, init)
     return network
