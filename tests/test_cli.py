@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,8 +212,12 @@ def test_eval_measures_exactly_what_the_last_epoch_did(
     assert "n 359  split test of digits" in text
 
 
-def test_eval_of_a_weights_file_asks_for_its_data(capsys: pytest.CaptureFixture[str], run: Path) -> None:
-    assert "add --data.name" in fails(capsys, "eval", str(run / "model.safetensors"))
+def test_eval_of_a_weights_file_asks_for_its_data(
+    capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path
+) -> None:
+    shutil.copy(run / "model.safetensors", tmp_path)
+    assert "add --data.name" in fails(capsys, "eval", str(tmp_path / "model.safetensors"))
+    assert main(["eval", str(run / "model.safetensors")]) == 0  # in its run folder, the data is known
 
 
 def test_eval_on_other_classes_is_refused(

@@ -14,13 +14,13 @@ from netaug.api.settings import words_of
 from netaug.config import DataConfig, DetectConfig, RunConfig
 from netaug.config.loading import default_config
 from netaug.core.device import choose_device, set_up
-from netaug.core.errors import ConfigError, DataError
+from netaug.core.errors import ConfigError, DataError, RunFolderError
 from netaug.core.progress import track
 from netaug.data import Data, DataInfo, Normalizer, build_data
 from netaug.data.readers.wordnet import in_words
 from netaug.models.trial import check_fits
 from netaug.profile import profile
-from netaug.runs.folder import find_weights, read_config
+from netaug.runs.folder import find_weights, read_config, run_of
 from netaug.tasks.evaluate import added, collected, measure
 from netaug.tasks.registry import choose_task, task_kind
 from netaug.train.evaluation import recalibrated
@@ -164,7 +164,7 @@ def evaluation_settings(place: Path, given: Sequence[str]) -> RunConfig:
     """Return the settings that a network is measured with: those of its run, or the ones given for a weights file.
 
     Args:
-        place: A run folder or a weights file.
+        place: A run folder, or a weights file; one in a run folder, such as ``best.safetensors``, is of that run.
         given: Words ``--group.key=value``, which win.
 
     Raises:
@@ -172,9 +172,12 @@ def evaluation_settings(place: Path, given: Sequence[str]) -> RunConfig:
         ConfigError: A weights file needs the data to be named.
     """
     weights = find_weights(place)  # raises if there are none
+    run, named = run_of(place), any(word.startswith("--data.name=") for word in given)
+    if run is not None and (place.is_dir() or not named):
+        return read_config(run, tuple(given))
     if place.is_dir():
-        return read_config(place, tuple(given))
-    if not any(word.startswith("--data.name=") for word in given):
+        raise RunFolderError(f"'{place}' is not a run folder.", got="no config.yaml")
+    if not named:
         raise ConfigError(
             f"'{place}' is a weights file, which does not say what to evaluate on.",
             got="no --data.name",

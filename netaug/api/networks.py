@@ -12,7 +12,7 @@ from torch import nn
 from netaug.config import RunConfig
 from netaug.config.detect import SHOWN_SCORE
 from netaug.core.device import choose_device
-from netaug.runs.folder import RunFolder, find_weights, read_config
+from netaug.runs.folder import find_weights, read_config, run_of
 from netaug.tasks.kind import PredictOptions, TaskKind
 from netaug.tasks.registry import task_kind
 from netaug.weights.metadata import ModelCard, load_weights
@@ -91,9 +91,7 @@ def open_predictor(
         top=TOP if top is None else top,
         score=SCORE if score is None else score,
         device=choose_device(device, "--device"),
-        run_settings=lambda: (
-            read_config(Path(source)) if RunFolder(Path(source)).config.is_file() else RunConfig()
-        ),
+        run_settings=lambda: RunConfig() if (run := run_of(source)) is None else read_config(run),
         skip_errors=skip_errors,
     )
     network, metadata = load_weights(weights, trusted)

@@ -42,7 +42,9 @@ def run(words: list[str]) -> None:
 
     comparison = compare(request)
     from netaug.report.comparison_pages import write_report  # matplotlib is slow to load and needed only now
+    from netaug.report.run_page import write_missing_pages
 
+    write_missing_pages(run.folder for run in comparison.runs)
     write_report(comparison, request.out)
     show(comparison, SafeConsole())
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import say
 
 _ABOUT = """\
 Rebuilds the pages of a comparison's folder, without training: report.html, report.md, compare.csv, arms.csv,
 differences.csv and table.txt. The comparison may still be running, or have been stopped: what has ended is shown.
-Of the folder of a single run it writes report.html with its curves and facts."""
+Of the folder of a single run it writes report.html with facts, curves, augmented training images and predictions."""
 
 _EXAMPLE = """
 netaug report runs/compare-demo-digits
@@ -20,17 +21,27 @@ netaug report runs/demo-digits-netaug-seed0"""
 
 def run(words: list[str]) -> None:
     """Write the pages of a folder."""
-    parser = new_parser("report", "DIR", _ABOUT, _EXAMPLE)
+    parser = new_parser("report", "DIR [--plain]", _ABOUT, _EXAMPLE)
     parser.add_argument("folder", type=str, metavar="DIR", help="Folder of a comparison, or of a run.")
-    arguments, _ = parse(parser, words)
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="Of a run: no pictures; neither its data nor its network is read.",
+    )
+    add_trust(parser, confirms=True)
+    arguments, given = parse(parser, words, ("model.name",))
     folder = Path(arguments.folder)
     if (folder / "compare.json").is_file():
         _of_comparison(folder)
     elif (folder / "metrics.jsonl").is_file() and (folder / "config.yaml").is_file():
-        from netaug.report.run_page import write_run_page
+        from netaug.commands.run_sheets import data_part
+        from netaug.report.run_page import DataPart, write_run_page
 
-        write_run_page(folder, folder / "report.html")
+        data = DataPart() if arguments.plain else data_part(folder, trusted_names(arguments, given))
+        write_run_page(folder, folder / "report.html", data)
         say(folder / "report.html")
+        if data.missing:
+            say(f"pictures: {data.missing}", file=sys.stderr)
     else:
         raise RunFolderError(
             f"there is nothing to report on in '{folder}'.",
@@ -47,9 +58,11 @@ def _of_comparison(folder: Path) -> None:
     from netaug.compare.reread import command_of, reread
     from netaug.compare.resolve import resolve_plan
     from netaug.report.comparison_pages import write_report
+    from netaug.report.run_page import write_missing_pages
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
     found = reread(replace(request, plan=resolve_plan(request, builds=False)) if request.plan else request)
+    write_missing_pages(run.folder for run in found.comparison.runs)
     write_report(found.comparison, folder)
     say(found.comparison.verdict.headline)
     if found.missing:

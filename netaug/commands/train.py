@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -20,6 +21,9 @@ from netaug.core.display import score_name
 from netaug.core.escaping import say
 from netaug.distributed.announce import failures_announced
 from netaug.distributed.launch import place
+
+if TYPE_CHECKING:
+    from netaug.runs.folder import RunFolder
 
 _EXAMPLE = """
 netaug train --model mcunet --data DIR
@@ -125,6 +129,19 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Col
     say(
         f"{score_name(name)} {score:.2f} %{mean} on {summary['val_split']} after {epochs} epoch{'s' * (epochs != 1)}; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
-        f"{advice}network: {folder.weights}\n"
+        f"{advice}{_about_best(summary, folder)}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}{own}; netaug predict {folder.path} IMAGE{own}"
     )
+
+
+def _about_best(summary: Mapping[str, Any], folder: RunFolder) -> str:
+    """Return lines about an early end, and about the best epoch where that is not the last one."""
+    lines, best = "", summary["best"]
+    if summary["stopped_early"]:
+        lines += f"stopped: no better score since epoch {best['epoch']} (train.patience)\n"
+    if best is not None and best["epoch"] < summary["epochs"] and folder.best.is_file():
+        lines += (
+            f"best:    {score_name(summary['score'])} {best['score']:.2f} % after epoch {best['epoch']}, chosen "
+            f"on these {summary['val_split']} images, so too high on them: {folder.best}\n"
+        )
+    return lines

@@ -25,6 +25,7 @@ class Cell:
         effect: Of a difference, for its color; None for anything else.
         arm: Which arm's style the cell carries, by number; None for none.
         begins: Whether a family of arms begins with this row.
+        link: Address that the text of a page leads to, relative to the page; None leads nowhere.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Cell:
     effect: Effect | None = None
     arm: int | None = None
     begins: bool = False
+    link: str | None = None
 
     @property
     def plain(self) -> str:

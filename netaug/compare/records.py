@@ -50,7 +50,10 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Hold one line of ``metrics.jsonl``; the evaluation is None in epochs without it, gradients where not measured."""
+    """Hold one line of ``metrics.jsonl``.
+
+    The evaluation is None in epochs without it, gradients where not measured, and what earlier versions did not write.
+    """
 
     epoch: int
     train_score: float | None
@@ -61,6 +64,8 @@ class Epoch:
     gradient_cosine: float | None = None
     train_loss: float | None = None
     val_loss: float | None = None
+    lr: float | None = None
+    images_per_second: float | None = None
     score: str = "top1"
 
 

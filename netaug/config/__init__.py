@@ -206,6 +206,13 @@ class RunConfig:
                     fix="leave one of them out",
                 )
 
+        if self.train.patience is not None and self.deepen.ratio > 0:
+            raise ConfigError(
+                "train.patience cannot end this training early: its deeper layers fade over all of train.epochs.",
+                got=f"train.patience {self.train.patience}, deepen.ratio {self.deepen.ratio:g}",
+                fix="leave one of them out",
+            )
+
     def _check_distillation(self) -> None:
         self._check_base_learns()
         if self.distill.has_teacher and self.distill.on == "augmented" and not self.netaug.enabled:

@@ -62,6 +62,10 @@ class TrainConfig:
         checkpoint_every: Epochs between checkpoints; the last epoch always is.
         checkpoint_minutes: Minutes after which a checkpoint is written also within an epoch; null never does.
         keep_checkpoints: How many checkpoints are kept; older ones are removed.
+        keep_best: Whether `best.safetensors` holds the network of the epoch with the best validation score, beside the
+            last one. It is chosen on the images that it is measured on, so that its score there is too high.
+        patience: Epochs without a better validation score after which the training ends before `epochs`; null never
+            ends it. The learning rate is then higher than at the end of its schedule.
         measure_gradients: Steps between two measurements of the augmented pass's fraction of the gradient on the base
             network's weights; 0 never measures. It changes nothing that is learned.
         tensorboard: Whether curves are also written for TensorBoard, into the run folder; needs netaug[tensorboard].
@@ -102,6 +106,8 @@ class TrainConfig:
     checkpoint_every: int = 1
     checkpoint_minutes: float | None = 10.0
     keep_checkpoints: int = 2
+    keep_best: bool = True
+    patience: int | None = None
     measure_gradients: int = 20
     tensorboard: bool = False
     wandb: str | None = None
@@ -118,6 +124,8 @@ class TrainConfig:
         )
         self._require("recalibrate", self.recalibrate >= 0, "a whole number, at least 0")
         self._require("measure_gradients", self.measure_gradients >= 0, "a whole number, at least 0")
+        patience = self.patience
+        self._require("patience", patience is None or patience >= 1, "null, or a whole number, at least 1")
         minutes = self.checkpoint_minutes
         self._require("checkpoint_minutes", minutes is None or minutes >= 0, "null, or a number, at least 0")
         self._require("timeout_minutes", 0 < self.timeout_minutes < math.inf, "a number above 0")

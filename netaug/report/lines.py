@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from netaug.compare.records import Epoch, RunRecord
 
-Quantity = Literal["val", "train", "loss", "val_loss", "fraction", "cosine"]
+Quantity = Literal["val", "train", "loss", "val_loss", "fraction", "cosine", "lr", "speed"]
 Axis = Literal["epoch", "seconds", "macs"]
 _MOST_POINTS = 100
 """Points of a curve that are drawn; more would only make the page larger."""
@@ -21,6 +21,8 @@ _VALUES: dict[Quantity, Callable[[Epoch], float | None]] = {
     "val_loss": lambda epoch: epoch.val_loss,
     "fraction": lambda epoch: None if epoch.gradient_share is None else 100 * epoch.gradient_share,
     "cosine": lambda epoch: epoch.gradient_cosine,
+    "lr": lambda epoch: epoch.lr,
+    "speed": lambda epoch: epoch.images_per_second,
 }
 
 
@@ -59,17 +61,30 @@ def mean_lines(
     return {arm: line for arm, line in line_by_arm.items() if line}
 
 
-def frame(lines: Curves, quantity: Quantity) -> Frame:
-    """Return limits within which all lines can be told apart: of scores the steep first part is cut off."""
+def whole_frame(lines: Curves, quantity: Quantity) -> Frame:
+    """Return limits that pictures of the same quantity share, with everything inside."""
     if quantity not in ("val", "train"):
         return Frame(None, None)
-    # early scores rise so steeply that beside them the ends of all lines would lie on each other
+    low, high = _range(lines)
+    margin = 0.04 * (high - low) or 1.0
+    return Frame(low - margin, high + margin)
+
+
+def end_frame(lines: Curves, quantity: Quantity) -> Frame | None:
+    """Return limits within which the ends of all lines can be told apart; None where nothing would be cut off."""
+    if quantity not in ("val", "train"):
+        return None
+    # early scores rise so steeply that beside them the ends of all lines lie on each other
     late = min(line[2 * len(line) // 5].y for line in lines.values())
+    low, high = _range(lines)
+    bottom = late - 1.0
+    margin = 0.04 * (high - bottom)
+    return None if bottom - margin <= low else Frame(bottom - margin, high + margin)
+
+
+def _range(lines: Curves) -> tuple[float, float]:
     low = min(point.y - (point.sd or 0.0) for line in lines.values() for point in line)
-    high = max(point.y + (point.sd or 0.0) for line in lines.values() for point in line)
-    bottom = max(low, late - 1.0)
-    margin = 0.04 * (high - bottom) or 1.0
-    return Frame(bottom - margin, high + margin)
+    return low, max(point.y + (point.sd or 0.0) for line in lines.values() for point in line)
 
 
 def mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[Point]:

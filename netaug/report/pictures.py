@@ -10,7 +10,7 @@ from markupsafe import Markup
 from netaug.compare.results import Comparison
 from netaug.report.arm_pairs import differences
 from netaug.report.families import Family, families
-from netaug.report.lines import Axis, Curves, Quantity, frame, mean_lines
+from netaug.report.lines import Axis, Curves, Quantity, end_frame, mean_lines, whole_frame
 from netaug.report.plots import Styles, curves, outcomes, paired_differences
 
 CurveRequest = tuple[Quantity, Axis, str]
@@ -73,8 +73,9 @@ def _curve_pictures(
     for (quantity, axis, title), by_arm in lines.items():
         # baselines alone have no gradients of two passes
         if any(arm in by_arm for _, arm in styles):
-            limits, name = frame(by_arm, quantity), f"{quantity}-{axis}-{suffix}"
-            pictures.append((title, curves(by_arm, styles, quantity, axis, limits, name, score)))
+            limits, end = whole_frame(by_arm, quantity), end_frame(by_arm, quantity)
+            name = f"{quantity}-{axis}-{suffix}"
+            pictures.append((title, curves(by_arm, styles, quantity, axis, limits, name, score, end)))
     return tuple(pictures)
 
 

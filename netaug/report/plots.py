@@ -13,7 +13,7 @@ from netaug.compare.results import ArmRow
 from netaug.report.arm_pairs import ArmPair
 from netaug.report.lines import Axis, Curves, Frame, Point, Quantity, thinned
 from netaug.report.styles import line_style, style_of
-from netaug.report.svg import CARD, GRID, INK, arm_color, as_svg, plot
+from netaug.report.svg import CARD, GRID, INK, HoverLine, arm_color, as_svg, hover, plot, with_switch
 
 Styles = Sequence[tuple[int, str]]
 """Arms, each with the number of its style."""
@@ -25,6 +25,8 @@ _UNITS: dict[Quantity, str] = {
     "val_loss": "loss",
     "fraction": "fraction, %",
     "cosine": "cosine",
+    "lr": "learning rate",
+    "speed": "images per second",
 }
 _WORDS: dict[Quantity, str] = {
     "val": "{score} on evaluation images",
@@ -33,9 +35,12 @@ _WORDS: dict[Quantity, str] = {
     "val_loss": "Loss",
     "fraction": "Fraction of the gradient from the augmented pass",
     "cosine": "Cosine between the gradients of both passes",
+    "lr": "Learning rate",
+    "speed": "Training images per second",
 }
 _LEVELS: dict[Quantity, float] = {"fraction": 50.0, "cosine": 0.0}
 """Where a line is drawn for the eye: both passes pull alike; they pull at a right angle."""
+_FROM_ZERO = ("lr", "speed")
 _AXES: dict[Axis, str] = {
     "epoch": "epoch",
     "seconds": "training seconds",
@@ -51,18 +56,28 @@ def curves(
     within: Frame,
     name: str,
     score: str = "top-1",
+    end: Frame | None = None,
 ) -> Markup:
-    """Draw arms' mean lines, each in a band of one deviation.
+    """Draw arms' mean lines, each in a band of one deviation; the values appear under the pointer.
 
     Args:
         lines: From :func:`mean_lines`; of arms that are not in ``styles`` none is drawn.
         styles: Which arms, with their styles.
         quantity: What the lines show.
         axis: Over what.
-        within: The limits.
+        within: The limits, of the whole lines.
         name: Makes the ids of the SVG unique in the page.
         score: The score's name.
+        end: Limits of a second picture, which a switch shows: of the ends of the lines. None makes none.
     """
+    whole = _curves(lines, styles, quantity, axis, within, name, score)
+    cut = None if end is None else _curves(lines, styles, quantity, axis, end, f"{name}-end", score)
+    return with_switch(whole, cut)
+
+
+def _curves(
+    lines: Curves, styles: Styles, quantity: Quantity, axis: Axis, within: Frame, name: str, score: str
+) -> Markup:
     with plot() as (figure, axes):
         for number, arm in styles:
             if arm in lines:
@@ -72,13 +87,18 @@ def curves(
         axes.set_xlim(0.0, 1.02 * max(lines[arm][-1].x for _, arm in styles if arm in lines))
         if within.bottom is not None:
             axes.set_ylim(within.bottom, within.top)
+        elif quantity in _FROM_ZERO:
+            axes.set_ylim(bottom=0.0)
         axes.set_xlabel(_AXES[axis])
         axes.set_ylabel(_UNITS[quantity].format(score=score))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=axis == "epoch"))
         if axis == "macs":
             axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
         description = _WORDS[quantity].format(score=score)
-        return as_svg(figure, name, f"{description} over {_AXES[axis]}, per arm")
+        values = hover(
+            axes, [HoverLine(arm, number, thinned(lines[arm])) for number, arm in styles if arm in lines]
+        )
+        return as_svg(figure, name, f"{description} over {_AXES[axis]}, per arm", values)
 
 
 def outcomes(

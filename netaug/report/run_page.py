@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import statistics
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from netaug.core.errors import RunFolderError
 from netaug.core.escaping import html
 from netaug.core.io import write_atomic
 from netaug.report.ladder_page import exports_of
-from netaug.report.lines import Axis, Point, Quantity, frame, points
+from netaug.report.lines import Axis, Point, Quantity, end_frame, points, whole_frame
 from netaug.report.pictures import PictureRow
 from netaug.report.plots import curves
 from netaug.report.template import flatten, page_parts, template
@@ -26,17 +30,69 @@ _PICTURES: tuple[tuple[str, Axis, tuple[tuple[Quantity, str], ...]], ...] = (
     ("Score", "epoch", (("val", "evaluation"), ("train", "training"))),
     ("Loss", "epoch", (("val_loss", "evaluation"), ("loss", "training"))),
     ("Score against training time", "seconds", (("val", "evaluation"),)),
+    ("Learning rate", "epoch", (("lr", "training"),)),
+    ("Throughput", "epoch", (("speed", "training"),)),
     ("Fraction of the gradient from the augmented pass", "epoch", (("fraction", "training"),)),
 )
 _LOOKS = [(0, "evaluation"), (1, "training")]
 
 
-def write_run_page(folder: Path, path: Path) -> None:
+Gallery = Sequence[tuple[Markup, str, str]]
+"""Pictures, each with what is said of it and its name."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Hold pictures of a run's data.
+
+    Args:
+        title: What they are.
+        pictures: Each with what is said of it, and its name.
+        note: What is to be known about them.
+        small: Whether they are shown small.
+    """
+
+    title: str
+    pictures: Gallery
+    note: str
+    small: bool = True
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """Hold what the page shows of a run's data and network, which are read for it.
+
+    Args:
+        facts: Further facts, by name.
+        sheets: Pictures.
+        missing: Why there are none, in a sentence; empty if there are.
+    """
+
+    facts: Sequence[tuple[str, str]] = ()
+    sheets: Sequence[Sheet] = ()
+    missing: str = ""
+
+
+_NOTHING = DataPart()
+
+
+def write_missing_pages(folders: Iterable[Path]) -> None:
+    """Write ``report.html`` of the runs that have ended an epoch and have none, or an older one, without pictures."""
+    for folder in folders:
+        page, metrics = folder / "report.html", folder / "metrics.jsonl"
+        if not metrics.is_file() or (page.is_file() and page.stat().st_mtime >= metrics.stat().st_mtime):
+            continue
+        with suppress(RunFolderError):  # of a run that failed; the comparison's page says so
+            write_run_page(folder, page)
+
+
+def write_run_page(folder: Path, path: Path, data: DataPart = _NOTHING) -> None:
     """Write the page of a run that has ended an epoch.
 
     Args:
         folder: The run folder.
         path: Where the HTML file goes.
+        data: What is shown of data and network.
 
     Raises:
         RunFolderError: No epoch has ended yet, or ``summary.json`` is damaged.
@@ -51,7 +107,9 @@ def write_run_page(folder: Path, path: Path) -> None:
         name=folder.resolve().name,
         headline=_headline(run, score, config),
         advice=_summary(folder).get("advice"),
-        facts=_facts(run, score),
+        facts=[*_facts(run, score), *_about(run, config, environment), *data.facts],
+        sheets=data.sheets,
+        missing=data.missing,
         pictures=_pictures(run, score),
         exports=exports_of(folder),
         command=_command(environment.get("command")),
@@ -89,11 +147,36 @@ def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:
     facts.append(("training time", seconds(sum(epoch.seconds for epoch in run.curve))))
     facts.append(("MACs of the training", si(sum(epoch.train_macs for epoch in run.curve))))
     if run.summary:
-        facts.append(
-            ("network", f"{si(run.summary.params)} parameters, {si(run.summary.macs)} MACs per image")
-        )
         facts.append(("evaluated on", run.summary.val_split))
     return facts
+
+
+def _about(run: RunRecord, config: dict[str, Any], environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what was trained on what and where, as far as the folder says so."""
+    groups = {
+        name: content if isinstance(content, dict) else {} for name, content in config.items()
+    }  # damaged ones are empty
+    model, data, train, netaug = (groups.get(name, {}) for name in ("model", "data", "train", "netaug"))
+    speeds = [epoch.images_per_second for epoch in run.curve if epoch.images_per_second]
+    facts = {
+        "network": _joined(model.get("name"), "with NetAug" if netaug.get("enabled") else "without NetAug"),
+        "data": _joined(data.get("name"), data.get("root")),
+        "seed": train.get("seed"),
+        "batch": _joined(data.get("batch_size"), "images"),
+        "optimizer": _joined(train.get("optimizer"), f"at {train.get('lr')}, {train.get('schedule')}"),
+        "throughput": f"{statistics.median(speeds):,.0f} images per second, median of epochs"
+        if speeds
+        else None,
+        "machine": _joined(environment.get("gpu") or environment.get("cpu"), environment.get("device")),
+    }
+    if run.summary:
+        facts["parameters"] = f"{run.summary.params:,}"
+        facts["MACs of an image"] = f"{run.summary.macs:,}"
+    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def _joined(first: object, second: object) -> str:
+    return "" if first is None else str(first) if second is None else f"{first}, {second}"
 
 
 def _pictures(run: RunRecord, score: str) -> list[PictureRow]:
@@ -105,7 +188,8 @@ def _pictures(run: RunRecord, score: str) -> list[PictureRow]:
                 lines[name] = line
         if lines:
             quantity = wanted[0][0]
-            svg = curves(lines, _LOOKS, quantity, axis, frame(lines, quantity), f"run-{number}", score)
+            whole, end = whole_frame(lines, quantity), end_frame(lines, quantity)
+            svg = curves(lines, _LOOKS, quantity, axis, whole, f"run-{number}", score, end)
             drawn.append((title, svg))
     return [PictureRow("", _LOOKS, tuple(drawn))]
 

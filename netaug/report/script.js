@@ -64,6 +64,74 @@
     block.append(copy);
   }
 
+  // plots: the values nearest to the pointer, or to where the arrow keys went
+  const tip = document.createElement("div");
+  tip.id = "values";
+  tip.hidden = true;
+  tip.setAttribute("role", "status");
+  document.body.append(tip);
+  const number = (value, digits = 4) => new Intl.NumberFormat("en", {
+    maximumSignificantDigits: digits, notation: Math.abs(value) >= 1e6 ? "compact" : "standard",
+  }).format(value);
+  const element = (inside, name, attributes) => {
+    const made = document.createElementNS(inside.namespaceURI, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  for (const picture of document.querySelectorAll("svg.plot[data-hover]")) {
+    const { box, limits, names, lines } = JSON.parse(picture.dataset.hover);
+    const { width, height } = picture.viewBox.baseVal;
+    const [left, top, right, bottom] = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
+    const [[x0, x1], [y0, y1]] = limits;
+    const across = (x) => left + ((x - x0) / (x1 - x0)) * (right - left);
+    const down = (y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - top);
+    const steps = [...new Set(lines.flatMap((line) => line.points.map((point) => point[0])))].sort((a, b) => a - b);
+    const marks = element(picture, "g", { "aria-hidden": "true" });
+    picture.append(marks);
+    let at = steps.length - 1;
+    const hide = () => { marks.replaceChildren(); tip.hidden = true; };
+    const show = (x, place) => {
+      const nearest = lines.map((line) => line.points.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a)));
+      const reach = (x1 - x0) / 20;
+      marks.replaceChildren(element(picture, "line", { class: "under", x1: across(x), x2: across(x), y1: top, y2: bottom }));
+      const head = document.createElement("div");
+      head.textContent = `${names[0]} ${number(x)}; ${names[1]}`;
+      tip.replaceChildren(head);
+      nearest.forEach(([px, y, sd], index) => {
+        if (Math.abs(px - x) > reach) return; // a line that has ended before
+        const row = document.createElement("div"), key = document.createElement("b");
+        key.style.setProperty("--key", `var(${lines[index].style})`);
+        key.textContent = lines[index].name;
+        row.append(key, ` ${number(y)}${sd === null ? "" : ` ± ${number(sd, 2)}`}`);
+        tip.append(row);
+        if (y >= y0 && y <= y1) marks.append(element(picture, "circle", { cx: across(px), cy: down(y), r: 4, style: `fill: var(${lines[index].style})` }));
+      });
+      tip.hidden = false;
+      const size = tip.getBoundingClientRect();
+      tip.style.left = `${Math.max(4, Math.min(place.x + 14, innerWidth - size.width - 4))}px`;
+      tip.style.top = `${Math.max(4, place.y - size.height - 14)}px`;
+    };
+    const follow = (event) => {
+      const frame = picture.getBoundingClientRect();
+      const x = x0 + (((event.clientX - frame.left) / frame.width) * width - left) / (right - left) * (x1 - x0);
+      at = steps.reduce((best, step, index) => (Math.abs(step - x) < Math.abs(steps[best] - x) ? index : best), 0);
+      show(steps[at], { x: event.clientX, y: event.clientY });
+    };
+    picture.addEventListener("pointermove", follow);
+    picture.addEventListener("pointerdown", follow);
+    picture.addEventListener("pointerleave", hide);
+    picture.addEventListener("blur", hide);
+    picture.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (event.key === "Escape") hide();
+      if (!way) return;
+      event.preventDefault();
+      at = Math.max(0, Math.min(steps.length - 1, at + way));
+      const frame = picture.getBoundingClientRect();
+      show(steps[at], { x: frame.left + (across(steps[at]) / width) * frame.width, y: frame.top + frame.height / 2 });
+    });
+  }
+
   // print: all of it
   let closed = [];
   addEventListener("beforeprint", () => {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from markupsafe import Markup
@@ -68,8 +69,68 @@ def plot(width: float = 4.7, height: float = 3.2) -> Iterator[tuple[Figure, Any]
         yield figure, figure.add_subplot()
 
 
-def as_svg(figure: Figure, name: str, description: str) -> Markup:
-    """Return the figure as an ``<svg>`` element for a page, its ids made unique by ``name``; inside :func:`plot`."""
+class HoverLine(NamedTuple):
+    """Hold what a page's script shows of a line while a pointer is over the plot.
+
+    Args:
+        name: As the legend calls it.
+        number: Of its style; None has the color of the axes.
+        points: x, y, and the deviation of y or None, in the plot's units.
+    """
+
+    name: str
+    number: int | None
+    points: Sequence[tuple[float, float, float | None]]
+
+
+def hover(axes: Any, lines: Sequence[HoverLine]) -> dict[str, Any]:
+    """Return the values of a plot for the page's script; called when the limits and labels are final."""
+    return {
+        "axes": axes,
+        "names": [axes.get_xlabel(), axes.get_ylabel()],
+        "lines": [
+            {
+                "name": line.name,
+                "style": _color_of(line),
+                "points": [_rounded(p) for p in line.points],
+            }
+            for line in lines
+        ],
+    }
+
+
+def _color_of(line: HoverLine) -> str:
+    return "--muted" if line.number is None else color_name(line.number)
+
+
+def _rounded(values: Sequence[float | None]) -> list[float | None]:
+    # pictures have about a thousand pixels, and people read four digits
+    return [None if value is None else float(f"{value:.5g}") for value in values]
+
+
+def _hover_attribute(content: Mapping[str, Any] | None) -> Markup:
+    """Return the attribute that the script reads; the plot must have been drawn, which lays it out."""
+    if content is None:
+        return Markup("")
+    axes = content["axes"]
+    place = axes.get_position()
+    box = _rounded(
+        [place.x0, 1 - place.y1, place.x1, 1 - place.y0]
+    )  # fractions of the picture, from its upper left
+    limits = [_rounded(axes.get_xlim()), _rounded(axes.get_ylim())]
+    data = {"box": box, "limits": limits, "names": content["names"], "lines": content["lines"]}
+    return Markup(' tabindex="0" data-hover="{}"').format(terminal(json.dumps(data)))
+
+
+def as_svg(figure: Figure, name: str, description: str, values: Mapping[str, Any] | None = None) -> Markup:
+    """Return the figure as an ``<svg>`` element for a page; inside :func:`plot`.
+
+    Args:
+        figure: What is drawn.
+        name: Makes the ids unique in the page.
+        description: What it shows, for those who do not see it.
+        values: From :func:`hover`; None shows no values.
+    """
     buffer = io.StringIO()
     FigureCanvasSVG(figure)
     # without the date, so that the same comparison gives the same page
@@ -90,7 +151,18 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
     for color, variable in _CSS.items():
         body = body.replace(color, variable)
     label = html.escape(terminal(description), quote=True)
-    return Markup(f'<svg class="plot" {view[0]} role="img" aria-label="{label}">{body}')
+    shown = _hover_attribute(values)
+    return Markup(f'<svg class="plot" {view[0]} role="img" aria-label="{label}"{shown}>{body}')
+
+
+def with_switch(whole: Markup, cut: Markup | None) -> Markup:
+    """Return a plot that shows everything, with a switch to its end alone; without ``cut`` there is none."""
+    if cut is None:
+        return whole
+    return Markup(
+        '<div class="switched"><label><input type="checkbox" autocomplete="off"> leave out the start</label>'
+        '<div class="whole">{}</div><div class="cut">{}</div></div>'
+    ).format(whole, cut)
 
 
 def standalone(svg: Markup) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
 
 from netaug.compare.arms import Arm
 from netaug.compare.cells import Cell, Table, difference_cell, make_table, number_cell
@@ -60,7 +63,9 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
         return Cell(", ".join(f"{key} {text(value)}" for key, value in run.spec.tuned) or NONE, None)
 
     columns: dict[str, Callable[[RunRecord], Cell]] = {
-        "arm": lambda run: Cell(run.spec.arm, run.spec.arm, arm=styles.get(run.spec.arm)),
+        "arm": lambda run: Cell(
+            run.spec.arm, run.spec.arm, arm=styles.get(run.spec.arm), link=_page_of(comparison, run)
+        ),
         "seed": lambda run: Cell(str(run.spec.seed), run.spec.seed),
         "lr": lambda run: Cell(rate(run.lr), run.lr),
         "chosen": tuned,
@@ -75,6 +80,13 @@ def runs_table(comparison: Comparison, runs: Sequence[RunRecord]) -> Table:
         "train MACs": number("train_macs", si),
     }
     return make_table(columns, runs)
+
+
+def _page_of(comparison: Comparison, run: RunRecord) -> str | None:
+    """Return the address of a run's page, from that of its comparison; None if there is none."""
+    if not (run.folder / "report.html").is_file():
+        return None
+    return quote(Path(os.path.relpath(run.folder, comparison.request.out), "report.html").as_posix())
 
 
 def settings_table(comparison: Comparison) -> Table:

@@ -59,6 +59,7 @@ def page_parts() -> dict[str, Any]:
         "texts": _TEXTS,
         "key": styles.key,
         "style": Markup(_style()),
+        "boxes": Markup(_file("boxes.css")),
         "script": Markup(script),
         "script_hash": _hash(script),
     }

@@ -48,6 +48,7 @@ class RunFolder:
         self.held_out = path / "validation_images.txt"
         self.checkpoints = path / "checkpoints"
         self.weights = path / "model.safetensors"
+        self.best = path / "best.safetensors"
         self.summary = path / "summary.json"
         self._saved = 0
 
@@ -133,6 +134,10 @@ class RunFolder:
         """Write the plain network as ``model.safetensors``."""
         save_weights(self.weights, network, card)
 
+    def save_best(self, network: nn.Module, card: ModelCard) -> None:
+        """Write the plain network of the epoch with the best validation score so far as ``best.safetensors``."""
+        save_weights(self.best, network, card)
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``: the run is finished."""
         write_atomic(self.summary, json.dumps(dict(summary), indent=2) + "\n")
@@ -201,6 +206,13 @@ def find_weights(source: str | Path) -> Path:
     if not path.is_file():
         raise RunFolderError(f"there is no run folder or weights file '{path}'.", fix="check the path")
     return path
+
+
+def run_of(source: str | Path) -> Path | None:
+    """Return the run folder that a network is from: ``source`` itself, or that of a file; None without one."""
+    path = Path(source)
+    folder = path if path.is_dir() else path.parent
+    return folder if RunFolder(folder).config.is_file() else None
 
 
 def read_config(run: Path, overrides: tuple[str, ...] = ()) -> RunConfig:

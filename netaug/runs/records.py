@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -56,3 +57,13 @@ class EpochRecord:
     def val_score(self) -> float | None:
         """Return the validation score that results are reported in, in percent; None when not evaluated."""
         return self.val_top1 if self.score == "top1" else self.val_metrics.get(self.score)
+
+
+def best_record(records: Sequence[EpochRecord]) -> EpochRecord | None:
+    """Return the epoch with the best validation score, the first of equal ones; None if none was evaluated."""
+    best: EpochRecord | None = None
+    for record in records:
+        score = record.val_score
+        if score is not None and (best is None or best.val_score is None or score > best.val_score):
+            best = record
+    return best

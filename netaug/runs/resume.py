@@ -29,7 +29,14 @@ _log = logging.getLogger("netaug")
 FREE = (
     *("data.root", "data.class_names", "data.workers", "data.download", "data.eval_batch_size"),
     *("train.device", "train.threads", "train.checkpoint_every", "train.checkpoint_minutes"),
-    *("train.keep_checkpoints", "train.tensorboard", "train.wandb", "train.timeout_minutes"),
+    *(
+        "train.keep_checkpoints",
+        "train.keep_best",
+        "train.patience",
+        "train.tensorboard",
+        "train.wandb",
+        "train.timeout_minutes",
+    ),
     *("train.skip_nonfinite", "train.measure_gradients", "model.weights"),
 )
 """Settings that may differ when a run is resumed: they do not change what is learned, or only where."""

@@ -56,8 +56,12 @@ def print_resume_step(
 
 
 def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
-    """Train to the end, or until a process gets a signal; all processes decide the same, from all-reduced flags."""
-    records, world = [], trainer.world
+    """Train to the end, or until a process gets a signal; all processes decide the same, from all-reduced flags.
+
+    With ``train.patience`` the end may come before ``train.epochs``: the first process, which has the records of all
+    epochs, decides.
+    """
+    records, world = list[EpochRecord](), trainer.world
 
     def request() -> StepFlags:
         return StepFlags(save=journal.due(), signal=stop.signal)
@@ -78,19 +82,29 @@ def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
         if flags.signal is not None:
             raise leave(flags.signal)
 
+    def stalled() -> bool:
+        return trainer.config.patience is not None and world.from_first(journal.stalled())
+
     with StopRequests() as stop:
+        if stalled():  # it had ended early, and is resumed
+            return records
         for record in trainer.fit(after_step, request):
             records.append(record)
             journal.epoch(trainer, record)
             # Between two steps there is no message with gradients that would carry the flags.
             signal = request().all_reduced(world, trainer.normalizer.device).signal
             done = record.epoch + 1
-            last = done == trainer.config.epochs
+            if record.val_score is not None and trainer.result_is_plain:
+                with world.raise_on_all_ranks():
+                    journal.best(trainer.result, record)
+            last = done == trainer.config.epochs or stalled()
             if last or done % trainer.config.checkpoint_every == 0 or signal is not None:
                 with world.raise_on_all_ranks():
                     if trainer.result_is_plain:
                         journal.network(trainer.result, record)
                 keep()  # last: everything that it counts as done is on disk
-            if signal is not None and not last:
+            if last:
+                break
+            if signal is not None:
                 raise leave(signal)
     return records

@@ -15,7 +15,7 @@ from netaug.data.batch import DataInfo
 from netaug.elastic import Supernet
 from netaug.profile import Profile
 from netaug.runs.folder import RunFolder
-from netaug.runs.records import EpochRecord
+from netaug.runs.records import EpochRecord, best_record
 from netaug.tasks.registry import task_kind
 from netaug.train.build import make_card
 from netaug.train.console import TrainingConsole
@@ -23,6 +23,7 @@ from netaug.train.diagnostics import advise
 from netaug.train.metrics import Tally
 from netaug.train.trackers import Tracking
 from netaug.train.trainer import Trainer
+from netaug.weights.metadata import ModelCard
 
 
 class Journal(Protocol):
@@ -39,6 +40,12 @@ class Journal(Protocol):
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Write the plain network as it is after an epoch."""
+
+    def best(self, network: nn.Module, record: EpochRecord) -> None:
+        """Write the plain network as it is after an epoch, if none before was better."""
+
+    def stalled(self) -> bool:
+        """Return whether the training ends here: the score has not been better for ``train.patience`` epochs."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Write the trainer's state."""
@@ -60,6 +67,7 @@ class FolderJournal:
         data: Its fingerprint; see :func:`netaug.runs.resume.data_record`.
         console: What the user sees.
         tracking: Further services that curves are sent to.
+        records: Of the epochs before a run is resumed; those that follow are added.
     """
 
     folder: RunFolder
@@ -70,6 +78,7 @@ class FolderJournal:
     data: Mapping[str, Any]
     console: TrainingConsole
     tracking: Tracking
+    records: list[EpochRecord] = field(default_factory=list)
     _clock: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
@@ -86,13 +95,28 @@ class FolderJournal:
     def epoch(self, trainer: Trainer, record: EpochRecord) -> None:
         """Log, show and track."""
         self.folder.log(record)
+        self.records.append(record)
         self.console.epoch(record)
         self.tracking.epoch(trainer.steps_done, record)
 
     def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Write ``model.safetensors``."""
-        card = make_card(self.model, self.info, record.val_top1, self._scores(record), network)
-        self.folder.save_network(network, card)
+        self.folder.save_network(network, self._card(network, record))
+
+    def best(self, network: nn.Module, record: EpochRecord) -> None:
+        """Write ``best.safetensors``, if no epoch before had as good a score."""
+        if self.train.keep_best and best_record(self.records) is record:
+            self.folder.save_best(network, self._card(network, record))
+
+    def stalled(self) -> bool:
+        """Return whether the best score is ``train.patience`` epochs ago; always False without."""
+        best = best_record(self.records)
+        if self.train.patience is None or best is None or self.records[-1].val_score is None:
+            return False
+        return self.records[-1].epoch - best.epoch >= self.train.patience
+
+    def _card(self, network: nn.Module, record: EpochRecord) -> ModelCard:
+        return make_card(self.model, self.info, record.val_top1, self._scores(record), network)
 
     def _scores(self, record: EpochRecord) -> dict[str, float]:
         """Return the metrics that the weights file records beside top-1; none where nothing was evaluated."""
@@ -126,6 +150,13 @@ class NoJournal:
     def network(self, network: nn.Module, record: EpochRecord) -> None:
         """Do nothing."""
 
+    def best(self, network: nn.Module, record: EpochRecord) -> None:
+        """Do nothing."""
+
+    def stalled(self) -> bool:
+        """Return False: rank 0 decides."""
+        return False
+
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Do nothing."""
 
@@ -146,6 +177,7 @@ def summarize(
         regularizers: Names of what keeps the training from fitting, for the advice.
     """
     last, info, augmented = records[-1], trainer.data.info, isinstance(trainer.network, Supernet)
+    best = best_record(records)
     return {
         "epochs": len(records),
         "steps": sum(record.steps for record in records),
@@ -162,6 +194,8 @@ def summarize(
         "train_macs": sum(record.train_macs for record in records),
         "params": cost.params,
         "macs": cost.macs,
+        "best": None if best is None else {"epoch": best.epoch + 1, "score": best.val_score},
+        "stopped_early": len(records) < trainer.config.epochs,
         "val_split": info.val_split,
         "seed": trainer.config.seed,
         "arm": "netaug" if augmented else "baseline",

@@ -336,7 +336,15 @@ def _begin(
         settings, record = to_mapping(config), data_record(data)
         tracking = shown.enter_context(open_tracking(settings, folder.path, trainer, records))
         return FolderJournal(
-            folder, settings, config.model, config.train, data.info, record, console, tracking
+            folder,
+            settings,
+            config.model,
+            config.train,
+            data.info,
+            record,
+            console,
+            tracking,
+            list(records),
         ), records
 
 

@@ -36,7 +36,7 @@ def test_a_recipe_is_compared_and_its_pages_come_back(
     assert (
         anew.replace("--out ../out", "--out out").splitlines()[:20] == written["report.md"].splitlines()[:20]
     )
-    assert (tmp_path / "out" / "report.html").is_file()
+    assert 'href="netaug-seed0/report.html"' in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netaug.detect.ap import voc_ap
-from netaug.detect.operating import best_operating, precision_at
+from netaug.detect.operating import best_operating, f1_at, precision_at
 from tests.detect.splits import random_split, rows, split
 
 BOX = (10, 10, 30, 30)
@@ -28,6 +28,10 @@ def test_the_best_of_all_scores(seed):
         tried.append(
             (2 * precision * recall / (precision + recall) if right else 0.0, score, precision, recall)
         )
+    scores = np.array([entry[1] for entry in tried])
+    np.testing.assert_allclose(f1_at(curves, scores), [entry[0] for entry in tried])
+    np.testing.assert_allclose(f1_at(curves, scores - 1e-9), [entry[0] for entry in tried])
+    assert f1_at(curves, np.array([2.0])) == [0.0]  # nothing is kept
     f1, score, precision, recall = max(tried)
     assert (best.f1, best.score) == (pytest.approx(f1), score)
     assert (best.precision, best.recall) == (pytest.approx(precision), pytest.approx(recall))
@@ -40,6 +44,9 @@ def test_a_score_takes_all_predictions_of_it():
 
 
 def test_there_is_none_without_objects_or_finds():
+    nothing = voc_ap(rows((0, 0, 0.5, OFF)), split([[(0, BOX)]], classes=1)).curves
+    assert f1_at(nothing, np.array([0.0, 0.5])).tolist() == [0.0, 0.0]
+    assert np.isnan(f1_at(voc_ap(rows(), split([[]], classes=1)).curves, np.array([0.5]))).all()
     assert best_operating(voc_ap(rows((0, 0, 0.5, OFF)), split([[(0, BOX)]], classes=1)).curves) is None
     assert best_operating(voc_ap(rows((0, 0, 0.5, OFF)), split([[]], classes=1)).curves) is None
     assert best_operating([]) is None

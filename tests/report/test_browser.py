@@ -96,11 +96,52 @@ def test_a_click_on_a_heading_sorts_and_another_turns_the_order(tab: Browser, pa
 def test_pictures_are_drawn(tab: Browser, page: Path) -> None:
     tab.open(page, 1200)
     boxes = tab.run(
-        "[...document.querySelectorAll('svg.plot')].map((one) => [one.getBoundingClientRect().width,"
+        "[...document.querySelectorAll('svg.plot')].filter((one) => one.checkVisibility())"
+        ".map((one) => [one.getBoundingClientRect().width,"
         " one.querySelectorAll('path').length, one.getBBox().height])"
     )
     assert len(boxes) == 7  # pairs, two curves, two costs, two of gradients
     assert all(width > 250 and paths > 10 and height > 50 for width, paths, height in boxes)
+
+
+def test_a_switch_leaves_out_the_start_of_curves(tab: Browser, page: Path) -> None:
+    tab.open(page, 1200)
+    shown = (
+        "[...document.querySelector('.switched').querySelectorAll('svg')].map((one) => one.checkVisibility())"
+    )
+    assert tab.run(shown) == [True, False]  # all of it, unless someone asks
+    tab.run("document.querySelector('.switched input').click()")
+    assert tab.run(shown) == [False, True]
+
+
+def test_values_appear_under_the_pointer_and_by_the_arrow_keys(tab: Browser, page: Path) -> None:
+    tab.open(page, 1200)
+    assert tab.run("document.getElementById('values').hidden")
+    left, top, width, height = tab.run(
+        "(() => { const one = document.querySelector('svg.plot[data-hover]'); one.scrollIntoView();"
+        " const { x, y, width, height } = one.getBoundingClientRect(); return [x, y, width, height]; })()"
+    )
+    tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=left + width - 20, y=top + height / 2)
+    at_the_end = tab.run("document.getElementById('values').innerText")
+    assert "epoch 12; top-1, %" in at_the_end
+    assert all(f"\n{arm} " in at_the_end for arm in ("baseline", "netaug"))
+    assert "±" in at_the_end
+    tab.run("document.querySelector('svg.plot[data-hover]').focus()")
+    tab.ask("Input.dispatchKeyEvent", type="keyDown", key="ArrowLeft", code="ArrowLeft")
+    assert "epoch 11; top-1, %" in tab.run("document.getElementById('values').innerText")
+    tab.ask("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape")
+    assert tab.run("document.getElementById('values').hidden")
+    assert tab.complaints() == []
+
+
+def test_a_phone_shows_what_is_compared_without_scrolling_the_table(tab: Browser, page: Path) -> None:
+    tab.open(page, 400, 740)
+    edges = tab.run(
+        "[...document.querySelector('table.sortable').querySelectorAll('.effect')]"
+        ".map((one) => one.getBoundingClientRect().right)"
+    )
+    assert edges
+    assert max(edges) <= 400
 
 
 @pytest.mark.parametrize(("which", "dark"), [("page", False), ("page", True), ("large", False)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -12,8 +13,9 @@ import torch
 from netaug.compare.formatting import NONE
 from netaug.detect.confusion import pair_up
 from netaug.report.confusions import confusions_table
-from netaug.report.detection.examples import choose, count, marks
-from netaug.report.detection.page import picture, render_page
+from netaug.report.detection.examples import Mark, choose, count, marks
+from netaug.report.detection.page import render_page
+from netaug.report.detection.pictures import picture, place_names
 from netaug.report.detection.predictions import Results
 from netaug.report.detection.tables import coco_rows
 from tests.detect.splits import random_split, rows, split
@@ -88,6 +90,7 @@ def test_the_headline_and_every_part_are_there(text):
             "Believed from score",
             "Classes",
             "Precision against recall",
+            "F1 against confidence",
             "Confusions",
             "Best found",
             "Worst",
@@ -164,6 +167,26 @@ def test_images_are_counted_and_chosen_by_what_was_found_in_them():
     assert drawn == [("missed", "dog missed"), ("other", "dog 0.90, is cat")]
     assert [mark.kind for mark in marks(3, pairing, truth, ("cat", "dog"))] == ["wrong", "right"]
     assert [mark.kind for mark in marks(4, pairing, truth, ("cat", "dog"))] == ["missed", "missed"]
+
+
+def test_names_of_boxes_do_not_overlap():
+    draw = np.random.default_rng(0)
+    corners = draw.uniform(0, 90, (40, 2))
+    drawn = [Mark("right", (x, y, x + 10, y + 10), "platelet 0") for x, y in corners.tolist()]
+    size = 3.0
+    places = place_names(drawn, 100, 100, size)
+    areas = [(x, y - 2.5, x + 20, y + 0.5) for x, y in (place for place in places if place)]
+    assert 8 < len(areas) < 40  # some have no room
+    assert places[-1] is not None  # the last one lies on top, and chooses first
+    assert all(area[0] >= 0 and area[2] <= 100 and area[1] >= 0 and area[3] <= 100 for area in areas)
+    for one, other in itertools.combinations(areas, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    shown = str(picture(torch.zeros(3, 100, 100, dtype=torch.uint8), drawn, "cells"))
+    assert shown.count("<title>") == 40  # under a pointer, all of them
+
+
+def test_a_name_that_is_wider_than_the_picture_only_appears_under_a_pointer():
+    assert place_names([Mark("right", (0, 0, 9, 9), "x" * 99)], 100, 100, 3.0) == [None]
 
 
 def test_a_picture_has_its_boxes_in_pixels_of_the_file():

@@ -1,5 +1,7 @@
 """Plots suit light and dark pages and leave matplotlib as it was."""
 
+import html
+import json
 import re
 from dataclasses import replace
 from itertools import accumulate
@@ -8,7 +10,7 @@ import matplotlib
 import pytest
 
 from netaug.report.arm_pairs import differences
-from netaug.report.lines import Point, frame, mean_line, mean_lines, points, thinned
+from netaug.report.lines import Frame, Point, end_frame, mean_line, mean_lines, points, thinned, whole_frame
 from netaug.report.plots import curves, outcomes, paired_differences
 from netaug.report.styles import STYLES, key, style_of
 from tests.compare.helpers import record
@@ -20,7 +22,7 @@ LOOKED = list(enumerate(ARMS))
 
 def drawn(quantity="val", axis="epoch"):
     lines = mean_lines(comparison().runs, ARMS, quantity, axis)
-    return curves(lines, LOOKED, quantity, axis, frame(lines, quantity), "name")
+    return curves(lines, LOOKED, quantity, axis, whole_frame(lines, quantity), "name")
 
 
 def test_colors_come_from_the_page():
@@ -47,15 +49,47 @@ def test_same_runs_same_picture():
     assert drawn("val", "macs") == drawn("val", "macs")
 
 
-def test_the_ends_of_curves_can_be_told_apart():
-    """The frame begins where the slowest arm is at two fifths of its training, not at chance."""
+def test_the_start_is_cut_off_only_by_a_switch():
+    """The second picture begins where the slowest arm is at two fifths of its training, not at chance."""
     lines = {"a": [Point(float(x), 10.0 * x, 1.0) for x in range(10)], "b": [Point(1.0, 95.0, None)]}
-    bottom, top = frame(lines, "val")
+    bottom, top = whole_frame(lines, "val")
     assert bottom is not None
     assert top is not None
-    assert 30.0 < bottom < 40.0
+    assert bottom < -1.0
     assert top > 95.0
-    assert frame(lines, "fraction") == (None, None)
+    end = end_frame(lines, "val")
+    assert end is not None
+    assert end.bottom is not None
+    assert 30.0 < end.bottom < 40.0
+    assert whole_frame(lines, "fraction") == (None, None)
+    assert end_frame(lines, "fraction") is None
+    flat = {"a": [Point(float(x), 50.0, None) for x in range(10)]}
+    assert end_frame(flat, "val") is None  # a switch that changes nothing is not there
+    both = str(curves(lines, [(0, "a"), (1, "b")], "val", "epoch", Frame(bottom, top), "x", "top-1", end))
+    assert both.count("<svg") == 2
+    assert both.count('type="checkbox"') == 1
+    ids = re.findall(r'\bid="([^"]*)"', both)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_values_of_a_plot_lie_where_they_are_drawn():
+    """What the script shows: limits, and the place of the axes in the picture."""
+    lines = {"a": [Point(0.0, 10.0, 1.0), Point(1.0, 20.0, None)]}
+    drawn_svg = str(curves(lines, [(0, "a")], "val", "epoch", Frame(0.0, 40.0), "x"))
+    (attribute,) = re.findall(r'data-hover="([^"]*)"', drawn_svg)
+    content = json.loads(html.unescape(attribute))
+    assert content["lines"] == [{"name": "a", "style": "--arm-0", "points": [[0, 10, 1], [1, 20, None]]}]
+    (x0, x1), (y0, y1) = content["limits"]
+    assert ((x0, x1), (y0, y1)) == ((0, 1.02), (0, 40))
+    assert content["names"] == ["epoch", "top-1, %"]
+    left, top, right, bottom = content["box"]
+    width, height = (float(value) for value in re.findall(r'viewBox="0 0 (\S+) (\S+)"', drawn_svg)[0])
+    path, *_ = re.findall(
+        r'<path d="M (\S+) (\S+) \nL (\S+) (\S+) \n" [^>]*stroke: var\(--arm-0\)', drawn_svg
+    )
+    for x, y, (px, py) in ((0, 10, path[:2]), (1, 20, path[2:])):
+        assert width * (left + (x - x0) / (x1 - x0) * (right - left)) == pytest.approx(float(px), abs=0.2)
+        assert height * (bottom - (y - y0) / (y1 - y0) * (bottom - top)) == pytest.approx(float(py), abs=0.2)
 
 
 def test_points_leave_out_epochs_without_evaluation_but_not_their_cost():

@@ -60,6 +60,7 @@ def test_a_run_folder_is_complete(finished: RunResult) -> None:
         "checkpoints",
         ".lock",
         "model.safetensors",
+        "best.safetensors",
         "summary.json",
     }
     assert load_config(str(finished.folder.config)) == small()

@@ -169,7 +169,7 @@ def _taken_for(results: ClassifierResults, label: int) -> Cell:
 
 
 def mistakes(results: ClassifierResults) -> list[tuple[Markup, str, str]]:
-    """Return the surest mistakes: picture, name of the image, and what it is and is taken for."""
+    """Return the surest mistakes: picture, what it is and is taken for, and the name of the image."""
     shown = []
     names = results.class_names
     for row in results.mistakes(_MOST_MISTAKES):
@@ -179,7 +179,7 @@ def mistakes(results: ClassifierResults) -> list[tuple[Markup, str, str]]:
             f"{label} ({100 * results.label_probability_N[row]:.1f} %), taken for "
             f"{names[results.predicted_N[row]]} ({100 * results.probability_N[row]:.1f} %)"
         )
-        shown.append((thumbnail(results.read(position), _SIDE, f"{name}: {caption}"), name, caption))
+        shown.append((thumbnail(results.read(position), _SIDE, f"{name}: {caption}"), caption, name))
     return shown
 
 

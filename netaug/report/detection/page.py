@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from torch import Tensor
 
 from netaug.core.escaping import html
 from netaug.core.io import write_atomic
 from netaug.detect.ap import VocAP
-from netaug.detect.operating import precision_at
+from netaug.detect.operating import f1_at, precision_at
+from netaug.detect.overlaps import Doubles
 from netaug.report.confusions import MOST_CLASSES, confusions_table
 from netaug.report.detection import examples, tables
-from netaug.report.detection.examples import Mark
+from netaug.report.detection.pictures import picture
 from netaug.report.detection.predictions import Results
-from netaug.report.embedded import data_uri
 from netaug.report.styles import STYLES, line_style
-from netaug.report.svg import INK, arm_color, as_svg, plot
+from netaug.report.svg import INK, HoverLine, arm_color, as_svg, hover, plot
 from netaug.report.template import page_parts, template
 
 FEW = len(STYLES)
 """Classes up to which each has a style of its own."""
 _RECALLS = np.linspace(0.0, 1.0, 201)
-_SIDE = 560  # pixels of the longer side in the page
-_MOST_NAMED = 6  # boxes of a kind up to which each has its name written beside it
+_SCORES = np.linspace(0.0, 1.0, 201)
 _TEXTS = ("class", "taken for")
 _KINDS = {
     "best": "Best found",
@@ -51,7 +48,8 @@ def render_page(results: Results) -> str:
         headline=f"{results.score[0]} {results.score[1]:.1f} % on {results.split}",
         sentences=sentences(results),
         classes=tables.classes_table(results),
-        curves=precision_recall(results.voc),
+        curves=precision_recall(results),
+        f1=f1_confidence(results),
         legend=[results.class_names[label] for label in labels] if len(labels) <= FEW else [],
         matrix=tables.confusion_rows(results) if classes <= MOST_CLASSES else [],
         columns=(*results.class_names, "missed"),
@@ -100,15 +98,14 @@ def galleries(results: Results) -> list[dict[str, Any]]:
     chosen = examples.choose(counts)
     rows = []
     for kind, images in (("best", chosen.best), ("worst", chosen.worst), ("missed", chosen.missed)):
-        pictures = [
-            (_caption(counts, image), results.name(image), _drawn(results, image)) for image in images
-        ]
+        pictures = [(_drawn(results, image), caption(counts, image), results.name(image)) for image in images]
         if pictures:
             rows.append({"title": _KINDS[kind], "note": _NOTES[kind], "pictures": pictures})
     return rows
 
 
-def _caption(counts: examples.Counts, image: int) -> str:
+def caption(counts: examples.Counts, image: int) -> str:
+    """Return what is right, wrong and missing on an image."""
     return f"{counts.right_N[image]} right, {counts.wrong_N[image]} wrong, {counts.missed_N[image]} not found"
 
 
@@ -122,65 +119,72 @@ def with_objects(result: VocAP) -> list[int]:
     return [label for label, curve in enumerate(result.curves) if curve.objects]
 
 
-def precision_recall(result: VocAP) -> Markup | None:
-    """Return a line per class that has objects; of many classes they are thin, and their mean is drawn.
+def precision_recall(results: Results) -> Markup | None:
+    """Return precision against recall, a line per class that has objects.
 
     Returns:
         The SVG; None if no class has objects.
     """
-    labels = with_objects(result)
-    if not labels:
+    curves = results.voc.curves
+    lines = {c: 100 * precision_at(curves[c], _RECALLS) for c in with_objects(results.voc)}
+    if not lines:
         return None
-    lines = [precision_at(result.curves[label], _RECALLS) for label in labels]
     with plot(6.4, 4.0) as (figure, axes):
-        for number, line in enumerate(lines):
-            # more classes than styles could not be told apart by their lines
-            if len(labels) <= FEW:
-                style = {"color": arm_color(number), "linewidth": 1.9, "linestyle": line_style(number)}
-            else:
-                style = {"color": INK, "linewidth": 0.6, "alpha": 0.4}
-            axes.plot(100 * _RECALLS, 100 * line, **style)
-        if len(labels) > FEW:
-            axes.plot(100 * _RECALLS, 100 * np.mean(lines, axis=0), color=arm_color(1), linewidth=2.4)
+        hovered = _draw_classes(axes, 100 * _RECALLS, lines, results.class_names)
+        if len(lines) > FEW:
+            mean = np.mean(list(lines.values()), axis=0)
+            axes.plot(100 * _RECALLS, mean, color=arm_color(1), linewidth=2.4)
+            hovered = [_hover_line("mean of classes", 1, 100 * _RECALLS, mean)]
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 102)
         axes.set_xlabel("recall, % of the objects found")
         axes.set_ylabel("precision, % right")
-        return as_svg(figure, "precision-recall", "Precision against recall of each class")
+        description = "Precision against recall of each class"
+        return as_svg(figure, "precision-recall", description, hover(axes, hovered))
 
 
-def picture(pixels_CHW: Tensor, marks: Sequence[Mark], description: str) -> Markup:
-    """Return the image, scaled down, with its boxes.
+def f1_confidence(results: Results) -> Markup | None:
+    """Return F1 against the least score of a prediction that is kept: per class, and over all objects.
 
-    Args:
-        pixels_CHW: uint8, as large as the file that the boxes are in pixels of.
-        marks: The boxes; the last lies on top.
-        description: What the picture shows, for those who do not see it.
+    Returns:
+        The SVG; None if no class has objects.
     """
-    height, width = pixels_CHW.shape[-2:]
-    kinds = Counter(mark.kind for mark in marks)
-    size = max(width, height) / 34
-    boxes = Markup("").join(_box(mark, size, named=kinds[mark.kind] <= _MOST_NAMED) for mark in marks)
-    return Markup(
-        '<svg class="picture" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
-        '<image href="{data}" width="{w}" height="{h}"/>{boxes}</svg>'
-    ).format(w=width, h=height, label=description, data=data_uri(pixels_CHW, _SIDE), boxes=boxes)
+    curves, labels = results.voc.curves, with_objects(results.voc)
+    if not labels:
+        return None
+    lines = {c: 100 * f1_at([curves[c]], _SCORES) for c in labels}
+    every = 100 * f1_at(curves, _SCORES)
+    with plot(6.4, 4.0) as (figure, axes):
+        hovered = _draw_classes(axes, _SCORES, lines, results.class_names)
+        axes.plot(_SCORES, every, color=INK, linewidth=2.6)
+        if results.best is not None:
+            axes.axvline(results.best.score, color=INK, linewidth=1.0, linestyle=(0, (1, 2)))
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("score from which predictions are kept")
+        axes.set_ylabel("F1, %")
+        shown = [*(hovered if len(lines) <= FEW else ()), _hover_line("all classes", None, _SCORES, every)]
+        return as_svg(
+            figure, "f1", "F1 against the score from which predictions are kept", hover(axes, shown)
+        )
 
 
-def _box(mark: Mark, size: float, *, named: bool) -> Markup:
-    left, top, right, bottom = mark.box
-    text = Markup('<text x="{x:.1f}" y="{y:.1f}" font-size="{size:.1f}">{text}</text>').format(
-        x=left, y=top - size / 4 if top > 1.3 * size else top + size, size=size, text=mark.text
-    )
-    return Markup(
-        '<g class="{kind}"><title>{text}</title>'
-        '<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>{name}</g>'
-    ).format(
-        kind=mark.kind,
-        text=mark.text,
-        x=left,
-        y=top,
-        w=max(0.0, right - left),
-        h=max(0.0, bottom - top),
-        name=text if named else "",
-    )
+def _draw_classes(
+    axes: Any, x_P: Doubles, lines: Mapping[int, Doubles], names: Sequence[str]
+) -> list[HoverLine]:
+    """Draw a line per class; more classes than styles could not be told apart, and are thin."""
+    hovered = []
+    for number, (label, line_P) in enumerate(lines.items()):
+        if len(lines) <= FEW:
+            style = {"color": arm_color(number), "linewidth": 1.9, "linestyle": line_style(number)}
+            hovered.append(_hover_line(names[label], number, x_P, line_P))
+        else:
+            style = {"color": INK, "linewidth": 0.6, "alpha": 0.4}
+        axes.plot(x_P, line_P, **style)
+    return hovered
+
+
+def _hover_line(name: str, number: int | None, x_P: Doubles, y_P: Doubles) -> HoverLine:
+    # each second point: a hundred of them are as many as there are to be told apart
+    points = [(x, y, None) for x, y in zip(x_P[::2].tolist(), y_P[::2].tolist(), strict=True)]
+    return HoverLine(name, number, points)
