@@ -364,7 +364,7 @@ def test_compare_is_asked_what_the_words_say(monkeypatch: pytest.MonkeyPatch, tm
     asked = []
     monkeypatch.setattr(netaug.compare, "compare", lambda request: asked.append(request))
     monkeypatch.setattr(netaug.compare, "show", lambda *_: None)
-    monkeypatch.setattr("netaug.report.comparison_pages.write_report", lambda *_: None)
+    monkeypatch.setattr("netaug.report.comparison_pages.write_with_runs", lambda *_: None)
     words = ["--seeds", "3", "--jobs", "2", "--out", str(tmp_path), "--overwrite", "--lr", "0.1", "0.2"]
     assert main(["compare", "demo/digits", *words, "--threads", "1", "--train.epochs", "4"]) == 0
     (request,) = asked
@@ -379,7 +379,7 @@ def test_plans_are_asked_for_by_name_file_and_size(monkeypatch: pytest.MonkeyPat
     asked = []
     monkeypatch.setattr(netaug.compare, "compare", lambda request: asked.append(request))
     monkeypatch.setattr(netaug.compare, "show", lambda *_: None)
-    monkeypatch.setattr("netaug.report.comparison_pages.write_report", lambda *_: None)
+    monkeypatch.setattr("netaug.report.comparison_pages.write_with_runs", lambda *_: None)
     (tmp_path / "mine.yaml").write_text(
         "recipe: demo/digits\nreference: a\narms: {a: {set: {netaug.enabled: false}}, b: {}}\n"
         "grid: {train.lr: [0.1, 0.2], train.weight_decay: [0, 0.1]}\n"

@@ -41,11 +41,10 @@ def run(words: list[str]) -> None:
     from netaug.core.consoles import SafeConsole
 
     comparison = compare(request)
-    from netaug.report.comparison_pages import write_report  # matplotlib is slow to load and needed only now
-    from netaug.report.run_page import write_missing_pages
+    # matplotlib is slow to load and needed only now
+    from netaug.report.comparison_pages import write_with_runs
 
-    write_missing_pages(run.folder for run in comparison.runs)
-    write_report(comparison, request.out)
+    write_with_runs(comparison, request.out)
     show(comparison, SafeConsole())
 
 

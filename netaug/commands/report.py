@@ -57,13 +57,11 @@ def _of_comparison(folder: Path) -> None:
     from netaug.commands.compare import asked
     from netaug.compare.reread import command_of, reread
     from netaug.compare.resolve import resolve_plan
-    from netaug.report.comparison_pages import write_report
-    from netaug.report.run_page import write_missing_pages
+    from netaug.report.comparison_pages import write_with_runs
 
     request = replace(asked(command_of(folder)), out=folder, overwrite=False)
     found = reread(replace(request, plan=resolve_plan(request, builds=False)) if request.plan else request)
-    write_missing_pages(run.folder for run in found.comparison.runs)
-    write_report(found.comparison, folder)
+    write_with_runs(found.comparison, folder)
     say(found.comparison.verdict.headline)
     if found.missing:
         count = "1 run" if len(found.missing) == 1 else f"{len(found.missing)} runs"

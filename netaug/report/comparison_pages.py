@@ -21,6 +21,7 @@ from netaug.core.io import write_atomic
 from netaug.report import pictures, tables
 from netaug.report.csv_files import write_arms, write_differences, write_runs
 from netaug.report.families import longer_notes
+from netaug.report.run_page import write_missing_pages
 from netaug.report.template import flatten, page_parts, template
 
 FILES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
@@ -31,6 +32,12 @@ def write_report(comparison: Comparison, out: Path) -> None:
     writers = (write_runs, _write_table, write_page, write_markdown, write_arms, write_differences)
     for name, write in zip(FILES, writers, strict=True):
         write(comparison, out / name)
+
+
+def write_with_runs(comparison: Comparison, out: Path) -> None:
+    """Write the pages of the runs that have none yet, then ``FILES``, whose table of runs links to them."""
+    write_missing_pages(run.folder for run in comparison.runs)
+    write_report(comparison, out)
 
 
 def _write_table(comparison: Comparison, path: Path) -> None:
