@@ -9,7 +9,9 @@ commands are written from the dataclasses and parsers themselves, examples from 
 from __future__ import annotations
 
 import argparse
+import base64
 import importlib
+import json
 import os
 import re
 import shutil
@@ -32,6 +34,10 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 
 
+_DRAWN = re.compile(r"\w+-\d+\.png")
+"""Pictures of notebooks, which lie beside their page."""
+
+
 class DeadLinkError(Exception):
     """A page links to what is not a page."""
 
@@ -44,7 +50,7 @@ def places() -> dict[str, str]:
         has_page = path.name == "report.md" and path.with_suffix(".html").exists()
         if path.is_file() and path.suffix != ".py" and not has_page:
             found[path.relative_to(ROOT).as_posix()] = path.relative_to(ROOT / "docs").as_posix()
-    for path in sorted((ROOT / "examples").glob("*.py")):
+    for path in sorted([*(ROOT / "examples").glob("*.py"), *(ROOT / "examples").glob("*.ipynb")]):
         found[f"examples/{path.name}"] = f"examples/{path.stem}.md"
     return found
 
@@ -61,7 +67,7 @@ def with_links_of_the_site(text: str, source: str, target: str, where: dict[str,
 
     def led(match: re.Match[str]) -> str:
         link, anchor = match[2], match[3] or ""
-        if re.match(r"[a-z]+:", link):
+        if re.match(r"[a-z]+:", link) or _DRAWN.fullmatch(link):
             return match[0]
         there = os.path.normpath(folder / link).replace(os.sep, "/")
         place = where.get(there) or where.get(f"{there}/README.md")
@@ -172,6 +178,26 @@ def example_page(path: Path) -> str:
     return f"# {path.stem}\n\n`examples/{path.name}`\n\n```python\n{path.read_text(encoding='utf-8')}```\n"
 
 
+def notebook_page(path: Path, folder: Path) -> str:
+    """Return a page that shows a notebook with its outputs; pictures are written into the folder."""
+    parts = []
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cells):
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", []):
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                name = f"{path.stem}-{number}.png"
+                (folder / name).write_bytes(base64.b64decode("".join(picture)))
+                parts.append(f"![What the cell draws]({name})")
+            else:
+                shown = "".join(output.get("text") or output["data"]["text/plain"]).rstrip()
+                parts.append(f"```text\n{shown}\n```")
+    title, _, rest = "\n\n".join(parts).partition("\n")
+    return f"{title}\n\nThe notebook `examples/{path.name}` with what it printed and drew.\n{rest}\n"
+
+
 def assemble(out: Path = OUT) -> None:
     """Write all pages and what they show."""
     shutil.rmtree(out, ignore_errors=True)
@@ -181,6 +207,9 @@ def assemble(out: Path = OUT) -> None:
         written.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".py":
             written.write_text(example_page(path), encoding="utf-8")
+        elif path.suffix == ".ipynb":
+            text = notebook_page(path, written.parent)
+            written.write_text(with_links_of_the_site(text, source, target, where), encoding="utf-8")
         elif path.suffix == ".md" or source == "LICENSE":
             text = path.read_text(encoding="utf-8")
             if source == "docs/results/README.md":
