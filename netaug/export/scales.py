@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netaug.export.graph import (
     Activation,
@@ -37,6 +38,8 @@ _MOST_WIDENED = 256
 """A range is never made larger by more than this: all 8 bits of what was measured would be lost."""
 _ATTEMPTS = 100
 """Passes over a network until its ranges are wide enough; a loop of ranges that share a scale could grow for ever."""
+_NEIGHBORS = 4096
+"""Scales that are tried for a product, each the next float32: one of about a hundred will do."""
 
 
 def activation_tensors(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, TensorInt8]:
@@ -54,6 +57,7 @@ def activation_tensors(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, T
         raise ExportError("a tensor has no range.", got=", ".join(missing[:3]), fix="measure ranges again")
     spans = _Spans(graph, ranges)
     spans.widen()
+    spans.settle_products()
     return {
         name: TensorInt8(name, shape, *spans.scale_and_zero_point(name))
         for name, shape in graph.shapes.items()
@@ -78,6 +82,7 @@ class _Spans:
             before = self._ranges.get(group, Range(0.0, 0.0))  # padding and ReLU need an exact zero
             self._ranges[group] = Range(min(before.low, low), max(before.high, high))
         self._measured = {group: self.span(group) for group in self._ranges}
+        self._settled: dict[str, float] = {}
 
     def span(self, name: str) -> float:
         """Return the size of the range that 256 integers stand for."""
@@ -93,7 +98,7 @@ class _Spans:
         if group in self._fixed:
             return self._fixed[group]
         # The scale is rounded to float32 first: the file holds that number, and the zero point must fit it.
-        scale = float(np.float32(self.span(name) / 255))
+        scale = self._settled.get(group, float(np.float32(self.span(name) / 255)))
         return scale, int(np.clip(round(-128 - self._ranges[group].low / scale), -128, 127))
 
     def widen(self) -> None:
@@ -112,6 +117,27 @@ class _Spans:
             if not changed:
                 return
 
+    def settle_products(self) -> None:
+        """Move scales of products by some millionths to where tflite-micro's and LiteRT's MUL have one multiplier.
+
+        The former computes it in float64, the latter in float32: 1 of 150 values of a product was different.
+        """
+        products: dict[str, list[Mul]] = {}
+        for node in self._graph:
+            if isinstance(node, Mul) and self._group[node.output] not in self._fixed:
+                products.setdefault(self._group[node.output], []).append(node)
+        for group, nodes in products.items():
+            scale = np.float32(self.scale_and_zero_point(group)[0])
+            scales_S = scale + np.arange(_NEIGHBORS, dtype=np.float32) * np.spacing(scale)
+            same_S = np.ones(_NEIGHBORS, bool)
+            for node in nodes:
+                first, second = (np.float32(self.scale_and_zero_point(name)[0]) for name in node.inputs)
+                singles_S = (first * second / scales_S).astype(np.float64)
+                doubles_S = np.float64(first) * np.float64(second) / scales_S.astype(np.float64)
+                same_S &= _multiplier_bits(singles_S) == _multiplier_bits(doubles_S)
+            if same_S.any():  # else LiteRT has other bits, which its check counts
+                self._settled[group] = float(scales_S[same_S.argmax()])
+
     def _grow(self, node: Node, span: float, *, last: bool) -> None:
         group = self._group[node.output]
         lost = span > _MOST_WIDENED * self._measured[group] and self._measured[group] > _SMALLEST_SPAN
@@ -124,6 +150,13 @@ class _Spans:
             )
         low, _ = self._ranges[group]
         self._ranges[group] = Range(low, low + span)
+
+
+def _multiplier_bits(reals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the 31 bits that kernels multiply with."""
+    fractions, _ = np.frexp(reals)
+    bits: NDArray[np.float64] = np.floor(fractions * 2**31 + 0.5)
+    return bits
 
 
 def _conv_span(spans: _Spans, node: Conv) -> float:
