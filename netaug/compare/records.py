@@ -32,6 +32,7 @@ class RunSummary:
         val_split: What it was evaluated on.
         val_mean_per_class: Mean per-class accuracy; None where it is not customary.
         score: Which metric the scores are; see :func:`netaug.core.display.score_name`.
+        steps: Updates in all; None of earlier versions, which did not write them.
     """
 
     epochs: int
@@ -46,6 +47,7 @@ class RunSummary:
     val_split: str
     val_mean_per_class: float | None = None
     score: str = "top1"
+    steps: int | None = None
 
 
 @dataclass(frozen=True)

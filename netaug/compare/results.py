@@ -44,6 +44,7 @@ class ArmRow:
         macs_arm: The arm of ``vs_macs``.
         stage: Whether it was only trained for others.
         score: Which metric the scores are; see :func:`netaug.core.display.score_name`.
+        steps: Updates of one run; None where its version did not write them.
     """
 
     arm: str
@@ -66,6 +67,7 @@ class ArmRow:
     macs_arm: str | None = None
     stage: bool = False
     score: str = "top1"
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def _row(name: str, runs: Sequence[RunRecord], fields: Mapping[str, Any]) -> Arm
         vs_baseline=None,
         vs_long=None,
         score=summaries[0].score if summaries else "top1",
+        steps=summaries[0].steps if summaries else None,
         **fields,
     )
 

@@ -13,6 +13,7 @@ from netaug.compare.paired_statistics import EFFECT_WORDS, Difference
 from netaug.compare.records import RunRecord
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import COST_TOLERANCE, ArmRow, Verdict
+from netaug.config.train import ENOUGH_STEPS
 from netaug.core.display import score_name
 
 OVERFIT_GAP = 5.0  # percentage points of train minus validation top-1
@@ -125,6 +126,8 @@ def _hints(rows: Mapping[str, ArmRow]) -> list[str]:
     base, long = rows.get("baseline"), rows.get("baseline-long")
     if base is None or base.train_score is None or base.val_score is None:
         return []
+    if base.steps is not None and base.steps < ENOUGH_STEPS:
+        return []  # the networks have hardly moved
     train, val = base.train_score.mean, base.val_score.mean
     fits = f"the baseline gets {train:.1f} % of training and {val:.1f} % of evaluation images right"
     vs_base = None if long is None else long.vs_baseline

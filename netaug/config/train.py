@@ -9,6 +9,9 @@ from typing import Any, Literal
 from netaug.core.errors import ConfigError
 
 MOST_THREADS = 1024
+ENOUGH_STEPS = 500
+"""Updates from which a training shows whether its network under-fits or over-fits. In a shorter one it has hardly
+moved, and the running statistics of its norms lag behind its weights."""
 
 
 @dataclass(frozen=True)

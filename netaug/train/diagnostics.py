@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from netaug.config import RegularizeConfig, TrainConfig
+from netaug.config.train import ENOUGH_STEPS
 from netaug.elastic import Pass, Supernet
 from netaug.elastic.plain_network import Network
 from netaug.runs.records import EpochRecord
@@ -30,9 +31,8 @@ SATURATED = 95.0
 """Training top-1 in percent from which there is little left to fit."""
 PLAIN_DECAY = 1e-4
 """Weight decay up to which it is as usual for tiny networks; the paper's is 4e-5."""
-ENOUGH_STEPS, ENOUGH_EPOCHS = 500, 5
-"""Updates and epochs from which a run can be advised about. In a shorter one the network has hardly moved, the running
-statistics of its norms lag behind its weights, and top-1 in training is a mean over a time in which it rose."""
+ENOUGH_EPOCHS = 5
+"""Epochs from which a run can be advised about: top-1 in training is a mean over an epoch in which it rises."""
 _STANDARD_ERRORS = 2.0
 _DROPPING = ("Dropout", "DropPath", "StochasticDepth", "DropBlock")
 

@@ -49,13 +49,14 @@ def record(
     params: int = 412,
     epochs: int = 3,
     share: float | None = None,
+    steps: int | None = None,
 ) -> RunRecord:
     """A run's record; ``val_score=None`` makes it a failed one."""
     spec = RunSpec(arm, phase, seed, lr, None, 1, (("netaug.enabled", arm == "netaug"),))
     if val_score is None:
         return RunRecord(spec, Path("nowhere"), None, lr, message="it broke")
     summary = RunSummary(
-        epochs, val_score, 1.1, train_score, 1.0, seconds, 1000 * epochs, params, 23100, "val"
+        epochs, val_score, 1.1, train_score, 1.0, seconds, 1000 * epochs, params, 23100, "val", steps=steps
     )
     curve = tuple(
         Epoch(

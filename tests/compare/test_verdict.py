@@ -9,10 +9,19 @@ from tests.compare.plans import plan_from
 
 
 def verdict(
-    baseline, netaug, long, *, seconds=(10.0, 25.0, 25.0), train_score=71.0, lrs=(), rates=None, **changes
+    baseline,
+    netaug,
+    long,
+    *,
+    seconds=(10.0, 25.0, 25.0),
+    train_score=71.0,
+    lrs=(),
+    rates=None,
+    steps=None,
+    **changes,
 ):
     runs = [
-        record(arm, seed, top1, seconds=duration, train_score=train_score)
+        record(arm, seed, top1, seconds=duration, train_score=train_score, steps=steps)
         for arm, values, duration in zip(
             ("baseline", "netaug", "baseline-long"), (baseline, netaug, long), seconds, strict=True
         )
@@ -72,6 +81,12 @@ def test_hints_name_the_regime():
     ]
     assert len(steps.hints) == 1
     assert steps.hints[0].startswith("Training is still limited by steps")
+
+
+def test_runs_of_few_steps_show_no_regime():
+    scores = [70.0, 70.2, 70.1], [71.0, 71.3, 71.0], [70.1, 70.0, 70.2]
+    assert verdict(*scores, train_score=90.0, steps=499).hints == ()
+    assert verdict(*scores, train_score=90.0, steps=500).hints
 
 
 def test_different_networks_are_not_compared():
