@@ -358,7 +358,9 @@ def test_a_users_own_network_goes_all_the_way(
     capsys.readouterr()
 
 
-def test_compare_is_asked_what_the_words_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_compare_is_asked_what_the_words_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import netaug.compare
 
     asked = []
@@ -371,6 +373,7 @@ def test_compare_is_asked_what_the_words_say(monkeypatch: pytest.MonkeyPatch, tm
     assert (request.recipe, request.seeds, request.jobs, request.out) == ("demo/digits", 3, 2, tmp_path)
     assert (request.overwrite, request.lrs, request.threads) == (True, (0.1, 0.2), 1)
     assert request.overrides == ("--train.epochs=4",)
+    assert capsys.readouterr().out.splitlines()[-1] == f"page:    {tmp_path / 'report.html'}"
 
 
 def test_plans_are_asked_for_by_name_file_and_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

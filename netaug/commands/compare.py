@@ -46,6 +46,7 @@ def run(words: list[str]) -> None:
 
     write_with_runs(comparison, request.out)
     show(comparison, SafeConsole())
+    say(f"page:    {request.out / 'report.html'}")
 
 
 def asked(words: list[str]) -> CompareRequest:
