@@ -38,6 +38,7 @@ class Value:
         padding: Zeros around it that the next convolution has to add.
         order: Which channel of the tensor is at each place, while torch has the channels on two axes, as a shuffle has.
         axes: How many there are on each of the two.
+        last: Whether torch has it as ``[N, H, W, C]``, as around layer norms.
     """
 
     tensor: str
@@ -45,6 +46,12 @@ class Value:
     padding: Padding = field(default_factory=Padding)
     order: tuple[int, ...] = ()
     axes: tuple[int, int] = (0, 0)
+    last: bool = False
+
+    @property
+    def channel_axis(self) -> int:
+        """Return which axis of torch's tensor has the channels."""
+        return 3 if self.last else 1
 
 
 class Builder:
@@ -73,17 +80,24 @@ class Builder:
         self._writers[node.output] = node
         return node
 
-    def value(self, call: Call, argument: object) -> Value:
+    def value(self, call: Call, argument: object, *, last: bool = False) -> Value:
         """Return the value of an argument that must be an activation; zeros that wait around it are written first.
 
+        Args:
+            call: Whose argument it is.
+            argument: A node of torch's graph.
+            last: Whether it may have its channels on the last axis.
+
         Raises:
-            ExportError: It is a constant, or has its channels on two axes.
+            ExportError: It is a constant, or has its channels on two axes, or on the last one where it must not.
         """
         value = self.values.get(argument) if isinstance(argument, Call) else None
         if not isinstance(value, Value):
             raise refused(call, "one of its inputs is a constant")
         if value.order:
             raise refused(call, "the channels of its input are on two axes")
+        if value.last and not last:
+            raise refused(call, "the channels of its input are on the last axis")
         return self.with_zeros(call, value) if value.padding else value
 
     def with_zeros(self, call: Call, value: Value) -> Value:
@@ -139,7 +153,16 @@ class Builder:
         weight_OHWI = scale_C.reshape(-1, 1, 1, 1).astype(np.float32)
         conv = Conv(module_of(call), (value.tensor,), output, weight_OHWI, shift_C.astype(np.float32))
         self.append(replace(conv, groups=len(scale_C), activation=act))
-        return Value(output, value.flat)
+        return replace(value, tensor=output)
+
+    def pointwise(self, call: Call, value: Value, weight_OI: FloatArray, bias_O: FloatArray | None) -> Value:
+        """Return the value times a matrix at each position, by a 1x1 convolution."""
+        outputs = len(weight_OI)
+        output = self.new_tensor((*self.shapes[value.tensor][:2], outputs))
+        weight_OHWI = np.ascontiguousarray(weight_OI[:, None, None], np.float32)
+        bias = np.zeros(outputs, np.float32) if bias_O is None else bias_O
+        self.append(Conv(module_of(call), (value.tensor,), output, weight_OHWI, bias))
+        return replace(value, tensor=output)
 
     def activate(self, call: Call, value: Value, activation: Activation) -> Value:
         """Return the clipped value: fused into its writer where that is possible."""
@@ -154,7 +177,7 @@ class Builder:
             return self.scale_and_shift(call, value, ones_C, 0 * ones_C, activation)
         output = self.new_tensor(self.shapes[value.tensor])
         self.append(Relu(module_of(call), (value.tensor,), output))
-        return Value(output, value.flat)
+        return replace(value, tensor=output)
 
     def _fusible(self, call: Call) -> bool:
         """Whether nothing else reads the tensor that this call changes, so that its writer may change it."""

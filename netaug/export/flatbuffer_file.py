@@ -32,6 +32,7 @@ OPERATORS = {
     "GATHER": 36,
     "MEAN": 40,
     "PADV2": 60,
+    "RSQRT": 76,
     "RESIZE_NEAREST_NEIGHBOR": 97,
     "HARD_SWISH": 117,
     "GELU": 150,

@@ -25,6 +25,7 @@ from netaug.export.graph import (
     Padding,
     Relu,
     ResizeNearest,
+    Rsqrt,
     Sigmoid,
     Take,
 )
@@ -98,6 +99,7 @@ _KERNELS: dict[type[Node], Callable[..., Tensor]] = {
     ResizeNearest: lambda node, x: F.interpolate(x, scale_factor=node.factor, mode="nearest"),
     Concat: lambda node, *parts: torch.cat(parts, 1),
     Gelu: lambda node, x: F.gelu(x),
+    Rsqrt: lambda node, x: torch.rsqrt(x),
     Take: lambda node, x: x[:, list(node.channels)],
     Flatten: lambda node, x: x.flatten(1),
 }

@@ -179,6 +179,11 @@ class Gelu(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Rsqrt(Node):
+    """Is ``1 / sqrt(x)`` of positive values."""
+
+
+@dataclass(frozen=True, eq=False)
 class Take(Node):
     """Is some channels of a tensor, in any order: what splits, slices and shuffles of channels do.
 

@@ -58,12 +58,12 @@ def _batch_norm(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("relu")
 def _relu(builder: Builder, call: Call, args: Arguments) -> Value:
-    return builder.activate(call, builder.value(call, args["self"]), Activation.RELU)
+    return builder.activate(call, builder.value(call, args["self"], last=True), Activation.RELU)
 
 
 @lowers("relu6")
 def _relu6(builder: Builder, call: Call, args: Arguments) -> Value:
-    return builder.activate(call, builder.value(call, args["self"]), Activation.RELU6)
+    return builder.activate(call, builder.value(call, args["self"], last=True), Activation.RELU6)
 
 
 @lowers("hardtanh", "clamp", "clamp_min")
@@ -74,12 +74,12 @@ def _clip(builder: Builder, call: Call, args: Arguments) -> Value:
     names = {activation.value: activation for activation in (Activation.RELU, Activation.RELU6)}
     if bounds not in names:
         raise refused(call, f"it clips to {bounds}, not to [0, 6] or [0, inf)")
-    return builder.activate(call, builder.value(call, args["self"]), names[bounds])
+    return builder.activate(call, builder.value(call, args["self"], last=True), names[bounds])
 
 
 @lowers("hardsigmoid")
 def _hard_sigmoid(builder: Builder, call: Call, args: Arguments) -> Value:
-    value = builder.value(call, args["self"])
+    value = builder.value(call, args["self"], last=True)
     channels = builder.shapes[value.tensor][-1]
     sixths, halves = np.full(channels, 1 / 6), np.full(channels, 1 / 2)
     return builder.scale_and_shift(call, value, sixths, halves, Activation.UNIT)
@@ -87,24 +87,24 @@ def _hard_sigmoid(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("hardswish")
 def _hard_swish(builder: Builder, call: Call, args: Arguments) -> Value:
-    return _elementwise(builder, call, HardSwish, builder.value(call, args["self"]))
+    return _elementwise(builder, call, HardSwish, builder.value(call, args["self"], last=True))
 
 
 @lowers("sigmoid")
 def _sigmoid(builder: Builder, call: Call, args: Arguments) -> Value:
-    return _elementwise(builder, call, Sigmoid, builder.value(call, args["self"]))
+    return _elementwise(builder, call, Sigmoid, builder.value(call, args["self"], last=True))
 
 
 @lowers("gelu")
 def _gelu(builder: Builder, call: Call, args: Arguments) -> Value:
     if args.get("approximate", "none") != "none":
         raise refused(call, "it approximates GELU by tanh")
-    return _elementwise(builder, call, Gelu, builder.value(call, args["self"]))
+    return _elementwise(builder, call, Gelu, builder.value(call, args["self"], last=True))
 
 
 @lowers("silu")
 def _silu(builder: Builder, call: Call, args: Arguments) -> Value:
-    value = builder.value(call, args["self"])
+    value = builder.value(call, args["self"], last=True)
     return _elementwise(builder, call, Mul, value, _elementwise(builder, call, Sigmoid, value))
 
 
@@ -115,11 +115,11 @@ def _add(builder: Builder, call: Call, args: Arguments) -> Value:
     left, right = _constant_last(builder, args)
     constant = builder.array(right)
     if constant is not None:
-        value = builder.value(call, left)
+        value = builder.value(call, left, last=True)
         shift_C = _per_channel(builder, call, value, constant)
         return builder.scale_and_shift(call, value, np.ones_like(shift_C), shift_C, Activation.NONE)
-    first, second = builder.value(call, left), builder.value(call, right)
-    if builder.shapes[first.tensor] != builder.shapes[second.tensor]:
+    first, second = builder.value(call, left, last=True), builder.value(call, right, last=True)
+    if builder.shapes[first.tensor] != builder.shapes[second.tensor] or first.last != second.last:
         raise refused(call, "it adds tensors of different shapes")
     return _elementwise(builder, call, Add, first, second)
 
@@ -129,14 +129,14 @@ def _mul(builder: Builder, call: Call, args: Arguments) -> Value:
     left, right = _constant_last(builder, args)
     constant = builder.array(right)
     if constant is not None:
-        value = builder.value(call, left)
+        value = builder.value(call, left, last=True)
         scale_C = _per_channel(builder, call, value, constant)
         return builder.scale_and_shift(call, value, scale_C, np.zeros_like(scale_C), Activation.NONE)
-    first, second = builder.value(call, left), builder.value(call, right)
+    first, second = builder.value(call, left, last=True), builder.value(call, right, last=True)
     if builder.shapes[first.tensor][:2] == (1, 1):  # the gate comes second
         first, second = second, first
     shape, gate = builder.shapes[first.tensor], builder.shapes[second.tensor]
-    if gate not in (shape, (1, 1, shape[-1])):
+    if gate not in (shape, (1, 1, shape[-1])) or first.last != second.last:
         raise refused(call, "it multiplies tensors whose shapes differ in more than positions")
     return _elementwise(builder, call, Mul, first, second)
 
@@ -156,8 +156,11 @@ def _sub(builder: Builder, call: Call, args: Arguments) -> Value | list[Value]:
         return _add(builder, call, {**args, "other": np.asarray(-constant)})
     if args.get("alpha", 1) != 1 or builder.array(args["self"]) is not None:
         raise refused(call, "it subtracts from a constant, or a multiple of its second input")
-    first, second = builder.value(call, args["self"]), builder.value(call, args["other"])
-    if builder.shapes[first.tensor] != builder.shapes[second.tensor]:
+    first, second = (
+        builder.value(call, args["self"], last=True),
+        builder.value(call, args["other"], last=True),
+    )
+    if builder.shapes[first.tensor] != builder.shapes[second.tensor] or first.last != second.last:
         raise refused(call, "it subtracts tensors of different shapes")
     # a depthwise convolution changes the sign: as a node of its own it needs no kernel, and others may read the value
     ones_C = np.ones(builder.shapes[second.tensor][-1], np.float32)
@@ -166,9 +169,10 @@ def _sub(builder: Builder, call: Call, args: Arguments) -> Value | list[Value]:
 
 @lowers("cat", "concat")
 def _cat(builder: Builder, call: Call, args: Arguments) -> Value:
-    values = [builder.value(call, argument) for argument in args["tensors"]]
+    values = [builder.value(call, argument, last=True) for argument in args["tensors"]]
     rank = len(shape_of(call))
-    if args["dim"] % rank != 1 or any(value.flat != values[0].flat for value in values):
+    forms = {(value.flat, value.last) for value in values}
+    if args["dim"] % rank != values[0].channel_axis or len(forms) > 1:
         raise refused(call, "it joins along another axis than channels")
     if values[0].flat and any(builder.shapes[value.tensor][:2] != (1, 1) for value in values):
         raise refused(call, "it joins flattened positions")
@@ -205,6 +209,8 @@ def _same(builder: Builder, call: Call, args: Arguments) -> Value:
 @lowers("transpose", "permute")
 def _swap(builder: Builder, call: Call, args: Arguments) -> Value:
     value = builder.values.get(args["self"])
+    if isinstance(value, Value) and len(shape_of(call)) == 4 and not value.order:
+        return _moved(builder, call, args)
     swapped = "dims" in args or sorted((args["dim0"] % 5, args["dim1"] % 5)) == [1, 2]
     if "dims" in args:
         swapped = [axis % 5 for axis in args["dims"]] == [0, 2, 1, 3, 4]
@@ -213,6 +219,15 @@ def _swap(builder: Builder, call: Call, args: Arguments) -> Value:
     first, second = value.axes
     order = np.array(value.order).reshape(first, second).T.ravel()
     return replace(value, order=tuple(order.tolist()), axes=(second, first))
+
+
+def _moved(builder: Builder, call: Call, args: Arguments) -> Value:
+    """Return a value whose channels torch moves to the last axis, or back."""
+    value = builder.value(call, args["self"], last=True)
+    axes = [axis % 4 for axis in args.get("dims", ())]
+    if axes != ([0, 3, 1, 2] if value.last else [0, 2, 3, 1]):
+        raise refused(call, "it moves values between positions and channels")
+    return replace(value, last=not value.last)
 
 
 def _joined(builder: Builder, call: Call, value: Value, target: tuple[int, ...]) -> Value:
@@ -225,12 +240,12 @@ def _joined(builder: Builder, call: Call, value: Value, target: tuple[int, ...])
 
 @lowers("split", "split_with_sizes", "chunk")
 def _split(builder: Builder, call: Call, args: Arguments) -> list[Value]:
-    value = builder.value(call, args["self"])
-    if args["dim"] % _rank(value) != 1:
+    value = builder.value(call, args["self"], last=True)
+    if args["dim"] % _rank(value) != value.channel_axis:
         raise refused(call, "it splits another axis than channels")
     parts, start = [], 0
     for tensor in call.meta["val"]:
-        end = start + int(tensor.shape[1])
+        end = start + int(tensor.shape[value.channel_axis])
         parts.append(take(builder, call, value, range(start, end)))
         start = end
     return parts
@@ -247,13 +262,13 @@ def _part(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("slice")
 def _slice(builder: Builder, call: Call, args: Arguments) -> Value:
-    value = builder.value(call, args["self"])
+    value = builder.value(call, args["self"], last=True)
     axis = args["dim"] % _rank(value)
     size = shape_of(call.all_input_nodes[0])[axis]
     kept = range(size)[args["start"] : args["end"] : args["step"]]
     if len(kept) == size:
         return value
-    if axis != 1:
+    if axis != value.channel_axis:
         raise refused(call, "it cuts another axis than channels")
     return take(builder, call, value, kept)
 
@@ -271,7 +286,7 @@ def take(builder: Builder, call: Call, value: Value, channels: Sequence[int]) ->
         raise refused(call, "it takes some of flattened positions")
     output = builder.new_tensor((*shape[:2], len(channels)))
     builder.append(Take(module_of(call), (value.tensor,), output, tuple(channels)))
-    return Value(output, value.flat)
+    return replace(value, tensor=output)
 
 
 def _constant_last(builder: Builder, args: Arguments) -> tuple[Any, Any]:
@@ -286,13 +301,14 @@ def _elementwise(builder: Builder, call: Call, kind: type[Node], *values: Value)
     channels = sum(shape[-1] for shape in shapes) if kind is Concat else shapes[0][-1]
     output = builder.new_tensor((*shapes[0][:-1], channels))
     builder.append(kind(module_of(call), tuple(value.tensor for value in values), output))
-    return Value(output, values[0].flat)
+    return replace(values[0], tensor=output)
 
 
 def _per_channel(builder: Builder, call: Call, value: Value, constant: Any) -> Any:
     """Return a constant as one number per channel; one that differs between positions is refused."""
     channels = builder.shapes[value.tensor][-1]
     form = constant.reshape(constant.shape[1:]) if constant.ndim == 4 and len(constant) == 1 else constant
-    if form.size == 1 or (form.ndim == 3 and form.shape == (channels, 1, 1)):
+    shape = (channels,) if value.last else (channels, 1, 1)
+    if form.size == 1 or form.shape == shape or (value.last and form.shape == (1, 1, channels)):
         return np.broadcast_to(form.reshape(-1), (channels,)).copy()
     raise refused(call, "a constant operand differs between positions")

@@ -18,8 +18,8 @@ from netaug.export.lowering import Arguments, lowers
 def _conv2d(builder: Builder, call: Call, args: Arguments) -> Value:
     value = builder.values.get(args["input"])
     weight_OIHW = builder.array(args["weight"])
-    if not isinstance(value, Value) or weight_OIHW is None or value.flat:
-        raise refused(call, "its weight is computed from the image")
+    if not isinstance(value, Value) or weight_OIHW is None or value.flat or value.last:
+        raise refused(call, "its weight is computed from the image, or its input has the channels last")
     kernel = weight_OIHW.shape[2], weight_OIHW.shape[3]
     dilation = _pair(args["dilation"])
     span = spanned(kernel, dilation)
@@ -37,10 +37,12 @@ def _conv2d(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("linear")
 def _linear(builder: Builder, call: Call, args: Arguments) -> Value:
-    value, weight = builder.value(call, args["input"]), builder.array(args["weight"])
-    if not value.flat or weight is None:
+    value, weight = builder.value(call, args["input"], last=True), builder.array(args["weight"])
+    if not (value.flat or value.last) or weight is None:
         raise refused(call, "its input has positions as well as channels")
     height, width, channels = builder.shapes[value.tensor]
+    if value.last:
+        return builder.pointwise(call, value, weight, builder.array(args["bias"]))
     # torch flattens channels first; the kernel that covers the whole input puts each weight at its position.
     weight_OHWI = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
     bias = builder.array(args["bias"])
@@ -52,19 +54,19 @@ def _linear(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("adaptive_avg_pool2d", "mean")
 def _mean(builder: Builder, call: Call, args: Arguments) -> Value:
-    value = builder.value(call, args["self"])
+    value = builder.value(call, args["self"], last="dim" in args)
     height, width, channels = builder.shapes[value.tensor]
     if "output_size" in args:
         if _pair(args["output_size"]) != (1, 1):
             return _even_pool(builder, call, value, _pair(args["output_size"]))
-    elif sorted(axis % 4 for axis in args["dim"] or ()) != [2, 3]:
+    elif sorted(axis % 4 for axis in args["dim"] or ()) != ([1, 2] if value.last else [2, 3]):
         raise refused(call, "its mean is over other axes than height and width")
     flat = len(shape_of(call)) == 2
     if (height, width) == (1, 1):
-        return replace(value, flat=flat)
+        return replace(value, flat=flat, last=value.last and not flat)
     output = builder.new_tensor((1, 1, channels))
     builder.append(Mean(module_of(call), (value.tensor,), output))
-    return Value(output, flat)
+    return Value(output, flat, last=value.last and not flat)
 
 
 def _even_pool(builder: Builder, call: Call, value: Value, sides: tuple[int, int]) -> Value:

@@ -27,6 +27,7 @@ from netaug.export.graph import (
     Node,
     Relu,
     ResizeNearest,
+    Rsqrt,
     Sigmoid,
     Take,
 )
@@ -48,7 +49,7 @@ from netaug.export.int8 import (
 )
 from netaug.export.ranges import Range
 from netaug.export.scales import activation_tensors, with_free_scales
-from netaug.export.tables import gelu_table, hard_swish_table, logistic_table, relu_table
+from netaug.export.tables import gelu_table, hard_swish_table, logistic_table, relu_table, rsqrt_table
 
 _SMALLEST_WEIGHT = 1e-8
 """What the largest weight of a channel without weights is taken for."""
@@ -181,6 +182,11 @@ def _gelu(form: _Scales, node: Gelu) -> TableInt8:
     return TableInt8(node.name, node.inputs, node.output, "gelu", table)
 
 
+def _rsqrt(form: _Scales, node: Rsqrt) -> TableInt8:
+    table = rsqrt_table(form.tensors[node.inputs[0]], form.tensors[node.output])
+    return TableInt8(node.name, node.inputs, node.output, "rsqrt", table)
+
+
 def _sigmoid(form: _Scales, node: Sigmoid) -> TableInt8:
     return TableInt8(
         node.name, node.inputs, node.output, "logistic", logistic_table(form.tensors[node.inputs[0]])
@@ -202,6 +208,7 @@ _QUANTIZERS: dict[type[Node], Callable[..., NodeInt8]] = {
     HardSwish: _hard_swish,
     Sigmoid: _sigmoid,
     Gelu: _gelu,
+    Rsqrt: _rsqrt,
     ResizeNearest: _resize,
     Concat: lambda form, node: ConcatInt8(node.name, node.inputs, node.output),
     Take: lambda form, node: TakeInt8(node.name, node.inputs, node.output, node.channels),

@@ -63,6 +63,34 @@ def gelu_table(source: TensorInt8, target: TensorInt8) -> Int8Array:
     return table
 
 
+def rsqrt_table(source: TensorInt8, target: TensorInt8) -> Int8Array:
+    """Return the table of ``1 / sqrt(x)`` as the kernel RSQRT has it; zero and what is below it give the largest."""
+    real = np.float32(math.sqrt(np.float32(source.scale))) * np.float32(target.scale)
+    value, shift = quantize_multiplier(1.0 / float(real))
+    table = []
+    for integer in _INPUTS.tolist():
+        root, root_shift = _inverse_root(max(integer - source.zero_point, 1))
+        fine = multiply(np.array(1), root, root_shift + 20)  # 20 bits behind the point until the last step
+        output = int(multiply(fine, value, shift - 20)) + target.zero_point
+        table.append(127 if integer <= source.zero_point else min(max(output, -128), 127))
+    return np.array(table, np.int8)
+
+
+def _inverse_root(x: int) -> tuple[int, int]:
+    """Return ``1 / sqrt(x)`` of an integer as a multiplier: five steps of Newton with 28 bits behind the point."""
+    if x == 1:
+        return _ONE, 0
+    pairs = (31 - x.bit_length()) // 2 - 1
+    shift = 11 - pairs
+    half = rounding_shift(np.array((x << 2 * pairs) >> 1), 1)
+    root: Integers = np.array(1 << 28)
+    for _ in range(5):
+        cube = _saturated_shift(high_multiply(high_multiply(root, root), root), 6)
+        root = _saturated_shift(high_multiply(root, 3 << 27) - high_multiply(half, cube), 3)
+    root = high_multiply(root, 1518500250)  # sqrt(1/2), with 31 bits behind the point
+    return (int(root) << -shift, 0) if shift < 0 else (int(root), -shift)
+
+
 def _sixteen_bit(real: float) -> tuple[int, int]:
     value, shift = quantize_multiplier(real)
     return min((value + (1 << 15)) >> 16, 2**15 - 1), shift

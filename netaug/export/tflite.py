@@ -26,6 +26,7 @@ from netaug.export.graph import (
     Padding,
     Relu,
     ResizeNearest,
+    Rsqrt,
     Sigmoid,
     Take,
     spanned,
@@ -210,19 +211,26 @@ def _mean(file: TfliteFile, node: Mean | MeanInt8) -> None:
     file.call("MEAN", version, inputs, file.tensor(node.output), "ReducerOptions", (1,))
 
 
-def _unary(file: TfliteFile, node: TableInt8 | HardSwish | Sigmoid | Relu | Gelu) -> None:
+def _unary(file: TfliteFile, node: TableInt8 | HardSwish | Sigmoid | Relu | Gelu | Rsqrt) -> None:
     kind = node.kind if isinstance(node, TableInt8) else _KINDS[type(node)]
     operator, int8_version, options = _UNARY[kind]
     version = int8_version if file.int8 else 1
     file.call(operator, version, (file.tensor(node.inputs[0]),), file.tensor(node.output), options)
 
 
-_KINDS: dict[type[Node], str] = {HardSwish: "hard_swish", Sigmoid: "logistic", Relu: "relu", Gelu: "gelu"}
+_KINDS: dict[type[Node], str] = {
+    HardSwish: "hard_swish",
+    Sigmoid: "logistic",
+    Relu: "relu",
+    Gelu: "gelu",
+    Rsqrt: "rsqrt",
+}
 _UNARY = {
     "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions"),
     "logistic": ("LOGISTIC", 2, ""),
     "relu": ("RELU", 2, ""),
     "gelu": ("GELU", 2, "GeluOptions"),
+    "rsqrt": ("RSQRT", 2, ""),
 }
 """Operator, version in int8, and options by the kind of `TableInt8`."""
 
@@ -258,7 +266,7 @@ _WRITERS: dict[type[Node] | type[NodeInt8], Callable[..., None]] = {
     **dict.fromkeys((Mul, MulInt8), _mul),
     **dict.fromkeys((Mean, MeanInt8), _mean),
     **dict.fromkeys((MaxPool, AvgPool, PoolInt8), _pool),
-    **dict.fromkeys((HardSwish, Sigmoid, Relu, Gelu, TableInt8), _unary),
+    **dict.fromkeys((HardSwish, Sigmoid, Relu, Gelu, Rsqrt, TableInt8), _unary),
     **dict.fromkeys((ResizeNearest, ResizeInt8), _resize),
     **dict.fromkeys((Concat, ConcatInt8), _concat),
     **dict.fromkeys((Take, TakeInt8), _take),

@@ -24,6 +24,7 @@ _RESOLVER = {
     "RELU": "AddRelu",
     "RELU6": "AddRelu6",
     "RESHAPE": "AddReshape",
+    "RSQRT": "AddRsqrt",
     "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
 }
 """Methods of tflite-micro's ``MicroMutableOpResolver`` by operator."""

@@ -11,7 +11,8 @@ from torch.fx.node import map_arg
 
 from netaug.core.errors import UnsupportedModelError
 from netaug.elastic.trace import Trace, arguments, gives_tensors, operator_name, shape_of, trace
-from netaug.export import lowering_windows as lowering_windows  # registers its operators
+from netaug.export import lowering_norms as lowering_norms  # registers its operators
+from netaug.export import lowering_windows as lowering_windows
 from netaug.export.building import Builder, overwritten, refused
 from netaug.export.graph import ExportError, Flatten, Graph
 from netaug.export.lowering import LOWERINGS

@@ -27,6 +27,7 @@ from netaug.export.graph import (
     Padding,
     Relu,
     ResizeNearest,
+    Rsqrt,
     Shape,
     Sigmoid,
     Take,
@@ -134,6 +135,14 @@ class Program:
     def gelu(self, source: str) -> str:
         return self.append(Gelu, (source,), self.shapes[source])
 
+    def norm(self, source: str) -> str:
+        """Divides by the root of the mean of all squares, as the norms over channels do."""
+        shape = self.shapes[source]
+        square = self.append(Mul, (source, source), shape)
+        weight = np.full((shape[-1], 1, 1, shape[-1]), 1 / shape[-1], np.float32)
+        mean = self.append(Conv, (square,), shape, weight, np.full(shape[-1], 1e-3, np.float32))
+        return self.append(Mul, (source, self.append(Rsqrt, (mean,), shape)), shape)
+
     def take(self, source: str) -> str:
         *sides, channels = self.shapes[source]
         chosen = tuple(int(index) for index in self.rng.integers(0, channels, int(self.rng.integers(1, 9))))
@@ -152,7 +161,7 @@ class Program:
 
 
 KINDS = ("conv", "depthwise", "add", "mul", "mean", "gate", "max_pool", "avg_pool", "relu", "hard_swish")
-KINDS += ("sigmoid", "resize", "concat", "take")
+KINDS += ("sigmoid", "resize", "concat", "take", "norm")
 
 
 def _windows(sides: object, kernel: object, strides: object, padding: Padding) -> list[int]:

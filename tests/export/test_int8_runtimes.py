@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from netaug.export.graph import Graph
 from netaug.export.int8 import GraphInt8, TableInt8, TensorInt8
 from netaug.export.reference import decode, encode, run_int8
-from netaug.export.tables import gelu_table, hard_swish_table, logistic_table
+from netaug.export.tables import gelu_table, hard_swish_table, logistic_table, rsqrt_table
 from netaug.export.tflite import operators, write_tflite
 from netaug.export.tracing import float_graph
 from netaug.models import create_model
@@ -124,6 +124,26 @@ def test_gelu_has_the_bits_of_litert() -> None:
         node = TableInt8("layer", ("x",), "y", "gelu", table)
         file = write_tflite(GraphInt8((node,), {"x": source, "y": target}, ("x",), ("y",)))
         assert (runtimes.litert(file, inputs)[0].ravel() == table).all()
+
+
+def test_inverse_roots_have_the_bits_of_both_runtimes() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        scale, zero_point = float(np.float32(10 ** rng.uniform(-5, 1))), int(rng.choice([-128, -100, 0]))
+        inputs = np.arange(zero_point, 128).astype(np.int8).reshape(1, 1, 1, -1)  # the kernels take no others
+        shape = (1, 1, 128 - zero_point)
+        source = TensorInt8("x", shape, scale, zero_point)
+        largest = 1 / np.sqrt(scale * rng.uniform(0.5, 20))
+        target = TensorInt8("y", shape, float(np.float32(largest / 255)), int(rng.choice([-128, -90])))
+        table = rsqrt_table(source, target)
+        real = np.sqrt(1 / decode(source, inputs.ravel()[1:]))
+        assert (
+            np.abs(encode(target, real).astype(int) - table[inputs.ravel()[1:].astype(int) + 128]).max() <= 1
+        )
+        node = TableInt8("norm", ("x",), "y", "rsqrt", table)
+        file = write_tflite(GraphInt8((node,), {"x": source, "y": target}, ("x",), ("y",)))
+        for runtime in (runtimes.tflite_micro, runtimes.litert):
+            assert (runtime(file, inputs)[0].ravel() == table[inputs.ravel().astype(int) + 128]).all()
 
 
 def test_the_file_holds_names_of_activations_only_and_equal_vectors_once() -> None:

@@ -35,6 +35,7 @@ class Lambda(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, channels, 3, padding=1), nn.BatchNorm2d(channels)
         self.gates = nn.Conv2d(channels, channels, 1)
+        self.norm_weights = nn.Parameter(torch.randn(channels, 2 * channels))
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,6 +77,18 @@ FORWARDS = {
     "zeros before the largest value": lambda net, y: F.max_pool2d(F.pad(y, (0, 1, 2, 1)), 2, 1),
     "zeros before a sum": lambda net, y: F.pad(y, (1, 0, 0, 1)) + F.silu(F.pad(y, (1, 0, 0, 1))),
     "numbers on the left": lambda net, y: (1 + 2 * y) - 3,
+    "a block with the channels last": lambda net, y: (
+        y
+        + F.linear(
+            F.gelu(F.linear(F.layer_norm(y.permute(0, 2, 3, 1), (4,)), net.norm_weights.mT)), net.norm_weights
+        ).permute(0, 3, 1, 2)
+    ),
+    "parts of channels that are last": lambda net, y: torch.cat(
+        [part * net.norm.bias[:2] for part in y.permute(0, 2, 3, 1).split(2, 3)], -1
+    )[..., 1:].mean((1, 2)),
+    "a layer norm behind the mean": lambda net, y: F.layer_norm(
+        y.mean((2, 3)), (4,), net.norm.weight, net.norm.bias, 1e-3
+    ),
     "twelve tensors joined": lambda net, y: torch.cat([y] * 12, 1),
 }
 
@@ -130,6 +143,11 @@ REFUSED = {
     "splits another axis": lambda net, y: y.split(3, 2)[0],
     "cuts another axis": lambda net, y: y[:, :, 1:],
     "between positions and channels": lambda net, y: y.view(-1, 2, 2, 9, 7).transpose(1, 3),
+    "are on the last axis": lambda net, y: y.permute(0, 2, 3, 1),
+    "the channels last": lambda net, y: F.conv2d(
+        y.permute(0, 2, 3, 1), net.gates.weight[:1, :1].expand(2, 9, 1, 1)
+    ),
+    "channels of each position": lambda net, y: F.layer_norm(y, (7,)),
     "are on two axes": lambda net, y: y.view(-1, 2, 2, 9, 7) + 1,
     "another axis than channels": lambda net, y: torch.cat([y, y], 2),
     "clips to": lambda net, y: torch.clamp(y, -1, 1),
