@@ -216,7 +216,7 @@ def test_eval_of_a_weights_file_asks_for_its_data(
     capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path
 ) -> None:
     shutil.copy(run / "model.safetensors", tmp_path)
-    assert "add --data.name" in fails(capsys, "eval", str(tmp_path / "model.safetensors"))
+    assert "add --data DIR" in fails(capsys, "eval", str(tmp_path / "model.safetensors"))
     assert main(["eval", str(run / "model.safetensors")]) == 0  # in its run folder, the data is known
 
 

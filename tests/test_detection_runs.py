@@ -207,6 +207,44 @@ def test_a_family_of_detectors_is_written(run: Path, tmp_path: Path, root: Path)
     assert main(["predict", str(out / "2.safetensors"), str(image)]) == 0
 
 
+def test_a_detector_is_fine_tuned_on_few_images_that_are_recognized(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tuned"
+    more = ["--data.workers", "0", "--data.limit", "6", "--train.epochs", "1", "--train.threads", "1"]
+    weights = str(run / "model.safetensors")
+    assert main(["finetune", "--from", weights, "--data", str(root), *more, "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert f"the data in '{root}' is read as voc" in said
+    assert "batches have 6 images instead of 32" in said
+    config = load_config(str(out / "config.yaml"))
+    assert (config.data.augment, config.train.optimizer, config.data.batch_size) == ("detection", "adamw", 6)
+    assert config.train.lr == pytest.approx(0.002 * 6 / 32)
+    assert config.train.label_smoothing == 0
+    assert main(["eval", str(out / "model.safetensors"), "--recalibrate", "4"]) == 0
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((out / "model.safetensors").read_bytes())
+    assert (
+        main(["eval", str(alone), "--data", str(root), "--recalibrate", "4"]) == 0
+    )  # the batch of a run is unknown
+    assert "AP50" in capsys.readouterr().out
+
+
+def test_a_detector_is_not_fine_tuned_on_images_without_boxes(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["finetune", "--from", str(run), "--data.name", "digits"]) == 2
+    assert "finds objects, and the data has no boxes" in capsys.readouterr().err
+
+
+def test_the_page_of_a_detectors_run_shows_boxes(run: Path) -> None:
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert page.count('<svg class="picture"') >= 4
+    assert "Augmented training images" in page
+    assert "not found" in page
+
+
 def test_a_run_is_not_measured_on_images_without_objects(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from netaug.config.loading import given_settings, recipe_values
 from netaug.config.settings import build
 from netaug.config.trust import backbone_of
 from netaug.core.errors import ConfigError
-from netaug.data.recognize import Recognized, recognize
+from netaug.data.recognize import HOLDOUT, Recognized, recognize
 from netaug.data.registry import find_dataset
 from netaug.models import default_image_size
 
@@ -26,7 +26,6 @@ STEPS = 8_000
 _EPOCHS = (30, 300)
 _BATCHES = (16, 256)
 _STEPS_PER_EPOCH = 10
-_HOLDOUT = 0.2
 _RATE, _RATE_BATCH = 0.1, 128
 _SAMPLED = 40  # images whose size is read
 _DETECTOR_STRIDE = 32
@@ -101,9 +100,9 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
     )
     reasons = [f"data        {found.name}, recognized by {found.sign}"] if "data.name" not in given else []
     if found.needs_holdout and "data.holdout" not in given:
-        values["data.holdout"] = _HOLDOUT
+        values["data.holdout"] = HOLDOUT
         reasons.append(
-            f"evaluation  {_HOLDOUT:.0%} of the images are held out: there is no val or test folder"
+            f"evaluation  {HOLDOUT:.0%} of the images are held out: there is no val or test folder"
         )
     name = str(given.get("data.name", found.name))
     facts = _facts({**values, **given})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +13,15 @@ from torch import Tensor, nn
 
 from netaug.api.settings import words_of
 from netaug.config import DataConfig, DetectConfig, RunConfig
-from netaug.config.loading import default_config
+from netaug.config.loading import default_config, given_settings
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import ConfigError, DataError, RunFolderError
+from netaug.core.escaping import say
 from netaug.core.progress import track
 from netaug.data import Data, DataInfo, Normalizer, build_data
+from netaug.data.counting import count_training_images
 from netaug.data.readers.wordnet import in_words
+from netaug.data.recognize import recognized_words
 from netaug.models.trial import check_fits
 from netaug.profile import profile
 from netaug.runs.folder import find_weights, read_config, run_of
@@ -126,7 +130,10 @@ class TrainedNetwork:
         """Return a copy with statistics of training images, augmented as in training."""
         card, config = self.card, self.config
         detect = replace(config.detect, anchor_sizes=tuple(x for pair in card.anchors for x in pair))
-        data = build_data(replace(config.data, image_size=size), seed=config.train.seed, detect=detect)
+        count = count_training_images(config.data) or config.data.batch_size
+        # a weights file has the default batch, which a small dataset does not fill
+        settings = replace(config.data, image_size=size, batch_size=min(config.data.batch_size, count))
+        data = build_data(settings, seed=config.train.seed, detect=detect)
         check_classes(card, data.info)
         return recalibrated(self.model, data.train.epoch(0), normalizer, images)
 
@@ -172,20 +179,24 @@ def evaluation_settings(place: Path, given: Sequence[str]) -> RunConfig:
         ConfigError: A weights file needs the data to be named.
     """
     weights = find_weights(place)  # raises if there are none
-    run, named = run_of(place), any(word.startswith("--data.name=") for word in given)
-    if run is not None and (place.is_dir() or not named):
+    values = given_settings({}, given)
+    run = run_of(place)
+    if run is not None and (place.is_dir() or not {"data.name", "data.root"} & values.keys()):
         return read_config(run, tuple(given))
     if place.is_dir():
         raise RunFolderError(f"'{place}' is not a run folder.", got="no config.yaml")
-    if not named:
+    words, sentence = recognized_words(values)
+    if sentence:
+        say(sentence, file=sys.stderr)
+    if not words and "data.name" not in values:
         raise ConfigError(
             f"'{place}' is a weights file, which does not say what to evaluate on.",
-            got="no --data.name",
-            fix="add --data.name and --data.root, or give the run folder",
+            got="neither --data nor --data.name",
+            fix="add --data DIR, or --data.name and --data.root; or give the run folder",
         )
     card = read_card(weights)
     defaults = () if card is None else task_kind(card.task).evaluation_settings
-    return default_config([*defaults, *given])
+    return default_config([*defaults, *given, *words])
 
 
 def open_network(place: Path, config: RunConfig, trusted: Collection[str] = ()) -> TrainedNetwork:

@@ -39,7 +39,7 @@ netaug eval runs/demo-digits-netaug-seed0
 netaug eval runs/demo-digits-netaug-seed0 --widths base widest draws:4 macs:2.0x
 netaug eval runs/voc --resolution 256 320 416
 netaug eval runs/voc --report page
-netaug eval model.safetensors --data.name folder --data.root DIR"""
+netaug eval model.safetensors --data DIR"""
 
 _FURTHER = {"ap": ("ap50", "ap75"), "top1": ("top5",), "mean_per_class": ("top5",)}
 """What is shown beside a score."""
@@ -86,7 +86,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "run",
         type=str,
-        help="A run folder, a weights file (then give --data.name), or the folder of a comparison.",
+        help="A run folder, a weights file (then give --data DIR), or the folder of a comparison.",
     )
     parser.add_argument(
         "--widths", type=str, nargs="+", default=None, help=f"{ALLOWED}. Only for a run folder."

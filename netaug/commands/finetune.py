@@ -15,7 +15,7 @@ from netaug.distributed.launch import place
 _EXAMPLE = """
 netaug finetune --from runs/imagenet-mcunet-netaug-seed0 --data.name pets --data.root DIR
 netaug finetune transfer/flowers102/mcunet --from mcunet.pth --data.root DIR
-netaug finetune --from model.safetensors --data.name folder --data.root DIR --train.freeze backbone
+netaug finetune --from model.safetensors --data DIR --train.freeze backbone
 netaug finetune --from RUN --data.name cub200 --data.root DIR --netaug.enabled true --train.layer_decay 0.75"""
 
 
@@ -23,12 +23,13 @@ def run(words: list[str]) -> None:
     """Train a pre-trained network on other classes."""
     parser = new_parser(
         "finetune",
-        "[RECIPE] --from RUN|WEIGHTS --data.name NAME --data.root DIR [--out DIR] [--group.key VALUE ...]",
+        "[RECIPE] --from RUN|WEIGHTS --data DIR [--data.name NAME] [--out DIR] [--group.key VALUE ...]",
         "Trains a network that has been trained before on other images: with a new classifier, at the resolution and\n"
         "with the normalization it was trained with, and without NetAug unless --netaug.enabled true is given. The\n"
         "settings are those of RECIPE; without one, of transfer/DATASET/MODEL if there is one, else the paper's\n"
         "recipe with a learning rate in the middle of its range. The weights may be of a run, a file of netaug, a\n"
-        "PyTorch checkpoint or the paper's released code (the last two need --model.name or a RECIPE).",
+        "PyTorch checkpoint or the paper's released code (the last two need --model.name or a RECIPE). What kind of\n"
+        "dataset DIR is, is recognized; of few images the batches are smaller, and the rate in proportion.",
         _EXAMPLE,
     )
     parser.add_argument(

@@ -48,7 +48,7 @@ def run(words: list[str]) -> None:
         f"network: {card.name}, {card.num_classes:,} classes ({classes}), "
         f"images of {card.in_chans}x{card.image_size}x{card.image_size}\n"
         f"wrote:   {out}\n"
-        f"next:    netaug predict {out} IMAGE{own}; netaug eval {out} --data.name folder --data.root DIR{own}"
+        f"next:    netaug predict {out} IMAGE{own}; netaug eval {out} --data DIR{own}"
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from netaug.core.errors import DataError
 from netaug.core.regular_files import is_folder
@@ -24,6 +25,8 @@ _OFFICIAL = {
     "oxford-iiit-pet": "pets",
 }
 """Folders that official archives unpack to, and the dataset of each."""
+HOLDOUT = 0.2
+"""Fraction of the images that is held out for evaluation where a dataset has no such images of its own."""
 _LOOKED_AT = 2_000  # entries of a folder; one of a million images is not listed whole
 
 
@@ -68,6 +71,32 @@ def recognize(root: Path) -> Recognized:
         if found is not None:
             return found
     raise _unknown(root)
+
+
+def recognized_words(given: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Tell what dataset lies in the ``data.root`` that a user gave without a name.
+
+    Args:
+        given: The user's settings by ``group.key``.
+
+    Returns:
+        Settings ``--data.key=value`` that name it, and a sentence about it; nothing and an empty sentence if the user
+        names a dataset, or gives no folder.
+
+    Raises:
+        DataError: There is nothing, or nothing that is known.
+    """
+    root = given.get("data.root")
+    if root is None or "data.name" in given:
+        return [], ""
+    found = recognize(Path(str(root)).expanduser())
+    words, sentence = [f"--data.name={found.name}", f"--data.root={found.root}"], ""
+    if found.needs_holdout and "data.holdout" not in given:
+        words.append(f"--data.holdout={HOLDOUT}")
+        sentence = (
+            f"; {HOLDOUT:.0%} of the images are held out for evaluation, as there is no val or test folder"
+        )
+    return words, f"the data in '{root}' is read as {found.name}, recognized by {found.sign}{sentence}"
 
 
 def _packed(root: Path) -> Recognized | None:

@@ -33,7 +33,8 @@ class Detection(TaskKind):
 
     name, does = "detect", "finds objects"
     predict_options = ("score", "save")
-    evaluation_settings = ("--train.label_smoothing=0",)  # its default is for images with one label each
+    # the defaults are for images with one label each
+    evaluation_settings = ("--train.label_smoothing=0", "--data.augment=detection")
 
     def build(self, config: RunConfig, data: Data) -> DetectionTask:
         """Return YOLOv3's loss, and the average precision that is asked for or customary for the dataset."""

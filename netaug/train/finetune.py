@@ -7,8 +7,11 @@ card (network, options, resolution, normalization), under the command line; so i
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from netaug.config import RunConfig
@@ -18,7 +21,12 @@ from netaug.config.recipes import find_recipe, recipe_names
 from netaug.config.settings import build
 from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError
-from netaug.models.registry import DETECTOR
+from netaug.core.escaping import say
+from netaug.data.counting import count_training_images
+from netaug.data.recognize import recognized_words
+from netaug.data.registry import find_dataset
+from netaug.distributed.launch import place
+from netaug.models.registry import DETECTOR, is_detector
 from netaug.runs.folder import find_weights
 from netaug.weights.metadata import ModelCard, read_card
 
@@ -33,7 +41,19 @@ DEFAULTS: dict[str, Any] = {
     "train.label_smoothing": 0.1,
 }
 """arXiv:2110.08890 and its code: 50 + 5 epochs, batch 256; its 25 rates for that batch are 0.04 to 1, median 0.24."""
+DETECTOR_DEFAULTS: dict[str, Any] = {
+    "data.batch_size": 32,
+    "netaug.enabled": False,
+    "train.epochs": 55,
+    "train.warmup_epochs": 5.0,
+    "train.optimizer": "adamw",
+    "train.lr": 0.002,
+    "train.weight_decay": 0.02,
+}
+"""Over ``detection/_base``: what small detectors were trained with here; it is not tuned for fine-tuning."""
 _MOST_WORKERS = 8
+_SMALL_BATCH, _STEPS = 16, 4
+"""A batch of fewer images than this is only made of a smaller dataset; steps that an epoch of a small one has."""
 
 
 def finetune_config(
@@ -43,7 +63,8 @@ def finetune_config(
 
     Args:
         source: A run folder or a weights file.
-        recipe: As for `netaug train`; None takes ``transfer/DATASET/MODEL`` if there is one, else :data:`DEFAULTS`.
+        recipe: As for `netaug train`; None takes ``transfer/DATASET/MODEL`` if there is one, else :data:`DEFAULTS`,
+            of a detector :data:`DETECTOR_DEFAULTS`.
         overrides: Settings of the command line; they win over everything.
         trusted: Factories ``package.module:function`` that recipe and weights may name, beside that in ``overrides``.
 
@@ -56,6 +77,11 @@ def finetune_config(
     path = find_weights(source)
     card = read_card(path)
     given = override({}, overrides)
+    if "data.name" not in ({} if recipe is None else recipe_values(recipe)):
+        words, sentence = recognized_words(given)
+        overrides = [*overrides, *words]
+        given = override({}, overrides)
+        _tell(sentence)
     recipe = recipe or _usual_recipe(given, card)
     named = {} if recipe is None else recipe_values(recipe)
     model = _model(named, given, card, source)
@@ -63,7 +89,7 @@ def finetune_config(
         model["model.name"], {}, where=f"'{source}' or the recipe", trusted=names_given(given).union(trusted)
     )
     # Later ones win: defaults, recipe, what pre-training used, and the network of the weights.
-    values = {**DEFAULTS, **named, **_as_pretrained(card, model), **model}
+    values = {**_defaults(card), **named, **_as_pretrained(card, model), **model}
     values |= {"model.weights": str(path), "model.new_head": True}
     if "train.epochs" in given and "train.warmup_epochs" not in given:
         fraction = values["train.warmup_epochs"] / values["train.epochs"]
@@ -71,11 +97,65 @@ def finetune_config(
     config = build(override(values, overrides))
     check_provenance(config, given, trusted)
     if "data.name" not in {**named, **given}:
-        raise ConfigError(
-            "fine-tuning needs images.", got="no --data.name", fix="--data.name folder --data.root DIR"
-        )
+        raise ConfigError("fine-tuning needs images.", got="neither --data nor --data.name", fix="--data DIR")
+    _check_kind(config, source)
+    config = _filling_batches(config, given)
     name = f"finetune-{config.data.name}-{config.model.name}" if recipe is None else find_recipe(recipe)[0]
     return name.replace(":", "-"), config
+
+
+def _tell(sentence: str) -> None:
+    if sentence and place().rank == 0:
+        say(sentence, file=sys.stderr)
+
+
+def _check_kind(config: RunConfig, source: str) -> None:
+    """Refuse data with boxes for a classifier, and images with labels for a detector."""
+    model, boxed = config.model.name, find_dataset(config.data.name).task == "detect"
+    if boxed and not is_detector(model):
+        raise ConfigError(
+            f"the network {model!r} classifies whole images, and the data has boxes.",
+            got=f"data.name {config.data.name}",
+            fix=f"netaug train --model {DETECTOR}{model} --model.weights {source} --data DIR trains a detector from it",
+        )
+    if is_detector(model) and not boxed:
+        raise ConfigError(
+            f"the network {model!r} finds objects, and the data has no boxes.",
+            got=f"data.name {config.data.name}",
+            allowed="data.name voc, coco or yolo",
+        )
+
+
+def _filling_batches(config: RunConfig, given: Mapping[str, Any]) -> RunConfig:
+    """Return the settings with smaller batches where the training images do not fill one, and say so.
+
+    The learning rate goes down in proportion, unless the user gave it.
+    """
+    if config.data.download:  # of a published dataset, which is large, and may not be on disk yet
+        return config
+    images, asked = count_training_images(config.data), config.data.batch_size
+    if images is None or images >= asked:
+        return config
+    several = 2 ** int(math.log2(max(1, images // _STEPS)))
+    batch = images if "data.batch_size" in given else min(asked, images, max(_SMALL_BATCH, several))
+    batch -= batch % place().size
+    if batch < 1:  # refused later, with a message about processes
+        return config
+    sentence = f"batches have {batch} images instead of {asked}: there are only {images} training images"
+    train = config.train
+    if "train.lr" not in given:
+        factor = batch / asked
+        train = replace(train, lr=train.lr * factor, min_lr=train.min_lr * factor)
+        sentence += f"; the learning rate is {train.lr:g} instead of {config.train.lr:g}, in proportion"
+    _tell(sentence)
+    return replace(config, data=replace(config.data, batch_size=batch), train=train)
+
+
+def _defaults(card: ModelCard | None) -> dict[str, Any]:
+    if card is None or card.task != "detect":
+        return DEFAULTS
+    base = {key: value for key, value in recipe_values("detection/_base").items() if key != "model.name"}
+    return {**base, **DETECTOR_DEFAULTS}
 
 
 def _usual_recipe(given: dict[str, Any], card: ModelCard | None) -> str | None:
@@ -131,6 +211,9 @@ def _as_pretrained(card: ModelCard | None, model: dict[str, Any]) -> dict[str, A
     else:
         size = card.image_size
         feed = {"data.image_size": size, "data.mean": card.mean, "data.std": card.std}
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    if card is not None and card.task == "detect":
+        return {**feed, "data.augment": "detection", "data.workers": workers}
     if card is None or card.crop_ratio < 1:
-        return {**feed, "data.augment": "imagenet", "data.workers": min(_MOST_WORKERS, os.cpu_count() or 1)}
+        return {**feed, "data.augment": "imagenet", "data.workers": workers}
     return {**feed, "data.augment": "small", "data.pad": max(1, size // 8)}
