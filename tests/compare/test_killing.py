@@ -96,6 +96,9 @@ def test_killed_at_random_the_table_is_the_same(tmp_path, begin):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "NETAUG_RANDOM_KILLS" not in os.environ, reason="a minute of real trainings: `make kill-test` runs it"
+)
 def test_a_real_plan_killed_at_random_ends_with_the_same_results(tmp_path, begin):
     (tmp_path / "plan.yaml").write_text(PLAN)
     outs = tmp_path / "killed", tmp_path / "whole"
