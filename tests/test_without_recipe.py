@@ -170,3 +170,18 @@ def test_boxes_get_a_detector_and_no_other_network(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="names whole images") as error:
         derive_settings([f"--data.root={tmp_path}", "--model.name=mcunet"])
     assert "--model yolov3:mcunet" in str(error.value.report())
+
+
+def test_tiny_networks_have_a_higher_rate(flat: Path, here: Path) -> None:
+    tiny = derive_settings(["--model.name=nets.py:Small", f"--data.root={flat}"])
+    larger = derive_settings(["--model.name=mobilenetv2-tiny", f"--data.root={flat}"])
+    given = derive_settings(["--model.name=nets.py:Small", f"--data.root={flat}", "--data.batch_size=8"])
+    assert tiny.values["train.lr"] == pytest.approx(0.4 * 16 / 128)
+    assert larger.values["train.lr"] == pytest.approx(0.1 * 16 / 128)
+    assert given.values["train.lr"] == pytest.approx(0.4 * 8 / 128)
+    assert any("below 20,000 parameters" in reason for reason in tiny.reasons)
+
+
+def test_a_network_that_cannot_be_built_is_a_message(flat: Path, here: Path) -> None:
+    words = ["train", "--model", "nets.py:Nothing", "--data", str(flat), "--epochs", "1"]
+    assert main(words) == 2

@@ -16,17 +16,21 @@ from netaug.config.datasets import DATASETS
 from netaug.config.loading import given_settings, recipe_values
 from netaug.config.settings import build
 from netaug.config.trust import backbone_of
-from netaug.core.errors import ConfigError
+from netaug.core.errors import ConfigError, NetaugError
 from netaug.data.recognize import HOLDOUT, Recognized, recognize
 from netaug.data.registry import find_dataset
-from netaug.models import default_image_size
+from netaug.models import create_model, default_image_size
+from netaug.models.dropout import factory_options
 
 STEPS = 8_000
 """Updates that a training is given: the demos' networks gain little beyond."""
 _EPOCHS = (30, 300)
 _BATCHES = (16, 256)
 _STEPS_PER_EPOCH = 10
-_RATE, _RATE_BATCH = 0.1, 128
+_RATE, _TINY_RATE, _RATE_BATCH = 0.1, 0.4, 128
+_TINY = 20_000
+"""Parameters below which networks did best at higher rates: 0.4 of 0.2, 0.4 and 0.8 for 128 images with 2,084
+parameters (docs/results/cifar10), 0.2 to 0.4 with 1,506, more than 0.6 with 342 to 470 (docs/results/regime)."""
 _SAMPLED = 40  # images whose size is read
 _DETECTOR_STRIDE = 32
 _SMALL_SIDE = 64  # below, images are padded and cropped; above, cropped at random scales as ImageNet's are
@@ -162,10 +166,27 @@ def _for_classes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) ->
     values |= _schedule(facts, given, reasons)
     values |= {"train.label_smoothing": 0.1, "train.weight_decay": 4e-5}
     batch = given.get("data.batch_size", values["data.batch_size"])
-    values["train.lr"] = round(_RATE * batch / _RATE_BATCH, 4)
-    reasons.append(f"rate        {values['train.lr']:g}: {_RATE:g} for {_RATE_BATCH} images, in proportion")
+    tiny = _parameters({**values, **given}, facts) < _TINY
+    rate = _TINY_RATE if tiny else _RATE
+    values["train.lr"] = round(rate * batch / _RATE_BATCH, 4)
+    of = f", for networks below {_TINY:,} parameters" if tiny else ""
+    reasons.append(
+        f"rate        {values['train.lr']:g}: {rate:g} for {_RATE_BATCH} images, in proportion{of}"
+    )
     reasons.append("mirroring   on; off for digits, letters and signs: --data.flip false")
     return values
+
+
+def _parameters(settings: Mapping[str, Any], facts: _Facts) -> float:
+    """Return the parameters of a network; infinity if it cannot be built, which the training then explains."""
+    try:
+        config = build({key: value for key, value in settings.items() if key.startswith("model.")}).model
+        options = factory_options(config)
+        options |= {"pretrained": False} if "pretrained" in options else {}  # nothing is downloaded to count
+        model = create_model(config.name, num_classes=facts.classes, in_chans=config.in_chans or 3, **options)
+    except NetaugError:
+        return math.inf
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _for_boxes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
