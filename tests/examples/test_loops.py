@@ -61,6 +61,14 @@ def test_accelerate_loop() -> None:
     assert_the_network_is_back(network, micronet())
 
 
+def test_distributed_data_parallel() -> None:
+    with watched() as watch:
+        network = load("distributed_data_parallel").main(EPOCHS, IMAGES)
+    assert_like_our_loop(watch, F.cross_entropy, STEPS)
+    assert_sorted_once(watch)
+    assert_the_network_is_back(network, micronet())
+
+
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_timm_style(mixup: float) -> None:
     with watched() as watch:
