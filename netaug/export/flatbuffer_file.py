@@ -60,7 +60,7 @@ OPTIONS = {
     "PadV2Options": (43, ()),
     "ResizeNearestNeighborOptions": (74, ("bool", "bool")),
     "HardSwishOptions": (91, ()),
-    "GeluOptions": (115, ("bool",)),  # approximate
+    "GeluOptions": (116, ("bool",)),  # approximate
 }
 
 

@@ -98,7 +98,7 @@ _KERNELS: dict[type[Node], Callable[..., Tensor]] = {
     Sigmoid: lambda node, x: torch.sigmoid(x),
     ResizeNearest: lambda node, x: F.interpolate(x, scale_factor=node.factor, mode="nearest"),
     Concat: lambda node, *parts: torch.cat(parts, 1),
-    Gelu: lambda node, x: F.gelu(x),
+    Gelu: lambda node, x: F.gelu(x, approximate="tanh" if node.approximate else "none"),
     Rsqrt: lambda node, x: torch.rsqrt(x),
     Take: lambda node, x: x[:, list(node.channels)],
     Flatten: lambda node, x: x.flatten(1),

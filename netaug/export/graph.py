@@ -175,7 +175,9 @@ class Concat(Node):
 
 @dataclass(frozen=True, eq=False)
 class Gelu(Node):
-    """Is ``x / 2 * (1 + erf(x / sqrt(2)))``."""
+    """Is ``x / 2 * (1 + erf(x / sqrt(2)))``, or its approximation by tanh."""
+
+    approximate: bool = False
 
 
 @dataclass(frozen=True, eq=False)

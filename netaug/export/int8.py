@@ -155,7 +155,7 @@ class TableInt8(NodeInt8):
         table_256: int8 ``[256]``: the output for the inputs -128, -127, ..., 127.
     """
 
-    kind: Literal["hard_swish", "logistic", "relu", "gelu", "rsqrt"]
+    kind: Literal["hard_swish", "logistic", "relu", "gelu", "gelu_tanh", "rsqrt"]
     table_256: Int8Array
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -97,9 +98,8 @@ def _sigmoid(builder: Builder, call: Call, args: Arguments) -> Value:
 
 @lowers("gelu")
 def _gelu(builder: Builder, call: Call, args: Arguments) -> Value:
-    if args.get("approximate", "none") != "none":
-        raise refused(call, "it approximates GELU by tanh")
-    return _elementwise(builder, call, Gelu, builder.value(call, args["self"], last=True))
+    kind = partial(Gelu, approximate=args.get("approximate", "none") == "tanh")
+    return _elementwise(builder, call, kind, builder.value(call, args["self"], last=True))
 
 
 @lowers("silu")
@@ -295,7 +295,7 @@ def _constant_last(builder: Builder, args: Arguments) -> tuple[Any, Any]:
     return (right, left) if builder.array(left) is not None else (left, right)
 
 
-def _elementwise(builder: Builder, call: Call, kind: type[Node], *values: Value) -> Value:
+def _elementwise(builder: Builder, call: Call, kind: Callable[..., Node], *values: Value) -> Value:
     """Append a node whose output has the first input's height and width."""
     shapes = [builder.shapes[value.tensor] for value in values]
     channels = sum(shape[-1] for shape in shapes) if kind is Concat else shapes[0][-1]

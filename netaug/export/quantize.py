@@ -178,8 +178,10 @@ def _hard_swish(form: _Scales, node: HardSwish) -> TableInt8:
 
 
 def _gelu(form: _Scales, node: Gelu) -> TableInt8:
-    table = gelu_table(form.tensors[node.inputs[0]], form.tensors[node.output])
-    return TableInt8(node.name, node.inputs, node.output, "gelu", table)
+    ends = form.tensors[node.inputs[0]], form.tensors[node.output]
+    table = gelu_table(*ends, approximate=node.approximate)
+    kind: Literal["gelu", "gelu_tanh"] = "gelu_tanh" if node.approximate else "gelu"
+    return TableInt8(node.name, node.inputs, node.output, kind, table)
 
 
 def _rsqrt(form: _Scales, node: Rsqrt) -> TableInt8:

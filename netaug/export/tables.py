@@ -53,11 +53,22 @@ def hard_swish_table(source: TensorInt8, target: TensorInt8) -> Int8Array:
     return np.clip(outputs, -128, 127).astype(np.int8)
 
 
-def gelu_table(source: TensorInt8, target: TensorInt8) -> Int8Array:
-    """Return the table of ``x / 2 * (1 + erf(x / sqrt(2)))``, rounded from float32 as LiteRT's kernel GELU has it."""
+def gelu_table(source: TensorInt8, target: TensorInt8, *, approximate: bool = False) -> Int8Array:
+    """Return the table of ``x / 2 * (1 + erf(x / sqrt(2)))``, rounded from float32 as LiteRT's kernel GELU has it.
+
+    Args:
+        source: The input.
+        target: The output.
+        approximate: Whether ``tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))`` takes the place of erf.
+    """
     reals = (np.float32(source.scale) * (_INPUTS - source.zero_point).astype(np.float32)).astype(np.float32)
-    erf = np.array([math.erf(value) for value in (reals * np.float32(math.sqrt(0.5))).tolist()], np.float32)
-    outputs = np.float32(0.5) * reals * (np.float32(1) + erf) * (np.float32(1) / np.float32(target.scale))
+    if approximate:
+        cubes = np.float32(0.044715) * reals * reals * reals
+        step = np.tanh(np.float32(math.sqrt(2 / math.pi)) * (reals + cubes))
+    else:
+        errors = (math.erf(value) for value in (reals * np.float32(math.sqrt(0.5))).tolist())
+        step = np.fromiter(errors, np.float32)
+    outputs = np.float32(0.5) * reals * (np.float32(1) + step) * (np.float32(1) / np.float32(target.scale))
     rounded = np.sign(outputs) * np.floor(np.abs(outputs) + np.float32(0.5))  # halves away from zero
     table: Int8Array = np.clip(rounded + target.zero_point, -128, 127).astype(np.int8)
     return table

@@ -213,9 +213,11 @@ def _mean(file: TfliteFile, node: Mean | MeanInt8) -> None:
 
 def _unary(file: TfliteFile, node: TableInt8 | HardSwish | Sigmoid | Relu | Gelu | Rsqrt) -> None:
     kind = node.kind if isinstance(node, TableInt8) else _KINDS[type(node)]
-    operator, int8_version, options = _UNARY[kind]
+    if isinstance(node, Gelu) and node.approximate:
+        kind = "gelu_tanh"
+    operator, int8_version, options, values = _UNARY[kind]
     version = int8_version if file.int8 else 1
-    file.call(operator, version, (file.tensor(node.inputs[0]),), file.tensor(node.output), options)
+    file.call(operator, version, (file.tensor(node.inputs[0]),), file.tensor(node.output), options, values)
 
 
 _KINDS: dict[type[Node], str] = {
@@ -225,14 +227,15 @@ _KINDS: dict[type[Node], str] = {
     Gelu: "gelu",
     Rsqrt: "rsqrt",
 }
-_UNARY = {
-    "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions"),
-    "logistic": ("LOGISTIC", 2, ""),
-    "relu": ("RELU", 2, ""),
-    "gelu": ("GELU", 2, "GeluOptions"),
-    "rsqrt": ("RSQRT", 2, ""),
+_UNARY: dict[str, tuple[str, int, str, tuple[int, ...]]] = {
+    "hard_swish": ("HARD_SWISH", 1, "HardSwishOptions", ()),
+    "logistic": ("LOGISTIC", 2, "", ()),
+    "relu": ("RELU", 2, "", ()),
+    "gelu": ("GELU", 2, "GeluOptions", ()),
+    "gelu_tanh": ("GELU", 2, "GeluOptions", (1,)),
+    "rsqrt": ("RSQRT", 2, "", ()),
 }
-"""Operator, version in int8, and options by the kind of `TableInt8`."""
+"""Operator, version in int8, options and their values by the kind of `TableInt8`."""
 
 
 def _resize(file: TfliteFile, node: ResizeNearest | ResizeInt8) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from netaug.export.flatbuffer_file import OPERATORS, OPTIONS
 from netaug.export.graph import Graph
 from netaug.export.int8 import GraphInt8, TableInt8, TensorInt8
 from netaug.export.reference import decode, encode, run_int8
@@ -113,15 +114,16 @@ def test_sigmoids_have_the_bits_of_tflite_micro_and_nearly_all_of_litert() -> No
     assert differing <= 2
 
 
-def test_gelu_has_the_bits_of_litert() -> None:
+@pytest.mark.parametrize("approximate", [False, True])
+def test_gelu_has_the_bits_of_litert(approximate: bool) -> None:
     rng = np.random.default_rng(0)
     inputs = np.arange(-128, 128).astype(np.int8).reshape(1, 1, 1, 256)
     for _ in range(100):
         scale, zero_point = float(np.float32(rng.uniform(0.001, 0.3))), int(rng.integers(-128, 128))
         source = TensorInt8("x", (1, 1, 256), scale, zero_point)
         target = TensorInt8("y", (1, 1, 256), float(np.float32(rng.uniform(0.001, 0.3))), -100)
-        table = gelu_table(source, target)
-        node = TableInt8("layer", ("x",), "y", "gelu", table)
+        table = gelu_table(source, target, approximate=approximate)
+        node = TableInt8("layer", ("x",), "y", "gelu_tanh" if approximate else "gelu", table)
         file = write_tflite(GraphInt8((node,), {"x": source, "y": target}, ("x",), ("y",)))
         assert (runtimes.litert(file, inputs)[0].ravel() == table).all()
 
@@ -144,6 +146,14 @@ def test_inverse_roots_have_the_bits_of_both_runtimes() -> None:
         file = write_tflite(GraphInt8((node,), {"x": source, "y": target}, ("x",), ("y",)))
         for runtime in (runtimes.tflite_micro, runtimes.litert):
             assert (runtime(file, inputs)[0].ravel() == table[inputs.ravel().astype(int) + 128]).all()
+
+
+def test_numbers_of_operators_and_options_are_those_of_the_schema() -> None:
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    for name, number in OPERATORS.items():
+        assert getattr(schema.BuiltinOperator, name) == number
+    for name, (number, _) in OPTIONS.items():
+        assert getattr(schema.BuiltinOptions, name) == number
 
 
 def test_the_file_holds_names_of_activations_only_and_equal_vectors_once() -> None:

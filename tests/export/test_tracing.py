@@ -68,7 +68,7 @@ FORWARDS = {
     ),
     "zeros that are counted": lambda net, y: F.avg_pool2d(y, 3, 2, padding=1),
     "means of equal parts": lambda net, y: F.adaptive_avg_pool2d(y, (3, 7)),
-    "GELU": lambda net, y: F.gelu(y),
+    "GELU": lambda net, y: F.gelu(y) + F.gelu(y, approximate="tanh"),
     "parts of the channels": lambda net, y: torch.cat([y[:, 3:], *reversed(y.split([1, 2, 1], 1))], 1),
     "chunks of the channels": lambda net, y: y.chunk(2, 1)[1] + y[:, ::2],
     "a shuffle of channels": lambda net, y: y.view(-1, 2, 2, 9, 7).transpose(1, 2).reshape(-1, 4, 9, 7),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from torch import Tensor
 from netaug.config.detect import SHOWN_SCORE
 from netaug.export.conversion import Conversion
 from netaug.export.formats.base import SAMPLE, Format, Written
+from netaug.export.graph import ExportError
 from netaug.export.int8 import Int8Array
 from netaug.export.ladder import Int8Form, Memory
 from netaug.export.micro.evaluator import CompiledNetwork, find_compiler
 from netaug.export.micro.folder import Detection, Interface
 from netaug.export.micro.generate import generate
+from netaug.export.tflite import write_tflite
 
 _LOAD = """
 import ctypes
@@ -63,6 +66,8 @@ def _write(conversion: Conversion, folder: Path) -> Written:
         outputs_NK=conversion.reference(images_NCHW),
         interface=_interface(conversion),
     )
+    with suppress(ExportError):  # some poolings cannot be said in TFLite's operators; the README says so
+        (folder / "model.tflite").write_bytes(write_tflite(conversion.int8))
     plan = generated.plan
     note = f"and 3 to 8 KB of code; largest at {plan.peak}"
     memory = (Memory("generated C", plan.size, generated.constant_bytes, note),)

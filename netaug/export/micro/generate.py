@@ -106,4 +106,4 @@ def _tflite_note(graph: GraphInt8) -> str:
         lines = ", ".join(f"`{line}`" for line in resolver_lines(graph))
     except ExportError as error:
         return f"The same network cannot be a `.tflite` of tflite-micro: {error.where}"
-    return f"Operators for tflite-micro's resolver, if you take the `.tflite` instead: {lines}."
+    return f"Operators for tflite-micro's resolver, if you take `model.tflite` instead: {lines}."
