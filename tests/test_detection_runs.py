@@ -183,8 +183,9 @@ def test_networks_of_other_widths_are_measured_and_extracted(
 ) -> None:
     assert main(["eval", str(run), "--widths", "base", "widest", "--images", "8"]) == 0
     rows = {row[0]: row for row in map(str.split, capsys.readouterr().out.splitlines()) if row}
-    score = json.loads((run / "summary.json").read_text())["val_metrics"]["ap50"]
-    assert f"{score:.2f}" in rows["base"]
+    summary = json.loads((run / "summary.json").read_text())
+    assert f"{summary['val_metrics']['ap50']:.2f}" in rows["base"]
+    assert f"{summary['macs']:,}" in rows["base"]
     assert float(rows["widest"][-3]) > 1, "MACs of the widest network over those of the base network"
     wide = tmp_path / "wide.safetensors"
     assert main(["extract", str(run), "--widths", "widest", "--out", str(wide), "--measure"]) == 0
@@ -196,6 +197,15 @@ def test_networks_of_other_widths_are_measured_and_extracted(
     assert main(["eval", str(wide), *data]) == 0
     assert f"AP50 {card.scores['ap50']:.2f} %" in capsys.readouterr().out
     assert main(["eval", str(run / "model.safetensors"), *data, "--resolution", "96", "128"]) == 0
+    capsys.readouterr()
+    large = tmp_path / "large.safetensors"
+    side = ["--images", "8", "--data.image_size", "128"]
+    assert main(["extract", str(run), "--widths", "base", "--out", str(large), *side]) == 0
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("base")]
+    assert row[3] == f"{summary['macs'] * 16 // 9:,}"  # counted at the side whose statistics the file has
+    assert load_weights(large)[1].image_size == 128
+    assert main(["eval", str(run), "--widths", "base", "--data.image_size", "100"]) == 2
+    assert "cannot be a side of a detector's input" in capsys.readouterr().err
 
 
 def test_a_family_of_detectors_is_written(run: Path, tmp_path: Path, root: Path) -> None:

@@ -41,7 +41,7 @@ def run(words: list[str]) -> None:
         write_run_page(folder, folder / "report.html", data)
         say(folder / "report.html")
         if data.missing:
-            say(f"pictures: {data.missing}", file=sys.stderr)
+            say(data.missing, file=sys.stderr)
     else:
         raise RunFolderError(
             f"there is nothing to report on in '{folder}'.",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from netaug.api.evaluation import TrainedNetwork
+    from netaug.config import DataConfig, RunConfig
     from netaug.data import Data
     from netaug.report.run_page import DataPart, Sheet
 
@@ -31,20 +32,29 @@ def data_part(run: Path, trusted: Collection[str]) -> DataPart:
         trusted: Factories ``package.module:function`` that the run may name.
     """
     from netaug.report.run_page import DataPart
+    from netaug.runs.folder import read_config
 
     try:
-        return _data_part(run, trusted)
+        config = read_config(run)
+        part, few = _of_data(config)
     except NetaugError as error:
-        return DataPart(missing=f"There are none: {error.where.rstrip('.')}.")
+        return DataPart(missing=_sentence("pictures", error))
+    try:
+        sheet = _of_network(run, config, few, trusted)
+    except NetaugError as error:  # no checkpoint yet, or a factory that is not trusted
+        return DataPart(part.facts, part.sheets, _sentence("predictions", error))
+    return DataPart(part.facts, [*part.sheets, sheet])
 
 
-def _data_part(run: Path, trusted: Collection[str]) -> DataPart:
-    from netaug.api.evaluation import check_classes, evaluation_data, open_network
+def _sentence(what: str, error: NetaugError) -> str:
+    return f"There are no {what}: {error.where.rstrip('.')}."
+
+
+def _of_data(config: RunConfig) -> tuple[DataPart, DataConfig]:
+    """Return facts and augmented images, and the settings that read a few of the images."""
     from netaug.data import build_data
     from netaug.report.run_page import DataPart
-    from netaug.runs.folder import find_weights, read_config
 
-    config = read_config(run)
     count = min(_CLASSIFIED, config.data.batch_size)
     # images in memory would all be decoded first
     few = replace(config.data, batch_size=count, workers=0, cache="none")
@@ -55,15 +65,22 @@ def _data_part(run: Path, trusted: Collection[str]) -> DataPart:
         ("images", f"{info.train_size:,} to train on, {info.val_size:,} in {info.val_split}"),
         ("input", f"{info.image_size} x {info.image_size} pixels, {info.in_chans} channels"),
     ]
-    sheets = [_training_sheet(data, mixed=config.regularize.mixes)]
-    find_weights(run)  # before its first checkpoint a run has no network
+    return DataPart(facts, [_training_sheet(data, mixed=config.regularize.mixes)]), few
+
+
+def _of_network(run: Path, config: RunConfig, few: DataConfig, trusted: Collection[str]) -> Sheet:
+    from netaug.api.evaluation import check_classes, detect_settings, evaluation_data, open_network
+    from netaug.data import build_data
+
     network = open_network(run, config, trusted)
-    check_classes(network.card, info)
-    own = replace(evaluation_data(few, network.card), image_size=info.image_size)
-    detect = replace(config.detect, anchor_sizes=tuple(x for pair in info.anchors for x in pair))
-    judged = build_data(own, seed=config.train.seed, detect=detect, crop_ratio=network.card.crop_ratio)
-    sheets.append(_prediction_sheet(network, judged))
-    return DataPart(facts, sheets)
+    data = build_data(
+        evaluation_data(few, network.card),
+        seed=config.train.seed,
+        detect=detect_settings(config, network.card),
+        crop_ratio=network.card.crop_ratio,
+    )
+    check_classes(network.card, data.info)
+    return _prediction_sheet(network, data)
 
 
 def _training_sheet(data: Data, *, mixed: bool) -> Sheet:

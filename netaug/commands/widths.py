@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netaug.api.evaluation import check_classes
 from netaug.commands.evaluation import check_confirmed
+from netaug.config.loading import pairs
 from netaug.core.display import score_name
 from netaug.core.errors import ConfigError
 
@@ -154,7 +155,7 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     from netaug.tasks.registry import choose_task, task_kind
     from netaug.train.reopen import WidthBench, open_supernet
 
-    supernet, card = open_supernet(run, trusted)
+    supernet, card = open_supernet(run, trusted, _given_side(run, given))
     check_confirmed(card, given)
     config = read_config(run, tuple(given))
     device, last = choose_device(config.train.device), config.train.channels_last
@@ -169,6 +170,23 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     batches = min(len(data.train), -(-images // config.data.batch_size))
     task = choose_task(config, data)
     return WidthBench(supernet, card, data, normalizer, task, batches * config.data.batch_size)
+
+
+def _given_side(run: Path, given: Sequence[str]) -> int | None:
+    """Return the height = width of the input that the user gave; None is that of the training.
+
+    Raises:
+        ConfigError: A detector cannot have it.
+    """
+    from netaug.runs.folder import find_weights
+    from netaug.tasks.registry import task_kind
+    from netaug.weights.metadata import read_card
+
+    sides = [int(value) for key, value in pairs(given) if key == "data.image_size" and value.isdigit()]
+    card = read_card(find_weights(run)) if sides else None
+    if card is not None:
+        task_kind(card.task).check_side("data.image_size", sides[-1])
+    return sides[-1] if sides else None
 
 
 def measured(bench: WidthBench, choice: Choice, network: nn.Module) -> Row:

@@ -29,12 +29,16 @@ from netaug.weights.resized import size_changes
 _log = logging.getLogger("netaug")
 
 
-def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, ModelCard]:
+def open_supernet(
+    run: Path, trusted: Collection[str] = (), side: int | None = None
+) -> tuple[Supernet, ModelCard]:
     """Rebuild the trained supernet of a run folder.
 
     Args:
         run: Written by `netaug train` with NetAug on; its newest checkpoint holds the weights of all widths.
         trusted: Factories ``package.module:function`` that the run may name.
+        side: Height = width of the input in pixels, for which multiply-accumulates are counted and the card is; None is
+            that of the training.
 
     Returns:
         The supernet on the CPU, at base widths and in evaluation mode, and the card of its base network.
@@ -65,6 +69,7 @@ def open_supernet(run: Path, trusted: Collection[str] = ()) -> tuple[Supernet, M
         )
     checkpoint, content = _newest_checkpoint(run)
     base, card = load_weights(weights, trusted)
+    card = replace(card, image_size=side or card.image_size)
     example = torch.zeros(2, card.in_chans, card.image_size, card.image_size)
     supernet = augment(base, example, config.netaug.augment_config(config.train.seed))
     fill(supernet, _tensors(checkpoint, content["network"]), checkpoint)

@@ -60,10 +60,21 @@ def test_a_run_whose_data_is_gone_has_a_page_without_pictures(
     (moved / "config.yaml").write_text(settings)
     assert read_yaml(moved / "config.yaml")["data"]["root"] == "/gone"
     assert main(["report", str(moved)]) == 0
-    assert "pictures: There are none: " in capsys.readouterr().err
-    assert "There are none: " in shown(moved / "report.html")
+    assert "There are no pictures: " in capsys.readouterr().err
+    assert "There are no pictures: " in shown(moved / "report.html")
     assert main(["report", str(moved), "--plain"]) == 0
-    assert "There are none" not in shown(moved / "report.html")
+    assert "There are no" not in shown(moved / "report.html")
+
+
+@pytest.mark.slow
+def test_a_run_without_a_network_yet_shows_its_training_images(run: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "run"
+    shutil.copytree(run, begun)
+    (begun / "model.safetensors").unlink()
+    assert main(["report", str(begun)]) == 0
+    text = shown(begun / "report.html")
+    assert "Augmented training images" in text
+    assert "There are no predictions: " in text
 
 
 @pytest.mark.slow

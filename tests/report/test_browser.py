@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from netaug.report.classification.page import write_page as write_classifier_page
 from netaug.report.comparison_pages import write_page
 from tests.report.browser import CHROMIUM, Browser, browser
 from tests.report.helpers import EVIL, comparison, plan_comparison
+from tests.report.test_classification import few
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,6 +40,14 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a classifier."""
+    path = tmp_path_factory.mktemp("classifier") / "classification.html"
+    write_classifier_page(few(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browser(tmp_path_factory.mktemp("chromium")) as found:
         yield found
@@ -50,7 +60,7 @@ def _click_heading(tab: Browser, header: str) -> None:
     )
 
 
-@pytest.mark.parametrize("which", ["page", "large"])
+@pytest.mark.parametrize("which", ["page", "large", "classifier"])
 def test_the_page_is_quiet_and_asks_for_nothing(
     tab: Browser, which: str, request: pytest.FixtureRequest
 ) -> None:
@@ -58,9 +68,10 @@ def test_the_page_is_quiet_and_asks_for_nothing(
     tab.open(page, 1200)
     tab.run("new Promise((done) => setTimeout(done, 200))")
     assert tab.complaints() == []
-    assert tab.requests() == [page.resolve().as_uri()]
+    assert [url for url in tab.requests() if not url.startswith("data:")] == [page.resolve().as_uri()]
     assert tab.run("document.scripts.length") == 1
-    assert tab.run("document.querySelectorAll('img, iframe, object, link').length") == 0
+    assert tab.run("document.querySelectorAll('iframe, object, link').length") == 0
+    assert tab.run("[...document.images].every((one) => one.src.startsWith('data:'))")
 
 
 def test_a_script_that_got_into_the_page_would_not_run(tab: Browser, page: Path, tmp_path: Path) -> None:
@@ -144,7 +155,9 @@ def test_a_phone_shows_what_is_compared_without_scrolling_the_table(tab: Browser
     assert max(edges) <= 400
 
 
-@pytest.mark.parametrize(("which", "dark"), [("page", False), ("page", True), ("large", False)])
+@pytest.mark.parametrize(
+    ("which", "dark"), [("page", False), ("page", True), ("large", False), ("classifier", True)]
+)
 def test_a_phone_needs_no_sideways_scrolling(
     tab: Browser, which: str, dark: bool, request: pytest.FixtureRequest
 ) -> None:

@@ -18,7 +18,7 @@ from netaug.core.io import write_atomic
 from netaug.report.classification.predictions import BINS, ClassifierResults
 from netaug.report.confusions import MOST_CLASSES, confusions_table, matrix_rows, percent
 from netaug.report.embedded import thumbnail
-from netaug.report.svg import INK, arm_color, as_svg, plot
+from netaug.report.svg import INK, HoverLine, arm_color, as_svg, hover, plot
 from netaug.report.template import page_parts, template
 
 _MOST_MISTAKES = 24
@@ -200,7 +200,10 @@ def reliability(results: ClassifierResults) -> Markup:
         axes.set_ylim(0, 102)
         axes.set_xlabel("probability of the prediction, %")
         axes.set_ylabel("right, %")
-        return as_svg(figure, "reliability", "How often predictions are right, against their probability")
+        points = [(100 * bin_.probability, 100 * bin_.accuracy, None) for bin_ in bins]
+        values = hover(axes, [HoverLine("predictions", 0, points)])
+        description = "How often predictions are right, against their probability"
+        return as_svg(figure, "reliability", description, values)
 
 
 def sureness(results: ClassifierResults) -> Markup:
