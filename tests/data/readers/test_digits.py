@@ -46,3 +46,12 @@ def test_info_describes_the_digits():
     info = build_data(DataConfig(), seed=0).info
     assert (info.name, info.num_classes, info.in_chans, info.image_size) == ("digits", 10, 1, 8)
     assert (info.train_size, info.val_size, info.val_split, info.crop_ratio) == (1438, 359, "test", 1.0)
+
+
+def test_the_file_that_is_read_is_what_scikit_learn_reads(monkeypatch: pytest.MonkeyPatch):
+    images_NHW, labels_N = digits._images_and_labels()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)  # it does not lie as usual
+    by_sklearn = digits._images_and_labels()
+    np.testing.assert_array_equal(images_NHW, by_sklearn[0])
+    np.testing.assert_array_equal(labels_N, by_sklearn[1])
+    assert (images_NHW.shape, labels_N.dtype) == ((1797, 8, 8), np.int64)
