@@ -129,17 +129,17 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Col
     say(
         f"{score_name(name)} {score:.2f} %{mean} on {summary['val_split']} after {epochs} epoch{'s' * (epochs != 1)}; "
         f"{summary['params']:,} parameters, {summary['macs']:,} MACs\n"
-        f"{advice}{_about_best(summary, folder)}network: {folder.weights}\n"
+        f"{advice}{_about_best(summary, score, folder)}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}{own}; netaug predict {folder.path} IMAGE{own}"
     )
 
 
-def _about_best(summary: Mapping[str, Any], folder: RunFolder) -> str:
-    """Return lines about an early end, and about the best epoch where that is not the last one."""
+def _about_best(summary: Mapping[str, Any], last: float, folder: RunFolder) -> str:
+    """Return lines about an early end, and about the best epoch where that is better than the last one."""
     lines, best = "", summary["best"]
     if summary["stopped_early"]:
         lines += f"stopped: no better score since epoch {best['epoch']} (train.patience)\n"
-    if best is not None and best["epoch"] < summary["epochs"] and folder.best.is_file():
+    if best is not None and best["score"] > last and folder.best.is_file():
         lines += (
             f"best:    {score_name(summary['score'])} {best['score']:.2f} % after epoch {best['epoch']}, chosen "
             f"on these {summary['val_split']} images, so too high on them: {folder.best}\n"

@@ -107,7 +107,7 @@ def write_run_page(folder: Path, path: Path, data: DataPart = _NOTHING) -> None:
         name=folder.resolve().name,
         headline=_headline(run, score, config),
         advice=_summary(folder).get("advice"),
-        facts=[*_facts(run, score), *_about(run, config, environment), *data.facts],
+        facts=[*_about(run, config, environment), *data.facts, *_facts(run, score)],
         sheets=data.sheets,
         missing=data.missing,
         pictures=_pictures(run, score),
@@ -162,8 +162,8 @@ def _about(run: RunRecord, config: dict[str, Any], environment: dict[str, Any]) 
         "network": _joined(model.get("name"), "with NetAug" if netaug.get("enabled") else "without NetAug"),
         "data": _joined(data.get("name"), data.get("root")),
         "seed": train.get("seed"),
-        "batch": _joined(data.get("batch_size"), "images"),
-        "optimizer": _joined(train.get("optimizer"), f"at {train.get('lr')}, {train.get('schedule')}"),
+        "batch": f"{data['batch_size']} images" if "batch_size" in data else None,
+        "optimizer": _joined(train.get("optimizer"), f"{train.get('schedule')} from {train.get('lr')}"),
         "throughput": f"{statistics.median(speeds):,.0f} images per second, median of epochs"
         if speeds
         else None,

@@ -64,7 +64,10 @@ def test_what_had_ended_early_ends_there_again_or_goes_on(
     assert main([*WORDS, "--out", str(run), "--resume"]) == 0
     assert summary(run) == before
     assert (run / "metrics.jsonl").read_bytes() == logged
-    assert "chosen on these test images" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"stopped: no better score since epoch {before['best']['epoch']} (train.patience)" in said
+    # a network that is no better than the last one is not worth a line
+    assert ("chosen on these test images" in said) is (before["best"]["score"] > before["val_top1"])
     longer = tmp_path / "longer"
     shutil.copytree(run, longer)
     words = [*WORDS, "--train.patience", "null", "--train.keep_best", "false"]
