@@ -24,13 +24,13 @@ check: lint types docs tests
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installs netaug with what its tests need into $(VENV): about 6 GB on Linux, most of it torch for GPUs"
+	@echo "installs netaug with what its tests need into $(VENV): 6 to 7 GB on Linux, most of it torch for GPUs"
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	touch $(STAMP) $(DEMO_STAMP)
 
 $(DEMO_STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installs netaug with torch into $(VENV): about 5 GB on Linux, most of it torch for GPUs"
+	@echo "installs netaug with torch into $(VENV): 5 to 6 GB on Linux, most of it torch for GPUs"
 	$(BIN)/python -m pip install -c constraints.txt -e .
 	touch $(DEMO_STAMP)
 
