@@ -12,10 +12,6 @@ from netaug.config.settings import settings
 from netaug.core.errors import ConfigError
 
 
-def _written(value: object) -> object:
-    return "null" if value is None else ",".join(value) if isinstance(value, tuple) else value
-
-
 def of(config: RunConfig, key: str) -> object:
     group, name = key.split(".")
     return getattr(getattr(config, group), name)
@@ -32,7 +28,7 @@ def test_presets_hold_settings_of_known_keys_and_types(name: str, tmp_path: Path
     assert PRESETS[name].keys() <= settings().keys()
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"netaug: {{preset: {name}}}\n")
-    named = [f"--{key}={_written(value)}" for key, value in PRESETS[name].items()]
+    named = [f"--{key}={'null' if value is None else value}" for key, value in PRESETS[name].items()]
     recipe_with_all = load_config(str(recipe))
     assert load_config(str(recipe), named) == recipe_with_all
     assert NetAugConfig(preset="paper").preset == "paper"
@@ -56,17 +52,6 @@ def test_in_a_recipe_it_loses_to_what_the_recipe_names_and_wins_over_its_base(tm
     assert (found.netaug.start, found.netaug.augment_every, found.netaug.width) == (0.5, 3, (1.0, 3.0))
     over = load_config(str(tmp_path / "own.yaml"), ["--netaug.preset", "paper"])
     assert (over.netaug.start, over.netaug.augment_every, over.distill.in_place) == (0.0, 1, 0.0)
-
-
-def test_the_best_preset_is_a_teacher_of_its_own_and_another_preset_takes_it_back(tmp_path: Path) -> None:
-    best = load_config("demo/cifar10", ["--netaug.preset=best"])
-    assert (best.netaug.enabled, best.distill.teacher) == (False, ("wider:4",))
-    both = load_config("demo/cifar10", ["--netaug.preset=best", "--netaug.enabled=true"])
-    assert (both.netaug.enabled, both.distill.teacher) == (True, ("wider:4",))
-    (tmp_path / "own.yaml").write_text("base: demo/cifar10\nnetaug: {preset: best}\n")
-    assert load_config(str(tmp_path / "own.yaml")).distill.teacher == ("wider:4",)
-    back = load_config(str(tmp_path / "own.yaml"), ["--netaug.preset=fast"])
-    assert (back.netaug.enabled, back.distill.teacher, back.netaug.start) == (True, (), 0.5)
 
 
 def test_a_runs_settings_are_read_back_as_they_were(tmp_path: Path) -> None:

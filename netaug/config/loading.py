@@ -159,16 +159,7 @@ def _flatten(tree: dict[str, Any], where: str) -> dict[str, Any]:
 def override(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     """Return settings by `group.key`, overridden by those of command-line words."""
     kept = _of_the_same(values, arguments)
-    given = given_settings(kept, arguments)
-    if given.get(KEY, kept.get(KEY)) != kept.get(KEY):
-        kept = _without_preset(kept)
-    return {**kept, **with_preset(given)}
-
-
-def _without_preset(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without those that are as their preset has them: another preset takes its place."""
-    filled = PRESETS.get(values.get(KEY, ""), {})
-    return {key: value for key, value in values.items() if key not in filled or value != filled[key]}
+    return {**kept, **with_preset(given_settings(kept, arguments))}
 
 
 _OF_NETWORK = (
@@ -266,7 +257,6 @@ _PAPER: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": _PAPER,
     "fast": {**_PAPER, "netaug.start": 0.5, "distill.in_place": 1.0},
-    "best": {"netaug.enabled": False, "distill.teacher": ("wider:4",)},
 }
 """Settings by preset. Multipliers and `width_until` are the network's own: recipes have them."""
 
