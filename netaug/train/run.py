@@ -13,10 +13,9 @@ from typing import Any
 import torch
 
 from netaug.config import RunConfig
-from netaug.config.datasets import DATASETS
 from netaug.config.loading import to_mapping, with_values
 from netaug.core.device import choose_device, set_up
-from netaug.core.errors import ConfigError, TrainingError
+from netaug.core.errors import TrainingError
 from netaug.core.lock import RunLock, was_killed
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.registry import find_dataset
@@ -29,7 +28,6 @@ from netaug.distributed.consistency import (
     check_teacher_alike,
     report_of,
 )
-from netaug.distributed.launch import place
 from netaug.distributed.launcher_watch import ends_with_launcher
 from netaug.distributed.process_group import process_group
 from netaug.distributed.sync_batchnorm import check_syncing, synchronize
@@ -53,11 +51,11 @@ from netaug.train.diagnostics import regularizers_of
 from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
 from netaug.train.microbatches import Preparation
 from netaug.train.optim import check_optimizer
-from netaug.train.threads import choose_threads, threads_at_start
+from netaug.train.own_teacher import cost_with_teacher, opened, train_own_teacher
+from netaug.train.threads import set_threads
 from netaug.train.torch_errors import explained
 from netaug.train.trackers import check_trackers, open_tracking
 from netaug.train.trainer import Trainer
-from netaug.train.widened import own_teacher, teacher_folder, with_cost_of, with_own_teacher
 
 
 @dataclass(frozen=True)
@@ -90,36 +88,13 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collec
             process is raised on all.
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
-    if own_teacher(config) is not None:
-        _train_own_teacher(config, out, trusted)
+    train_own_teacher(config, out, lambda settings, folder: train(settings, folder, trusted=trusted))
     report = partial(report_of, config, resume)
     with (
         ends_with_launcher(),
         process_group(config.train.device, config.train.timeout_minutes, report) as world,
     ):
         return _train(config, RunFolder(out), resume, world, trusted)
-
-
-def _train_own_teacher(config: RunConfig, out: Path, trusted: Collection[str]) -> None:
-    """Train the teacher that is the network itself, wider, unless it is there; refuse what the student would be."""
-    if place().size > 1:
-        raise ConfigError(
-            "a teacher of its own is trained by a single process.",
-            got=f"{place().size} processes, distill.teacher {config.distill.teacher[0]}",
-            fix="train it first with `--model.widen` and `--netaug.enabled false`, and give its run folder",
-        )
-    known = DATASETS.get(config.data.name)
-    if known is not None:
-        task_kind(known.task).check_settings(config)
-
-    def finished(settings: RunConfig, folder: Path) -> bool:
-        run = RunFolder(folder)
-        if not run.summary.exists() or was_killed(folder):
-            return False
-        check_same_run(run, settings, extend=True)
-        return True
-
-    with_own_teacher(config, out, lambda settings, folder: train(settings, folder, trusted=trusted), finished)
 
 
 def _train(
@@ -136,9 +111,8 @@ def _train(
     with world.raise_on_all_ranks():
         built = _build(config, data, device, world)
     check_network_alike(world, built.network, config.model.name, built.cost)
-    _choose_threads(config, data, built, folder if resumed else None, world)
-    distill = _with_own_teacher_opened(config, folder)
-    distillation = _open_distillation(distill, data, built.normalizer, world, trusted)
+    set_threads(config, built.network.base, data.info, built.cost, folder if resumed else None, device, world)
+    distillation = _open_distillation(opened(config, folder.path), data, built.normalizer, world, trusted)
     check_teacher_alike(world, distillation.hash)
     with world.raise_on_all_ranks():
         trainer = _trainer(config, data, built, world, distillation)
@@ -158,8 +132,7 @@ def _train(
         holding = regularizers_of(config.train, config.data.augment, config.regularize, trainer.network.base)
         summary = world.from_first(summarize(records, trainer, built.cost, holding) if world.first else {})
         summary |= distillation.summary()
-        if own_teacher(config) is not None:
-            summary |= with_cost_of(teacher_folder(folder.path), summary)
+        summary |= cost_with_teacher(config, folder.path, summary)
         if world.first:
             folder.finish(summary)
     if world.first:
@@ -242,30 +215,6 @@ def _build(config: RunConfig, data: Data, device: torch.device, world: World) ->
     places = put_regularizers(network.base, example, config.regularize)
     normalizer = Normalizer(data.info.mean, data.info.std, device, train.channels_last)
     return _Built(network, cost, normalizer, [*about, *(f"regularizer: {place}" for place in places)], layers)
-
-
-def _choose_threads(
-    config: RunConfig, data: Data, built: _Built, resumed: RunFolder | None, world: World
-) -> None:
-    """Set the threads of a training on CPUs for which none are given, on all processes alike."""
-    if config.train.threads is not None or built.normalizer.device.type != "cpu":
-        return
-    with world.raise_on_all_ranks():
-        chosen = world.first and choose_threads(
-            built.network.base,
-            example_input(data.info)[:1],
-            config.data.batch_size // world.size,
-            built.cost.macs,
-            earlier=threads_at_start(resumed.environment) if resumed else None,
-        )
-    torch.set_num_threads(world.from_first(chosen))
-
-
-def _with_own_teacher_opened(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """Return the settings with the run folder of the training's own teacher in place of its name."""
-    if own_teacher(config) is None:
-        return config
-    return replace(config, distill=replace(config.distill, teacher=(str(teacher_folder(folder.path)),)))
 
 
 def _open_distillation(

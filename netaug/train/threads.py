@@ -15,8 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from netaug.config import RunConfig
 from netaug.core.modules import copied
 from netaug.core.parallel import default_jobs
+from netaug.data.batch import DataInfo
+from netaug.distributed.world import World
+from netaug.profile import Profile
+from netaug.runs.folder import RunFolder
 
 SMALL_STEP = 3e8
 """Multiply-accumulates of one forward of a batch below which one thread is taken unmeasured. Beside four other
@@ -98,3 +103,33 @@ def threads_at_start(environment: Path) -> int | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return threads if isinstance(threads, int) and threads > 0 else None
+
+
+def set_threads(
+    config: RunConfig,
+    network: nn.Module,
+    info: DataInfo,
+    cost: Profile,
+    resumed: RunFolder | None,
+    device: torch.device,
+    world: World,
+) -> None:
+    """Set the threads of a training on CPUs for which none are given, in all processes alike.
+
+    Args:
+        config: Settings of the training.
+        network: The base network.
+        info: The data.
+        cost: Of the network.
+        resumed: Run folder of a training that goes on; None of a new one.
+        device: Where the network is trained.
+        world: The processes of the training.
+    """
+    if config.train.threads is not None or device.type != "cpu":
+        return
+    batch = config.data.batch_size // world.size
+    image_1CHW = torch.zeros(1, info.in_chans, info.image_size, info.image_size)
+    with world.raise_on_all_ranks():
+        earlier = threads_at_start(resumed.environment) if resumed else None
+        chosen = world.first and choose_threads(network, image_1CHW, batch, cost.macs, earlier=earlier)
+    torch.set_num_threads(world.from_first(chosen))

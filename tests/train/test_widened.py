@@ -13,8 +13,9 @@ from netaug.config.loading import load_config
 from netaug.core.errors import ConfigError
 from netaug.profile import profile
 from netaug.train import run as run_module
+from netaug.train.own_teacher import teacher_folder, teacher_settings
 from netaug.train.run import train
-from netaug.train.widened import teacher_folder, teacher_settings, widened
+from netaug.train.widened import widened
 
 SHORT = (
     *("--data.limit=64", "--train.epochs=2", "--train.warmup_epochs=0", "--train.threads=1"),
