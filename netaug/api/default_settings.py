@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,12 @@ from netaug.config.loading import given_settings, recipe_values
 from netaug.config.settings import build
 from netaug.config.trust import backbone_of
 from netaug.core.errors import ConfigError, NetaugError
+from netaug.core.parallel import default_jobs
 from netaug.data.recognize import HOLDOUT, Recognized, recognize
 from netaug.data.registry import find_dataset
 from netaug.models import create_model, default_image_size
 from netaug.models.dropout import factory_options
+from netaug.models.factory import without_pretrained
 
 STEPS = 8_000
 """Updates that a training is given: the demos' networks gain little beyond."""
@@ -181,8 +182,7 @@ def _parameters(settings: Mapping[str, Any], facts: _Facts) -> float:
     """Return the parameters of a network; infinity if it cannot be built, which the training then explains."""
     try:
         config = build({key: value for key, value in settings.items() if key.startswith("model.")}).model
-        options = factory_options(config)
-        options |= {"pretrained": False} if "pretrained" in options else {}  # nothing is downloaded to count
+        options = without_pretrained(factory_options(config))  # nothing is downloaded to count
         model = create_model(config.name, num_classes=facts.classes, in_chans=config.in_chans or 3, **options)
     except NetaugError:
         return math.inf
@@ -236,11 +236,12 @@ def _schedule(
             f"epochs      {epochs}: about {epochs * steps:,} steps, between {low} and {high} epochs"
         )
     epochs = given.get("train.epochs", epochs)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "data.batch_size": batch,
         "data.eval_batch_size": max(batch, 64),
-        "data.workers": min(4, cores - 1) if facts.images > 2_000 and facts.side >= _SMALL_SIDE else 0,
+        "data.workers": min(4, default_jobs() - 1)
+        if facts.images > 2_000 and facts.side >= _SMALL_SIDE
+        else 0,
         "train.epochs": epochs,
         "train.warmup_epochs": round(min(5.0, epochs / 20), 3),
         "train.eval_every": max(1, epochs // 30),

@@ -11,10 +11,12 @@ class DatasetName(NamedTuple):
     Args:
         summary: One line: what is in it, or where its files lie.
         task: Name of the kind of task: ``classify``, one class per image; ``detect``, boxes; or another.
+        is_layout: Whether the name says how files lie, and not what is in them.
     """
 
     summary: str
     task: str = "classify"
+    is_layout: bool = False
 
 
 DATASETS: dict[str, DatasetName] = {
@@ -28,6 +30,7 @@ DATASETS: dict[str, DatasetName] = {
     "coco": DatasetName(
         "COCO: instances_train*.json and instances_val*.json anywhere in ROOT, and the images they name",
         "detect",
+        is_layout=True,
     ),
     "cub200": DatasetName("11,788 photos of 200 species of birds (CUB-200-2011); ROOT/CUB_200_2011"),
     "digits": DatasetName("1,797 handwritten digits, 8x8 gray, 10 classes; built in (scikit-learn, UCI)"),
@@ -38,33 +41,41 @@ DATASETS: dict[str, DatasetName] = {
         "8,189 photos of 102 kinds of flowers (Oxford); official files in ROOT/flowers-102"
     ),
     "folder": DatasetName(
-        "image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS (or ROOT/test); with data.holdout ROOT/CLASS/*.jpg"
+        "image folders: ROOT/train/CLASS/*.jpg and ROOT/val/CLASS (or ROOT/test); with data.holdout ROOT/CLASS/*.jpg",
+        is_layout=True,
     ),
     "food101": DatasetName("101,000 photos of 101 dishes (Food-101); official files in ROOT/food-101"),
     "hf": DatasetName(
-        "Hugging Face datasets: ROOT is a folder of save_to_disk or of Parquet files, or hub:OWNER/NAME[:CONFIGURATION]"
+        "Hugging Face datasets: ROOT is a folder of save_to_disk or of Parquet files, or "
+        "hub:OWNER/NAME[:CONFIGURATION]",
+        is_layout=True,
     ),
     "imagenet": DatasetName(
         "1.28 M photos of 1,000 classes (ImageNet-1k, ILSVRC2012); ROOT/train and ROOT/val"
     ),
     "imagenet21k": DatasetName("11 M photos of 10,450 classes (ImageNet-21K-P, winter 2021)"),
     "packed": DatasetName(
-        "a packed copy of a dataset, by netaug data pack; index.npy and images.bin in ROOT"
+        "a packed copy of a dataset, by netaug data pack; index.npy and images.bin in ROOT",
+        is_layout=True,
     ),
     "pets": DatasetName("7,349 photos of 37 breeds of cats and dogs (Oxford-IIIT Pet)"),
     "table": DatasetName(
-        "CSV, TSV or Parquet with columns path, label [, split]: ROOT is one such file, or holds train.csv and val.csv"
+        "CSV, TSV or Parquet with columns path, label [, split]: ROOT is one such file, or holds train.csv and val.csv",
+        is_layout=True,
     ),
     "voc": DatasetName(
         "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt; of one folder or of several years",
         "detect",
+        is_layout=True,
     ),
     "webdataset": DatasetName(
-        "tar shards of NAME.jpg and NAME.cls (txt, json): ROOT holds train/*.tar and val/*.tar, or is an address"
+        "tar shards of NAME.jpg and NAME.cls (txt, json): ROOT holds train/*.tar and val/*.tar, or is an address",
+        is_layout=True,
     ),
     "yolo": DatasetName(
         "YOLO's text labels: ROOT/data.yaml, or ROOT/images/train, labels/train, images/val, labels/val",
         "detect",
+        is_layout=True,
     ),
 }
 """Every dataset of ``data.name``; under each of these names a reader in ``netaug/data/readers`` is registered."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -238,3 +239,8 @@ def _check_arguments(
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def without_pretrained(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a factory's options with which it downloads no weights, where it has an option for them."""
+    return {**options, "pretrained": False} if "pretrained" in options else dict(options)

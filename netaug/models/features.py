@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from netaug.core.errors import ModelError
 from netaug.models.blocks import StagedNet
-from netaug.models.factory import describe
+from netaug.models.factory import describe, without_pretrained
 from netaug.models.registry import create_model
 
 STRIDES = (8, 16, 32)
@@ -111,7 +111,7 @@ def _last_of_each(name: str, strides: Sequence[int]) -> list[int]:
 
 def _of_timm(name: str, in_chans: int, options: Mapping[str, object]) -> tuple[nn.Module, tuple[int, ...]]:
     options = {**options, "features_only": True}
-    plain = {**options, "pretrained": False} if "pretrained" in options else options
+    plain = without_pretrained(options)
     with torch.device("meta"):  # only to ask what maps there are
         numbers, strides = _maps(_create(name, in_chans, plain), name)
     taps = tuple(numbers[tap] for tap in _last_of_each(name, strides))

@@ -152,7 +152,7 @@ def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:
 
 
 def _about(run: RunRecord, config: dict[str, Any], environment: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what was trained on what and where, as far as the folder says so."""
+    """Return the network, data and machine of a run, where its folder names them."""
     groups = {
         name: content if isinstance(content, dict) else {} for name, content in config.items()
     }  # damaged ones are empty

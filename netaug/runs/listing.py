@@ -18,8 +18,6 @@ from netaug.core.yaml_files import read_yaml
 
 State = Literal["finished", "running", "stopped", "failed", "unreadable"]
 _FILES = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "model.safetensors")
-OWN_IMAGES = ("folder", "packed", "table", "webdataset", "hf", "voc", "coco", "yolo")
-"""Names of datasets that say how files lie, and not what is in them."""
 _ENOUGH_FILES = 2
 """A folder with this many of a run's files is a run folder, so that a lone config.yaml of another program is not."""
 
@@ -193,7 +191,8 @@ def _changed(path: Path) -> float:
 def _name_of(data: Mapping[str, Any]) -> str:
     """Return a dataset's name, or that of the folder where the name is only the form of its files."""
     name, root = str(data["name"]), data.get("root")
-    return Path(root).name or name if root and name in OWN_IMAGES else name
+    is_layout = name in DATASETS and DATASETS[name].is_layout
+    return Path(root).name or name if root and is_layout else name
 
 
 def _score(epoch: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from torch import nn
@@ -80,6 +80,7 @@ class FolderJournal:
     tracking: Tracking
     records: list[EpochRecord] = field(default_factory=list)
     _clock: float = field(default_factory=time.monotonic)
+    _description: ModelCard | None = None
 
     def due(self) -> bool:
         """Return whether the last checkpoint is ``checkpoint_minutes`` ago."""
@@ -116,7 +117,9 @@ class FolderJournal:
         return self.records[-1].epoch - best.epoch >= self.train.patience
 
     def _card(self, network: nn.Module, record: EpochRecord) -> ModelCard:
-        return make_card(self.model, self.info, record.val_top1, self._scores(record), network)
+        if self._description is None:  # of a widened network it takes a record of the graph
+            self._description = make_card(self.model, self.info, None, None, network)
+        return replace(self._description, top1=record.val_top1, scores=self._scores(record))
 
     def _scores(self, record: EpochRecord) -> dict[str, float]:
         """Return the metrics that the weights file records beside top-1; none where nothing was evaluated."""

@@ -94,7 +94,7 @@ def train_own_teacher(config: RunConfig, out: Path, train: Callable[[RunConfig, 
     train(settings, folder.path)
 
 
-def opened(config: RunConfig, out: Path) -> RunConfig:
+def with_teacher_folder(config: RunConfig, out: Path) -> RunConfig:
     """Return the settings with the run folder of the training's own teacher in place of its name, if it has one."""
     if own_teacher(config) is None:
         return config

@@ -51,7 +51,7 @@ from netaug.train.diagnostics import regularizers_of
 from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
 from netaug.train.microbatches import Preparation
 from netaug.train.optim import check_optimizer
-from netaug.train.own_teacher import cost_with_teacher, opened, train_own_teacher
+from netaug.train.own_teacher import cost_with_teacher, train_own_teacher, with_teacher_folder
 from netaug.train.threads import set_threads
 from netaug.train.torch_errors import explained
 from netaug.train.trackers import check_trackers, open_tracking
@@ -112,7 +112,9 @@ def _train(
         built = _build(config, data, device, world)
     check_network_alike(world, built.network, config.model.name, built.cost)
     set_threads(config, built.network.base, data.info, built.cost, folder if resumed else None, device, world)
-    distillation = _open_distillation(opened(config, folder.path), data, built.normalizer, world, trusted)
+    distillation = _open_distillation(
+        with_teacher_folder(config, folder.path), data, built.normalizer, world, trusted
+    )
     check_teacher_alike(world, distillation.hash)
     with world.raise_on_all_ranks():
         trainer = _trainer(config, data, built, world, distillation)

@@ -9,6 +9,7 @@ from torch import nn
 
 from netaug.core.seeding import seeded
 from netaug.models import create_model
+from netaug.models.factory import without_pretrained
 from netaug.weights.files import WeightsFile
 from netaug.weights.layouts import LAYOUTS
 from netaug.weights.prefixes import views
@@ -48,7 +49,7 @@ def head_tensors(
     Returns:
         Name in ``state_dict`` to the dimension whose size follows the number of classes, in the network's order.
     """
-    options = {**options, "pretrained": False} if "pretrained" in options else dict(options)
+    options = without_pretrained(options)
     shapes = []
     # Names of classifiers differ between families; what changes with the number of classes is theirs.
     for count in (num_classes, num_classes + 1):

@@ -20,6 +20,7 @@ from netaug.core.errors import CheckpointError, ModelError, first_line
 from netaug.core.io import write_atomic
 from netaug.core.seeding import seeded
 from netaug.models import create_model
+from netaug.models.factory import without_pretrained
 from netaug.weights.resized import Sizes, check_sizes, resize
 
 _METADATA_KEY = "netaug"
@@ -212,7 +213,7 @@ def load_weights(path: Path, trusted: Collection[str] = ()) -> tuple[nn.Module, 
             allowed="model.safetensors of a run folder",
         )
     card = ModelCard.from_json(metadata[_METADATA_KEY], path)
-    options = {**card.options, "pretrained": False} if "pretrained" in card.options else card.options
+    options = without_pretrained(card.options)
     check_network(card.name, options, where=f"'{path}'", trusted=trusted)
     if not is_foreign(card.name):
         _check_size(card, options, tensors, path)
