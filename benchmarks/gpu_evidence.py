@@ -2,9 +2,8 @@
 
 CIFAR-10 at 32 pixels lies in device memory, and several trainings share the device, because one of a tiny network
 leaves most of it idle. First each arm's step is timed with all trainings side by side; from that follows the number of
-epochs
-that fits. Then the runs are trained as :mod:`benchmarks.regime` does, seed by seed, so that whole seeds are there when
-time is up. The same command goes on where it was stopped; results are appended as they come.
+epochs that fits. Then the runs are trained as :mod:`benchmarks.regime` does, seed by seed, so that whole seeds are
+there when time is up. The same command goes on where it was stopped; results are appended as they come.
 
     python -m benchmarks.gpu_evidence --data CIFAR10 --out evidence.csv --minutes 12
 
@@ -87,7 +86,8 @@ def measure_side_by_side(arguments: argparse.Namespace) -> dict[tuple[str, str],
     measured: dict[tuple[str, str], tuple[float, int]] = {}
     for name, arm in wanted:
         command = [sys.executable, "-m", "benchmarks.gpu_evidence", "--time-one", name, arm]
-        command += [*_shared(arguments), "--out", str(arguments.out)]
+        command += [*_places(arguments), "--out", str(arguments.out), "--side", str(arguments.side)]
+        command += ["--batch-size", str(arguments.batch_size), "--timed-steps", str(arguments.timed_steps)]
         processes = [
             subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(arguments.workers)
         ]
@@ -153,14 +153,7 @@ def run(arguments: argparse.Namespace, plan: Sequence[tuple[str, str, Job]], dea
     jobs = arguments.work / "jobs.jsonl"
     jobs.write_text("".join(json.dumps(asdict(job)) + "\n" for _, _, job in plan))
     command = [sys.executable, "-m", "benchmarks.regime", str(jobs), "--out", str(arguments.out)]
-    command += [
-        "--data",
-        str(arguments.data),
-        "--work",
-        str(arguments.work),
-        "--device",
-        str(arguments.device),
-    ]
+    command += _places(arguments)
     parts = [f"{part}/{arguments.workers}" for part in range(arguments.workers)]
     processes = [subprocess.Popen([*command, "--part", part]) for part in parts]
     try:
@@ -175,10 +168,8 @@ def run(arguments: argparse.Namespace, plan: Sequence[tuple[str, str, Job]], dea
             process.wait()
 
 
-def _shared(arguments: argparse.Namespace) -> list[str]:
-    words = ["--data", str(arguments.data), "--work", str(arguments.work), "--device", str(arguments.device)]
-    words += ["--side", str(arguments.side), "--batch-size", str(arguments.batch_size)]
-    return [*words, "--timed-steps", str(arguments.timed_steps)]
+def _places(arguments: argparse.Namespace) -> list[str]:
+    return ["--data", str(arguments.data), "--work", str(arguments.work), "--device", str(arguments.device)]
 
 
 def main(words: Sequence[str] | None = None) -> None:

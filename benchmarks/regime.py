@@ -195,6 +195,7 @@ class Training:
     @classmethod
     def start(cls, job: Job, root: Path, work: Path, device: torch.device = CPU) -> Training:
         """Build the networks of a job, with the state of its checkpoint in ``work`` if there is one."""
+        work.mkdir(parents=True, exist_ok=True)
         images, held = splits(job, root, work)
         flat = images.pixels_NHWC.float().flatten(0, 2)
         batches, judge = (
@@ -236,7 +237,6 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint in one stroke."""
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.checkpoint.with_suffix(".tmp")
         states = {"network": self.supernet.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save({**states, "epoch": self.epoch, "seconds": self.seconds, "loss": self.loss}, temporary)
