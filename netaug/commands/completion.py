@@ -18,15 +18,17 @@ from netaug.config.datasets import DATASETS
 from netaug.config.recipes import recipe_names
 from netaug.config.settings import SHORT, settings
 from netaug.export.boards import boards
+from netaug.export.formats import NAMES as FORMATS
 
 _ABOUT = """\
 Prints a script with which a shell completes commands, options, settings and their values. Write it where the shell
 looks for such scripts, and start a new shell."""
 
 _EXAMPLE = """
+mkdir -p ~/.local/share/bash-completion/completions ~/.config/fish/completions ~/.zsh
 netaug completion bash > ~/.local/share/bash-completion/completions/netaug
-netaug completion zsh > ~/.zsh/completions/_netaug            # a folder of your $fpath
-netaug completion fish > ~/.config/fish/completions/netaug.fish"""
+netaug completion fish > ~/.config/fish/completions/netaug.fish
+netaug completion zsh > ~/.zsh/_netaug      # with fpath=(~/.zsh $fpath) before compinit in ~/.zshrc"""
 
 SHELLS = ("bash", "zsh", "fish")
 _HELP_WIDTH = 80
@@ -87,23 +89,51 @@ def _add(
     if action is not None and action.nargs == 0:
         target.add_argument(*names, action="store_true", **options)
         return
-    choices = _choices(names[0], hint)
-    if choices:
-        options["choices"] = choices
     if action is not None and action.nargs is not None:
         options["nargs"] = action.nargs
+    names_or_files, choices = _names_or_files(names[0]), _choices(names[0], hint)
+    if choices and not names_or_files:
+        options["choices"] = choices
     added = target.add_argument(*names, **options)
-    if not choices:
+    if names_or_files:
+        added.complete = _completer(names[0].lstrip("-"), names_or_files)  # type: ignore[attr-defined]
+    elif not choices and not {int, float} & {hint, *get_args(hint)}:
         added.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def _names_or_files(name: str) -> list[str]:
+    """Return the names that an argument takes, where it takes the path of a file as well."""
+    if name in ("--model", "--model.name", "model"):
+        from netaug.models import list_models  # torch is slow to load
+
+        return list_models() if name != "model" else [*list_models(), *recipe_names()]
+    known: dict[str, Callable[[], list[str]]] = {
+        "recipe": recipe_names,
+        "what": lambda: [*plan_names(), *recipe_names()],  # of compare and recipes
+    }
+    return known[name]() if name in known else []
+
+
+def _completer(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return functions of the shells that complete these names, and files."""
+    # bash escapes what it completes, and marks folders, for functions whose names have "_files" in them
+    function = f"_netaug_{name.replace('.', '_')}_or_files"
+    listed = " ".join(names)
+    bodies = {
+        "bash": f'{function}() {{\n  compgen -W \'{listed}\' -- "$1"\n  compgen -f -- "$1"\n}}\n',
+        "zsh": f"{function}() {{\n  _alternative 'names:name:({listed})' 'files:file:_files'\n}}\n",
+        "fish": f"function {function}\n  printf '%s\\n' {listed}\n  __fish_complete_path (commandline -ct)\nend\n",
+    }
+    return {"bash": function, "zsh": function, "fish": f"({function})", "preamble": bodies}
 
 
 def _choices(name: str, hint: Any) -> list[str]:
     """Return the values that an argument takes, as far as they are a short list."""
     known: dict[str, Callable[[], list[str]]] = {
-        "recipe": recipe_names,
-        "what": lambda: [*plan_names(), *recipe_names()],  # of compare and recipes
         "--data.name": lambda: list(DATASETS),
+        "dataset": lambda: list(DATASETS),
         "--board": lambda: list(boards()),
+        "--to": lambda: list(FORMATS),
     }
     if name in known:
         return known[name]()
