@@ -17,6 +17,7 @@ from netaug.config.settings import build
 from netaug.config.trust import backbone_of
 from netaug.core.errors import ConfigError, NetaugError
 from netaug.core.parallel import default_jobs
+from netaug.data.counting import count_selected
 from netaug.data.recognize import HOLDOUT, Recognized, recognize
 from netaug.data.registry import find_dataset
 from netaug.models import create_model, default_image_size
@@ -134,16 +135,15 @@ def _facts(settings: Mapping[str, Any]) -> _Facts:
     arguments = (config, Problems(skip=True)) if dataset.task == "detect" else (config,)
     source = dataset.read(*arguments)
     train = source.train
-    count = len(train)
     if dataset.task == "detect":
         sides = np.asarray(train.read_sizes).min(axis=1)
     elif getattr(source, "image_size", None):
         sides = np.array([source.image_size])
     else:
-        chosen = np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int)
+        chosen = np.linspace(0, len(train) - 1, min(len(train), _SAMPLED)).astype(int)
         sides = np.array([min(train.images.size(int(index))) for index in chosen])
-    held = round(count * config.holdout)
-    return _Facts(min(count - held, config.limit or count), len(source.class_names), int(np.median(sides)))
+    classes = len(config.classes or source.class_names)
+    return _Facts(count_selected(source, config), classes, int(np.median(sides)))
 
 
 def _for_classes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from typing import Any
 from netaug.api.default_settings import derive_settings
 from netaug.api.settings import words_of
 from netaug.config import RunConfig
-from netaug.config.loading import default_config, load_config
+from netaug.config.loading import default_config, given_settings, load_config
 from netaug.config.recipes import find_recipe
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 from netaug.distributed.launch import place
+from netaug.models import check_name
+from netaug.train.filling_batches import with_filled_batches
 from netaug.train.run import RunResult
 from netaug.train.run import train as train_run
 
@@ -22,13 +24,19 @@ from netaug.train.run import train as train_run
 def settings_of(
     recipe: str | None, overrides: list[str], trusted: Collection[str] = ()
 ) -> tuple[str, RunConfig]:
-    """Return a name for run folders, and the settings: a recipe's, or those chosen for the images and the network."""
+    """Return a name for run folders, and the settings: a recipe's, or those chosen for the images and the network.
+
+    Batches are smaller where the training images do not fill one, and a line says so.
+    """
     if recipe is not None:
-        return find_recipe(recipe)[0], load_config(recipe, overrides, trusted=trusted)
-    derived = derive_settings(overrides)
-    if place().rank == 0:
-        say(derived.explanation, file=sys.stderr, flush=True)
-    return derived.name, default_config([*derived.words, *overrides])
+        name, config = find_recipe(recipe)[0], load_config(recipe, overrides, trusted=trusted)
+    else:
+        derived = derive_settings(overrides)
+        if place().rank == 0:
+            say(derived.explanation, file=sys.stderr, flush=True)
+        name, config = derived.name, default_config([*derived.words, *overrides])
+    check_name(config.model.name)  # a wrong name is answered before the images are counted
+    return name, with_filled_batches(config, given_settings({}, overrides))
 
 
 def train(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import add_trust, new_parser, parse
-from netaug.config.loading import load_config
+from netaug.config.loading import flat_mapping, given_settings, load_config
 from netaug.config.recipes import OWN_DATA
 from netaug.config.settings import GROUPS
 from netaug.core.errors import ConfigError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
     from netaug.compare import CompareRequest
+    from netaug.config import RunConfig
 
 _EXAMPLE = """
 netaug compare --data DIR --model mynets.py:MyNet --seeds 3
@@ -70,7 +72,9 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
     plan = find_plan(arguments.what, arguments.small)
     if plan is None:
         # raises for a mistake in the recipe before anything starts
-        load_config(arguments.what, given, trusted=arguments.trust, builds=builds)
+        config = load_config(arguments.what, given, trusted=arguments.trust, builds=builds)
+        if builds:
+            given = [*given, *_of_filled_batches(config, given, arguments.lr)]
     if name is None:
         name = Path(arguments.what).stem if arguments.what.endswith((".yaml", ".yml")) else arguments.what
     if plan and arguments.small:
@@ -107,6 +111,18 @@ def _without_recipe(given: list[str]) -> tuple[str, list[str]]:
     derived = derive_settings(given)
     say(derived.explanation, file=sys.stderr, flush=True)
     return derived.name, [*derived.words, *given]
+
+
+def _of_filled_batches(config: RunConfig, given: list[str], rates: list[float]) -> list[str]:
+    """Return settings for all arms alike where the images do not fill a batch; rates of the command line stay."""
+    from netaug.compare.run_specs import TUNE_HOLDOUT
+    from netaug.train.filling_batches import with_filled_batches
+
+    if len(rates) > 1 and config.data.holdout == 0:  # the fewest images that a run has
+        config = replace(config, data=replace(config.data, holdout=TUNE_HOLDOUT))
+    named = {*given_settings({}, given), *(["train.lr"] if rates else [])}
+    before, filled = flat_mapping(config), flat_mapping(with_filled_batches(config, named))
+    return [f"--{key}={value}" for key, value in filled.items() if value != before[key]]
 
 
 def _list(name: str | None, given: list[str]) -> None:

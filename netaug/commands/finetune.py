@@ -41,6 +41,8 @@ def run(words: list[str]) -> None:
     add_settings(parser)
     with failures_announced():
         arguments, given = parse(parser, words, tuple(GROUPS))
+        if place().rank == 0:  # before torch is imported, which takes seconds
+            say(f"loading the network of {arguments['from']} and the data", file=sys.stderr, flush=True)
 
         from netaug.runs.resume import choose_folder
         from netaug.train.finetune import finetune_config

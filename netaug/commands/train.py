@@ -14,7 +14,7 @@ from netaug.commands.deployment import Deployment, add_budget, given_budget, ref
 from netaug.commands.evaluation import shown_mean
 from netaug.commands.inspect import feed_of
 from netaug.config import RunConfig
-from netaug.config.loading import load_config
+from netaug.config.loading import given_settings, load_config
 from netaug.config.recipes import find_recipe
 from netaug.config.settings import GROUPS, add_settings
 from netaug.core.display import score_name
@@ -59,8 +59,7 @@ def run(words: list[str]) -> None:
         if arguments.recipe is None:
             name, config = without_recipe(given)
         else:
-            name, _ = find_recipe(arguments.recipe)
-            config = load_config(arguments.recipe, given, trusted=trusted_names(arguments, given))
+            name, config = of_recipe(arguments.recipe, given, trusted_names(arguments, given))
         budget = given_budget(arguments)
         if budget is not None:  # before the first step: a network that does not fit is trained for nothing
             say(refuse_what_does_not_fit(Deployment.of(config, feed_of(config, is_recipe=True)), budget))
@@ -82,6 +81,21 @@ def without_recipe(given: list[str]) -> tuple[str, RunConfig]:
     from netaug.api.training import settings_of
 
     return settings_of(None, given)
+
+
+def of_recipe(recipe: str, given: list[str], trusted: Collection[str]) -> tuple[str, RunConfig]:
+    """Read a recipe, with smaller batches where the images do not fill one.
+
+    Returns:
+        A name for run folders, and the settings.
+    """
+    name, config = find_recipe(recipe)[0], load_config(recipe, given, trusted=trusted)
+    _say_what_is_loaded(config)
+    from netaug.models import check_name
+    from netaug.train.filling_batches import with_filled_batches
+
+    check_name(config.model.name)  # a wrong name is answered before the images are counted
+    return name, with_filled_batches(config, given_settings({}, given))
 
 
 def add_run_folder(parser: ArgumentParser, default: str) -> None:
@@ -107,13 +121,6 @@ def add_run_folder(parser: ArgumentParser, default: str) -> None:
 
 def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Collection[str]) -> None:
     """Train into a run folder, and print how good the network is and where."""
-    if place().rank == 0:  # before torch is imported, which takes seconds
-        where = f" in {config.data.root}" if config.data.root else ""
-        say(
-            f"loading the network {config.model.name} and the data {config.data.name}{where}",
-            file=sys.stderr,
-            flush=True,
-        )
     from netaug.api.training import train
     from netaug.config.trust import confirmation
 
@@ -132,6 +139,14 @@ def train_and_report(config: RunConfig, out: Path, *, resume: bool, trusted: Col
         f"{advice}{_about_best(summary, score, folder)}network: {folder.weights}\n"
         f"next:    netaug eval {folder.path}{own}; netaug predict {folder.path} IMAGE{own}"
     )
+
+
+def _say_what_is_loaded(config: RunConfig) -> None:
+    """Print the first line, before torch is imported, which takes seconds."""
+    if place().rank == 0:
+        where = f" in {config.data.root}" if config.data.root else ""
+        network, data = config.model.name, config.data.name
+        say(f"loading the network {network} and the data {data}{where}", file=sys.stderr, flush=True)
 
 
 def _about_best(summary: Mapping[str, Any], last: float, folder: RunFolder) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from netaug.compare.arms import Arm, Plan, with_folders
 from netaug.compare.request import CompareRequest
-from netaug.compare.run_specs import text
-from netaug.config import RunConfig
+from netaug.compare.run_specs import TUNE_HOLDOUT, text
+from netaug.config import DataConfig, RunConfig
 from netaug.config.loading import given_settings, load_config, to_mapping
 from netaug.config.provenance import check_provenance
-from netaug.core.errors import ConfigError
+from netaug.core.errors import ConfigError, NetaugError
 
 
 def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
@@ -28,8 +29,10 @@ def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
     plan = request.whole_plan
     plan = replace(plan, arms=tuple(_multiplied(request, arm, builds) for arm in plan.arms))
     seen: dict[str, str] = {}
+    fed: dict[str, DataConfig] = {}
     for arm in plan.arms:
         config = arm_config(request, plan, arm, builds=builds)
+        fed[arm.name] = replace(config.data, holdout=TUNE_HOLDOUT) if request.tunes else config.data
         if builds:
             _check_grid(request, plan, arm)
         if request.tunes and config.data.holdout > 0:
@@ -45,6 +48,8 @@ def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
                 f"the arms '{same}' and '{arm.name}' have the same settings, so they would give the same results.",
                 fix=f"leave one of them out of the plan '{plan.name}', or let it set something else",
             )
+    if builds:
+        _check_batches(fed)
     return plan
 
 
@@ -78,6 +83,30 @@ def arm_config(request: CompareRequest, plan: Plan, arm: Arm, *, builds: bool = 
             allowed=error.allowed,
             fix=error.fix,
         ) from error
+
+
+def _check_batches(fed: Mapping[str, DataConfig]) -> None:
+    """Refuse images that do not fill a batch; arms by name, with the images that they have.
+
+    A training alone makes its batches and rate smaller; here an arm that sets its rate would keep it, the others not.
+    """
+    from netaug.data.counting import images_of_partial_batch  # torch is slow to load
+
+    checked: list[DataConfig] = []
+    for arm, data in fed.items():
+        if data in checked:
+            continue
+        checked.append(data)
+        try:
+            images = images_of_partial_batch(data)
+        except NetaugError:  # missing images are explained by the first run
+            continue
+        if images is not None:
+            raise ConfigError(
+                f"the training images of the arm '{arm}' do not fill one batch.",
+                got=f"{images} images, data.batch_size {data.batch_size}",
+                fix=f"--data.batch_size {min(32, images)}, and --train.lr in proportion",
+            )
 
 
 def _check_grid(request: CompareRequest, plan: Plan, arm: Arm) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from netaug.config import DataConfig
 from netaug.data.detection.build import read_source
 from netaug.data.detection.problems import Problems
-from netaug.data.registry import find_dataset, load_source
+from netaug.data.registry import Source, find_dataset, load_source
 from netaug.data.subset import keep_classes, select_images
 
 
@@ -17,10 +20,37 @@ def count_training_images(config: DataConfig) -> int | None:
     """
     task = find_dataset(config.name).task
     if task == "detect":
-        train, *_ = select_images(read_source(config, Problems(skip=True)), config)
-        return len(train)
-    if task != "classify":
+        return count_selected(read_source(config, Problems(skip=True)), config)
+    return count_selected(load_source(config), config) if task == "classify" else None
+
+
+def count_selected(source: Any, config: DataConfig) -> int:
+    """Return how many training images of a dataset its settings leave.
+
+    Args:
+        source: As its reader returns it.
+        config: Classes, holdout, shots and limit.
+
+    Raises:
+        DataError: They leave nothing.
+    """
+    if config.classes and isinstance(source, Source):
+        source = keep_classes(source, config.classes)
+    # without the limit, of which a warning says where it changes nothing: the training gives it
+    train, *_ = select_images(source, replace(config, limit=None))
+    return len(train) if config.limit is None else min(len(train), config.limit)
+
+
+def images_of_partial_batch(config: DataConfig) -> int | None:
+    """Return the number of training images where they do not fill one batch; None where they do, or it is not known.
+
+    Raises:
+        DataError: The dataset cannot be read, or a selection leaves nothing.
+    """
+    published = find_dataset(config.name).published
+    selected = config.classes or config.shots or config.limit or config.holdout
+    # whole published datasets are large, and may not be on disk yet; ImageNet takes seconds to list
+    if config.download or (published is not None and not selected and config.batch_size <= published.train):
         return None
-    source = load_source(config)
-    labeled, *_ = select_images(keep_classes(source, config.classes) if config.classes else source, config)
-    return len(labeled)
+    images = count_training_images(config)
+    return None if images is None or images >= config.batch_size else images

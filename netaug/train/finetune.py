@@ -7,11 +7,9 @@ card (network, options, resolution, normalization), under the command line; so i
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from netaug.config import RunConfig
@@ -22,12 +20,12 @@ from netaug.config.settings import build
 from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
-from netaug.data.counting import count_training_images
 from netaug.data.recognize import recognized_words
 from netaug.data.registry import find_dataset
 from netaug.distributed.launch import place
 from netaug.models.registry import DETECTOR, is_detector
 from netaug.runs.folder import find_weights
+from netaug.train.filling_batches import with_filled_batches
 from netaug.weights.metadata import ModelCard, read_card
 
 DEFAULTS: dict[str, Any] = {
@@ -52,8 +50,6 @@ DETECTOR_DEFAULTS: dict[str, Any] = {
 }
 """Over ``detection/_base``: what small detectors were trained with here; it is not tuned for fine-tuning."""
 _MOST_WORKERS = 8
-_SMALL_BATCH, _STEPS = 16, 4
-"""A batch of fewer images than this is only made of a smaller dataset; steps that an epoch of a small one has."""
 
 
 def finetune_config(
@@ -99,7 +95,7 @@ def finetune_config(
     if "data.name" not in {**named, **given}:
         raise ConfigError("fine-tuning needs images.", got="neither --data nor --data.name", fix="--data DIR")
     _check_kind(config, source)
-    config = _filling_batches(config, given)
+    config = with_filled_batches(config, given)
     name = f"finetune-{config.data.name}-{config.model.name}" if recipe is None else find_recipe(recipe)[0]
     return name.replace(":", "-"), config
 
@@ -124,31 +120,6 @@ def _check_kind(config: RunConfig, source: str) -> None:
             got=f"data.name {config.data.name}",
             allowed="data.name voc, coco or yolo",
         )
-
-
-def _filling_batches(config: RunConfig, given: Mapping[str, Any]) -> RunConfig:
-    """Return the settings with smaller batches where the training images do not fill one, and say so.
-
-    The learning rate goes down in proportion, unless the user gave it.
-    """
-    if config.data.download:  # of a published dataset, which is large, and may not be on disk yet
-        return config
-    images, asked = count_training_images(config.data), config.data.batch_size
-    if images is None or images >= asked:
-        return config
-    several = 2 ** int(math.log2(max(1, images // _STEPS)))
-    batch = images if "data.batch_size" in given else min(asked, images, max(_SMALL_BATCH, several))
-    batch -= batch % place().size
-    if batch < 1:  # refused later, with a message about processes
-        return config
-    sentence = f"batches have {batch} images instead of {asked}: there are only {images} training images"
-    train = config.train
-    if "train.lr" not in given:
-        factor = batch / asked
-        train = replace(train, lr=train.lr * factor, min_lr=train.min_lr * factor)
-        sentence += f"; the learning rate is {train.lr:g} instead of {config.train.lr:g}, in proportion"
-    _tell(sentence)
-    return replace(config, data=replace(config.data, batch_size=batch), train=train)
 
 
 def _defaults(card: ModelCard | None) -> dict[str, Any]:

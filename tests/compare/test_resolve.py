@@ -81,3 +81,10 @@ def test_a_stage_may_be_what_an_arm_is(tmp_path):
     text = FOUR_ARMS.replace("train.label_smoothing: 0}", "train.label_smoothing: 0.1}")  # the recipe's
     assert text != FOUR_ARMS
     assert len(resolve_plan(asked(tmp_path, text)).arms) == 5
+
+
+def test_images_that_do_not_fill_a_batch_are_refused_as_arms_would_differ_in_their_rates(tmp_path):
+    with pytest.raises(ConfigError, match="arm 'teacher' do not fill one batch") as caught:
+        resolve_plan(asked(tmp_path, FOUR_ARMS, "--data.limit=40"))
+    assert caught.value.got == "40 images, data.batch_size 64"
+    resolve_plan(asked(tmp_path, FOUR_ARMS, "--data.limit=40", "--data.batch_size=32"))
