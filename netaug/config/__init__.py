@@ -12,6 +12,7 @@ from netaug.config.data import MOST_PIXELS, DataConfig
 from netaug.config.detect import DetectConfig
 from netaug.config.distill import DistillConfig
 from netaug.config.regularize import RegularizeConfig
+from netaug.config.starts import StartsConfig
 from netaug.config.train import TrainConfig
 from netaug.core.errors import ConfigError
 from netaug.elastic.settings import AugmentConfig, StepSettings
@@ -28,6 +29,7 @@ __all__ = [
     "NetAugConfig",
     "RegularizeConfig",
     "RunConfig",
+    "StartsConfig",
     "TrainConfig",
 ]
 
@@ -156,6 +158,7 @@ class RunConfig:
     detect: DetectConfig = field(default_factory=DetectConfig)
     reparameterize: BranchSettings = field(default_factory=BranchSettings)
     deepen: DepthSettings = field(default_factory=DepthSettings)
+    starts: StartsConfig = field(default_factory=StartsConfig)
 
     def __post_init__(self) -> None:
         self._check_distillation()
@@ -167,6 +170,7 @@ class RunConfig:
             )
         self._check_microbatches()
         self._check_recalibration()
+        self._check_starts()
 
     @property
     def microbatches(self) -> int:
@@ -254,3 +258,11 @@ class RunConfig:
                     got=f"{name}{f' {self.distill.in_place:g}' * (name == 'distill.in_place')}, netaug.base_pass false",
                     fix="leave one of them out",
                 )
+
+    def _check_starts(self) -> None:
+        if self.starts.count > 1 and self.model.weights is not None:
+            raise ConfigError(
+                "starts.count has draws of the first weights compete, but model.weights gives them.",
+                got=f"starts.count {self.starts.count}, model.weights {self.model.weights}",
+                fix="leave one of them out",
+            )

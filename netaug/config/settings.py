@@ -21,6 +21,7 @@ from netaug.config import (
     NetAugConfig,
     RegularizeConfig,
     RunConfig,
+    StartsConfig,
     TrainConfig,
 )
 from netaug.core.errors import ConfigError
@@ -39,6 +40,7 @@ GROUPS: dict[str, Any] = {
     "regularize": RegularizeConfig,
     "reparameterize": BranchSettings,
     "deepen": DepthSettings,
+    "starts": StartsConfig,
 }
 
 

@@ -55,11 +55,11 @@ def print_resume_step(
     console.say(f"resumes after step {trainer.steps_done:,} of {trainer.total_steps:,}")
 
 
-def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
+def train_to_end(trainer: Trainer, journal: Journal, until: int | None = None) -> list[EpochRecord]:
     """Train to the end, or until a process gets a signal; all processes decide the same, from all-reduced flags.
 
     With ``train.patience`` the end may come before ``train.epochs``: the first process, which has the records of all
-    epochs, decides.
+    epochs, decides. ``until`` is the epoch at which a trial stops.
     """
     records, world = list[EpochRecord](), trainer.world
 
@@ -97,7 +97,7 @@ def train_to_end(trainer: Trainer, journal: Journal) -> list[EpochRecord]:
             if record.val_score is not None and trainer.result_is_plain:
                 with world.raise_on_all_ranks():
                     journal.best(trainer.result, record)
-            last = done == trainer.config.epochs or stalled()
+            last = done in (trainer.config.epochs, until) or stalled()
             if last or done % trainer.config.checkpoint_every == 0 or signal is not None:
                 with world.raise_on_all_ranks():
                     if trainer.result_is_plain:

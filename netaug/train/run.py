@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from netaug.config import RunConfig
-from netaug.config.loading import to_mapping, with_values
+from netaug.config.loading import with_values
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import TrainingError
-from netaug.core.lock import RunLock, was_killed
+from netaug.core.lock import RunLock
 from netaug.data import Data, Normalizer, build_data
 from netaug.data.registry import find_dataset
 from netaug.data.single_class import check_classes
@@ -39,22 +39,23 @@ from netaug.profile import Profile, profile
 from netaug.regularize.layers import put_regularizers
 from netaug.regularize.mixing import make_mixer
 from netaug.reparameterize.training_layers import TrainingLayers, training_layers
-from netaug.runs.folder import RunFolder, refuse_existing
-from netaug.runs.records import EpochRecord
-from netaug.runs.resume import as_started, check_same_run, data_record, notice_decoder
+from netaug.runs.folder import RunFolder
+from netaug.runs.resume import as_started
 from netaug.tasks.registry import choose_task, task_kind
 from netaug.train.build import build_model, build_network, check_steps, example_input
-from netaug.train.checkpointing import print_resume_step, synchronize_trainers, train_to_end
+from netaug.train.checkpointing import train_to_end
 from netaug.train.compile import check_compiler, compile_base
-from netaug.train.console import TrainingConsole, print_introduction
+from netaug.train.console import TrainingConsole
 from netaug.train.diagnostics import regularizers_of
-from netaug.train.journal import FolderJournal, Journal, NoJournal, summarize
+from netaug.train.journal import summarize
 from netaug.train.microbatches import Preparation
+from netaug.train.opening import open_run, resumes
 from netaug.train.optim import check_optimizer
 from netaug.train.own_teacher import cost_with_teacher, train_own_teacher, with_teacher_folder
+from netaug.train.starts import choose_start, cost_with_starts, seed_of_weights, with_chosen_start
 from netaug.train.threads import set_threads
 from netaug.train.torch_errors import explained
-from netaug.train.trackers import check_trackers, open_tracking
+from netaug.train.trackers import check_trackers
 from netaug.train.trainer import Trainer
 
 
@@ -71,7 +72,14 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collection[str] = ()) -> RunResult:
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    trusted: Collection[str] = (),
+    until: int | None = None,
+) -> RunResult:
     """Train one network and write its run folder, or resume an unfinished run of the same settings there.
 
     Under torchrun or `srun` each process calls this, and all train the one network together; rank 0 alone writes.
@@ -82,6 +90,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collec
         resume: Whether the user asked to resume; a finished run is then resumed too if it gets more epochs.
         trusted: Factories ``package.module:function`` that the weights files of teachers may name, beside the
             network's own.
+        until: Epoch at which a trial stops, with a checkpoint from which the training can go on; it prints nothing.
 
     Raises:
         NetaugError: Settings, data, network or folder cannot be used, or the loss becomes non-finite; an error of one
@@ -89,27 +98,35 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, trusted: Collec
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
     train_own_teacher(config, out, lambda settings, folder: train(settings, folder, trusted=trusted))
+    choose_start(
+        config, out, lambda settings, folder, end: train(settings, folder, trusted=trusted, until=end)
+    )
     report = partial(report_of, config, resume)
     with (
         ends_with_launcher(),
         process_group(config.train.device, config.train.timeout_minutes, report) as world,
     ):
-        return _train(config, RunFolder(out), resume, world, trusted)
+        return _train(config, RunFolder(out), resume, world, trusted, until)
 
 
 def _train(
-    config: RunConfig, folder: RunFolder, resume: bool, world: World, trusted: Collection[str]
+    config: RunConfig,
+    folder: RunFolder,
+    resume: bool,
+    world: World,
+    trusted: Collection[str],
+    until: int | None,
 ) -> RunResult:
     with world.raise_on_all_ranks():
         # What may fail on one rank stands in such a block: raised there alone, the others would wait for it forever.
         older = as_started(folder, config) if world.first and folder.config.is_file() else {}
     config = with_values(config, world.from_first(older))
     with world.raise_on_all_ranks():
-        resumed = world.first and _resumes(config, folder, resume)
+        resumed = world.first and resumes(config, folder, resume)
         device = _prepare_process(config, world)
     data = _load_data(config, device, world)
     with world.raise_on_all_ranks():
-        built = _build(config, data, device, world)
+        built = _build(with_chosen_start(config, folder.path), data, device, world)
     check_network_alike(world, built.network, config.model.name, built.cost)
     set_threads(config, built.network.base, data.info, built.cost, folder if resumed else None, device, world)
     distillation = _open_distillation(
@@ -125,16 +142,21 @@ def _train(
                 lock.enter_context(RunLock(folder.path))
         with ExitStack() as shown:
             about = [*_about_regularizers(config), *distillation.about, *built.about]
-            journal, records = _begin(shown, folder, config, trainer, built.cost, resumed, about)
+            target = None if until is None else Console(quiet=True)
+            console = TrainingConsole(config.train.epochs, len(data.train), target)
+            journal, records = open_run(shown, folder, config, trainer, built.cost, resumed, about, console)
             try:
                 with explained(config.train, config.data.batch_size):
-                    records += train_to_end(trainer, journal)
+                    records += train_to_end(trainer, journal, until)
             except TrainingError as error:
                 raise folder.with_last_checkpoint(error) from error
+        if until is not None:
+            return RunResult(folder, {})
         holding = regularizers_of(config.train, config.data.augment, config.regularize, trainer.network.base)
         summary = world.from_first(summarize(records, trainer, built.cost, holding) if world.first else {})
         summary |= distillation.summary()
         summary |= cost_with_teacher(config, folder.path, summary)
+        summary |= cost_with_starts(folder.path, summary)
         if world.first:
             folder.finish(summary)
     if world.first:
@@ -200,7 +222,8 @@ class _Built:
 
 
 def _build(config: RunConfig, data: Data, device: torch.device, world: World) -> _Built:
-    model = build_model(config.model, data.info, config.train.seed)
+    seed = seed_of_weights(config)
+    model = build_model(config.model, data.info, seed)
     example = example_input(data.info)
     batch = config.data.batch_size // world.size
     outputs = task_kind(data.info.task).output_form()
@@ -209,9 +232,9 @@ def _build(config: RunConfig, data: Data, device: torch.device, world: World) ->
         model, example
     )  # before regularizers are put in: they are not part of the network that is saved
     train = config.train
-    layers = training_layers(config.reparameterize, config.deepen, train.seed)
+    layers = training_layers(config.reparameterize, config.deepen, seed)
     network = build_network(
-        model, config.model, config.netaug, data.info, seed=train.seed, frozen=train.freeze, layers=layers
+        model, config.model, config.netaug, data.info, seed=seed, frozen=train.freeze, layers=layers
     )
     about = layers.about(network.base)
     places = put_regularizers(network.base, example, config.regularize)
@@ -238,65 +261,6 @@ def _open_distillation(
 def _about_regularizers(config: RunConfig) -> Iterator[str]:
     if config.regularize.about_images:
         yield f"regularizers of images: {config.regularize.about_images}"
-
-
-def _resumes(config: RunConfig, folder: RunFolder, resume: bool) -> bool:
-    """Return whether the folder has an unfinished run; one killed after its last write counts as unfinished."""
-    finished = folder.summary.exists() and not was_killed(folder.path)
-    if folder.config.is_file() and (resume or not finished):
-        check_same_run(folder, config, extend=resume)
-        notice_decoder(folder)
-        return True
-    refuse_existing(folder.path)
-    return False
-
-
-def _begin(
-    shown: ExitStack,
-    folder: RunFolder,
-    config: RunConfig,
-    trainer: Trainer,
-    cost: Profile,
-    resumed: bool,
-    about: Sequence[str],
-) -> tuple[Journal, list[EpochRecord]]:
-    """Open the run folder and bring every process's trainer to rank 0's checkpoint; return the epochs before it."""
-    world, data, device = trainer.world, trainer.data, trainer.normalizer.device
-    records: list[EpochRecord] = []
-    state: dict[str, Any] | None = None
-    with world.raise_on_all_ranks():
-        if world.first:
-            console = shown.enter_context(TrainingConsole(config.train.epochs, len(data.train)))
-            print_introduction(console, config.model, trainer, cost, config.data.batch_size, about)
-            console.say(f"run folder: {folder.path}")
-            if resumed:
-                records, state = folder.reopen()
-            else:
-                RunFolder.create(folder.path, config, device)
-                if config.data.holdout > 0 and data.listing is not None:
-                    folder.name_held_out([*map(os.fsdecode, data.listing.val.images.identities())])
-    state = world.from_first(state)
-    with world.raise_on_all_ranks():
-        synchronize_trainers(trainer, state, folder)
-    with world.raise_on_all_ranks():
-        if not world.first:
-            return NoJournal(), []
-        if resumed:
-            print_resume_step(trainer, folder, console, started=state is not None)
-            folder.describe(config, device)
-        settings, record = to_mapping(config), data_record(data)
-        tracking = shown.enter_context(open_tracking(settings, folder.path, trainer, records))
-        return FolderJournal(
-            folder,
-            settings,
-            config.model,
-            config.train,
-            data.info,
-            record,
-            console,
-            tracking,
-            list(records),
-        ), records
 
 
 def _trainer(
