@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
+from netaug.api.image_files import image_files
 from netaug.config import RunConfig
 from netaug.config.detect import SHOWN_SCORE
 from netaug.core.device import choose_device
+from netaug.core.errors import ConfigError
 from netaug.runs.folder import find_weights, read_config, run_of
-from netaug.tasks.kind import PredictOptions, TaskKind
+from netaug.tasks.kind import PredictOptions, TaskKind, Unreadable
 from netaug.tasks.registry import task_kind
 from netaug.weights.metadata import ModelCard, load_weights
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from netaug.tasks.classify_images import Prediction
     from netaug.tasks.detect_images import ImageDetections
 
+_log = logging.getLogger("netaug")
 TOP, SCORE = 5, SHOWN_SCORE
 """What :func:`predict` and the command take where nothing is given: classes per image, least score of an object."""
 
@@ -106,24 +110,39 @@ def predict(
     score: float = SCORE,
     device: str = "auto",
     trusted: Collection[str] = (),
+    on_error: Literal["raise", "skip"] = "raise",
 ) -> list[Prediction] | list[ImageDetections]:
     """Classify image files, or find the objects in them, with the network of a run folder or weights file.
 
     Args:
-        source: A run folder or a weights file.
-        images: Image files.
+        source: A run folder, a weights file, or ``hf:user/name`` on the Hugging Face Hub.
+        images: Image files, folders of them, or patterns such as ``photographs/**/*.jpg``.
         top: Number of classes per image, of a classifier.
         score: Least score in [0, 1) of an object, of a detector.
         device: ``auto``, ``cpu``, ``cuda``, ...
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
+        on_error: What a file that is missing or does not decode does: ``raise`` ends the call, ``skip`` leaves the file
+            out with a warning; each prediction names its file as ``image``.
 
     Returns:
         Per image the likeliest classes with probabilities in [0, 1]; of a detector the image's pixels and the rows of
         its objects.
 
     Raises:
-        DataError: A file is missing or does not decode.
+        DataError: A file is missing or does not decode, with ``raise``; or a folder or pattern has no image.
         NetaugError: There is no network, or it cannot be read.
     """
-    files = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
-    return list(open_predictor(source, top=top, score=score, device=device, trusted=trusted)(files))
+    if on_error not in ("raise", "skip"):
+        raise ConfigError("on_error is not one that predict knows.", got=on_error, allowed="raise, skip")
+    files = image_files([str(images)] if isinstance(images, str | Path) else [*map(str, images)])
+    skips = on_error == "skip"
+    predictor = open_predictor(
+        source, top=top, score=score, device=device, trusted=trusted, skip_errors=skips
+    )
+    found: list[Any] = []
+    for prediction in predictor(files):
+        if isinstance(prediction, Unreadable):
+            _log.warning("left out: %s", prediction.error.where)
+        else:
+            found.append(prediction)
+    return found

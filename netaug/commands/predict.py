@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from glob import glob, has_magic
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ def run(words: list[str]) -> None:
     """Print class names and probabilities, or the objects that a detector finds."""
     arguments, given = parse(_parser(), words, ("model.name",))
 
+    from netaug.api.image_files import image_files
     from netaug.api.networks import open_predictor
     from netaug.data.decode.deep_images import warn_of_deep
     from netaug.data.store import FileImages
@@ -142,60 +142,3 @@ def _check_options(arguments: Any, task: str) -> None:
                 allowed=", ".join(f"--{option}" for option in kind.predict_options) or None,
                 fix="leave it out",
             )
-
-
-def image_files(names: Sequence[str]) -> list[str]:
-    """Return files as they are; of folders and patterns what is an image by its suffix, in order of the names.
-
-    Raises:
-        DataError: A folder has no image, or nothing matches a pattern.
-    """
-    files: list[str] = []
-    for name in names:
-        if Path(name).is_dir():
-            files += _of_folder(name)
-        elif has_magic(name) and not Path(name).exists():
-            files += _of_pattern(name)
-        else:
-            files.append(name)
-    return files
-
-
-def _of_pattern(pattern: str) -> list[str]:
-    """Return the images whose names match; a shell that leaves a pattern as it is, or quotes, hand it to us."""
-    from netaug.data.decode.image import SUFFIXES
-
-    matched = sorted(glob(pattern, recursive=True))
-    files = [name for name in matched if Path(name).suffix.lower() in SUFFIXES and Path(name).is_file()]
-    if not files:
-        raise DataError(
-            f"no image matches '{pattern}'.",
-            got=f"{len(matched)} other files and folders" if matched else "nothing of such a name",
-            allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
-            fix="check the pattern; ** stands for folders of any depth",
-        )
-    return files
-
-
-def _of_folder(name: str) -> list[str]:
-    from netaug.core.regular_files import is_special
-    from netaug.data.decode.image import SUFFIXES
-
-    entries = [file for file in Path(name).iterdir() if file.suffix.lower() in SUFFIXES]
-    special = sorted(file.name for file in entries if is_special(file))
-    if special:
-        _log.warning(
-            "'%s' holds %d named pipes, sockets or devices; they are left out, first: '%s'.",
-            name,
-            len(special),
-            special[0],
-        )
-    inside = sorted(str(file) for file in entries if file.name not in special and not file.is_dir())
-    if not inside:
-        raise DataError(
-            f"there is no image in '{name}'.",
-            got="a folder without image files of its own",
-            allowed=f"files ending in {', '.join(sorted(SUFFIXES))}",
-            fix="give the folder that the files are in, or the files",
-        )
-    return inside

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import netaug
 from netaug.cli import main
 from netaug.models import create_model
 from netaug.weights.metadata import ModelCard, save_weights
@@ -58,6 +59,19 @@ def test_a_broken_file_is_named_and_the_next_one_follows(capsys: pytest.CaptureF
     assert {entry["name"] for entry in a["classes"]} == {"=cat", "dog"}
     assert "2 of 4 images have no prediction" in output.err
     assert "'in/b.png' does not decode. there is no image file 'gone.png'." in output.err
+
+
+def test_in_python_a_broken_file_raises_or_is_left_out_as_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(netaug.errors.DataError, match=r"'in/b\.png' does not decode"):
+        netaug.predict("w.safetensors", "in")
+    found = netaug.predict("w.safetensors", ["gone.png", "in"], on_error="skip")
+    assert [prediction.image for prediction in found] == ["in/a.png", "in/c.png"]
+    assert "left out: there is no image file 'gone.png'" in caplog.text
+    assert "left out: the image 'in/b.png'" in caplog.text
+    with pytest.raises(netaug.errors.ConfigError, match="on_error"):
+        netaug.predict("w.safetensors", "in", on_error="ignore")  # type: ignore[arg-type]
 
 
 def test_a_pattern_stands_for_images(capsys: pytest.CaptureFixture[str]) -> None:

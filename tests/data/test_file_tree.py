@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from netaug.api.image_files import image_files
 from netaug.cli import main
-from netaug.commands.predict import image_files
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
 from netaug.core.file_tree import FileTree

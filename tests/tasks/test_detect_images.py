@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
+from netaug.api.image_files import image_files
 from netaug.cli import main
-from netaug.commands.predict import image_files
 from netaug.config.detect import DetectConfig
 from netaug.core.errors import ConfigError, DataError
 from netaug.detect.drawing import class_color, draw_boxes, text_color
