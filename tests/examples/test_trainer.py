@@ -1,7 +1,4 @@
-"""Hugging Face's Trainer trains as our own loop does, to the bit, where transformers is installed.
-
-It is none of the packages that tests install: its wheels take 140 MB and 20 seconds of the time that CI has.
-"""
+"""Hugging Face's Trainer trains as our own loop does, to the bit."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # they a
 
 
 def test_hugging_face_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
     with watched() as watch:
         network = load("hugging_face_trainer").main(4, 100)
