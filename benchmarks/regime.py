@@ -7,7 +7,7 @@ again, also several times side by side (`--part 0/2`, `--part 1/2`).
 
     python -m benchmarks.regime docs/results/regime/plan.jsonl --data CIFAR10 --out docs/results/regime/runs.csv
 
-Scores are of 5,000 training images held out from training; the test split is read only by a job with `test: true`.
+Scores are of 5,000 training images held out from training; the test split is read only by jobs with `test` or `tested`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from __future__ import annotations
 import argparse
 import csv
 import fcntl
-import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,97 +26,14 @@ import torch
 from torch import Tensor, nn
 
 import netaug
-from benchmarks.regime_data import Batches, Images, load_digits_split, load_split
+from benchmarks.regime_data import Batch, Batches
+from benchmarks.regime_job import Job, splits
 from benchmarks.regime_nets import build_network, layers_of_arm
-from netaug.core.seeding import generator, seeded
+from netaug.core.seeding import seeded
 from netaug.profile import profile
 from netaug.reparameterize.training_layers import TrainingLayers
 
 CPU = torch.device("cpu")
-HELD_OUT, HELD_OUT_OF_DIGITS = 5000, 360
-
-
-@dataclass(frozen=True)
-class Job:
-    """Describe one training.
-
-    Args:
-        task: `cifar10-SIDE`, the side in pixels, or `digits-8`, of which 360 are held out.
-        network: Arguments of :func:`benchmarks.regime_nets.build_network`.
-        arm: `plain`, `netaug`, or one of :func:`benchmarks.regime_nets.layers_of_arm`.
-        epochs: Passes over the training images.
-        batch_size: Images per step.
-        lr: Peak learning rate of SGD with Nesterov momentum 0.9 and a cosine to zero.
-        seed: Keys weights, order, augmentation and widths.
-        limit: Use only this many training images; 0 uses all.
-        width: Width multipliers of the arm `netaug`.
-        expand: Expand multipliers of the arm `netaug`.
-        width_until: Progress up to which width groups are augmented.
-        alpha: Weight of the augmented pass.
-        in_place: Weight of the distillation loss from the wide network to the base network.
-        init: `model` or `uniform`, of both arms alike.
-        smoothing: Label smoothing.
-        weight_decay: Of weights, not of biases and norms.
-        test: Train on the held-out images too, and score the test split.
-        optimizer: `sgd` or `adamw`.
-        teacher: Settings of the plain job of a teacher, trained before and kept for all that name it; empty is none.
-        distill: Weight of the distillation loss from the teacher, in every pass.
-        temperature: Of that loss.
-    """
-
-    task: str = "cifar10-8"
-    network: dict[str, Any] = field(default_factory=dict)
-    arm: str = "plain"
-    epochs: int = 100
-    batch_size: int = 256
-    lr: float = 0.4
-    seed: int = 0
-    limit: int = 0
-    width: tuple[float, ...] = (1.0, 1.8, 2.6)
-    expand: tuple[float, ...] = (1.0, 1.6, 2.2, 2.8)
-    width_until: float = 0.5
-    alpha: float = 1.0
-    in_place: float = 0.0
-    init: str = "model"
-    smoothing: float = 0.1
-    weight_decay: float = 4e-5
-    test: bool = False
-    optimizer: str = "sgd"
-    teacher: dict[str, Any] = field(default_factory=dict)
-    distill: float = 0.0
-    temperature: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """Digest of the settings that are not the default, by which a finished or a stopped run is recognized."""
-        usual = Job()
-        settings = {
-            key: value for key, value in asdict(self).items() if _plain(value) != _plain(getattr(usual, key))
-        }
-        return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
-    """Return training and evaluation images; the held-out ones are the same for every job of a task."""
-    side, digits = int(job.task.rpartition("-")[2]), job.task.startswith("digits")
-
-    def read(split: str) -> Images:
-        return load_digits_split(split) if digits else load_split(root, split, side, cache)
-
-    images = read("train")
-    order_N = torch.randperm(len(images.labels_N), generator=generator(0, "held out"))
-    held = HELD_OUT_OF_DIGITS if digits else min(HELD_OUT, len(images.labels_N) // 5)
-    train_N, held_N = order_N[0 if job.test else held :], order_N[:held]
-    if job.limit:
-        train_N = train_N[: job.limit]
-    train = Images(images.pixels_NHWC[train_N], images.labels_N[train_N])
-    if job.test:
-        return train, read("test")
-    return train, Images(images.pixels_NHWC[held_N], images.labels_N[held_N])
 
 
 def make_optimizer(network: nn.Module, job: Job) -> torch.optim.Optimizer:
@@ -140,16 +56,15 @@ def learning_rate(job: Job, step: int, steps: int, warmup: int) -> float:
 def update(
     supernet: netaug.Supernet | nn.Module,
     job: Job,
-    batch: tuple[Tensor, Tensor],
+    batch: Batch,
     step: int,
     steps: int,
-    teacher: nn.Module | None = None,
+    teacher: Teacher | None = None,
 ) -> Tensor:
     """Add up the gradients of one step and return the base network's loss, without waiting for it."""
-    images, labels = batch
+    images, labels = batch.images_NCHW, batch.labels_N
     cross_entropy = nn.CrossEntropyLoss(label_smoothing=job.smoothing)
-    with torch.no_grad():
-        taught = None if teacher is None else teacher(images)
+    taught = None if teacher is None else teacher(batch)
 
     def loss_of(outputs: Tensor) -> Tensor:
         loss: Tensor = cross_entropy(outputs, labels)
@@ -187,7 +102,7 @@ class Training:
     supernet: nn.Module
     optimizer: torch.optim.Optimizer
     layers: TrainingLayers
-    teacher: nn.Module | None = None
+    teacher: Teacher | None = None
     epoch: int = 0
     seconds: float = 0.0
     loss: float = 0.0
@@ -221,7 +136,7 @@ class Training:
         supernet = supernet.to(device)
         base = supernet.base if isinstance(supernet, netaug.Supernet) else supernet
         optimizer = make_optimizer(supernet, job)
-        teacher = teacher_of(job, root, work, device)
+        teacher = teacher_of(job, root, work, batches)
         training = cls(
             job, work / f"{job.name}.pt", batches, judge, base, supernet, optimizer, layers, teacher
         )
@@ -279,20 +194,47 @@ def run_to_end(training: Training) -> nn.Module:
     return training.layers.finish(training.base)
 
 
-def teacher_of(job: Job, root: Path, work: Path, device: torch.device = CPU) -> nn.Module | None:
-    """Return the teacher of a job in evaluation mode, trained first by whichever process needs it first."""
+class Teacher:
+    """Give the teacher's logits for a batch.
+
+    Args:
+        network: In evaluation mode.
+        table: Its logits for all variants of all images, ``[variants, classes]``; None computes them in each step.
+    """
+
+    def __init__(self, network: nn.Module, table: Tensor | None) -> None:
+        self.network, self.table = network, table
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return logits ``[N, classes]``."""
+        if self.table is not None:
+            return self.table[batch.variant_N]
+        with torch.no_grad():
+            logits: Tensor = self.network(batch.images_NCHW)
+        return logits
+
+
+def teacher_of(job: Job, root: Path, work: Path, batches: Batches) -> Teacher | None:
+    """Return the teacher of a job, trained first by whichever process needs it first."""
     if not job.teacher:
         return None
-    training = Training.start(Job(**{"task": job.task, **job.teacher}), root, work, device)
-    weights = work / f"{training.job.name}-weights.pt"
+    training = Training.start(Job(**{"task": job.task, **job.teacher}), root, work, batches.device)
+    weights, table = work / f"{training.job.name}-weights.pt", work / f"{training.job.name}-logits.pt"
     with (work / f"{training.job.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not weights.exists():
             torch.save(run_to_end(training).state_dict(), weights)
             training.checkpoint.unlink(missing_ok=True)
-    training.base.load_state_dict(torch.load(weights, weights_only=True, map_location=device))
-    print(f"teacher: {training.judge.score(training.base):.2f}", flush=True)
-    return training.base.eval().requires_grad_(False)
+        training.base.load_state_dict(torch.load(weights, weights_only=True, map_location=batches.device))
+        network = training.base.eval().requires_grad_(False)
+        if job.cached and not table.exists():
+            with torch.no_grad():
+                torch.save(torch.cat([network(images) for images in batches.variants()]), table)
+    print(f"teacher: {training.judge.score(network):.2f}", flush=True)
+    network.eval()
+    if not job.cached:
+        return Teacher(network, None)
+    return Teacher(network, torch.load(table, weights_only=True, map_location=batches.device))
 
 
 def train(job: Job, root: Path, work: Path, device: torch.device = CPU) -> dict[str, Any]:
@@ -307,10 +249,16 @@ def train(job: Job, root: Path, work: Path, device: torch.device = CPU) -> dict[
         "parameters": cost.params,
         "macs": cost.macs,
         "top1": round(training.judge.score(network), 2),
+        "test_top1": round(_test_score(training, network, root, work), 2) if job.tested else "",
         "train_top1": round(training.batches.score(network, 10000), 2),
         "loss": round(training.loss, 4),
         "cpu_seconds": round(training.seconds, 1),
     }
+
+
+def _test_score(training: Training, network: nn.Module, root: Path, work: Path) -> float:
+    images, judge = splits(replace(training.job, test=True), root, work)[1], training.judge
+    return Batches(images, judge.mean_C, 1 / judge.scale_C, device=judge.device).score(network)
 
 
 def finished(out: Path) -> set[str]:

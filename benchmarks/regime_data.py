@@ -57,6 +57,21 @@ def load_split(root: Path, split: str, side: int, cache: Path) -> Images:
     return Images(torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"]))
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Hold the images of a training step.
+
+    Args:
+        images_NCHW: Normalized.
+        labels_N: Their classes.
+        variant_N: Which image in which crop, mirrored or not: its place in what :meth:`Batches.variants` yields.
+    """
+
+    images_NCHW: Tensor
+    labels_N: Tensor
+    variant_N: Tensor
+
+
 class Batches:
     """Make normalized batches: padded, cropped and mirrored at random in training, unchanged in evaluation."""
 
@@ -82,7 +97,7 @@ class Batches:
     def _normalized(self, pixels_NHWC: Tensor) -> Tensor:
         return ((pixels_NHWC.float() - self.mean_C) * self.scale_C).permute(0, 3, 1, 2)
 
-    def training(self, seed: int, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def training(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
         """Yield the full batches of an epoch, a function of seed and epoch alone."""
         keyed = generator(seed, "epoch", epoch)
         count = len(self.images.labels_N)
@@ -98,7 +113,18 @@ class Batches:
                 torch.where(mirrored_N[index_B, None], along_S.flip(0), along_S) + corner_N2[index_B, 1, None]
             )
             pixels = self.padded_NHWC[index_B[:, None, None], rows_BS[:, :, None], cols_BS[:, None, :]]
-            yield self._normalized(pixels), self.images.labels_N[index_B]
+            corner_B, row_B = corner_N2[index_B, 1], corner_N2[index_B, 0]
+            place_B = (row_B * (2 * self.pad + 1) + corner_B) * 2 + mirrored_N[index_B].long()
+            yield Batch(self._normalized(pixels), self.images.labels_N[index_B], place_B * count + index_B)
+
+    def variants(self) -> Iterator[Tensor]:
+        """Yield all crops of all images, plain and mirrored, as images ``[n, 3, S, S]``, by ascending variant."""
+        for row in range(2 * self.pad + 1):
+            for column in range(2 * self.pad + 1):
+                crops_NHWC = self.padded_NHWC[:, row : row + self.side, column : column + self.side]
+                for pixels_NHWC in (crops_NHWC, crops_NHWC.flip(2)):
+                    for part_NHWC in pixels_NHWC.split(1000):
+                        yield self._normalized(part_NHWC)
 
     def score(self, network: nn.Module, most: int = 10**9) -> float:
         """Return top-1 in percent of the first ``most`` images in evaluation mode."""

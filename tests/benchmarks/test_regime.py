@@ -1,20 +1,22 @@
 """The search for trained-out trainings: a stopped run resumes to the same row, finished runs are skipped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from benchmarks import regime
+from benchmarks import regime, regime_job
 
 NETWORK = {"kind": "residual", "channels": [4, 6], "stem_stride": 2}
 
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(regime, "HELD_OUT", 8)
+    monkeypatch.setattr(regime_job, "HELD_OUT", 8)
     random = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("cat", "dog"):
@@ -81,10 +83,23 @@ def test_rows_from_before_a_setting_existed_stay(tmp_path: Path):
 
 
 def test_digits_are_split_as_the_package_splits_them_and_not_mirrored(tmp_path: Path):
-    held = regime.HELD_OUT_OF_DIGITS
+    held = regime_job.HELD_OUT_OF_DIGITS
     train, judged = regime.splits(regime.Job(task="digits-8"), tmp_path, tmp_path)
     assert (len(train.labels_N), len(judged.labels_N)) == (1438 - held, held)
     train, judged = regime.splits(regime.Job(task="digits-8", test=True), tmp_path, tmp_path)
     assert (len(train.labels_N), len(judged.labels_N)) == (1438, 359)
     training = regime.Training.start(regime.Job(task="digits-8", network=NETWORK), tmp_path, tmp_path)
     assert not training.batches.mirrors
+
+
+def test_a_cached_teacher_says_what_it_says_in_every_step(pictures: Path, tmp_path: Path):
+    job = regime.Job(
+        network=NETWORK, teacher={"network": NETWORK, "epochs": 1, "batch_size": 8}, distill=1.0, cached=True
+    )
+    training = regime.Training.start(job, pictures, tmp_path)
+    assert training.teacher is not None
+    for batch in training.batches.training(0, 3, 8):
+        expected = training.teacher.network(batch.images_NCHW)
+        torch.testing.assert_close(training.teacher(batch), expected)
+    tested = regime.train(replace(job, epochs=1, batch_size=8, tested=True), pictures, tmp_path)
+    assert 0 <= tested["test_top1"] <= 100
