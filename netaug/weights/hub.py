@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -45,12 +46,49 @@ def fetch(source: str | Path) -> Path:
     """
     repository, revision = repository_of(source)
     hub = import_extra("huggingface_hub", "hf", f"'{source}'", error=CheckpointError)
+    logger = logging.getLogger(
+        "huggingface_hub"
+    )  # it writes its lines itself: handed on, they would stand there twice
+    propagates, logger.propagate = logger.propagate, False
     try:
         return Path(hub.hf_hub_download(repository, FILE, revision=revision))
     except Exception as error:  # its own errors, and those of two ways to connect, have no base in common
+        reason, fix = _explained(error)
         raise CheckpointError(
-            f"'{FILE}' of '{source}' cannot be fetched from the Hugging Face Hub.",
-            got=f"{type(error).__name__}: {first_line(error)}",
-            allowed=f"a repository that you can read, with the file {FILE}",
-            fix="check the name and the connection; `hf auth login` for a private one",
+            f"'{FILE}' of '{source}' cannot be fetched from the Hugging Face Hub.", got=reason, fix=fix
         ) from error
+    finally:
+        logger.propagate = propagates
+
+
+_REASONS = {
+    "GatedRepoError": (
+        "its owner gives access on request",
+        "ask for it on the page of the repository, then `hf auth login`",
+    ),
+    "RepositoryNotFoundError": (
+        "there is no repository of this name, or it is private",
+        "check the name; `hf auth login` for a private one",
+    ),
+    "RevisionNotFoundError": (
+        "the repository has no such branch, tag or commit",
+        "check what is behind the @, or leave it out",
+    ),
+    "LocalEntryNotFoundError": (
+        "no connection, and the file has not been fetched before",
+        "check the connection, HF_HUB_OFFLINE and HF_ENDPOINT",
+    ),
+    "EntryNotFoundError": (
+        f"the repository has no file {FILE}",
+        "netaug reads the weights that it wrote itself; `netaug card` says what belongs into a repository",
+    ),
+}
+"""What errors of huggingface_hub mean, and what to do; those that are a kind of another one come first."""
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    for name, (reason, fix) in _REASONS.items():
+        if name in kinds:
+            return reason, fix
+    return f"{type(error).__name__}: {first_line(error)}", "check the name and the connection"
