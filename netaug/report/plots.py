@@ -8,12 +8,25 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from netaug.compare.formatting import interval, plus_minus, seconds, si, signed
 from netaug.compare.paired_statistics import Difference
 from netaug.compare.results import ArmRow
 from netaug.report.arm_pairs import ArmPair
 from netaug.report.lines import Axis, Curves, Frame, Point, Quantity, thinned
 from netaug.report.styles import line_style, style_of
-from netaug.report.svg import CARD, GRID, INK, HoverLine, arm_color, as_svg, hover, plot, with_switch
+from netaug.report.svg import (
+    CARD,
+    GRID,
+    INK,
+    HoverLine,
+    HoverPoint,
+    arm_color,
+    as_svg,
+    hover,
+    hover_points,
+    plot,
+    with_switch,
+)
 
 Styles = Sequence[tuple[int, str]]
 """Arms, each with the number of its style."""
@@ -112,18 +125,22 @@ def outcomes(
         for number, arm in styles:
             cost, spread = costs.get(arm), spreads.get(arm)
             if cost and spread:
-                drawn.append(cost)
+                spent = seconds(cost) if axis == "seconds" else f"{si(cost)} MACs"
+                drawn.append(
+                    HoverPoint(arm, number, cost, spread.mean, f"{plus_minus(spread)} % after {spent}")
+                )
                 style = {"color": arm_color(number), "marker": style_of(number).marker, "markersize": 7}
                 axes.errorbar([cost], [spread.mean], [spread.sd or 0.0], capsize=2.5, **style)
         if not drawn:
             return None
-        axes.set_xlim(0.0, 1.06 * max(drawn))
+        axes.set_xlim(0.0, 1.06 * max(point.x for point in drawn))
         axes.set_xlabel({"seconds": "training seconds", "macs": "MACs of the training"}.get(axis, axis))
         axes.set_ylabel(f"{score}, %")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         if axis == "macs":
             axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
-        return as_svg(figure, name, f"{score} of each arm against the cost of its training")
+        description = f"{score} of each arm against the cost of its training"
+        return as_svg(figure, name, description, hover_points(axes, drawn))
 
 
 def paired_differences(
@@ -134,10 +151,11 @@ def paired_differences(
         return None
     with plot(5.0, 0.7 + _LINE_INCHES * len(compared)) as (figure, axes):
         axes.axvline(0.0, color=INK, linewidth=1.2)
+        drawn = []
         for line, pair in enumerate(compared):
-            # the first pair on top
-            _draw_difference(axes, -line, pair.difference, styles.get(pair.arm, 0))
             title = f"{pair.arm} vs {pair.against}"
+            # the first pair on top
+            drawn += _draw_difference(axes, -line, pair.difference, styles.get(pair.arm, 0), title)
             # on a plate, or the line at zero would cross the text
             box = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
             axes.text(0.0, 0.29 - line, title, transform=axes.get_yaxis_transform(), fontsize=10.5, bbox=box)
@@ -146,7 +164,8 @@ def paired_differences(
         axes.set_ylim(-len(compared) + 0.55, 0.55)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"difference, points of {score}")
-        return as_svg(figure, name, "Differences between arms, a dot per seed, mean and 95 % interval")
+        description = "Differences between arms, a dot per seed, mean and 95 % interval"
+        return as_svg(figure, name, description, hover_points(axes, drawn))
 
 
 def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
@@ -168,9 +187,20 @@ def _draw_curve(axes: Any, number: int, line: Sequence[Point]) -> None:
     )
 
 
-def _draw_difference(axes: Any, height: float, difference: Difference, number: int) -> None:
-    color, values = arm_color(number), list(difference.by_seed.values())
-    axes.scatter(values, [height + 0.08] * len(values), s=24, color=color, alpha=0.55, linewidths=0)
+def _draw_difference(
+    axes: Any, height: float, difference: Difference, number: int, title: str
+) -> list[HoverPoint]:
+    """Draw the seeds above and their mean below; return the points for the pointer."""
+    color, seeds, below = arm_color(number), height + 0.08, height - 0.17
+    values = list(difference.by_seed.values())
+    axes.scatter(values, [seeds] * len(values), s=24, color=color, alpha=0.55, linewidths=0)
     if difference.low is not None and difference.high is not None:
-        axes.plot([difference.low, difference.high], [height - 0.17] * 2, color=color, linewidth=2.5)
-    axes.plot([difference.mean], [height - 0.17], style_of(number).marker, color=color, markersize=7)
+        axes.plot([difference.low, difference.high], [below] * 2, color=color, linewidth=2.5)
+    axes.plot([difference.mean], [below], style_of(number).marker, color=color, markersize=7)
+    return [
+        *(
+            HoverPoint(title, number, value, seeds, f"seed {seed}: {signed(value)}")
+            for seed, value in difference.by_seed.items()
+        ),
+        HoverPoint(title, number, difference.mean, below, f"mean {interval(difference)}"),
+    ]

@@ -141,7 +141,9 @@ def _facts(run: RunRecord, score: str) -> list[tuple[str, str]]:
         # of equal scores the latest epoch
         best, at = max(scores)
         facts.append((f"{score}, last evaluation", f"{scores[-1][0]:.2f} %"))
-        facts.append((f"{score}, best", f"{best:.2f} % after epoch {at}; not to be reported"))
+        if best > scores[-1][0]:
+            chosen = "chosen on these images, so too high"
+            facts.append((f"{score}, best", f"{best:.2f} % after epoch {at}, {chosen}"))
     if last.train_score is not None:
         facts.append((f"{score} on training images", f"{last.train_score:.2f} %"))
     facts.append(("training time", seconds(sum(epoch.seconds for epoch in run.curve))))

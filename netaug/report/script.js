@@ -78,34 +78,48 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
+  const told = (name, style, text) => {
+    const row = document.createElement("div"), key = document.createElement("b");
+    key.style.setProperty("--key", `var(${style})`);
+    key.textContent = name;
+    row.append(key, ` ${text}`);
+    return row;
+  };
   for (const picture of document.querySelectorAll("svg.plot[data-hover]")) {
-    const { box, limits, names, lines } = JSON.parse(picture.dataset.hover);
+    // lines, with all values at an x; or points, each with a text
+    const { box, limits, names, lines, points } = JSON.parse(picture.dataset.hover);
     const { width, height } = picture.viewBox.baseVal;
     const [left, top, right, bottom] = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
     const [[x0, x1], [y0, y1]] = limits;
     const across = (x) => left + ((x - x0) / (x1 - x0)) * (right - left);
     const down = (y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - top);
-    const steps = [...new Set(lines.flatMap((line) => line.points.map((point) => point[0])))].sort((a, b) => a - b);
     const marks = element(picture, "g", { "aria-hidden": "true" });
     picture.append(marks);
-    let at = steps.length - 1;
-    const hide = () => { marks.replaceChildren(); tip.hidden = true; };
-    const show = (x, place) => {
-      const nearest = lines.map((line) => line.points.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a)));
-      const reach = (x1 - x0) / 20;
-      marks.replaceChildren(element(picture, "line", { class: "under", x1: across(x), x2: across(x), y1: top, y2: bottom }));
+    const circle = (x, y, r, style) => marks.append(element(picture, "circle", { cx: across(x), cy: down(y), r, style }));
+    const linesAt = ({ at: [x] }) => {
+      marks.append(element(picture, "line", { class: "under", x1: across(x), x2: across(x), y1: top, y2: bottom }));
       const head = document.createElement("div");
       head.textContent = `${names[0]} ${number(x)}; ${names[1]}`;
-      tip.replaceChildren(head);
-      nearest.forEach(([px, y, sd], index) => {
-        if (Math.abs(px - x) > reach) return; // a line that has ended before
-        const row = document.createElement("div"), key = document.createElement("b");
-        key.style.setProperty("--key", `var(${lines[index].style})`);
-        key.textContent = lines[index].name;
-        row.append(key, ` ${number(y)}${sd === null ? "" : ` ± ${number(sd, 2)}`}`);
-        tip.append(row);
-        if (y >= y0 && y <= y1) marks.append(element(picture, "circle", { cx: across(px), cy: down(y), r: 4, style: `fill: var(${lines[index].style})` }));
-      });
+      const rows = [head];
+      for (const line of lines) {
+        const [px, y, sd] = line.points.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a));
+        if (Math.abs(px - x) > (x1 - x0) / 20) continue; // a line that has ended before
+        rows.push(told(line.name, line.style, `${number(y)}${sd === null ? "" : ` ± ${number(sd, 2)}`}`));
+        if (y >= y0 && y <= y1) circle(px, y, 4, `fill: var(${line.style})`);
+      }
+      return rows;
+    };
+    const pointAt = ({ at: [x, y], name, style, text }) => {
+      circle(x, y, 8, `fill: none; stroke: var(${style}); stroke-width: 1.5`);
+      return [told(name, style, text)];
+    };
+    const xs = points ? [] : [...new Set(lines.flatMap((line) => line.points.map((point) => point[0])))].sort((a, b) => a - b);
+    const stops = points ?? xs.map((x) => ({ at: [x, (y0 + y1) / 2] }));
+    let chosen = points ? -1 : stops.length - 1;
+    const hide = () => { marks.replaceChildren(); tip.hidden = true; };
+    const show = (place) => {
+      marks.replaceChildren();
+      tip.replaceChildren(...(points ? pointAt : linesAt)(stops[chosen]));
       tip.hidden = false;
       const size = tip.getBoundingClientRect();
       tip.style.left = `${Math.max(4, Math.min(place.x + 14, innerWidth - size.width - 4))}px`;
@@ -113,9 +127,10 @@
     };
     const follow = (event) => {
       const frame = picture.getBoundingClientRect();
-      const x = x0 + (((event.clientX - frame.left) / frame.width) * width - left) / (right - left) * (x1 - x0);
-      at = steps.reduce((best, step, index) => (Math.abs(step - x) < Math.abs(steps[best] - x) ? index : best), 0);
-      show(steps[at], { x: event.clientX, y: event.clientY });
+      const x = ((event.clientX - frame.left) / frame.width) * width, y = ((event.clientY - frame.top) / frame.height) * height;
+      const far = ({ at }) => Math.hypot(across(at[0]) - x, points ? down(at[1]) - y : 0);
+      chosen = stops.reduce((best, stop, index) => (far(stop) < far(stops[best]) ? index : best), 0);
+      show({ x: event.clientX, y: event.clientY });
     };
     picture.addEventListener("pointermove", follow);
     picture.addEventListener("pointerdown", follow);
@@ -126,9 +141,9 @@
       if (event.key === "Escape") hide();
       if (!way) return;
       event.preventDefault();
-      at = Math.max(0, Math.min(steps.length - 1, at + way));
-      const frame = picture.getBoundingClientRect();
-      show(steps[at], { x: frame.left + (across(steps[at]) / width) * frame.width, y: frame.top + frame.height / 2 });
+      chosen = Math.max(0, Math.min(stops.length - 1, chosen + way));
+      const frame = picture.getBoundingClientRect(), [x, y] = stops[chosen].at;
+      show({ x: frame.left + (across(x) / width) * frame.width, y: frame.top + (down(y) / height) * frame.height });
     });
   }
 

@@ -83,8 +83,37 @@ class HoverLine(NamedTuple):
     points: Sequence[tuple[float, float, float | None]]
 
 
+class HoverPoint(NamedTuple):
+    """Hold what a page's script shows while a pointer is near a point of the plot.
+
+    Args:
+        name: What the point is of.
+        number: Of its style.
+        x: In the plot's units.
+        y: Likewise.
+        text: Its values, for people.
+    """
+
+    name: str
+    number: int
+    x: float
+    y: float
+    text: str
+
+
+def hover_points(axes: Any, points: Sequence[HoverPoint]) -> dict[str, Any]:
+    """Return the points of a plot for the page's script; called when the limits are final."""
+    return {
+        "axes": axes,
+        "points": [
+            {"name": name, "style": color_name(number), "at": _rounded([x, y]), "text": text}
+            for name, number, x, y, text in points
+        ],
+    }
+
+
 def hover(axes: Any, lines: Sequence[HoverLine]) -> dict[str, Any]:
-    """Return the values of a plot for the page's script; called when the limits and labels are final."""
+    """Return the values of a plot's lines for the page's script; called when the limits and labels are final."""
     return {
         "axes": axes,
         "names": [axes.get_xlabel(), axes.get_ylabel()],
@@ -118,7 +147,7 @@ def _hover_attribute(content: Mapping[str, Any] | None) -> Markup:
         [place.x0, 1 - place.y1, place.x1, 1 - place.y0]
     )  # fractions of the picture, from its upper left
     limits = [_rounded(axes.get_xlim()), _rounded(axes.get_ylim())]
-    data = {"box": box, "limits": limits, "names": content["names"], "lines": content["lines"]}
+    data = {"box": box, "limits": limits} | {key: value for key, value in content.items() if key != "axes"}
     return Markup(' tabindex="0" data-hover="{}"').format(terminal(json.dumps(data)))
 
 
@@ -129,7 +158,7 @@ def as_svg(figure: Figure, name: str, description: str, values: Mapping[str, Any
         figure: What is drawn.
         name: Makes the ids unique in the page.
         description: What it shows, for those who do not see it.
-        values: From :func:`hover`; None shows no values.
+        values: From :func:`hover` or :func:`hover_points`; None shows no values.
     """
     buffer = io.StringIO()
     FigureCanvasSVG(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,11 +126,14 @@ def test_a_switch_leaves_out_the_start_of_curves(tab: Browser, page: Path) -> No
     assert tab.run(shown) == [False, True]
 
 
+_LINES = "document.querySelector('svg.plot[aria-label*=\" over epoch\"]')"
+
+
 def test_values_appear_under_the_pointer_and_by_the_arrow_keys(tab: Browser, page: Path) -> None:
     tab.open(page, 1200)
     assert tab.run("document.getElementById('values').hidden")
     left, top, width, height = tab.run(
-        "(() => { const one = document.querySelector('svg.plot[data-hover]'); one.scrollIntoView();"
+        f"(() => {{ const one = {_LINES}; one.scrollIntoView();"
         " const { x, y, width, height } = one.getBoundingClientRect(); return [x, y, width, height]; })()"
     )
     tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=left + width - 20, y=top + height / 2)
@@ -137,11 +141,36 @@ def test_values_appear_under_the_pointer_and_by_the_arrow_keys(tab: Browser, pag
     assert "epoch 12; top-1, %" in at_the_end
     assert all(f"\n{arm} " in at_the_end for arm in ("baseline", "netaug"))
     assert "±" in at_the_end
-    tab.run("document.querySelector('svg.plot[data-hover]').focus()")
+    tab.run(f"{_LINES}.focus()")
     tab.ask("Input.dispatchKeyEvent", type="keyDown", key="ArrowLeft", code="ArrowLeft")
     assert "epoch 11; top-1, %" in tab.run("document.getElementById('values').innerText")
     tab.ask("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape")
     assert tab.run("document.getElementById('values').hidden")
+    assert tab.complaints() == []
+
+
+def test_points_of_the_comparison_have_values_too(tab: Browser, page: Path) -> None:
+    tab.open(page, 1200)
+    tab.run("document.querySelector('.pairs svg.plot').focus()")
+    tab.ask("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+    first = tab.run("document.getElementById('values').innerText")
+    assert re.fullmatch(r"netaug vs baseline seed 0: \+\d+\.\d", first)
+    left, top = tab.run(
+        "(() => { const { x, y, width, height } = document.querySelector('.pairs svg.plot circle')"
+        ".getBoundingClientRect(); return [x + width / 2, y + height / 2]; })()"
+    )
+    tab.run("document.querySelector('.pairs svg.plot').blur()")
+    tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=left + 2, y=top - 2)
+    assert tab.run("document.getElementById('values').innerText") == first
+    assert tab.complaints() == []
+
+
+def test_what_an_arm_cost_is_said_at_its_mark(tab: Browser, large: Path) -> None:
+    tab.open(large, 1200)
+    tab.run("document.querySelector('svg.plot[aria-label*=\"cost of its training\"]').focus()")
+    tab.ask("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+    shown = tab.run("document.getElementById('values').innerText")
+    assert re.fullmatch(r"\S+ \d+\.\d( ± \d+\.\d)? % after \S+ \S+.*", shown)
     assert tab.complaints() == []
 
 

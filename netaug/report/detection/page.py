@@ -129,7 +129,7 @@ def precision_recall(results: Results) -> Markup | None:
     lines = {c: 100 * precision_at(curves[c], _RECALLS) for c in with_objects(results.voc)}
     if not lines:
         return None
-    with plot(6.4, 4.0) as (figure, axes):
+    with plot() as (figure, axes):
         hovered = _draw_classes(axes, 100 * _RECALLS, lines, results.class_names)
         if len(lines) > FEW:
             mean = np.mean(list(lines.values()), axis=0)
@@ -154,7 +154,7 @@ def f1_confidence(results: Results) -> Markup | None:
         return None
     lines = {c: 100 * f1_at([curves[c]], _SCORES) for c in labels}
     every = 100 * f1_at(curves, _SCORES)
-    with plot(6.4, 4.0) as (figure, axes):
+    with plot() as (figure, axes):
         hovered = _draw_classes(axes, _SCORES, lines, results.class_names)
         axes.plot(_SCORES, every, color=INK, linewidth=2.6)
         if results.best is not None:
