@@ -109,6 +109,8 @@ def test_settings_follow_the_data_and_what_is_given_wins(tmp_path: Path) -> None
     assert derived.values["data.image_size"] == 96
     assert derived.values["data.augment"] == "imagenet"
     assert (derived.values["data.batch_size"], derived.values["train.epochs"]) == (16, 300)
+    decided = {line.partition(" ")[0] for line in derived.reasons}
+    assert {"batch", "epochs", "warm-up", "rate", "workers"} <= decided
     given = derive_settings([f"--data.root={tmp_path}", "--data.batch_size=64", "--model.name=mcunet"])
     assert given.values["train.lr"] == 0.05
     assert not any(line.startswith("network") for line in given.reasons)
@@ -180,6 +182,14 @@ def test_tiny_networks_have_a_higher_rate(flat: Path, here: Path) -> None:
     assert larger.values["train.lr"] == pytest.approx(0.1 * 16 / 128)
     assert given.values["train.lr"] == pytest.approx(0.4 * 8 / 128)
     assert any("below 20,000 parameters" in reason for reason in tiny.reasons)
+
+
+def test_a_network_that_is_built_already_is_a_message(flat: Path, here: Path) -> None:
+    with (here / "nets.py").open("a") as file:
+        file.write("\nready = Small(2)\n")
+    with pytest.raises(netaug.errors.ModelError, match="built already") as caught:
+        netaug.train(model="nets.py:ready", data=flat, epochs=1)
+    assert caught.value.fix == "name its class: nets.py:Small"
 
 
 def test_a_network_that_cannot_be_built_is_a_message(flat: Path, here: Path) -> None:

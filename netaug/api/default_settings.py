@@ -236,17 +236,28 @@ def _schedule(
             f"epochs      {epochs}: about {epochs * steps:,} steps, between {low} and {high} epochs"
         )
     epochs = given.get("train.epochs", epochs)
+    warmup = round(min(5.0, epochs / 20), 3)
+    if "train.warmup_epochs" not in given:
+        reasons.append(f"warm-up     {warmup:g} epochs: a twentieth of them, at most 5")
     return {
         "data.batch_size": batch,
         "data.eval_batch_size": max(batch, 64),
-        "data.workers": min(4, default_jobs() - 1)
-        if facts.images > 2_000 and facts.side >= _SMALL_SIDE
-        else 0,
+        "data.workers": _workers(facts, given, reasons),
         "train.epochs": epochs,
-        "train.warmup_epochs": round(min(5.0, epochs / 20), 3),
+        "train.warmup_epochs": warmup,
         "train.eval_every": max(1, epochs // 30),
         "train.checkpoint_every": max(1, epochs // 30),
     }
+
+
+def _workers(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) -> int:
+    """Return the number of loader processes; decoding is what takes them."""
+    many = facts.images > 2_000 and facts.side >= _SMALL_SIDE
+    workers = min(4, default_jobs() - 1) if many else 0
+    if "data.workers" not in given:
+        why = "one per free core, at most 4" if many else "decoding so few or small images needs none"
+        reasons.append(f"workers     {workers}: {why}")
+    return workers
 
 
 def _rounded_up(side: int) -> int:

@@ -113,6 +113,13 @@ def load(path: str) -> Factory:
             allowed=f"package.module:function, or FILE.py:function, with {EXPECTED}",
             fix=did_you_mean(repr(f"{module_name}:{near}") for near in nearest(attribute, names, 3)),
         )
+    if isinstance(candidate, nn.Module):  # it is callable, but makes no networks
+        raise ModelError(
+            f"{path!r} is a network that is built already, and its classes may be others than those of the data.",
+            got=f"an object of {type(candidate).__name__}",
+            allowed=f"package.module:function, or FILE.py:function, with {EXPECTED}",
+            fix=f"name its class: {module_name}:{type(candidate).__name__}",
+        )
     factory: Factory = candidate
     return factory
 
