@@ -27,9 +27,9 @@ datasets:
 {datasets}
 
 example:
-  netaug data check folder --data.root DIR --model mcunet
-  netaug data anchors voc --data.root DIR --data.image_size 256
-  netaug data pack folder --data.root DIR --out PACKED --size 224
+  netaug data check --data DIR --model mcunet
+  netaug data anchors --data DIR --data.image_size 256
+  netaug data pack --data DIR --out PACKED --size 224
 
 `netaug data SUBCOMMAND --help` shows its arguments with an example."""
 

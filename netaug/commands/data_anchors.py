@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.data_settings import SETTINGS
+from netaug.commands.data_settings import SETTINGS, named_dataset
 from netaug.config.datasets import DATASETS
 from netaug.config.loading import default_config, load_config
 from netaug.config.settings import add_settings
@@ -22,8 +22,8 @@ are once images are fitted into the network's input. Training does the same by i
 them, paste the last line. How well they fit is the mean overlap (IoU of sizes) of a box with its nearest anchor."""
 
 _EXAMPLE = """
-netaug data anchors voc --data.root VOCdevkit --data.image_size 256
-netaug data anchors my-recipe.yaml --data.root DIR"""
+netaug data anchors --data VOCdevkit --data.image_size 256
+netaug data anchors my-recipe.yaml --data DIR"""
 
 _SETTINGS = (*SETTINGS, *(f"data.{key}" for key in ("image_size", "classes", "limit", "subset_seed")))
 _STRIDES = (8, 16, 32)
@@ -31,14 +31,18 @@ _STRIDES = (8, 16, 32)
 
 def run(words: list[str]) -> None:
     """Find anchors and print them."""
-    parser = new_parser(
-        "data anchors", "DATASET|RECIPE --data.root DIR [--data.image_size N]", _ABOUT, _EXAMPLE
+    parser = new_parser("data anchors", "[DATASET|RECIPE] --data DIR [--data.image_size N]", _ABOUT, _EXAMPLE)
+    parser.add_argument(
+        "dataset",
+        type=str,
+        nargs="?",
+        default=None,
+        help="voc, coco or yolo; or a recipe as for `netaug train`. Without one, what lies in --data is recognized.",
     )
-    parser.add_argument("dataset", type=str, help="voc, coco or yolo; or a recipe as for `netaug train`.")
     add_settings(parser, _SETTINGS)
     arguments, given = parse(parser, words, _SETTINGS)
 
-    name = arguments.dataset
+    name, given = named_dataset(arguments.dataset, given)
     named = name in DATASETS
     config = (
         default_config([f"--data.name={name}", *given]) if named else load_config(name, given, builds=False)

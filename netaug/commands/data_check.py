@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
+from netaug.commands.data_settings import DATASET_HELP, SETTINGS, check_jobs, data_config, named_dataset
 from netaug.config.loading import default_config
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError, DataError
@@ -40,10 +40,10 @@ Exit codes: 0 the dataset is sound, 1 problems were found, 2 a mistake in the co
 read at all, 130 stopped by Ctrl-C (what was found until then is shown, and written to --json)."""
 
 _EXAMPLE = """
-netaug data check cifar10 --data.root DIR
-netaug data check folder --data.root DIR --model mcunet
-netaug data check packed --data.root PACKED --json found.json --no-speed
-netaug data check voc --data.root VOCdevkit --data.image_size 256"""
+netaug data check --data DIR --model mcunet
+netaug data check cifar10 --data DIR
+netaug data check --data PACKED --json found.json --no-speed
+netaug data check voc --data VOCdevkit --data.image_size 256"""
 
 _SETTINGS = (
     *SETTINGS,
@@ -64,6 +64,7 @@ def run(words: list[str]) -> None:
 
     from netaug.data.registry import find_dataset
 
+    arguments.dataset, given = named_dataset(arguments.dataset, given)
     config = data_config(arguments.dataset, given)
     if find_dataset(config.name).task == "detect":
         report = _check_boxes(config, arguments, jobs)
@@ -110,9 +111,9 @@ def _speed(source: Source, arguments: Any, given: list[str]) -> tuple[Speed | No
 
 
 def _parser() -> ArgumentParser:
-    usage = "DATASET --data.root DIR [--model NAME] [--json FILE] [--no-speed] [--jobs N]"
+    usage = "[DATASET] --data DIR [--model NAME] [--json FILE] [--no-speed] [--jobs N]"
     parser = new_parser("data check", usage, _ABOUT, _EXAMPLE)
-    parser.add_argument("dataset", type=str, help="A name as for --data.name.")
+    parser.add_argument("dataset", type=str, nargs="?", default=None, help=DATASET_HELP)
     parser.add_argument("--model", type=str | None, default=None, help="A network as for --model.name.")
     parser.add_argument(
         "--json", type=str | None, default=None, help="File to write everything to, every file by name."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from netaug.commands.arguments import new_parser, parse
-from netaug.commands.data_settings import SETTINGS, check_jobs, data_config
+from netaug.commands.data_settings import DATASET_HELP, SETTINGS, check_jobs, data_config, named_dataset
 from netaug.config.settings import add_settings
 from netaug.core.display import duration
 from netaug.core.escaping import say
@@ -32,10 +32,10 @@ packed image has fewer pixels to choose from: keep --size at 1.3 times data.imag
 The folder appears when it is whole: after Ctrl-C or a crash there is none, and the same command starts again."""
 
 _EXAMPLE = """
-netaug data pack folder --data.root DIR --out PACKED
-netaug data pack cifar10 --data.root DIR --out PACKED
-netaug data pack folder --data.root DIR --out PACKED --size 224 --quality 95 --data.on_error skip
-netaug data pack folder --data.root DIR --out PACKED --encoding original"""
+netaug data pack --data DIR --out PACKED
+netaug data pack cifar10 --data DIR --out PACKED
+netaug data pack --data DIR --out PACKED --size 224 --quality 95 --data.on_error skip
+netaug data pack --data DIR --out PACKED --encoding original"""
 
 
 def run(words: list[str]) -> None:
@@ -50,6 +50,7 @@ def run(words: list[str]) -> None:
     from netaug.data.registry import load_source
     from netaug.data.store import MemoryImages
 
+    arguments.dataset, given = named_dataset(arguments.dataset, given)
     config = data_config(arguments.dataset, given)
     source = load_source(config)
     origin = Origin(config.name, source.metric or customary_metric(config.name), source)
@@ -69,11 +70,11 @@ def run(words: list[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = new_parser(
         "data pack",
-        "DATASET --data.root DIR --out FOLDER [--size N] [--encoding jpeg|pixels|original] [--quality Q]",
+        "[DATASET] --data DIR --out FOLDER [--size N] [--encoding jpeg|pixels|original] [--quality Q]",
         _ABOUT,
         _EXAMPLE,
     )
-    parser.add_argument("dataset", type=str, help="A name as for --data.name.")
+    parser.add_argument("dataset", type=str, nargs="?", default=None, help=DATASET_HELP)
     parser.add_argument("--out", type=str, required=True, help="The folder to write; a new or an empty one.")
     parser.add_argument(
         "--encoding",
@@ -111,5 +112,4 @@ def _report(meta: Meta, out: str, seconds: float) -> None:
     )
     if meta.left_out:
         say(f"left out {len(meta.left_out)} that do not decode, first: '{meta.left_out[0]}'")
-    holdout = "" if meta.val is not None else " --data.holdout FRACTION"
-    say(f"train on it with: --data.name packed --data.root {out}{holdout}")
+    say(f"train on it with: netaug train --data {out}")

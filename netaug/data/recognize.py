@@ -1,7 +1,8 @@
-"""What kind of dataset lies in a folder: told from names of files and folders, nothing is opened."""
+"""What kind of dataset lies in a folder: told from names of files and folders, no image is opened."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from netaug.core.errors import DataError
-from netaug.core.regular_files import is_folder
+from netaug.core.regular_files import is_folder, read_regular
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.roots import archives_in, listing
 
@@ -101,8 +102,16 @@ def recognized_words(given: Mapping[str, Any]) -> tuple[list[str], str]:
 
 def _packed(root: Path) -> Recognized | None:
     if (root / "index.npy").is_file() and (root / "images.bin").is_file():
-        return Recognized("packed", root, "index.npy and images.bin")
+        return Recognized("packed", root, "index.npy and images.bin", needs_holdout=_without_evaluation(root))
     return None
+
+
+def _without_evaluation(packed: Path) -> bool:
+    """Return whether a packed dataset has training images alone; damage is explained when it is read."""
+    try:
+        return json.loads(read_regular(packed / "meta.json"))["val"] is None
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _official(root: Path) -> Recognized | None:
