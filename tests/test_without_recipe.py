@@ -14,7 +14,7 @@ from netaug.cli import main
 from netaug.commands.compare import asked
 from netaug.config.loading import load_config
 from netaug.core.errors import ConfigError, DataError
-from netaug.data.recognize import recognize
+from netaug.data.recognize import recognize, recognized_words
 from netaug.runs.folder import read_config
 from tests.data.detection.making import small_voc
 
@@ -151,6 +151,34 @@ def test_a_dataset_is_recognized_by_names_of_files(tmp_path: Path, files: list[s
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert recognize(tmp_path).name == name
+
+
+def test_images_are_held_out_where_no_others_are_for_evaluation(
+    flat: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{path},{path.parent.name}" for path in sorted(flat.glob("*/*.png"))]
+    (here / "list.csv").write_text("\n".join(["path,label", *rows]))
+    assert derive_settings(["--data.root=list.csv"]).values["data.holdout"] == 0.2
+    assert main(["data", "pack", "--data", "list.csv", "--out", "packed"]) == 0
+    assert "netaug train --data packed" in capsys.readouterr().out
+    derived = derive_settings(["--data.root=packed"])
+    assert (derived.values["data.name"], derived.values["data.holdout"]) == ("packed", 0.2)
+    words, sentence = recognized_words({"data.root": "packed"})
+    assert "--data.holdout=0.2" in words
+    assert "20% of the images are held out" in sentence
+    assert "data.holdout" not in derive_settings(["--data.root=packed", "--data.holdout=0.3"]).values
+    with pytest.raises(DataError, match="no evaluation split"):
+        derive_settings(["--data.root=packed", "--data.holdout=0"])
+
+
+def test_boxes_without_evaluation_images_are_split_too(tmp_path: Path) -> None:
+    small_voc(tmp_path)
+    for file in tmp_path.rglob("ImageSets/Main/*.txt"):
+        if file.stem in ("val", "test"):
+            file.unlink()
+    words, _ = recognized_words({"data.root": str(tmp_path)})
+    assert "--data.holdout=0.2" in words
+    assert derive_settings([f"--data.root={tmp_path}"]).values["data.holdout"] == 0.2
 
 
 def test_what_is_not_recognized_is_one_message(tmp_path: Path) -> None:

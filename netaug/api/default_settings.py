@@ -15,7 +15,7 @@ from netaug.config.datasets import DATASETS
 from netaug.config.loading import given_settings, recipe_values
 from netaug.config.settings import build
 from netaug.config.trust import backbone_of
-from netaug.core.errors import ConfigError, NetaugError
+from netaug.core.errors import ConfigError, NetaugError, NoEvaluationImagesError
 from netaug.core.parallel import default_jobs
 from netaug.data.counting import count_selected
 from netaug.data.recognize import HOLDOUT, Recognized, recognize
@@ -107,11 +107,18 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
     reasons = [f"data        {found.name}, recognized by {found.sign}"] if "data.name" not in given else []
     if found.needs_holdout and "data.holdout" not in given:
         values["data.holdout"] = HOLDOUT
-        reasons.append(
-            f"evaluation  {HOLDOUT:.0%} of the images are held out: there is no val or test folder"
-        )
     name = str(given.get("data.name", found.name))
-    facts = _facts({**values, **given})
+    try:
+        facts = _facts({**values, **given})
+    except NoEvaluationImagesError:
+        if "data.holdout" in given:
+            raise
+        values["data.holdout"] = HOLDOUT
+        facts = _facts({**values, **given})
+    if "data.holdout" in values:
+        reasons.append(
+            f"evaluation  {HOLDOUT:.0%} of the images are held out: there are no others for evaluation"
+        )
     boxed = DATASETS[name].task == "detect" if name in DATASETS else False
     choose = _for_boxes if boxed else _for_classes
     values |= choose(facts, given, reasons)

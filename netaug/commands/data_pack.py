@@ -112,4 +112,4 @@ def _report(meta: Meta, out: str, seconds: float) -> None:
     )
     if meta.left_out:
         say(f"left out {len(meta.left_out)} that do not decode, first: '{meta.left_out[0]}'")
-    say(f"train on it with: netaug train --data {out}")
+    say(f"train on it with: netaug train --data {out}; a recipe takes --data.name packed --data.root {out}")

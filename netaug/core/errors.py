@@ -43,6 +43,10 @@ class DataError(NetaugError):
     """A dataset, folder or image cannot be used."""
 
 
+class NoEvaluationImagesError(DataError):
+    """A dataset has training images alone; with ``data.holdout`` some of them are held out for evaluation."""
+
+
 class ModelError(NetaugError):
     """A model cannot be found, built or fed."""
 

@@ -1,17 +1,19 @@
-"""What kind of dataset lies in a folder: told from names of files and folders, no image is opened."""
+"""What kind of dataset lies in a folder: told from names of files and folders."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from netaug.core.errors import DataError
-from netaug.core.regular_files import is_folder, read_regular
+from netaug.config.settings import build
+from netaug.core.errors import DataError, NetaugError, NoEvaluationImagesError
+from netaug.core.regular_files import is_folder
 from netaug.data.decode.image import SUFFIXES
+from netaug.data.detection.problems import Problems
+from netaug.data.registry import find_dataset
 from netaug.data.roots import archives_in, listing
 
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -26,6 +28,8 @@ _OFFICIAL = {
     "oxford-iiit-pet": "pets",
 }
 """Folders that official archives unpack to, and the dataset of each."""
+_ASKED = ("coco", "hf", "packed", "table", "voc", "webdataset", "yolo")
+"""Datasets whose files, and not their names alone, say whether there are evaluation images."""
 HOLDOUT = 0.2
 """Fraction of the images that is held out for evaluation where a dataset has no such images of its own."""
 _LOOKED_AT = 2_000  # entries of a folder; one of a million images is not listed whole
@@ -92,26 +96,32 @@ def recognized_words(given: Mapping[str, Any]) -> tuple[list[str], str]:
         return [], ""
     found = recognize(Path(str(root)).expanduser())
     words, sentence = [f"--data.name={found.name}", f"--data.root={found.root}"], ""
-    if found.needs_holdout and "data.holdout" not in given:
+    if "data.holdout" not in given and (found.needs_holdout or _lacks_evaluation(found, given)):
         words.append(f"--data.holdout={HOLDOUT}")
-        sentence = (
-            f"; {HOLDOUT:.0%} of the images are held out for evaluation, as there is no val or test folder"
-        )
+        sentence = f"; {HOLDOUT:.0%} of the images are held out for evaluation, as there are no others for it"
     return words, f"the data in '{root}' is read as {found.name}, recognized by {found.sign}{sentence}"
+
+
+def _lacks_evaluation(found: Recognized, given: Mapping[str, Any]) -> bool:
+    """Return whether a dataset has training images alone, which its reader knows; other faults are explained later."""
+    if found.name not in _ASKED:
+        return False
+    named = {"data.name": found.name, "data.root": str(found.root)}
+    config = build({**{key: value for key, value in given.items() if key.startswith("data.")}, **named}).data
+    dataset = find_dataset(found.name)
+    try:
+        dataset.read(*((config, Problems(skip=True)) if dataset.task == "detect" else (config,)))
+    except NoEvaluationImagesError:
+        return True
+    except (NetaugError, OSError):
+        return False
+    return False
 
 
 def _packed(root: Path) -> Recognized | None:
     if (root / "index.npy").is_file() and (root / "images.bin").is_file():
-        return Recognized("packed", root, "index.npy and images.bin", needs_holdout=_without_evaluation(root))
+        return Recognized("packed", root, "index.npy and images.bin")
     return None
-
-
-def _without_evaluation(packed: Path) -> bool:
-    """Return whether a packed dataset has training images alone; damage is explained when it is read."""
-    try:
-        return json.loads(read_regular(packed / "meta.json"))["val"] is None
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
 
 
 def _official(root: Path) -> Recognized | None:

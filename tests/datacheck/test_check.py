@@ -179,7 +179,7 @@ def test_it_says_how_fast_a_core_is_and_what_limits(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["check"], "required: dataset"),
+        (["check"], "which dataset is meant"),
         (["check", "foldr"], "no dataset of this name"),
         (["check", "folder"], "needs a folder on disk"),
         (["check", "digits", "--model", "mcunett"], "mcunet"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.coco_ids import Key, id_array, shown
 from netaug.data.detection.files import ImageIndex
@@ -85,7 +85,8 @@ def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, .
                 )
             if fits:
                 return fits[0]
-    raise DataError(
+    kind = NoEvaluationImagesError if setting == "val" and named is None else DataError
+    raise kind(
         f"no file of annotations in data.root '{root}' is called after {' or '.join(splits)}.",
         got=", ".join(f"'{path.relative_to(root)}'" for path in jsons[:8]),
         allowed=_TREE,

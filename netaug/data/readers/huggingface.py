@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError, first_line
+from netaug.core.errors import DataError, NoEvaluationImagesError, first_line
 from netaug.core.optional import import_extra
 from netaug.data.decode.image import content_size, decode_content, read_content
 from netaug.data.labels import RawLabels, resolve_labels, shown
@@ -152,7 +152,8 @@ def _choose(
     name = next((name for name in ([named] if named else usual) if name in splits), None)
     if name is None:
         held = ", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""
-        raise DataError(
+        kind = NoEvaluationImagesError if setting == "val_split" and named is None else DataError
+        raise kind(
             f"the Hugging Face dataset '{config.root}' has no split '{named or usual[0]}'.",
             got=f"splits {shown(splits)}",
             fix=f"--data.{setting} NAME{held}",

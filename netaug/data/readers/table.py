@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.data.labels import RawLabels, resolve_labels, shown
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
@@ -87,7 +87,8 @@ def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
     if _SPLIT not in columns:
         named = next((name for name in (config.train_split, config.val_split) if name is not None), None)
         if named is not None or config.holdout == 0:
-            raise DataError(
+            kind = NoEvaluationImagesError if named is None else DataError
+            raise kind(
                 f"the table '{file}' has no column '{_SPLIT}'.",
                 got="one table, and nothing that says what is for evaluation"
                 if named is None
@@ -113,13 +114,18 @@ def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
 def _choose(file: Path, present: list[str], named: str | None, usual: tuple[str, ...], setting: str) -> str:
     name = next((name for name in ([named] if named else usual) if name in present), None)
     if name is None:
-        raise DataError(
+        raise _error_of(named, setting)(
             f"the column '{_SPLIT}' of '{file}' has no {named or ' or '.join(usual)}.",
             got=shown(present),
             fix=f"--data.{setting} {present[0] or 'NAME'}"
             + (", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""),
         )
     return name
+
+
+def _error_of(named: str | None, setting: str) -> type[DataError]:
+    """Return the error for a split that is missing: one that nobody named may be held out instead."""
+    return NoEvaluationImagesError if setting == "val_split" and named is None else DataError
 
 
 def _parts_of_folder(root: Path, config: DataConfig) -> list[_Part]:
@@ -151,11 +157,12 @@ def _file_of(root: Path, named: str | None, usual: tuple[str, ...], setting: str
             return found[0]
     tables = sorted(entry.name for entry in os.scandir(root) if entry.name.lower().endswith(SUFFIXES))
     single = f"--data.root {root / tables[0]} reads one table with a column '{_SPLIT}'; " if tables else ""
-    raise DataError(
+    raise _error_of(named, setting)(
         f"no table of '{usual[0]}' in data.root '{root}'.",
         got=f"in ROOT there is: {listing(root)}",
         allowed=" or ".join(f"ROOT/{stem}.csv" for stem in usual) + " (or .tsv, .parquet)",
-        fix=f"{single}--data.{setting} FILE reads a table of another name",
+        fix=f"{single}--data.{setting} FILE reads a table of another name"
+        + (", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""),
     )
 
 

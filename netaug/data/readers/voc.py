@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.core.parallel import in_threads
 from netaug.core.text_files import read_lines
 from netaug.data.decode.image import SUFFIXES
@@ -113,7 +113,8 @@ def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
     for setting, name in (("train", train), ("val", val)):
         if name not in has and not (setting == "val" and config.holdout > 0):
             shown = ", ".join(sorted(name for name in has if "_" not in name)) or "no lists"
-            raise DataError(
+            kind = NoEvaluationImagesError if setting == "val" and config.val_split is None else DataError
+            raise kind(
                 f"there is no list '{_LISTS / name}.txt' in '{years[-1]}'.",
                 got=f"in ImageSets/Main: {shown}",
                 allowed=_TREE,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.core.text_files import read_lines
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
@@ -58,6 +58,13 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     val, val_split = None, "val"
     if config.holdout == 0:
         choices = (config.val_split,) if config.val_split else ("val", "valid", "test")
+        if config.val_split is None and not any(_has(root, about, name) for name in choices):
+            raise NoEvaluationImagesError(
+                f"there are no images for evaluation in data.root '{root}'.",
+                got=f"in ROOT there is: {listing(root)}",
+                allowed=_TREE,
+                fix="--data.holdout 0.2 holds out training images",
+            )
         val_name = next((name for name in choices if _has(root, about, name)), choices[0])
         val = _split(
             labels, val_name, _images(root, about, val_name), names, about, config.box_orientation, problems

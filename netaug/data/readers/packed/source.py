@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import NoEvaluationImagesError
 from netaug.data.readers.packed.images import PackedImages
 from netaug.data.readers.packed.layout import Index, Meta, open_index, read_meta
 from netaug.data.registry import Source, Split, dataset
@@ -25,7 +25,7 @@ def load_packed(config: DataConfig) -> Source:
     train = _split(folder, meta, index, np.arange(meta.train))
     val = _split(folder, meta, index, np.arange(meta.train, len(index))) if meta.val else None
     if val is None and config.holdout == 0:
-        raise DataError(
+        raise NoEvaluationImagesError(
             f"the packed dataset '{folder}' has no evaluation split.",
             got=f"packed from '{meta.origin}' without one",
             fix="hold out training images, as when it was packed: --data.holdout 0.1",

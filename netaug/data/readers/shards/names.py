@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from netaug.config import DataConfig
-from netaug.core.errors import DataError
+from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.data.labels import shown
 from netaug.data.roots import listing, require_root
 
@@ -79,7 +79,8 @@ def _of_split(root: str, patterns: str | None, usual: tuple[str, ...], setting: 
         shards = _files(str(pattern))
         if shards:
             return shards, "test" if name == "test" else "val"
-    raise DataError(
+    kind = NoEvaluationImagesError if setting == "val_split" else DataError  # patterns have returned above
+    raise kind(
         f"no shards of '{usual[0]}' in data.root '{root}'.",
         got=f"in ROOT there is: {listing(Path(root))}",
         allowed=" or ".join(f"ROOT/{name}/*.tar or ROOT/*{name}*.tar" for name in usual[:2]),
