@@ -86,6 +86,27 @@ def test_help_and_recipes_do_not_import_torch(words: str) -> None:
     assert done.stdout.strip()
 
 
+def test_commands_say_what_they_load_before_they_import_torch() -> None:
+    code = (
+        "import sys, importlib; from netaug.commands import COMMANDS; from netaug.commands.data import SUBCOMMANDS\n"
+        "for name in [*COMMANDS, *(f'data_{part}' for part in SUBCOMMANDS)]:\n"
+        "    importlib.import_module(f\"netaug.commands.{name.replace('-', '_')}\")\n"
+        "    assert 'torch' not in sys.modules, name\n"
+        "sys.stderr.isatty = lambda: True\n"
+        "class Enough(Exception): pass\n"
+        "def say(text, **_): assert 'torch' not in sys.modules, text; raise Enough(text)\n"
+        "import netaug.commands.arguments as arguments; arguments.say = say\n"
+        "for words in ('eval RUN', 'predict RUN IMAGE', 'inspect mcunet', 'export RUN', 'models', 'card RUN',\n"
+        "              'extract RUN --family 2 --out x', 'data check --data D', 'compare demo/digits --seeds 1'):\n"
+        "    command, *rest = words.split()\n"
+        "    try: importlib.import_module(f'netaug.commands.{command}').run(rest)\n"
+        "    except Enough: continue\n"
+        "    raise AssertionError(words)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(
     capsys: pytest.CaptureFixture[str], command: str

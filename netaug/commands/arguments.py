@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -14,6 +15,7 @@ from netaug.config.loading import given_settings, pairs
 from netaug.config.provenance import names_given
 from netaug.config.settings import SHORT, nearest_settings, open_setting, settings, unknown_key
 from netaug.core.errors import ConfigError
+from netaug.core.escaping import say
 from netaug.core.suggest import did_you_mean, nearest
 
 _SHOWN_WORDS = 40
@@ -129,6 +131,12 @@ def described(run: Callable[[list[str]], None]) -> tuple[ArgumentParser, tuple[s
     finally:
         _only_describes.reset(token)
     raise AssertionError("a command has to parse its words first")
+
+
+def announce(text: str) -> None:
+    """Print what is being loaded, for people who wait for torch to be imported; files and pipes get no such line."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        say(text, file=sys.stderr, flush=True)
 
 
 def add_trust(parser: ArgumentParser, *, confirms: bool = False) -> None:

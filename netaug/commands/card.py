@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import announce, new_parser, parse
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 
@@ -40,6 +40,7 @@ def run(words: list[str]) -> None:
         "--out", type=str | None, default=None, help="The file; null is README.md beside the weights."
     )
     arguments, _ = parse(parser, words)
+    announce(f"loading the network of {arguments.source}")
 
     from netaug.core.io import write_atomic
     from netaug.report.model_card import MARK, model_card

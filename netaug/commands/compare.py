@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import add_trust, new_parser, parse
+from netaug.commands.arguments import add_trust, announce, new_parser, parse
 from netaug.config.loading import flat_mapping, given_settings, load_config
 from netaug.config.recipes import OWN_DATA
 from netaug.config.settings import GROUPS
@@ -37,6 +37,7 @@ def run(words: list[str]) -> None:
     if arguments.list:
         _list(arguments.what, given)
         return
+    announce(f"preparing the comparison of {arguments.what or 'two arms, with and without NetAug'}")
     request = _request(arguments, given)
 
     from netaug.compare import compare, show

@@ -18,14 +18,12 @@ from netaug.config.datasets import DATASETS
 from netaug.config.recipes import recipe_names
 from netaug.config.settings import SHORT, settings
 from netaug.export.boards import boards
-from netaug.export.formats import NAMES as FORMATS
 
 _ABOUT = """\
 Prints a script with which a shell completes commands, options, settings and their values. Write it where the shell
-looks for such scripts, and start a new shell."""
+looks for such scripts, making the folder with `mkdir -p` if there is none, and start a new shell."""
 
 _EXAMPLE = """
-mkdir -p ~/.local/share/bash-completion/completions ~/.config/fish/completions ~/.zsh
 netaug completion bash > ~/.local/share/bash-completion/completions/netaug
 netaug completion fish > ~/.config/fish/completions/netaug.fish
 netaug completion zsh > ~/.zsh/_netaug      # with fpath=(~/.zsh $fpath) before compinit in ~/.zshrc"""
@@ -133,7 +131,7 @@ def _choices(name: str, hint: Any) -> list[str]:
         "--data.name": lambda: list(DATASETS),
         "dataset": lambda: list(DATASETS),
         "--board": lambda: list(boards()),
-        "--to": lambda: list(FORMATS),
+        "--to": _formats,
     }
     if name in known:
         return known[name]()
@@ -141,3 +139,9 @@ def _choices(name: str, hint: Any) -> list[str]:
         return ["true", "false"]
     literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
     return [str(value) for part in literals for value in get_args(part)]
+
+
+def _formats() -> list[str]:
+    from netaug.export.formats import NAMES  # torch is slow to load
+
+    return list(NAMES)

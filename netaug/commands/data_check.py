@@ -62,9 +62,10 @@ def run(words: list[str]) -> None:
     jobs = check_jobs(arguments.jobs)
     _check_json(arguments.json)
 
+    arguments.dataset, given = named_dataset(arguments.dataset, given)
+
     from netaug.data.registry import find_dataset
 
-    arguments.dataset, given = named_dataset(arguments.dataset, given)
     config = data_config(arguments.dataset, given)
     if find_dataset(config.name).task == "detect":
         report = _check_boxes(config, arguments, jobs)

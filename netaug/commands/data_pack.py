@@ -42,6 +42,7 @@ def run(words: list[str]) -> None:
     """Write a packed copy."""
     arguments, given = parse(_parser(), words, SETTINGS)
     jobs = check_jobs(arguments.jobs)
+    arguments.dataset, given = named_dataset(arguments.dataset, given)
 
     from netaug.data import customary_metric
     from netaug.data.decode.deep_images import warn_of_deep
@@ -50,7 +51,6 @@ def run(words: list[str]) -> None:
     from netaug.data.registry import load_source
     from netaug.data.store import MemoryImages
 
-    arguments.dataset, given = named_dataset(arguments.dataset, given)
     config = data_config(arguments.dataset, given)
     source = load_source(config)
     origin = Origin(config.name, source.metric or customary_metric(config.name), source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from netaug.commands.arguments import announce
 from netaug.config import DataConfig
 from netaug.config.datasets import DATASETS
 from netaug.config.loading import default_config, given_settings
@@ -25,11 +26,13 @@ def named_dataset(name: str | None, given: list[str]) -> tuple[str, list[str]]:
         ConfigError: Neither is given.
         DataError: There is nothing, or nothing that is known.
     """
+    settings = given_settings({}, given)
+    announce(f"reading {settings.get('data.root') or f'the dataset {name}'}")
     if name is not None:
         return name, given
     from netaug.data.recognize import recognized_words
 
-    words, sentence = recognized_words(given_settings({}, given))
+    words, sentence = recognized_words(settings)
     if not words:
         raise ConfigError(
             "it is not said which dataset is meant.",

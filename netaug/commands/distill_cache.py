@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.config import RunConfig
 from netaug.config.loading import load_config
 from netaug.config.settings import GROUPS, add_settings
@@ -31,6 +31,7 @@ def run(words: list[str]) -> None:
     if arguments.top < 1:
         raise ConfigError("--top is out of range.", got=arguments.top, allowed="a whole number, at least 1")
     _check(config)
+    announce(f"loading the teacher {' and '.join(config.distill.teacher)} and the data {config.data.name}")
 
     from netaug.distill.session import write
 

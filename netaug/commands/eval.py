@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.commands.classification_report import write_classification_report
 from netaug.commands.detection_report import write_detection_report
 from netaug.commands.eval_curve import evaluate_comparison, is_comparison
@@ -53,6 +53,7 @@ def run(words: list[str]) -> None:
     trusted = trusted_names(arguments, given)
     images = check_images(arguments.images, given=arguments.widths is not None)
     _check_report(arguments)
+    announce(f"loading {arguments.run} and its evaluation images")
     source, sides, fresh = Path(arguments.run), arguments.resolution, _images_to_recalibrate(arguments)
     if arguments.widths is not None:
         if sides is not None:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.commands.deployment import add_budget
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
 from netaug.config.settings import add_settings
@@ -32,6 +32,7 @@ netaug export model.safetensors --to onnx onnx-int8 --data.name folder --data.ro
 def run(words: list[str]) -> None:
     """Write a network for devices, and print the ladder."""
     arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
+    announce(f"loading the network of {arguments.run}, and images for {' and '.join(arguments.to)}")
 
     from netaug.api.export import run_export
     from netaug.api.export_options import ExportOptions

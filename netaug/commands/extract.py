@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.commands.deployment import add_budget, given_budget
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
 from netaug.commands.widths import (
@@ -53,6 +53,7 @@ def run(words: list[str]) -> None:
         say(f"{arguments.family} networks in '{out}', written by a call that was killed when it had finished")
         return
     _refuse_existing(out, folder=arguments.family is not None)
+    announce(f"loading the networks of {arguments.run}")
 
     from netaug.elastic.family import family
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import announce, new_parser, parse
 from netaug.config.loading import default_config
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError
@@ -30,6 +30,7 @@ def run(words: list[str]) -> None:
             fix="add --model NAME",
         )
     config = default_config(given).model
+    announce(f"loading {arguments.file}")
 
     from netaug.config.trust import confirmation
     from netaug.weights.importing import Feed, import_weights, read_class_names

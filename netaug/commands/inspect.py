@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.commands.deployment import Deployment, add_budget, given_budget
 from netaug.config import RunConfig
 from netaug.config.loading import default_config, load_config
@@ -55,6 +55,7 @@ def run(words: list[str]) -> None:
         if is_recipe
         else default_config([f"--model.name={arguments.model}", *given])
     )
+    announce(f"building the network {config.model.name}, and recording its graph")
 
     from netaug.api.inspection import build_and_inspect
     from netaug.core.consoles import SafeConsole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from netaug.commands.arguments import new_parser, parse
+from netaug.commands.arguments import announce, new_parser, parse
 from netaug.core.errors import ConfigError, ModelError
 from netaug.core.escaping import say
 
@@ -52,6 +52,7 @@ def run(words: list[str]) -> None:
     )
     arguments, _ = parse(parser, words)
     most = None if arguments.max_params is None else _count(arguments.max_params)
+    announce("building the networks, to count what they cost")
     if arguments.timm is None:
         _list_own(most)
     else:

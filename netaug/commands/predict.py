@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.commands.evaluation import check_confirmed
 from netaug.core.errors import ConfigError, DataError
 
@@ -29,6 +29,7 @@ _log = logging.getLogger("netaug")
 def run(words: list[str]) -> None:
     """Print class names and probabilities, or the objects that a detector finds."""
     arguments, given = parse(_parser(), words, ("model.name",))
+    announce(f"loading the network of {arguments.run}")
 
     from netaug.api.image_files import image_files
     from netaug.api.networks import open_predictor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import say
 
@@ -34,6 +34,7 @@ def run(words: list[str]) -> None:
     if (folder / "compare.json").is_file():
         _of_comparison(folder)
     elif (folder / "metrics.jsonl").is_file() and (folder / "config.yaml").is_file():
+        announce(f"loading the network and the images of {folder}")
         from netaug.commands.run_sheets import data_part
         from netaug.report.run_page import DataPart, write_run_page
 

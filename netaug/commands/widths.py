@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netaug.api.evaluation import check_classes
 from netaug.commands.evaluation import check_confirmed
 from netaug.config.loading import pairs
 from netaug.core.display import score_name
@@ -149,6 +148,7 @@ def open_bench(run: Path, given: list[str], images: int, trusted: Collection[str
     """
     import torch
 
+    from netaug.api.evaluation import check_classes
     from netaug.core.device import choose_device, set_up
     from netaug.data import Normalizer, build_data
     from netaug.runs.folder import read_config
