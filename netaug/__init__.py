@@ -72,5 +72,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Name what is public, also what is not imported yet."""
-    return sorted({*globals(), *__all__})
+    """Name what is public, also what is not imported yet, and none of what this file uses."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

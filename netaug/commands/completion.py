@@ -64,7 +64,8 @@ def _describe(target: argparse.ArgumentParser, command: str) -> None:
     for action in shown:
         if action.dest != "help":
             hint = getattr(action, "_typehint", None)
-            _add(target, action.option_strings or [action.dest], hint, str(action.help), action)
+            text = settings()[action.dest].help if action.dest in settings() else str(action.help)
+            _add(target, action.option_strings or [action.dest], hint, text, action)
     keys = [key for key in settings() if {key, key.partition(".")[0]} & set(allowed)]
     for key in keys:
         if f"--{key}" not in taken:

@@ -163,12 +163,13 @@ def add_settings(parser: ArgumentParser, allowed: tuple[str, ...] = tuple(GROUPS
     Of many settings the help shows those of :data:`FREQUENT`, and ``--help-all`` the rest.
     """
     hidden: dict[argparse.Action, str] = {}
+    short = {key: f"Short form: --{name}. " for name, key in SHORT.items()}
     for group in dict.fromkeys(name.split(".")[0] for name in allowed):
         title = parse_docstring(GROUPS[group].__doc__).short_description or group
         section = parser.add_argument_group(title.rstrip("."))
         for setting in settings().values():
             if setting.key.startswith(f"{group}.") and {group, setting.key} & set(allowed):
-                text = setting.help.replace("%", "%%")
+                text = short.get(setting.key, "") + setting.help.replace("%", "%%")
                 action = section.add_argument(
                     f"--{setting.key}", type=setting.hint, default=setting.default, help=text
                 )
