@@ -72,7 +72,8 @@ class DetectionPrinter(Printer):
         if self._as_json:
             say(entries)
         elif self._folder is not None:
-            say(f"\n{len(self._results.images)} pictures and {JSON_NAME} in {self._folder}")
+            count = len(self._results.images)
+            say(f"\n{count} picture{'s' * (count != 1)} and {JSON_NAME} in {self._folder}")
 
 
 def detections_csv(entries: Sequence[Mapping[str, Any]]) -> str:
