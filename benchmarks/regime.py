@@ -32,6 +32,7 @@ from benchmarks.regime_nets import build_network, layers_of_arm
 from netaug.core.seeding import seeded
 from netaug.profile import profile
 from netaug.reparameterize.training_layers import TrainingLayers
+from netaug.train.starts import WINDOW, rounds
 
 CPU = torch.device("cpu")
 
@@ -108,8 +109,16 @@ class Training:
     loss: float = 0.0
 
     @classmethod
-    def start(cls, job: Job, root: Path, work: Path, device: torch.device = CPU) -> Training:
-        """Build the networks of a job, with the state of its checkpoint in ``work`` if there is one."""
+    def start(cls, job: Job, root: Path, work: Path, device: torch.device = CPU, draw: int = 0) -> Training:
+        """Build the networks of a job, with the state of its checkpoint in ``work`` if there is one.
+
+        Args:
+            job: What is trained.
+            root: Pictures.
+            work: Shrunk pictures, checkpoints and teachers.
+            device: Where it is trained.
+            draw: Of the first weights.
+        """
         work.mkdir(parents=True, exist_ok=True)
         images, held = splits(job, root, work)
         flat = images.pixels_NHWC.float().flatten(0, 2)
@@ -119,7 +128,7 @@ class Training:
             )
             for split in (images, held)
         )
-        with seeded(job.seed, "weights"):
+        with seeded(job.seed, *("weights", draw)[: 1 + (draw > 0)]):
             network = build_network(**job.network, init=job.init).to(memory_format=torch.channels_last)
         layers = layers_of_arm(job.arm, job.seed)
         network = layers.wrap(network, (torch.zeros(2, 3, judge.side, judge.side),))
@@ -182,6 +191,27 @@ class Training:
         return time.process_time() if self.judge.device.type == "cpu" else time.monotonic()
 
 
+def best_start(job: Job, root: Path, work: Path, device: torch.device) -> Training:
+    """Let draws of the first weights compete by their training loss, and return the winner, charged with their cost."""
+    entered = [Training.start(job, root, work, device)]
+    if entered[0].epoch:  # the checkpoint is that of a winner
+        return entered[0]
+    entered += [Training.start(job, root, work, device, draw) for draw in range(1, job.starts)]
+    window = max(1, round(WINDOW * job.epochs))
+    left, losses = list(entered), {id(training): list[float]() for training in entered}
+    for count, end in rounds(job.starts, job.until, job.epochs):
+        for training in left:
+            while training.epoch < end:
+                training.run_epoch()
+                losses[id(training)].append(training.loss)
+        left.sort(
+            key=lambda training: float(np.nan_to_num(np.mean(losses[id(training)][-window:]), nan=np.inf))
+        )
+        del left[(count + 1) // 2 :]
+    left[0].seconds = sum(training.seconds for training in entered)
+    return left[0]
+
+
 def run_to_end(training: Training) -> nn.Module:
     """Train to the end, saving about once a minute, and return the network that is kept."""
     last_saved = time.monotonic()
@@ -239,7 +269,7 @@ def teacher_of(job: Job, root: Path, work: Path, batches: Batches) -> Teacher | 
 
 def train(job: Job, root: Path, work: Path, device: torch.device = CPU) -> dict[str, Any]:
     """Train one job to its end and return its row."""
-    training = Training.start(job, root, work, device)
+    training = best_start(job, root, work, device)
     side = training.judge.side
     network = run_to_end(training)
     training.checkpoint.unlink(missing_ok=True)

@@ -44,6 +44,8 @@ class Job:
         temperature: Of that loss.
         cached: Compute the teacher's outputs once, for all crops of all images, and not in every step.
         tested: Score the test split too, which nothing may be chosen on.
+        starts: Draws of the first weights that compete, as `starts.count` of a training does.
+        until: Fraction of the training at which the last but one is left.
     """
 
     task: str = "cifar10-8"
@@ -69,6 +71,8 @@ class Job:
     temperature: float = 1.0
     cached: bool = False
     tested: bool = False
+    starts: int = 1
+    until: float = 0.3
 
     @property
     def name(self) -> str:

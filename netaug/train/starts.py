@@ -27,7 +27,7 @@ from netaug.distributed.launch import place
 from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.train.own_teacher import with_teacher_folder
 
-_WINDOW = 0.03
+WINDOW = 0.03
 """Fraction of a training's epochs whose mean loss compares two draws: a single epoch's is too noisy."""
 
 
@@ -138,7 +138,7 @@ def _loss_at(
             if type(error) is not TrainingError:
                 raise
             return math.inf
-    window = max(1, round(_WINDOW * config.train.epochs))
+    window = max(1, round(WINDOW * config.train.epochs))
     return statistics.fmean(record.train_loss for record in folder.records()[max(0, end - window) : end])
 
 

@@ -103,3 +103,18 @@ def test_a_cached_teacher_says_what_it_says_in_every_step(pictures: Path, tmp_pa
         torch.testing.assert_close(training.teacher(batch), expected)
     tested = regime.train(replace(job, epochs=1, batch_size=8, tested=True), pictures, tmp_path)
     assert 0 <= tested["test_top1"] <= 100
+
+
+def test_the_best_of_several_starts_is_trained_and_pays_for_all(pictures: Path, tmp_path: Path):
+    job = regime.Job(network=NETWORK, epochs=6, batch_size=8, starts=3, until=0.4)
+    winner = regime.best_start(job, pictures, tmp_path, regime.CPU)
+    assert winner.epoch == 2
+    draws = [regime.Training.start(job, pictures, tmp_path, draw=draw) for draw in range(3)]
+    for training in draws:
+        training.run_epoch()
+    first = [training.loss for training in draws]
+    for training in draws:
+        training.run_epoch()
+    ahead = [training.loss for loss, training in zip(first, draws, strict=True) if loss < max(first)]
+    assert winner.loss == min(ahead)
+    assert regime.train(job, pictures, tmp_path)["cpu_seconds"] > 0
