@@ -27,8 +27,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.regime import Training, update
 from benchmarks.regime_job import Job
+from benchmarks.regime_training import Training, update
 from netaug.compare.formatting import interval, plus_minus
 from netaug.compare.paired_statistics import paired_difference, spread
 

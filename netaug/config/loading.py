@@ -257,6 +257,7 @@ _PAPER: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": _PAPER,
     "fast": {**_PAPER, "netaug.start": 0.5, "distill.in_place": 1.0},
+    "best": {"netaug.enabled": False, "starts.count": 8},
 }
 """Settings by preset. Multipliers and `width_until` are the network's own: recipes have them."""
 

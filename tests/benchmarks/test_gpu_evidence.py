@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu_evidence, regime
+from benchmarks import gpu_evidence, regime, regime_job
 from tests.benchmarks.test_regime import pictures  # noqa: F401
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def test_the_table_compares_seed_by_seed(
     ]
 
     def pretend(
-        arguments: argparse.Namespace, plan: list[tuple[str, str, regime.Job]], deadline: float
+        arguments: argparse.Namespace, plan: list[tuple[str, str, regime_job.Job]], deadline: float
     ) -> None:
         for _, arm, job in plan:
             regime.append(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import regime, regime_job
+from benchmarks import regime, regime_job, regime_training
 
 NETWORK = {"kind": "residual", "channels": [4, 6], "stem_stride": 2}
 
@@ -30,9 +30,9 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_stopped_run_resumes_to_the_same_row(pictures: Path, tmp_path: Path):
-    job = regime.Job(network=NETWORK, arm="netaug", in_place=1.0, epochs=4, batch_size=8)
+    job = regime_job.Job(network=NETWORK, arm="netaug", in_place=1.0, epochs=4, batch_size=8)
     undisturbed = regime.train(job, pictures, tmp_path / "a")
-    stopped = regime.Training.start(job, pictures, tmp_path / "b")
+    stopped = regime_training.Training.start(job, pictures, tmp_path / "b")
     stopped.run_epoch()
     stopped.run_epoch()
     stopped.save()
@@ -58,7 +58,7 @@ def test_finished_runs_are_skipped(pictures: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_held_out_images_do_not_train(pictures: Path, tmp_path: Path):
-    train, held = regime.splits(regime.Job(), pictures, tmp_path)
+    train, held = regime_job.splits(regime_job.Job(), pictures, tmp_path)
     as_rows = {row.tobytes() for row in train.pixels_NHWC.flatten(1).numpy()}
     assert len(held.labels_N) == 8
     assert len(train.labels_N) == 32
@@ -66,9 +66,9 @@ def test_held_out_images_do_not_train(pictures: Path, tmp_path: Path):
 
 
 def test_a_teacher_is_trained_once_and_changes_what_is_learned(pictures: Path, tmp_path: Path):
-    alone = regime.Job(network=NETWORK, epochs=2, batch_size=8)
+    alone = regime_job.Job(network=NETWORK, epochs=2, batch_size=8)
     teacher = {"network": {**NETWORK, "channels": [8, 12]}, "epochs": 2, "batch_size": 8}
-    taught = regime.Job(network=NETWORK, epochs=2, batch_size=8, teacher=teacher, distill=1.0)
+    taught = regime_job.Job(network=NETWORK, epochs=2, batch_size=8, teacher=teacher, distill=1.0)
     first, second = (regime.train(taught, pictures, tmp_path / "w") for _ in range(2))
     assert len(list((tmp_path / "w").glob("*-weights.pt"))) == 1
     assert first["loss"] == second["loss"] > regime.train(alone, pictures, tmp_path / "w")["loss"]
@@ -77,26 +77,28 @@ def test_a_teacher_is_trained_once_and_changes_what_is_learned(pictures: Path, t
 def test_rows_from_before_a_setting_existed_stay(tmp_path: Path):
     out = tmp_path / "runs.csv"
     out.write_text("name,top1,task\nold,46.0,cifar10-8\n")
-    regime.append(out, regime.Job(), {"name": "new", "top1": 47.0})
+    regime.append(out, regime_job.Job(), {"name": "new", "top1": 47.0})
     assert regime.finished(out) == {"old", "new"}
     assert "old,46.0,cifar10-8," in out.read_text()
 
 
 def test_digits_are_split_as_the_package_splits_them_and_not_mirrored(tmp_path: Path):
     held = regime_job.HELD_OUT_OF_DIGITS
-    train, judged = regime.splits(regime.Job(task="digits-8"), tmp_path, tmp_path)
+    train, judged = regime_job.splits(regime_job.Job(task="digits-8"), tmp_path, tmp_path)
     assert (len(train.labels_N), len(judged.labels_N)) == (1438 - held, held)
-    train, judged = regime.splits(regime.Job(task="digits-8", test=True), tmp_path, tmp_path)
+    train, judged = regime_job.splits(regime_job.Job(task="digits-8", test=True), tmp_path, tmp_path)
     assert (len(train.labels_N), len(judged.labels_N)) == (1438, 359)
-    training = regime.Training.start(regime.Job(task="digits-8", network=NETWORK), tmp_path, tmp_path)
+    training = regime_training.Training.start(
+        regime_job.Job(task="digits-8", network=NETWORK), tmp_path, tmp_path
+    )
     assert not training.batches.mirrors
 
 
 def test_a_cached_teacher_says_what_it_says_in_every_step(pictures: Path, tmp_path: Path):
-    job = regime.Job(
+    job = regime_job.Job(
         network=NETWORK, teacher={"network": NETWORK, "epochs": 1, "batch_size": 8}, distill=1.0, cached=True
     )
-    training = regime.Training.start(job, pictures, tmp_path)
+    training = regime_training.Training.start(job, pictures, tmp_path)
     assert training.teacher is not None
     for batch in training.batches.training(0, 3, 8):
         expected = training.teacher.network(batch.images_NCHW)
@@ -106,10 +108,10 @@ def test_a_cached_teacher_says_what_it_says_in_every_step(pictures: Path, tmp_pa
 
 
 def test_the_best_of_several_starts_is_trained_and_pays_for_all(pictures: Path, tmp_path: Path):
-    job = regime.Job(network=NETWORK, epochs=6, batch_size=8, starts=3, until=0.4)
-    winner = regime.best_start(job, pictures, tmp_path, regime.CPU)
+    job = regime_job.Job(network=NETWORK, epochs=6, batch_size=8, starts=3, until=0.4)
+    winner = regime_training.best_start(job, pictures, tmp_path, regime_training.CPU)
     assert winner.epoch == 2
-    draws = [regime.Training.start(job, pictures, tmp_path, draw=draw) for draw in range(3)]
+    draws = [regime_training.Training.start(job, pictures, tmp_path, draw=draw) for draw in range(3)]
     for training in draws:
         training.run_epoch()
     first = [training.loss for training in draws]
