@@ -187,6 +187,14 @@ def test_what_is_not_recognized_is_one_message(tmp_path: Path) -> None:
         recognize(tmp_path)
     with pytest.raises(DataError, match="there is no"):
         recognize(tmp_path / "nowhere")
+    (tmp_path / "pets.zip").touch()
+    with pytest.raises(DataError) as caught:
+        recognize(tmp_path / "pets.zip")
+    assert f"unzip '{tmp_path / 'pets.zip'}'" in str(caught.value.fix)
+    pictures(tmp_path / "one" / "cat", 1)
+    with pytest.raises(DataError) as caught:
+        recognize(tmp_path / "one")
+    assert "a second class" in str(caught.value.fix)
     with pytest.raises(ConfigError, match="needs a recipe, or images"):
         derive_settings([])
 
@@ -218,6 +226,17 @@ def test_a_network_that_is_built_already_is_a_message(flat: Path, here: Path) ->
     with pytest.raises(netaug.errors.ModelError, match="built already") as caught:
         netaug.train(model="nets.py:ready", data=flat, epochs=1)
     assert caught.value.fix == "name its class: nets.py:Small"
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("nets.py", "nets.py:NAME"), ("nets.py:Nothing", "it has: Small, TwoClasses")]
+)
+def test_a_file_alone_or_a_wrong_name_in_it_says_what_it_has(
+    name: str, fix: str, flat: Path, here: Path
+) -> None:
+    with pytest.raises(netaug.errors.ModelError) as caught:
+        netaug.train(model=name, data=flat, epochs=1)
+    assert fix in str(caught.value.fix)
 
 
 def test_a_network_that_cannot_be_built_is_a_message(flat: Path, here: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,8 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
     choose = _for_boxes if boxed else _for_classes
     values |= choose(facts, given, reasons)
     model = given.get("model.name", values.get("model.name"))
-    label = f"{model}-{found.root.resolve().stem or found.name}"
+    place = Path(os.path.abspath(found.root))  # a link keeps its name, `.` gets one
+    label = f"{model}-{(place.stem if place.is_file() else place.name) or found.name}"
     return Derived(label.replace(":", "-").replace("/", "-"), values, tuple(reasons))
 
 

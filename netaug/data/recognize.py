@@ -14,7 +14,7 @@ from netaug.core.regular_files import is_folder
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.problems import Problems
 from netaug.data.registry import find_dataset
-from netaug.data.roots import archives_in, listing
+from netaug.data.roots import archives_in, is_archive, listing, unpacking
 
 _TABLES = (".csv", ".tsv", ".parquet")
 _OFFICIAL = {
@@ -233,8 +233,14 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def _unknown(root: Path) -> DataError:
-    packed = archives_in(root)
-    fix = f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'" if packed else "name it: --data.name NAME"
+    packed = [] if root.is_file() else archives_in(root)
+    fix = "name it: --data.name NAME"
+    if packed:
+        fix = f"unpack the archive: {unpacking(packed[0], root)}"
+    elif root.is_file() and is_archive(root):
+        fix = f"unpack the archive, {unpacking(root, Path('FOLDER'))}, and give the folder"
+    elif len(_class_folders(root)) == 1:
+        fix = "add the folder of a second class: there must be something to tell apart"
     return DataError(
         f"what lies in '{root}' is no dataset that is known.",
         got="a file" if root.is_file() else f"inside: {listing(root)}",

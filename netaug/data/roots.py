@@ -71,10 +71,20 @@ def listing(folder: Path) -> str:
     return ", ".join(names[:_SHOWN]) + more if names else "nothing"
 
 
+def unpacking(archive: Path, folder: Path) -> str:
+    """Return the command that unpacks an archive into a folder."""
+    if archive.suffix.lower() == ".zip":  # GNU's tar does not read it
+        return f"unzip '{archive}' -d '{folder}'"
+    return f"tar -xf '{archive}' -C '{folder}'"
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is an archive by its name."""
+    return path.name.lower().endswith(_ARCHIVES) and path.is_file()
+
+
 def archives_in(folder: Path) -> list[Path]:
     """Return the archives that lie in a folder, such as one that was never unpacked; sorted."""
     if not folder.is_dir():
         return []
-    return sorted(
-        path for path in folder.iterdir() if path.name.lower().endswith(_ARCHIVES) and path.is_file()
-    )
+    return sorted(path for path in folder.iterdir() if is_archive(path))

@@ -22,6 +22,7 @@ from netaug.core.suggest import did_you_mean, nearest
 
 Factory = Callable[..., object]
 
+_SHOWN = 8
 EXPECTED = "def build(*, num_classes: int, in_chans: int, **options) -> torch.nn.Module"
 
 
@@ -106,12 +107,20 @@ def load(path: str) -> Factory:
             module = _import(module_name, path)
     candidate = getattr(module, attribute, None)
     if candidate is None or not callable(candidate):
-        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        own = getattr(module, "__name__", None)
+        names = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and not key.startswith("_") and getattr(value, "__module__", own) == own
+        ]
         raise ModelError(
             f"module {module_name!r} has no function {attribute!r}.",
             got=repr(path),
             allowed=f"package.module:function, or FILE.py:function, with {EXPECTED}",
-            fix=did_you_mean(repr(f"{module_name}:{near}") for near in nearest(attribute, names, 3)),
+            fix=did_you_mean(repr(f"{module_name}:{near}") for near in nearest(attribute, names, 3))
+            or (
+                f"it has: {', '.join(names[:_SHOWN])}" if names else "it has no class or function of its own"
+            ),
         )
     if isinstance(candidate, nn.Module):  # it is callable, but makes no networks
         raise ModelError(

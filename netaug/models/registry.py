@@ -188,6 +188,8 @@ def _unknown(name: str) -> ModelError:
     fix = did_you_mean(map(repr, nearest(name, _ENTRIES, 3)))
     if is_timm_model(name):
         fix = f"it is a model of timm: write 'timm:{name}'"
+    elif name.endswith(".py"):
+        fix = f"name the class or function in the file: {name}:NAME"
     names = [f"{known} (any width)" if entry.any_width else known for known, entry in _ENTRIES.items()]
     return ModelError(
         f"there is no model named {name!r}.",

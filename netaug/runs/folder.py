@@ -204,7 +204,10 @@ def find_weights(source: str | Path) -> Path:
             allowed="a folder that `netaug train` wrote, with model.safetensors",
         )
     if not path.is_file():
-        raise RunFolderError(f"there is no run folder or weights file '{path}'.", fix="check the path")
+        raise RunFolderError(
+            f"there is no run folder or weights file '{path}'.",
+            fix="`netaug runs` lists the runs there are",
+        )
     return path
 
 

@@ -9,7 +9,7 @@ from netaug.core.errors import DataError
 from netaug.data.readers.layout import nearby_root
 from netaug.data.readers.scan import class_folders, scan_evaluation, scan_split
 from netaug.data.registry import Source, dataset
-from netaug.data.roots import archives_in, listing, require_root
+from netaug.data.roots import archives_in, listing, require_root, unpacking
 
 # The ImageNet statistics every ImageNet recipe uses (torchvision's model documentation).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -83,7 +83,7 @@ def _fix(root: Path, train_missing: bool) -> str:
     if train_missing and (folder := next(filter(None, better), None)):
         return f"--data.root {folder}"
     if packed:
-        return f"unpack the archive: tar -xf '{packed[0]}' -C '{root}'"
+        return f"unpack the archive: {unpacking(packed[0], root)}"
     if train_missing:
         return (
             "for ROOT/CLASS/*.jpg hold out images: --data.holdout 0.2; else move the class folders into a folder "

@@ -15,7 +15,7 @@ from netaug.data.readers.imagenet_labels import find_labels, places
 from netaug.data.readers.layout import find_layout
 from netaug.data.readers.scan import class_folders, listing_folders, scan_evaluation, scan_split
 from netaug.data.registry import Published, Source, Split, dataset
-from netaug.data.roots import archives_in, listing
+from netaug.data.roots import archives_in, listing, unpacking
 from netaug.data.store import FileImages
 
 _KAGGLE = "ILSVRC/Data/CLS-LOC"
@@ -75,7 +75,7 @@ def _validation(base: Path, root: Path, wnids: tuple[str, ...]) -> Split:
             f"'{folder}' holds no images.",
             got=f"inside: {listing(folder)}",
             allowed="class folders, or ILSVRC2012_val_00000001.JPEG ...",
-            fix=f"unpack the archive: tar -xf '{packed[0]}' -C '{folder}'" if packed else None,
+            fix=f"unpack the archive: {unpacking(packed[0], folder)}" if packed else None,
         )
     candidates = places(root, base)
     labels = find_labels(candidates)

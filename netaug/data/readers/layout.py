@@ -12,7 +12,7 @@ from netaug.config import DataConfig
 from netaug.core.errors import DataError, NetaugError, first_line
 from netaug.core.regular_files import is_folder
 from netaug.data.registry import Published
-from netaug.data.roots import archives_in, listing, require_root, unreadable
+from netaug.data.roots import archives_in, listing, require_root, unpacking, unreadable
 
 _NEXT_ROW = "\n           "
 
@@ -91,7 +91,7 @@ def _fix(published: Published, root: Path, layouts: Sequence[Sequence[str]], ins
         return f"rename the folder '{root}' to {base}, and give the folder above it as --data.root"
     packed = [*archives_in(root), *(archives_in(inside) if inside != root else [])]
     if packed:
-        return f"unpack the archive: tar -xf '{packed[0]}' -C '{packed[0].parent}'"
+        return f"unpack the archive: {unpacking(packed[0], packed[0].parent)}"
     if any((root / needed[0]).exists() for needed in layouts if needed[0].endswith("train")):
         return "add the evaluation images, or hold out training images: --data.holdout 0.1"
     if published.downloads:
