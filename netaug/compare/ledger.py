@@ -8,6 +8,7 @@ claimed it and no process holds it.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from netaug.compare.request import CompareRequest
 from netaug.config.settings import settings
 from netaug.core.errors import RunFolderError
 from netaug.core.io import is_leftover, write_atomic
+from netaug.runs.folder import STARTS, beside, runs_beside
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
@@ -55,7 +57,8 @@ class Ledger:
             return
         for name in self._runs:
             # left by a process that was killed while it removed the folder
-            shutil.rmtree(self._removed(name), ignore_errors=True)
+            for removed in self.out.glob(f".{glob.escape(name)}*.removed"):
+                shutil.rmtree(removed, ignore_errors=True)
         if old is not None:
             if request.overwrite:
                 self._remove_all()
@@ -141,20 +144,23 @@ class Ledger:
         with contextlib.suppress(OSError):  # not empty: it holds something that is not ours
             self.out.rmdir()
 
-    def _removed(self, name: str) -> Path:
-        """Return the name that a run folder has while it is removed, so that what a killed removal leaves is known."""
-        return self.out / f".{name}.removed"
-
     def _remove(self, name: str) -> None:
-        folder = self.folder(name)
+        for folder in (self.folder(name), *runs_beside(self.folder(name))):
+            self._remove_run(folder)
+        with contextlib.suppress(OSError):  # there is none, or it holds something that is not ours
+            beside(self.folder(name), STARTS).rmdir()
+        self.log(name).unlink(missing_ok=True)
+
+    def _remove_run(self, folder: Path) -> None:
         if folder.is_dir() and not folder.is_symlink():
             files = {entry.name for entry in folder.iterdir()}
             # a folder that somebody else put there under this name has none of these files, and is kept
             if not files or files.intersection(_RUN_FILES):
                 # in one stroke: a folder that is half removed could no longer be told from a stranger's
-                folder.rename(self._removed(name))
-                shutil.rmtree(self._removed(name))
-        self.log(name).unlink(missing_ok=True)
+                words = folder.relative_to(self.out).parts
+                removed = self.out / f".{'-'.join(words)}.removed"
+                folder.rename(removed)
+                shutil.rmtree(removed)
 
     def _remove_all(self) -> None:
         for name in self._runs:

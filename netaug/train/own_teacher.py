@@ -16,7 +16,7 @@ from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 from netaug.core.lock import was_killed
 from netaug.distributed.launch import place
-from netaug.runs.folder import RunFolder
+from netaug.runs.folder import TEACHER, RunFolder, beside
 from netaug.runs.resume import check_same_run
 from netaug.tasks.registry import task_kind
 
@@ -43,7 +43,7 @@ def own_teacher(config: RunConfig) -> float | None:
 
 def teacher_folder(out: Path) -> Path:
     """Return the run folder of the teacher that a training makes itself, beside that of the student."""
-    return out.with_name(f"{out.name}-teacher")
+    return beside(out, TEACHER)
 
 
 def teacher_settings(config: RunConfig, factor: float) -> RunConfig:

@@ -24,7 +24,7 @@ from netaug.core.io import write_atomic
 from netaug.core.progress import WorkProgress
 from netaug.core.seeding import key
 from netaug.distributed.launch import place
-from netaug.runs.folder import RunFolder, refuse_existing
+from netaug.runs.folder import STARTS, RunFolder, beside, refuse_existing
 from netaug.train.own_teacher import with_teacher_folder
 
 WINDOW = 0.03
@@ -77,9 +77,9 @@ def choose_start(config: RunConfig, out: Path, train: Callable[[RunConfig, Path,
     """
     if config.starts.count == 1:
         return
-    plan, beside = rounds(config.starts.count, config.starts.until, config.train.epochs), _beside(out)
+    plan, trials = rounds(config.starts.count, config.starts.until, config.train.epochs), beside(out, STARTS)
     if _record(out).is_file():
-        shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
+        shutil.rmtree(trials, ignore_errors=True)  # left by a process that was killed
         return
     refuse_existing(out)
     if place().size > 1:
@@ -130,7 +130,7 @@ def _loss_at(
     config: RunConfig, out: Path, draw: int, end: int, train: Callable[[RunConfig, Path, int], Any]
 ) -> float:
     """Train one draw until an epoch, and return its mean training loss over the last few; infinity if it diverged."""
-    folder = RunFolder(_beside(out) / str(draw))
+    folder = RunFolder(beside(out, STARTS) / str(draw))
     if len(folder.records()) < end:
         try:
             train(_alone(config, out, draw), folder.path, end)
@@ -153,8 +153,8 @@ def _alone(config: RunConfig, out: Path, draw: int) -> RunConfig:
 
 def _adopt(config: RunConfig, out: Path, winner: int, loss: float, lost: Mapping[int, float]) -> None:
     """Move the winner's run folder to ``out``, with the training's settings and a record of the competition."""
-    source = RunFolder(_beside(out) / str(winner))
-    records = [record for draw in lost for record in RunFolder(_beside(out) / str(draw)).records()]
+    source = RunFolder(beside(out, STARTS) / str(winner))
+    records = [record for draw in lost for record in RunFolder(beside(out, STARTS) / str(draw)).records()]
     cost = {
         "train_seconds": sum(record.seconds for record in records),
         "train_macs": sum(record.train_macs for record in records),
@@ -169,7 +169,7 @@ def _adopt(config: RunConfig, out: Path, winner: int, loss: float, lost: Mapping
         source.path.rename(out)
     except OSError as error:
         raise RunFolderError(f"the run folder '{out}' cannot be made.", got=error) from None
-    shutil.rmtree(_beside(out), ignore_errors=True)
+    shutil.rmtree(beside(out, STARTS), ignore_errors=True)
 
 
 def with_chosen_start(config: RunConfig, out: Path) -> RunConfig:
@@ -193,10 +193,6 @@ def cost_with_starts(out: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     cost = {name: summary[name] + value for name, value in facts["cost"].items()}
     return {**cost, "starts": {"count": len(facts["lost"]) + 1, "draw": facts["draw"]}}
-
-
-def _beside(out: Path) -> Path:
-    return out.with_name(f"{out.name}-starts")
 
 
 def _record(out: Path) -> Path:
