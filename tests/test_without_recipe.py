@@ -127,6 +127,11 @@ def test_a_comparison_needs_no_recipe_either(
     assert (config.data.batch_size, config.train.epochs) == (16, 1)
 
 
+def test_rates_are_not_chosen_on_the_images_that_judge(flat: Path, here: Path) -> None:
+    with pytest.raises(ConfigError, match="no others for evaluation"):
+        asked(["--data", str(flat), "--model", "micronet", "--seeds", "1", "--lr", "0.1", "0.2"])
+
+
 @pytest.mark.parametrize(
     ("files", "name"),
     [

@@ -64,7 +64,7 @@ def asked(words: list[str]) -> CompareRequest:
 def _request(arguments: Any, given: list[str], *, builds: bool = True) -> CompareRequest:
     name = None
     if arguments.what is None:
-        name, given = _without_recipe(given)
+        name, given = _without_recipe(given, tunes=len(arguments.lr) > 1)
         arguments.what = OWN_DATA
 
     from netaug.compare import CompareRequest
@@ -100,8 +100,13 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
     )
 
 
-def _without_recipe(given: list[str]) -> tuple[str, list[str]]:
-    """Return a name, and the settings that are chosen for the images and the network, with those given behind them."""
+def _without_recipe(given: list[str], *, tunes: bool) -> tuple[str, list[str]]:
+    """Return a name, and the settings that are chosen for the images and the network, with those given behind them.
+
+    Args:
+        given: The user's settings.
+        tunes: Whether one of several rates is chosen on held-out images, so that others are needed for evaluation.
+    """
     if not any(word.startswith(("--data.root=", "--data.name=")) for word in given):
         raise ConfigError(
             "`netaug compare` needs a plan, a recipe, or images.",
@@ -111,6 +116,12 @@ def _without_recipe(given: list[str]) -> tuple[str, list[str]]:
 
     derived = derive_settings(given)
     say(derived.explanation, file=sys.stderr, flush=True)
+    if tunes and "data.holdout" in derived.values:
+        raise ConfigError(
+            "a rate is chosen on held-out training images, and this data has no others for evaluation.",
+            got="several --lr",
+            fix="give one --lr; or put evaluation images into a folder of their own, beside train",
+        )
     return derived.name, [*derived.words, *given]
 
 
