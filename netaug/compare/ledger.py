@@ -17,9 +17,9 @@ from typing import Any
 
 from netaug.compare.request import CompareRequest
 from netaug.config.settings import settings
+from netaug.core.beside import STARTS, beside, runs_beside
 from netaug.core.errors import RunFolderError
 from netaug.core.io import is_leftover, write_atomic
-from netaug.runs.folder import STARTS, beside, runs_beside
 
 FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")

@@ -12,11 +12,12 @@ from typing import Any
 
 from netaug.config import BranchSettings, DepthSettings, DistillConfig, RunConfig
 from netaug.config.datasets import DATASETS
+from netaug.core.beside import TEACHER, beside
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 from netaug.core.lock import was_killed
 from netaug.distributed.launch import place
-from netaug.runs.folder import TEACHER, RunFolder, beside
+from netaug.runs.folder import RunFolder
 from netaug.runs.resume import check_same_run
 from netaug.tasks.registry import task_kind
 

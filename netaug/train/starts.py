@@ -18,13 +18,14 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.config.loading import to_yaml
+from netaug.core.beside import STARTS, beside
 from netaug.core.errors import ConfigError, RunFolderError, TrainingError
 from netaug.core.escaping import say
 from netaug.core.io import write_atomic
 from netaug.core.progress import WorkProgress
 from netaug.core.seeding import key
 from netaug.distributed.launch import place
-from netaug.runs.folder import STARTS, RunFolder, beside, refuse_existing
+from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.train.own_teacher import with_teacher_folder
 
 WINDOW = 0.03
