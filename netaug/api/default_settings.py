@@ -101,14 +101,18 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
             allowed="a name of `netaug recipes`, the path of a YAML file, or --data DIR",
             fix="netaug train --data DIR, or netaug train demo/digits",
         )
-    found = _found(given)
+    recognized = _recognized(given)
     values: dict[str, Any] = (
-        {"data.name": found.name, "data.root": str(found.root)} if "data.root" in given else {}
+        {"data.name": recognized.name, "data.root": str(recognized.root)} if "data.root" in given else {}
     )
-    reasons = [f"data        {found.name}, recognized by {found.sign}"] if "data.name" not in given else []
-    if found.needs_holdout and "data.holdout" not in given:
+    reasons = (
+        [f"data        {recognized.name}, recognized by {recognized.sign}"]
+        if "data.name" not in given
+        else []
+    )
+    if recognized.needs_holdout and "data.holdout" not in given:
         values["data.holdout"] = HOLDOUT
-    name = str(given.get("data.name", found.name))
+    name = str(given.get("data.name", recognized.name))
     try:
         facts = _facts({**values, **given})
     except NoEvaluationImagesError:
@@ -124,12 +128,12 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
     choose = _for_boxes if boxed else _for_classes
     values |= choose(facts, given, reasons)
     model = given.get("model.name", values.get("model.name"))
-    place = Path(os.path.abspath(found.root))  # a link keeps its name, `.` gets one
-    label = f"{model}-{(place.stem if place.is_file() else place.name) or found.name}"
+    path = Path(os.path.abspath(recognized.root))  # a link keeps its name, `.` gets one
+    label = f"{model}-{(path.stem if path.is_file() else path.name) or recognized.name}"
     return Derived(label.replace(":", "-").replace("/", "-"), values, tuple(reasons))
 
 
-def _found(given: Mapping[str, Any]) -> Recognized:
+def _recognized(given: Mapping[str, Any]) -> Recognized:
     root = given.get("data.root")
     if "data.name" in given:
         return Recognized(str(given["data.name"]), Path(root or given["data.name"]), "its name")

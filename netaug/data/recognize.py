@@ -37,7 +37,7 @@ _LOOKED_AT = 2_000  # entries of a folder; one of a million images is not listed
 
 @dataclass(frozen=True)
 class Recognized:
-    """A dataset found on disk.
+    """A dataset that lies on disk.
 
     Args:
         name: Its name for ``data.name``.
@@ -72,9 +72,9 @@ def recognize(root: Path) -> Recognized:
             return Recognized("table", root, f"the ending {root.suffix}")
         raise _unknown(root)
     for rule in _RULES:
-        found = rule(root)
-        if found is not None:
-            return found
+        recognized = rule(root)
+        if recognized is not None:
+            return recognized
     raise _unknown(root)
 
 
@@ -94,21 +94,24 @@ def recognized_words(given: Mapping[str, Any]) -> tuple[list[str], str]:
     root = given.get("data.root")
     if root is None or "data.name" in given:
         return [], ""
-    found = recognize(Path(str(root)).expanduser())
-    words, sentence = [f"--data.name={found.name}", f"--data.root={found.root}"], ""
-    if "data.holdout" not in given and (found.needs_holdout or _lacks_evaluation(found, given)):
+    recognized = recognize(Path(str(root)).expanduser())
+    words, sentence = [f"--data.name={recognized.name}", f"--data.root={recognized.root}"], ""
+    if "data.holdout" not in given and (recognized.needs_holdout or _lacks_evaluation(recognized, given)):
         words.append(f"--data.holdout={HOLDOUT}")
         sentence = f"; {HOLDOUT:.0%} of the images are held out for evaluation, as there are no others for it"
-    return words, f"the data in '{root}' is read as {found.name}, recognized by {found.sign}{sentence}"
+    return (
+        words,
+        f"the data in '{root}' is read as {recognized.name}, recognized by {recognized.sign}{sentence}",
+    )
 
 
-def _lacks_evaluation(found: Recognized, given: Mapping[str, Any]) -> bool:
+def _lacks_evaluation(recognized: Recognized, given: Mapping[str, Any]) -> bool:
     """Return whether a dataset has training images alone, which its reader knows; other faults are explained later."""
-    if found.name not in _ASKED:
+    if recognized.name not in _ASKED:
         return False
-    named = {"data.name": found.name, "data.root": str(found.root)}
+    named = {"data.name": recognized.name, "data.root": str(recognized.root)}
     config = build({**{key: value for key, value in given.items() if key.startswith("data.")}, **named}).data
-    dataset = find_dataset(found.name)
+    dataset = find_dataset(recognized.name)
     try:
         dataset.read(*((config, Problems(skip=True)) if dataset.task == "detect" else (config,)))
     except NoEvaluationImagesError:
@@ -183,7 +186,11 @@ def _splits(root: Path) -> Recognized | None:
         return None
     val = next((name for name in ("val", "test") if (root / name).is_dir()), None)
     if val is None:
-        return Recognized("folder", root, "class folders in train", needs_holdout=True)
+        # A folder of the same classes under another name may be for evaluation: the reader then says what to do.
+        classes = {folder.name for folder in _class_folders(root / "train")}
+        siblings = (folder for folder in _entries(root) if folder.name != "train" and is_folder(folder))
+        alone = all(classes.isdisjoint(folder.name for folder in _class_folders(other)) for other in siblings)
+        return Recognized("folder", root, "class folders in train", needs_holdout=alone)
     return Recognized("folder", root, f"class folders in train and {val}")
 
 

@@ -42,7 +42,7 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
     train = _split(root, index, train_file, categories, config.box_orientation, problems)
     val, val_split = None, "val"
     if config.holdout == 0:
-        path = _find(root, jsons, config.val_split, ("val", "valid", "test"), "val")
+        path = _find(root, jsons, config.val_split, ("val", "valid", "test"), "val", train_path)
         if path == train_path:
             raise DataError("data.train_split and data.val_split are one file.", got=path)
         val_file = read_coco(path, problems)
@@ -63,7 +63,14 @@ def _jsons(root: Path) -> list[Path]:
     return paths
 
 
-def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, ...], setting: str) -> Path:
+def _find(
+    root: Path,
+    jsons: list[Path],
+    named: str | None,
+    splits: tuple[str, ...],
+    setting: str,
+    train: Path | None = None,
+) -> Path:
     """Return the file of a split: the one named, or one called after it."""
     if named is not None:
         exact = [path for path in jsons if named in (path.name, path.stem, str(path.relative_to(root)))]
@@ -85,13 +92,21 @@ def _find(root: Path, jsons: list[Path], named: str | None, splits: tuple[str, .
                 )
             if fits:
                 return fits[0]
-    kind = NoEvaluationImagesError if setting == "val" and named is None else DataError
-    raise kind(
+    alone = train is not None and named is None and not any(_is_other_split(path, train) for path in jsons)
+    raise (NoEvaluationImagesError if alone else DataError)(
         f"no file of annotations in data.root '{root}' is called after {' or '.join(splits)}.",
         got=", ".join(f"'{path.relative_to(root)}'" for path in jsons[:8]),
         allowed=_TREE,
         fix=f"--data.{setting}_split FILE.json" + ", or --data.holdout 0.2" * (setting == "val"),
     )
+
+
+def _is_other_split(path: Path, train: Path) -> bool:
+    """Return whether a file holds annotations of other images than those that are trained on."""
+    # COCO's own captions and keypoints of the training images lie beside the boxes, as may files of any other kind.
+    if path == train or "train" in (path.stem.lower() if path.parent == train.parent else ""):
+        return False
+    return b'"annotations"' in path.read_bytes()
 
 
 def _check_categories(train: CocoFile, val: CocoFile) -> None:

@@ -152,8 +152,9 @@ def _choose(
     name = next((name for name in ([named] if named else usual) if name in splits), None)
     if name is None:
         held = ", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""
-        kind = NoEvaluationImagesError if setting == "val_split" and named is None else DataError
-        raise kind(
+        # One split is that of the training images; with a second, what is for evaluation is the user's decision.
+        alone = setting == "val_split" and named is None and len(splits) == 1
+        raise (NoEvaluationImagesError if alone else DataError)(
             f"the Hugging Face dataset '{config.root}' has no split '{named or usual[0]}'.",
             got=f"splits {shown(splits)}",
             fix=f"--data.{setting} NAME{held}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
     present = sorted(set(columns[_SPLIT]))
     wanted = [_choose(file, present, config.train_split, ("train",), "train_split")]
     if config.holdout == 0:
-        wanted.append(_choose(file, present, config.val_split, VAL_NAMES, "val_split"))
+        wanted.append(_choose(file, present, config.val_split, VAL_NAMES, "val_split", wanted[0]))
     parts = []
     for name in wanted:
         rows = np.flatnonzero(splits == name)
@@ -111,28 +112,37 @@ def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
     return parts
 
 
-def _choose(file: Path, present: list[str], named: str | None, usual: tuple[str, ...], setting: str) -> str:
+def _choose(
+    file: Path,
+    present: list[str],
+    named: str | None,
+    usual: tuple[str, ...],
+    setting: str,
+    train: str | None = None,
+) -> str:
     name = next((name for name in ([named] if named else usual) if name in present), None)
     if name is None:
-        raise _error_of(named, setting)(
+        others = [name for name in present if name != train]
+        raise _error_of(named, others, setting)(
             f"the column '{_SPLIT}' of '{file}' has no {named or ' or '.join(usual)}.",
             got=shown(present),
-            fix=f"--data.{setting} {present[0] or 'NAME'}"
+            fix=f"--data.{setting} {next(filter(None, others), 'NAME')}"
             + (", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""),
         )
     return name
 
 
-def _error_of(named: str | None, setting: str) -> type[DataError]:
-    """Return the error for a split that is missing: one that nobody named may be held out instead."""
-    return NoEvaluationImagesError if setting == "val_split" and named is None else DataError
+def _error_of(named: str | None, others: Sequence[str], setting: str) -> type[DataError]:
+    """Return the error for a split that is missing: images are held out only where nothing else could be meant."""
+    alone = setting == "val_split" and named is None and not others
+    return NoEvaluationImagesError if alone else DataError
 
 
 def _parts_of_folder(root: Path, config: DataConfig) -> list[_Part]:
     path, label = config.image_column or "path", config.label_column or "label"
     files = [_file_of(root, config.train_split, ("train",), "train_split")]
     if config.holdout == 0:
-        files.append(_file_of(root, config.val_split, VAL_NAMES, "val_split"))
+        files.append(_file_of(root, config.val_split, VAL_NAMES, "val_split", files[0]))
     parts = []
     for file in files:
         columns = read_columns(file, (path, label))
@@ -141,27 +151,30 @@ def _parts_of_folder(root: Path, config: DataConfig) -> list[_Part]:
     return parts
 
 
-def _file_of(root: Path, named: str | None, usual: tuple[str, ...], setting: str) -> Path:
-    """Return one split's table in a folder."""
+def _file_of(
+    root: Path, named: str | None, usual: tuple[str, ...], setting: str, train: Path | None = None
+) -> Path:
+    """Return one split's table in a folder; the training table is not that of another split."""
     if named is not None:
         return root / named
     for stem in usual:
-        found = [root / (stem + suffix) for suffix in SUFFIXES if (root / (stem + suffix)).is_file()]
-        if len(found) > 1:
+        files = [root / (stem + suffix) for suffix in SUFFIXES if (root / (stem + suffix)).is_file()]
+        if len(files) > 1:
             raise DataError(
                 f"there is more than one table of '{stem}' in data.root '{root}'.",
-                got=shown(file.name for file in found),
-                fix=f"choose one: --data.{setting} {found[0].name}",
+                got=shown(file.name for file in files),
+                fix=f"choose one: --data.{setting} {files[0].name}",
             )
-        if found:
-            return found[0]
+        if files:
+            return files[0]
     tables = sorted(entry.name for entry in os.scandir(root) if entry.name.lower().endswith(SUFFIXES))
     single = f"--data.root {root / tables[0]} reads one table with a column '{_SPLIT}'; " if tables else ""
-    raise _error_of(named, setting)(
+    others = [name for name in tables if train is None or root / name != train]
+    raise _error_of(named, others, setting)(
         f"no table of '{usual[0]}' in data.root '{root}'.",
         got=f"in ROOT there is: {listing(root)}",
         allowed=" or ".join(f"ROOT/{stem}.csv" for stem in usual) + " (or .tsv, .parquet)",
-        fix=f"{single}--data.{setting} FILE reads a table of another name"
+        fix=f"{single}--data.{setting} {others[0] if train and others else 'FILE'} reads a table of another name"
         + (", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""),
     )
 

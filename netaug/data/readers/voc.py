@@ -112,11 +112,12 @@ def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
     val = config.val_split or ("test" if tested else "val")
     for setting, name in (("train", train), ("val", val)):
         if name not in has and not (setting == "val" and config.holdout > 0):
-            shown = ", ".join(sorted(name for name in has if "_" not in name)) or "no lists"
-            kind = NoEvaluationImagesError if setting == "val" and config.val_split is None else DataError
-            raise kind(
+            # CLASS_train lists the images of one class; a list such as dev_set is a split.
+            splits = sorted(name for name in has if name.rpartition("_")[2] not in has - {name})
+            alone = setting == "val" and config.val_split is None and splits == [train]
+            raise (NoEvaluationImagesError if alone else DataError)(
                 f"there is no list '{_LISTS / name}.txt' in '{years[-1]}'.",
-                got=f"in ImageSets/Main: {shown}",
+                got=f"in ImageSets/Main: {', '.join(splits) or 'no lists'}",
                 allowed=_TREE,
                 fix=f"--data.{setting}_split NAME, or --data.holdout 0.2" if setting == "val" else None,
             )

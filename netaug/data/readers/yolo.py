@@ -58,14 +58,11 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     val, val_split = None, "val"
     if config.holdout == 0:
         choices = (config.val_split,) if config.val_split else ("val", "valid", "test")
-        if config.val_split is None and not any(_has(root, about, name) for name in choices):
-            raise NoEvaluationImagesError(
-                f"there are no images for evaluation in data.root '{root}'.",
-                got=f"in ROOT there is: {listing(root)}",
-                allowed=_TREE,
-                fix="--data.holdout 0.2 holds out training images",
-            )
-        val_name = next((name for name in choices if _has(root, about, name)), choices[0])
+        # A split that the YAML file names is meant: if its images are absent, no other takes its place.
+        val_name = next((name for name in choices if about.get(name) or _has(root, about, name)), None)
+        if val_name is None and config.val_split is None:
+            raise _no_evaluation(root, about, train_name)
+        val_name = val_name or choices[0]
         val = _split(
             labels, val_name, _images(root, about, val_name), names, about, config.box_orientation, problems
         )
@@ -91,6 +88,31 @@ def _has(root: Path, about: About, split: str) -> bool:
     return any(path.exists() for path in _places(root, about, split))
 
 
+def _no_evaluation(root: Path, about: About, train: str) -> DataError:
+    """Return the error where no evaluation split has a usual name; images are held out only if there is no other."""
+    taken = [path.resolve() for path in _places(root, about, train)]
+    candidates = {path.name: path for path in sorted(root.glob("images/*"))}
+    candidates |= {path.parent.name: path for path in sorted(root.glob("*/images"))}
+    others = [
+        name
+        for name, path in candidates.items()
+        if path.is_dir() and not any(path.resolve().is_relative_to(place) for place in taken)
+    ]
+    if not others:
+        return NoEvaluationImagesError(
+            f"there are no images for evaluation in data.root '{root}'.",
+            got=f"in ROOT there is: {listing(root)}",
+            allowed=_TREE,
+            fix="--data.holdout 0.2 holds out training images",
+        )
+    return DataError(
+        f"no split in data.root '{root}' is called val, valid or test.",
+        got=f"beside '{train}': {', '.join(others)}",
+        allowed=_TREE,
+        fix=f"--data.val_split {others[0]}, or --data.holdout 0.2 holds out training images",
+    )
+
+
 def _images(root: Path, about: About, split: str) -> list[str]:
     """Return a split's image files relative to the root, sorted."""
     files: list[str] = []
@@ -106,7 +128,9 @@ def _images(root: Path, about: About, split: str) -> list[str]:
             f"there are no images of '{split}' in data.root '{root}'.",
             got=f"in ROOT there is: {listing(root)}",
             allowed=_TREE,
-            fix=f"looked in: {', '.join(map(str, _places(root, about, split)))}",
+            fix=f"looked in: {', '.join(map(str, _places(root, about, split)))}"
+            + (f"; correct `{split}:` in '{about.path}', or choose a split" if about.get(split) else "")
+            + (", with --data.val_split NAME or --data.holdout 0.2" if split != "train" else ""),
         )
     return sorted(dict.fromkeys(files))  # sorted: the order of a folder differs between file systems
 

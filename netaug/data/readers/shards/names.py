@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from netaug.config import DataConfig
@@ -45,7 +46,7 @@ def find_shards(config: DataConfig) -> tuple[list[str], list[str], str]:
     train, _ = _of_split(root, config.train_split, ("train",), "train_split")
     if config.holdout > 0:
         return train, [], "val"
-    val, name = _of_split(root, config.val_split, VAL_NAMES, "val_split")
+    val, name = _of_split(root, config.val_split, VAL_NAMES, "val_split", train)
     shared = sorted(set(train) & set(val))
     if shared:
         raise DataError(
@@ -56,7 +57,9 @@ def find_shards(config: DataConfig) -> tuple[list[str], list[str], str]:
     return train, val, name
 
 
-def _of_split(root: str, patterns: str | None, usual: tuple[str, ...], setting: str) -> tuple[list[str], str]:
+def _of_split(
+    root: str, patterns: str | None, usual: tuple[str, ...], setting: str, train: Sequence[str] = ()
+) -> tuple[list[str], str]:
     if patterns is not None:
         shards = [name for pattern in patterns.split("::") for name in _listed(root, pattern, setting)]
         repeated = (
@@ -79,10 +82,12 @@ def _of_split(root: str, patterns: str | None, usual: tuple[str, ...], setting: 
         shards = _files(str(pattern))
         if shards:
             return shards, "test" if name == "test" else "val"
-    kind = NoEvaluationImagesError if setting == "val_split" else DataError  # patterns have returned above
-    raise kind(
+    others = sorted({*_files(f"{root}/*.tar"), *_files(f"{root}/*/*.tar")} - set(train))
+    alone = setting == "val_split" and not others  # patterns have returned above
+    raise (NoEvaluationImagesError if alone else DataError)(
         f"no shards of '{usual[0]}' in data.root '{root}'.",
-        got=f"in ROOT there is: {listing(Path(root))}",
+        got=f"in ROOT there is: {listing(Path(root))}"
+        + (f"; shards: {shown(os.path.relpath(file, root) for file in others)}" if others else ""),
         allowed=" or ".join(f"ROOT/{name}/*.tar or ROOT/*{name}*.tar" for name in usual[:2]),
         fix=f"--data.{setting} 'PATTERN-{{000..127}}.tar'"
         + (", or hold out training images: --data.holdout 0.1" if setting == "val_split" else ""),
