@@ -95,7 +95,9 @@ def _add(
         options["choices"] = choices
     added = target.add_argument(*names, **options)
     if names_or_files:
-        added.complete = _completer(names[0].lstrip("-"), names_or_files)  # type: ignore[attr-defined]
+        # a positional and an option of one name, such as `model`, complete other names: each has its own function
+        kind = names[0].lstrip("-") if names[0].startswith("-") else f"positional_{names[0]}"
+        added.complete = _completer(kind, names_or_files)  # type: ignore[attr-defined]
     elif not choices and not {int, float} & {hint, *get_args(hint)}:
         added.complete = shtab.FILE  # type: ignore[attr-defined]
 

@@ -81,7 +81,12 @@ def script(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         (["train", "--distill.loss", "d"], {"dkd", "dist"}),
         (["train", "--model.name", "mcu"], {"mcunet"}),
         (["train", "--model", "own"], {"own.py"}),
+        (
+            ["train", "--model", "demo/b"],
+            set(),
+        ),  # a network, where a positional of this name is also a recipe
         (["inspect", "mcu"], {"mcunet"}),
+        (["inspect", "demo/b"], {"demo/bccd"}),
         (["compare", "epochs"], {"epochs-curve", "epochs-curve-small"}),
         (["inspect", "mcunet", "--board", "stm32f746"], {"stm32f746g-disco"}),
         (["data", ""], {"check", "anchors", "pack"}),
