@@ -139,10 +139,10 @@ def predict(
     predictor = open_predictor(
         source, top=top, score=score, device=device, trusted=trusted, skip_errors=skips
     )
-    found: list[Any] = []
+    predictions: list[Any] = []
     for prediction in predictor(files):
         if isinstance(prediction, Unreadable):
             _log.warning("left out: %s", prediction.error.where)
         else:
-            found.append(prediction)
-    return found
+            predictions.append(prediction)
+    return predictions

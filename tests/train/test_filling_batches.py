@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from netaug.cli import main
 from netaug.commands.compare import _of_filled_batches
 from netaug.config import DataConfig, RunConfig, TrainConfig
 from netaug.config.loading import load_config
+from netaug.core.errors import ConfigError
 from netaug.data.counting import images_of_partial_batch
 from netaug.runs.folder import read_config
 from netaug.train.filling_batches import with_filled_batches
@@ -38,6 +40,19 @@ def test_a_batch_stays_divisible_into_microbatches() -> None:
     data, train = DataConfig(name="digits", batch_size=64, limit=31), TrainConfig(accumulate=3)
     filled = with_filled_batches(RunConfig(data=data, train=train), ["data.batch_size"])
     assert filled.data.batch_size == 30
+
+
+def test_a_minimum_of_the_rate_that_is_given_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    config = RunConfig(
+        data=DataConfig(name="digits", batch_size=64, limit=1), train=TrainConfig(lr=0.64, min_lr=0.01)
+    )
+    kept = with_filled_batches(config, ["train.min_lr"]).train
+    assert (kept.lr, kept.min_lr) == (0.01, 0.01)
+    assert "batches have 1 image instead of 64: there is only 1 training image;" in capsys.readouterr().err
+    assert with_filled_batches(config, ()).train.min_lr == pytest.approx(0.01 / 64)
+    above = replace(config, train=replace(config.train, min_lr=0.02))
+    with pytest.raises(ConfigError, match=r"--train\.lr 0\.64 keeps"):
+        with_filled_batches(above, ["train.min_lr"])
 
 
 def test_published_datasets_are_not_listed_to_count_them(tmp_path: Path) -> None:
