@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import json
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any
 
 from netaug.compare.request import CompareRequest
 from netaug.config.settings import settings
-from netaug.core.beside import STARTS, beside, runs_beside
+from netaug.core.beside import teacher_folder
 from netaug.core.errors import RunFolderError
 from netaug.core.io import is_leftover, write_atomic
 
@@ -106,7 +107,8 @@ class Ledger:
     def unfinished(self, name: str) -> bool:
         """Return whether the run was begun by this comparison, and has a checkpoint to resume from."""
         folder = self.folder(name)
-        return name in self._runs and not folder.is_symlink() and any(folder.glob("checkpoints/*"))
+        checkpoints = itertools.chain(folder.glob("checkpoints/*"), folder.glob("starts/*/checkpoints/*"))
+        return name in self._runs and not folder.is_symlink() and any(checkpoints)
 
     def claim(self, name: str) -> Path:
         """Make way for a run folder and its log, and record them as this comparison's own.
@@ -145,10 +147,7 @@ class Ledger:
             self.out.rmdir()
 
     def _remove(self, name: str) -> None:
-        for folder in (self.folder(name), *runs_beside(self.folder(name))):
-            self._remove_run(folder)
-        with contextlib.suppress(OSError):  # there is none, or it holds something that is not ours
-            beside(self.folder(name), STARTS).rmdir()
+        self._remove_run(self.folder(name))
         self.log(name).unlink(missing_ok=True)
 
     def _remove_run(self, folder: Path) -> None:
@@ -157,14 +156,14 @@ class Ledger:
             # a folder that somebody else put there under this name has none of these files, and is kept
             if not files or files.intersection(_RUN_FILES):
                 # in one stroke: a folder that is half removed could no longer be told from a stranger's
-                words = folder.relative_to(self.out).parts
-                removed = self.out / f".{'-'.join(words)}.removed"
+                removed = self.out / f".{folder.name}.removed"
                 folder.rename(removed)
                 shutil.rmtree(removed)
 
     def _remove_all(self) -> None:
         for name in self._runs:
             self._remove(name)
+            self._remove_run(teacher_folder(self.folder(name)))
         for name in OUTCOMES:
             (self.out / name).unlink(missing_ok=True)
         self._runs, self._long_epochs, self._longer = [], {}, {}

@@ -13,12 +13,12 @@ _MOST = 1024
 class StartsConfig:
     """Sets how many draws of the first weights compete for the training (successive halving, arXiv:1502.07943).
 
-    All begin the same training; at equal distances up to `until` the half with the higher training loss is left, and
-    the last one goes on to the end. Nothing is chosen on validation images.
+    All begin the same training; at equal distances up to `until` the half with the higher training loss is dropped, and
+    the one that remains is trained to the end. Nothing is chosen on validation images.
 
     Args:
         count: Draws that compete; 1 is off. 8 cost 2.1 times one training if `until` is 0.3.
-        until: Fraction in (0, 1] of the training at which the last but one is left. Earlier losses say less about the
+        until: Fraction in (0, 1] of the training after which only one remains. Earlier losses say less about the
             end.
         draw: Which draw of the first weights a training has; of several that compete, the first. 0 is that of
             `train.seed` alone. With the number of the winner, the same network is trained again.

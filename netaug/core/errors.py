@@ -90,7 +90,13 @@ class RunFolderError(NetaugError):
 
 
 class TrainingError(NetaugError):
-    """Training cannot continue, for example because the loss is not finite."""
+    """Training cannot continue, for example because the loss is not finite.
+
+    Attributes:
+        diverged: Whether it is the loss, which depends on first weights and rate, and not the machine.
+    """
+
+    diverged: bool = False
 
 
 class ResourceError(NetaugError):

@@ -163,7 +163,7 @@ class RunFolder:
             allowed=error.allowed,
             fix=f"{error.fix}; {last}" if error.fix else last,
         )
-        complete.loud = error.loud
+        complete.loud, complete.diverged = error.loud, error.diverged
         return complete
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from netaug.config import BranchSettings, DepthSettings, DistillConfig, RunConfig
+from netaug.config import BranchSettings, DepthSettings, DistillConfig, RunConfig, StartsConfig
 from netaug.config.datasets import DATASETS
-from netaug.core.beside import TEACHER, beside
+from netaug.core.beside import teacher_folder
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
 from netaug.core.lock import was_killed
@@ -42,11 +42,6 @@ def own_teacher(config: RunConfig) -> float | None:
     return factors[0]
 
 
-def teacher_folder(out: Path) -> Path:
-    """Return the run folder of the teacher that a training makes itself, beside that of the student."""
-    return beside(out, TEACHER)
-
-
 def teacher_settings(config: RunConfig, factor: float) -> RunConfig:
     """Return the settings of that teacher: those of the student, without NetAug and what else only it has."""
     return replace(
@@ -56,6 +51,7 @@ def teacher_settings(config: RunConfig, factor: float) -> RunConfig:
         distill=DistillConfig(),
         reparameterize=BranchSettings(),
         deepen=DepthSettings(),
+        starts=StartsConfig(),
         train=replace(config.train, freeze=(), layer_decay=None),
     )
 

@@ -1,7 +1,7 @@
 """Lets several draws of the first weights compete: successive halving by the training loss (arXiv:1502.07943).
 
-Each draw is a run of its own in a folder beside the training's, and stops where the settings say. The winner's folder
-becomes the training's and goes on, to the same bits as if its draw had been trained alone.
+Each draw is a run of its own in the folder ``starts`` of the training's, and stops where the settings say. The files of
+the winner become the training's, which resumes there, to the same bits as if its draw had been trained alone.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from typing import Any
 
 from netaug.config import RunConfig
 from netaug.config.loading import to_yaml
-from netaug.core.beside import STARTS, beside
-from netaug.core.errors import ConfigError, RunFolderError, TrainingError
+from netaug.core.errors import ConfigError, NetaugError, TrainingError
 from netaug.core.escaping import say
 from netaug.core.io import write_atomic
+from netaug.core.lock import NAME as LOCK
+from netaug.core.lock import RunLock
 from netaug.core.progress import WorkProgress
 from netaug.core.seeding import key
 from netaug.distributed.launch import place
 from netaug.runs.folder import RunFolder, refuse_existing
+from netaug.runs.resume import check_same_run
 from netaug.train.own_teacher import with_teacher_folder
 
 WINDOW = 0.03
 """Fraction of a training's epochs whose mean loss compares two draws: a single epoch's is too noisy."""
+Trial = Callable[[RunConfig, Path, int], Any]
+"""Trains into a folder until an epoch, or resumes there."""
 
 
 def rounds(count: int, until: float, epochs: int) -> list[tuple[int, int]]:
@@ -37,7 +41,7 @@ def rounds(count: int, until: float, epochs: int) -> list[tuple[int, int]]:
 
     Args:
         count: Draws in the first round; half of them, rounded up, are in the next one.
-        until: Fraction of the epochs after which one is left.
+        until: Fraction of the epochs after which only one remains.
         epochs: Of the whole training.
 
     Raises:
@@ -47,9 +51,9 @@ def rounds(count: int, until: float, epochs: int) -> list[tuple[int, int]]:
     ends = [round(epochs * until * (index + 1) / number) for index in range(number)]
     if ends and (ends[0] < 1 or len(set(ends)) < number):
         raise ConfigError(
-            f"{count} draws of the first weights compete in {number} rounds, each of at least one epoch.",
+            f"{count} draws of the first weights compete in {number} round{'s' * (number > 1)} of at least one epoch.",
             got=f"train.epochs {epochs}, starts.until {until:g}",
-            fix=f"--train.epochs {math.ceil(number / until)} or more, or fewer draws: --starts.count 2",
+            fix=f"--train.epochs {math.ceil(number / until)} or more, or no competition: --starts.count 1",
         )
     counts = [count]
     while counts[-1] > 1:
@@ -63,32 +67,51 @@ def seed_of_weights(config: RunConfig) -> int:
     return key(seed, "start", draw) if draw else seed
 
 
-def choose_start(config: RunConfig, out: Path, train: Callable[[RunConfig, Path, int], Any]) -> None:
+def choose_start(config: RunConfig, out: Path, train: Trial) -> None:
     """Let the draws of the first weights compete, unless that is done, and leave the winner's run in ``out``.
 
     Args:
         config: Of the training.
-        out: Its run folder.
-        train: Trains into a folder until an epoch, or resumes there.
+        out: Its run folder, held while they compete.
+        train: Trains one draw.
 
     Raises:
         ConfigError: Too few epochs, or several processes.
-        TrainingError: The loss of every draw became non-finite.
-        RunFolderError: ``out`` is not empty, or the folders beside it hold runs of other settings.
+        TrainingError: The loss of every draw became non-finite; nothing of them is kept.
+        RunFolderError: ``out`` holds something else, or another process writes to it.
     """
-    if config.starts.count == 1:
+    folder = RunFolder(out)
+    if config.starts.count == 1 or folder.summary.exists():
         return
-    plan, trials = rounds(config.starts.count, config.starts.until, config.train.epochs), beside(out, STARTS)
-    if _record(out).is_file():
-        shutil.rmtree(trials, ignore_errors=True)  # left by a process that was killed
-        return
-    refuse_existing(out)
-    if place().size > 1:
-        raise ConfigError(
-            "draws of the first weights compete in a single process.",
-            got=f"{place().size} processes, starts.count {config.starts.count}",
-            fix="--starts.count 1; or find the best draw in one process, and give it as --starts.draw",
-        )
+    plan = rounds(config.starts.count, config.starts.until, config.train.epochs)
+    if not _record(out).is_file():
+        if place().size > 1:
+            raise ConfigError(
+                "draws of the first weights compete in a single process.",
+                got=f"{place().size} processes, starts.count {config.starts.count}",
+                fix="--starts.count 1; or find the best draw in one process, and give it as --starts.draw",
+            )
+        if folder.config.is_file():
+            check_same_run(folder, config, extend=False)
+        else:
+            refuse_existing(out)
+    with RunLock(out):
+        if not _record(out).is_file():
+            write_atomic(folder.config, to_yaml(config))
+            try:
+                _compete(config, out, plan, train)
+            except NetaugError as error:
+                if not any(RunFolder(trial).config.is_file() for trial in _trials(out).glob("*")) or (
+                    isinstance(error, TrainingError) and error.diverged
+                ):
+                    shutil.rmtree(_trials(out), ignore_errors=True)
+                    folder.config.unlink()
+                raise
+        _adopt(out)
+
+
+def _compete(config: RunConfig, out: Path, plan: list[tuple[int, int]], train: Trial) -> None:
+    """Train the draws round by round, and record who won."""
     draws = [config.starts.draw + number for number in range(config.starts.count)]
     say(
         f"{len(draws)} draws of the first weights compete by their training loss until epoch {plan[-1][1]} of "
@@ -105,16 +128,28 @@ def choose_start(config: RunConfig, out: Path, train: Callable[[RunConfig, Path,
                 losses[draw] = _loss_at(config, out, draw, end, train)
                 progress.advance(end - begin)
         ranked = sorted(draws, key=lambda draw: (losses[draw], draw))
+        if math.isinf(losses[ranked[0]]):
+            error = TrainingError(
+                "the loss of every draw of the first weights became non-finite.",
+                got=f"{config.starts.count} draws, train.lr {config.train.lr:g}",
+                fix=f"a lower learning rate: --train.lr {config.train.lr / 3:.3g}",
+            )
+            error.diverged = True
+            raise error
         draws, begin = ranked[: (count + 1) // 2], end
         lost |= {draw: losses[draw] for draw in ranked[len(draws) :]}
         say(_about_round(end, ranked, losses, len(draws)), file=sys.stderr, flush=True)
-    if math.isinf(losses[draws[0]]):
-        raise TrainingError(
-            "the loss of every draw of the first weights became non-finite.",
-            got=f"{config.starts.count} draws, train.lr {config.train.lr:g}",
-            fix=f"a lower learning rate: --train.lr {config.train.lr / 3:g}",
-        )
-    _adopt(config, out, draws[0], losses[draws[0]], lost)
+    records = [record for draw in lost for record in RunFolder(_trials(out) / str(draw)).records()]
+    facts = {
+        "draw": draws[0],
+        "loss": losses[draws[0]],
+        "lost": {str(draw): value if math.isfinite(value) else None for draw, value in sorted(lost.items())},
+        "cost": {
+            "train_seconds": sum(record.seconds for record in records),
+            "train_macs": sum(record.train_macs for record in records),
+        },
+    }
+    write_atomic(_record(out), json.dumps(facts, indent=2) + "\n")
 
 
 def _about_round(end: int, ranked: list[int], losses: Mapping[int, float], kept: int) -> str:
@@ -123,20 +158,20 @@ def _about_round(end: int, ranked: list[int], losses: Mapping[int, float], kept:
         for draw in ranked[:8]
     )
     more = f" and {len(ranked) - 8} others" if len(ranked) > 8 else ""
-    ahead = f"the first {kept} go on" if kept > 1 else f"draw {ranked[0]} is trained to the end"
+    ahead = f"the first {kept} remain" if kept > 1 else f"draw {ranked[0]} is trained to the end"
     return f"epoch {end}: draw (loss) {shown}{more}; {ahead}"
 
 
-def _loss_at(
-    config: RunConfig, out: Path, draw: int, end: int, train: Callable[[RunConfig, Path, int], Any]
-) -> float:
+def _loss_at(config: RunConfig, out: Path, draw: int, end: int, train: Trial) -> float:
     """Train one draw until an epoch, and return its mean training loss over the last few; infinity if it diverged."""
-    folder = RunFolder(beside(out, STARTS) / str(draw))
+    folder, settings = RunFolder(_trials(out) / str(draw)), _alone(config, out, draw)
+    if folder.config.is_file():
+        check_same_run(folder, settings, extend=False)
     if len(folder.records()) < end:
         try:
-            train(_alone(config, out, draw), folder.path, end)
+            train(settings, folder.path, end)
         except TrainingError as error:
-            if type(error) is not TrainingError:
+            if not error.diverged:
                 raise
             return math.inf
     window = max(1, round(WINDOW * config.train.epochs))
@@ -144,33 +179,24 @@ def _loss_at(
 
 
 def _alone(config: RunConfig, out: Path, draw: int) -> RunConfig:
-    """Return the settings of one draw's own run, which sends its curves nowhere."""
+    """Return the settings of one draw's own run, which sends its curves nowhere and does not end early."""
     return replace(
         with_teacher_folder(config, out),
         starts=replace(config.starts, count=1, draw=draw),
-        train=replace(config.train, tensorboard=False, wandb=None),
+        train=replace(config.train, tensorboard=False, wandb=None, patience=None),
     )
 
 
-def _adopt(config: RunConfig, out: Path, winner: int, loss: float, lost: Mapping[int, float]) -> None:
-    """Move the winner's run folder to ``out``, with the training's settings and a record of the competition."""
-    source = RunFolder(beside(out, STARTS) / str(winner))
-    records = [record for draw in lost for record in RunFolder(beside(out, STARTS) / str(draw)).records()]
-    cost = {
-        "train_seconds": sum(record.seconds for record in records),
-        "train_macs": sum(record.train_macs for record in records),
-    }
-    losses = {str(draw): value if math.isfinite(value) else None for draw, value in sorted(lost.items())}
-    facts = {"draw": winner, "loss": loss, "lost": losses, "cost": cost}
-    write_atomic(_record(source.path), json.dumps(facts, indent=2) + "\n")
-    write_atomic(source.config, to_yaml(config))
-    try:
-        if out.exists():
-            shutil.rmtree(out)  # empty, but for what a killed process left: it would have been refused
-        source.path.rename(out)
-    except OSError as error:
-        raise RunFolderError(f"the run folder '{out}' cannot be made.", got=error) from None
-    shutil.rmtree(beside(out, STARTS), ignore_errors=True)
+def _adopt(out: Path) -> None:
+    """Make the winner's files those of the training; what a killed process left of that is done again."""
+    facts = read_starts(out)
+    if facts is None or not _trials(out).is_dir():
+        return
+    winner = _trials(out) / str(facts["draw"])
+    for path in sorted(winner.glob("*")):
+        if path.name not in (LOCK, "config.yaml"):
+            path.rename(out / path.name)
+    shutil.rmtree(_trials(out), ignore_errors=True)
 
 
 def with_chosen_start(config: RunConfig, out: Path) -> RunConfig:
@@ -194,6 +220,11 @@ def cost_with_starts(out: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     cost = {name: summary[name] + value for name, value in facts["cost"].items()}
     return {**cost, "starts": {"count": len(facts["lost"]) + 1, "draw": facts["draw"]}}
+
+
+def _trials(out: Path) -> Path:
+    """Return the folder of the run folders of all draws."""
+    return out / "starts"
 
 
 def _record(out: Path) -> Path:

@@ -50,14 +50,24 @@ def test_overwrite_removes_recorded_runs_only(tmp_path):
     assert left == {"compare.json", "netaug-seed1", "baseline-seed0"}
 
 
-def test_overwrite_removes_what_a_run_trained_first(tmp_path):
+def test_overwrite_removes_the_teacher_that_a_run_trained_first(tmp_path):
     ledger = Ledger(request(tmp_path), {})
     ledger.claim("best-seed0").mkdir()
-    for name in ("best-seed0-teacher", "best-seed0-starts/0", "best-seed0-starts/3", "best-seed0-others"):
+    for name in ("best-seed0-teacher", "best-seed0-others"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.yaml").write_text("{}")
     Ledger(request(tmp_path, overwrite=True), {})
     assert {entry.name for entry in tmp_path.iterdir()} == {"compare.json", "best-seed0-others"}
+
+
+def test_a_run_whose_first_weights_still_compete_is_resumed(tmp_path):
+    ledger = Ledger(request(tmp_path), {})
+    folder = ledger.claim("best-seed0")
+    folder.mkdir()
+    assert not ledger.unfinished("best-seed0")
+    (folder / "starts" / "3" / "checkpoints").mkdir(parents=True)
+    (folder / "starts" / "3" / "checkpoints" / "000000022.ckpt").touch()
+    assert ledger.unfinished("best-seed0")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from netaug.config.loading import load_config
 from netaug.core.errors import ConfigError, RunFolderError, TrainingError
 from netaug.runs.folder import RunFolder
 from netaug.train import run as run_module
+from netaug.train.own_teacher import teacher_settings
 from netaug.train.run import train
 from netaug.train.starts import choose_start, read_starts, rounds
 
@@ -99,14 +100,16 @@ def test_a_competition_that_was_stopped_goes_on_to_the_same_network(
         train(SHORT, tmp_path / "b")
     resumed = train(SHORT, tmp_path / "b")
     assert resumed.folder.weights.read_bytes() == undisturbed.folder.weights.read_bytes()
-    assert not (tmp_path / "b-starts").exists()
+    assert not (tmp_path / "b" / "starts").exists()
 
 
 def test_a_draw_that_diverges_loses_and_all_of_them_are_an_error(tmp_path: Path) -> None:
     def diverges(some: set[int]) -> Any:
         def trial(settings: Any, folder: Path, end: int) -> None:
             if settings.starts.draw in some:
-                raise TrainingError("the loss is not a finite number.")
+                error = TrainingError("the loss is not a finite number.")
+                error.diverged = True
+                raise error
             train(settings, folder, until=end)
 
         return trial
@@ -118,6 +121,42 @@ def test_a_draw_that_diverges_loses_and_all_of_them_are_an_error(tmp_path: Path)
     assert len(RunFolder(tmp_path / "run").records()) == 2
     with pytest.raises(TrainingError, match="the loss of every draw"):
         choose_start(SHORT, tmp_path / "other", diverges({0, 1, 2}))
+    # a lower rate, as the message advises, may have the same folder
+    slower = replace(SHORT, train=replace(SHORT.train, lr=0.01))
+    choose_start(slower, tmp_path / "other", diverges(set()))
+
+
+def test_a_failure_of_the_machine_decides_nothing(tmp_path: Path) -> None:
+    def fails(settings: Any, folder: Path, end: int) -> None:
+        if settings.starts.draw == 1:
+            raise TrainingError("memory ran out.")
+        train(settings, folder, until=end)
+
+    with pytest.raises(TrainingError, match="memory ran out"):
+        choose_start(SHORT, tmp_path / "run", fails)
+    assert read_starts(tmp_path / "run") is None
+    with pytest.raises(RunFolderError, match="other settings"):
+        train(replace(SHORT, train=replace(SHORT.train, lr=0.2)), tmp_path / "run")
+    resumed = train(SHORT, tmp_path / "run").folder
+    assert resumed.weights.read_bytes() == train(SHORT, tmp_path / "other").folder.weights.read_bytes()
+
+
+def test_what_someone_else_put_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run" / "starts").mkdir(parents=True)
+    (tmp_path / "run" / "starts" / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="exists already"):
+        train(SHORT, tmp_path / "run")
+    assert (tmp_path / "run" / "starts" / "notes.txt").read_text() == "mine"
+
+
+def test_draws_share_the_teacher_which_has_the_first_weights_of_any_other(tmp_path: Path) -> None:
+    taught = replace(SHORT, distill=replace(SHORT.distill, teacher=("wider:2",)))
+    assert teacher_settings(taught, 2.0).starts == StartsConfig()
+
+
+def test_patience_ends_no_draw_early(tmp_path: Path) -> None:
+    patient = replace(SHORT, train=replace(SHORT.train, patience=1, epochs=6))
+    assert train(patient, tmp_path / "run").folder.records()
 
 
 def test_weights_to_start_from_and_a_competition_exclude_each_other(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import torch
 import netaug
 from netaug.config import ModelConfig
 from netaug.config.loading import load_config
+from netaug.core.beside import teacher_folder
 from netaug.core.errors import ConfigError
 from netaug.profile import profile
 from netaug.train import run as run_module
-from netaug.train.own_teacher import teacher_folder, teacher_settings
+from netaug.train.own_teacher import teacher_settings
 from netaug.train.run import train
 from netaug.train.widened import widened
 
