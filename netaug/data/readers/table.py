@@ -62,7 +62,8 @@ class _Part:
 def load_table(config: DataConfig) -> Source:
     """Find the images that tables list, in color, with ImageNet's mean and deviation."""
     root = Path(config.root).expanduser() if config.root else Path()
-    parts = _parts_of_file(root, config) if root.is_file() else _parts_of_folder(require_root(config), config)
+    file = root if root.is_file() else _single_table(require_root(config), config)
+    parts = _parts_of_file(file, config) if file else _parts_of_folder(root, config)
     for part in parts:
         _check_files(part)
         _warn_of_repeats(part)
@@ -79,6 +80,18 @@ def load_table(config: DataConfig) -> Source:
         val=val,
         val_split="test" if len(parts) > 1 and parts[1].name == "test" else "val",
     )
+
+
+def _single_table(root: Path, config: DataConfig) -> Path | None:
+    """Return the only table of a folder; None if there are several, or if it is the table of one split."""
+    tables = _tables_in(root)
+    if len(tables) != 1 or config.train_split in tables or Path(tables[0]).stem in ("train", *VAL_NAMES):
+        return None
+    return root / tables[0]
+
+
+def _tables_in(root: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(root) if entry.name.lower().endswith(SUFFIXES))
 
 
 def _parts_of_file(file: Path, config: DataConfig) -> list[_Part]:
@@ -167,8 +180,12 @@ def _file_of(
             )
         if files:
             return files[0]
-    tables = sorted(entry.name for entry in os.scandir(root) if entry.name.lower().endswith(SUFFIXES))
-    single = f"--data.root {root / tables[0]} reads one table with a column '{_SPLIT}'; " if tables else ""
+    tables = _tables_in(root)
+    single = (
+        f"--data.root {root / tables[0]} reads one table with a column '{_SPLIT}'; "
+        if tables and train is None
+        else ""
+    )
     others = [name for name in tables if train is None or root / name != train]
     raise _error_of(named, others, setting)(
         f"no table of '{usual[0]}' in data.root '{root}'.",

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from netaug.config import DataConfig
+from netaug.api.default_settings import derive_settings
 from netaug.core.errors import DataError
-from netaug.data.detection.problems import Problems
-from netaug.data.recognize import recognize, recognized_words
-from netaug.data.registry import find_dataset
+from netaug.data.recognize import recognized_words
 from tests.data.detection.making import small_voc
 from tests.data.layout_kit import picture
 from tests.data.shards import write_shard
@@ -133,9 +131,7 @@ def test_a_split_of_another_name_is_refused_and_not_ignored(
     fix = make(tmp_path, True)
     words, _ = recognized_words({"data.root": str(tmp_path)})
     assert not any(word.startswith("--data.holdout") for word in words)
-    known = recognize(tmp_path)
-    dataset, config = find_dataset(known.name), DataConfig(name=known.name, root=str(known.root))
     with pytest.raises(DataError) as caught:
-        dataset.read(*((config, Problems(skip=True)) if dataset.task == "detect" else (config,)))
+        derive_settings([f"--data.root={tmp_path}"])
     assert fix in str(caught.value)
     assert "--data.holdout" in str(caught.value)

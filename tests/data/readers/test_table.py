@@ -199,8 +199,10 @@ def test_a_folder_without_tables_shows_what_is_there(two_classes: Path):
     assert "no table of 'train'" in error.where
     assert "ROOT/train.csv" in str(error.allowed)
     assert "train/, val/" in str(error.got)
-    single(two_classes)
-    assert f"--data.root {two_classes / 'all.csv'}" in str(error_of(table(two_classes)).fix)
+    file = single(two_classes)
+    assert same(batches(table(two_classes)), batches(table(file)))  # a folder is read as its only table
+    (two_classes / "more.csv").touch()
+    assert f"--data.root {file}" in str(error_of(table(two_classes)).fix)
 
 
 def test_a_split_that_is_not_there_is_shown_with_those_that_are(two_classes: Path):
