@@ -35,8 +35,22 @@ def settings_of(
         if place().rank == 0:
             say(derived.explanation, file=sys.stderr, flush=True)
         name, config = derived.name, default_config([*derived.words, *overrides])
+    return name, fit_to_images(config, overrides)
+
+
+def fit_to_images(config: RunConfig, overrides: list[str]) -> RunConfig:
+    """Return settings whose batches the training images fill, after a check of the network's name.
+
+    Args:
+        config: Settings of a recipe, or those that were chosen without one.
+        overrides: The user's, which are among them and stay.
+
+    Raises:
+        ModelError: There is no such network.
+        DataError: The dataset cannot be read, or a selection leaves nothing.
+    """
     check_name(config.model.name)  # a wrong name is answered before the images are counted
-    return name, with_filled_batches(config, given_settings({}, overrides))
+    return with_filled_batches(config, given_settings({}, overrides))
 
 
 def train(

@@ -14,7 +14,7 @@ from netaug.commands.deployment import Deployment, add_budget, given_budget, ref
 from netaug.commands.evaluation import shown_mean
 from netaug.commands.inspect import feed_of
 from netaug.config import RunConfig
-from netaug.config.loading import given_settings, load_config
+from netaug.config.loading import load_config
 from netaug.config.recipes import find_recipe
 from netaug.config.settings import GROUPS, add_settings
 from netaug.core.display import score_name
@@ -91,11 +91,9 @@ def of_recipe(recipe: str, given: list[str], trusted: Collection[str]) -> tuple[
     """
     name, config = find_recipe(recipe)[0], load_config(recipe, given, trusted=trusted)
     _say_what_is_loaded(config)
-    from netaug.models import check_name
-    from netaug.train.filling_batches import with_filled_batches
+    from netaug.api.training import fit_to_images
 
-    check_name(config.model.name)  # a wrong name is answered before the images are counted
-    return name, with_filled_batches(config, given_settings({}, given))
+    return name, fit_to_images(config, given)
 
 
 def add_run_folder(parser: ArgumentParser, default: str) -> None:
