@@ -83,11 +83,17 @@ def load_table(config: DataConfig) -> Source:
 
 
 def _single_table(root: Path, config: DataConfig) -> Path | None:
-    """Return the only table of a folder; None if there are several, or if it is the table of one split."""
+    """Return the only table of a folder; None if there are several, or if it is the table of one split.
+
+    A table is that of a split if it is called so, and has no column that names splits.
+    """
     tables = _tables_in(root)
-    if len(tables) != 1 or config.train_split in tables or Path(tables[0]).stem in ("train", *VAL_NAMES):
+    if len(tables) != 1 or config.train_split in tables:
         return None
-    return root / tables[0]
+    if Path(tables[0]).stem not in ("train", *VAL_NAMES):
+        return root / tables[0]
+    needed = (config.image_column or "path", config.label_column or "label")
+    return root / tables[0] if _SPLIT in read_columns(root / tables[0], needed, (_SPLIT,)) else None
 
 
 def _tables_in(root: Path) -> list[str]:

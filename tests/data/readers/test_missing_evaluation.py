@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from netaug.api.default_settings import derive_settings
+from netaug.config import DataConfig
 from netaug.core.errors import DataError
+from netaug.data.readers.table import load_table
 from netaug.data.recognize import recognized_words
 from tests.data.detection.making import small_voc
 from tests.data.layout_kit import picture
@@ -135,3 +137,11 @@ def test_a_split_of_another_name_is_refused_and_not_ignored(
         derive_settings([f"--data.root={tmp_path}"])
     assert fix in str(caught.value)
     assert "--data.holdout" in str(caught.value)
+
+
+def test_splits_in_a_table_that_is_called_train_count(tmp_path: Path) -> None:
+    _table_column(tmp_path, other=False)
+    table = (tmp_path / "t.csv").rename(tmp_path / "train.csv")
+    table.write_text(f"{table.read_text()}\nc.jpg,cat,val")
+    source = load_table(DataConfig(name="table", root=str(tmp_path)))
+    assert (len(source.train.labels_N), source.val and len(source.val.labels_N)) == (2, 1)
