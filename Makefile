@@ -1,4 +1,4 @@
-# make demo   train a tiny network with and without NetAug on embedded data, and compare (five minutes on two cores)
+# make demo   train a tiny network plainly, with NetAug, and from first weights that compete (five minutes on two cores)
 # make test   everything that must hold: lint, types, documentation and tests
 # make docs   the site into build/site; a dead link is an error
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
@@ -16,7 +16,7 @@ DEMO_STAMP := $(VENV)/.demo-installed
 .PHONY: demo test check format lint types docs tests page-test qemu-test property-test kill-test package gpu-test bench bench-input coverage clean
 
 demo: $(DEMO_STAMP)
-	$(BIN)/netaug compare demo/digits --seeds 8 --jobs 2 --out runs/demo --overwrite
+	$(BIN)/netaug compare demo --seeds 8 --jobs 2 --out runs/demo --overwrite
 
 test: check
 
