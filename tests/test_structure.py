@@ -121,8 +121,9 @@ def test_the_file_tree_of_the_design_names_every_package() -> None:
     assert shown == sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "_")
 
 
-def test_the_picture_of_the_packages_is_drawn_from_the_imports() -> None:
-    """`python docs/draw_packages.py` draws it again."""
-    script = ROOT.parent / "docs" / "draw_packages.py"
+@pytest.mark.parametrize("name", ["draw_packages.py", "draw_results.py"])
+def test_pictures_are_drawn_from_the_imports_and_from_the_table_of_results(name: str) -> None:
+    """Without `--check` the script draws it again."""
+    script = ROOT.parent / "docs" / name
     done = subprocess.run([sys.executable, script, "--check"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
