@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from netaug.config import RunConfig
 from netaug.config.loading import with_values
+from netaug.core.consoles import SafeConsole
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import TrainingError
 from netaug.core.lock import RunLock
@@ -142,7 +142,7 @@ def _train(
                 lock.enter_context(RunLock(folder.path))
         with ExitStack() as shown:
             about = [*_about_regularizers(config), *distillation.about, *built.about]
-            target = None if until is None else Console(quiet=True)
+            target = None if until is None else SafeConsole(quiet=True)
             console = TrainingConsole(config.train.epochs, len(data.train), target)
             journal, records = open_run(shown, folder, config, trainer, built.cost, resumed, about, console)
             try:
