@@ -114,7 +114,7 @@ class Training:
             )
             for split in (images, held)
         )
-        with seeded(job.seed, *("weights", draw)[: 1 + (draw > 0)]):
+        with seeded(job.seed, "weights", *([draw] if draw else [])):
             network = build_network(**job.network, init=job.init).to(memory_format=torch.channels_last)
         layers = layers_of_arm(job.arm, job.seed)
         network = layers.wrap(network, (torch.zeros(2, 3, judge.side, judge.side),))

@@ -92,11 +92,25 @@ class RunFolderError(NetaugError):
 class TrainingError(NetaugError):
     """Training cannot continue, for example because the loss is not finite.
 
-    Attributes:
+    Args:
+        where: As of :class:`NetaugError`.
+        got: Likewise.
+        allowed: Likewise.
+        fix: Likewise.
         diverged: Whether it is the loss, which depends on first weights and rate, and not the machine.
     """
 
-    diverged: bool = False
+    def __init__(
+        self,
+        where: str,
+        *,
+        got: object = None,
+        allowed: object = None,
+        fix: str | None = None,
+        diverged: bool = False,
+    ) -> None:
+        super().__init__(where, got=got, allowed=allowed, fix=fix)
+        self.diverged = diverged
 
 
 class ResourceError(NetaugError):

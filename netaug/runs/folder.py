@@ -162,8 +162,9 @@ class RunFolder:
             got=error.got,
             allowed=error.allowed,
             fix=f"{error.fix}; {last}" if error.fix else last,
+            diverged=error.diverged,
         )
-        complete.loud, complete.diverged = error.loud, error.diverged
+        complete.loud = error.loud
         return complete
 
 

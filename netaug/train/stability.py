@@ -101,14 +101,13 @@ class FiniteGuard(Observer):
         loss, pass_name, step, indices_N = waiting[finite.index(False)]
         shown = ", ".join(map(str, indices_N[:_SHOWN].tolist()))
         more = f" and {len(indices_N) - _SHOWN} more" if len(indices_N) > _SHOWN else ""
-        error = TrainingError(
+        return TrainingError(
             f"the loss of the {pass_name} pass is not finite at step {step}.",
             got=f"loss {loss.item()} at learning rate {self._lr(step):.6g}, training images number {shown}{more}",
             fix="lower train.lr or lengthen train.warmup_epochs; if it fails at once, look at these images; "
             "train.skip_nonfinite skips such steps, up to a number of them",
+            diverged=True,
         )
-        error.diverged = True
-        return error
 
 
 class SkippedSteps:

@@ -101,9 +101,8 @@ def choose_start(config: RunConfig, out: Path, train: Trial) -> None:
             try:
                 _compete(config, out, plan, train)
             except NetaugError as error:
-                if not any(RunFolder(trial).config.is_file() for trial in _trials(out).glob("*")) or (
-                    isinstance(error, TrainingError) and error.diverged
-                ):
+                diverged = isinstance(error, TrainingError) and error.diverged
+                if diverged or not any(_trials(out).glob("*/config.yaml")):  # nothing is there to resume
                     shutil.rmtree(_trials(out), ignore_errors=True)
                     folder.config.unlink()
                 raise
@@ -129,13 +128,12 @@ def _compete(config: RunConfig, out: Path, plan: list[tuple[int, int]], train: T
                 progress.advance(end - begin)
         ranked = sorted(draws, key=lambda draw: (losses[draw], draw))
         if math.isinf(losses[ranked[0]]):
-            error = TrainingError(
+            raise TrainingError(
                 "the loss of every draw of the first weights became non-finite.",
                 got=f"{config.starts.count} draws, train.lr {config.train.lr:g}",
                 fix=f"a lower learning rate: --train.lr {config.train.lr / 3:.3g}",
+                diverged=True,
             )
-            error.diverged = True
-            raise error
         draws, begin = ranked[: (count + 1) // 2], end
         lost |= {draw: losses[draw] for draw in ranked[len(draws) :]}
         say(_about_round(end, ranked, losses, len(draws)), file=sys.stderr, flush=True)

@@ -156,13 +156,12 @@ class Trainer:
         for epoch in range(self.epochs_done, self.config.epochs):
             tally = self._train_epoch(epoch, on_step)
             if not tally.images:
-                error = TrainingError(
+                raise TrainingError(
                     f"no step of epoch {epoch + 1} could be taken.",
                     got=f"non-finite losses in all {steps} steps (train.skip_nonfinite)",
                     fix="look at the images named above, or lower train.lr",
+                    diverged=True,
                 )
-                error.diverged = True
-                raise error
             total, validation = tally.total(), self._validate(epoch)
             # Before the record is yielded: a checkpoint that its receiver writes counts the epoch as finished.
             self.epochs_done, self._tally = epoch + 1, None

@@ -107,9 +107,7 @@ def test_a_draw_that_diverges_loses_and_all_of_them_are_an_error(tmp_path: Path)
     def diverges(some: set[int]) -> Any:
         def trial(settings: Any, folder: Path, end: int) -> None:
             if settings.starts.draw in some:
-                error = TrainingError("the loss is not a finite number.")
-                error.diverged = True
-                raise error
+                raise TrainingError("the loss is not a finite number.", diverged=True)
             train(settings, folder, until=end)
 
         return trial
