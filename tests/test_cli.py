@@ -452,7 +452,7 @@ def test_ctrl_c_says_where_things_are_and_exits_with_130(tmp_path: Path) -> None
     while not (out / "model.safetensors").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert re.search(r"stopped; saved after step \d+ in .*checkpoints", errors)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
+import os
 import resource
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing.connection import Connection
@@ -29,7 +33,8 @@ def run_all(
         function: Importable by name; its argument and result are pickled.
         things: Its arguments.
         jobs: How many processes run at a time.
-        seconds: A process that takes more processor time is ended; so is one that takes ten times as long.
+        seconds: A call that takes more processor time is ended; so is one that takes ten times as long. Neither
+            counts the start of its process.
         gib: Most address space of a process beyond what it starts with.
         preload: Modules that are imported once, by the process that all others are forked from.
     """
@@ -50,6 +55,7 @@ def _run_one(
     theirs.close()
     too_long = f"takes more than {seconds:.0f} s"
     try:
+        ours.recv()  # it has started
         if not ours.poll(10 * seconds):
             return None, too_long
         result, problem = ours.recv()
@@ -66,13 +72,15 @@ def _run_one(
 def _worker(
     connection: Connection, function: Callable[[Any], Any], thing: Any, seconds: float, gib: float
 ) -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:  # else whatever imports it reads the variable
+        sys.modules["torch"].set_num_threads(1)
     used = _address_space()
     limit = used + int(gib * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+    until = math.ceil(time.process_time() + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (until, until + 5))
+    connection.send("started")
     try:
         connection.send((function(thing), ""))
     except Exception as error:

@@ -104,7 +104,7 @@ def test_a_shell_completes(words: list[str], expected: set[str], script: Path) -
         capture_output=True,
         text=True,
         cwd=script.parent,
-        timeout=60,
+        timeout=200,
     )
     assert {line.partition("\t")[0].strip() for line in done.stdout.splitlines()} - {""} == expected
 

@@ -20,7 +20,7 @@ class Threads:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._barrier = threading.Barrier(size, timeout=10)
+        self._barrier = threading.Barrier(size, timeout=200)
         self._slots: list[Tensor | None] = [None] * size
 
     def of(self, rank: int) -> _Rank:

@@ -54,7 +54,7 @@ def started(
             if process.poll() is None:
                 process.terminate()
             try:
-                process.communicate(timeout=60)
+                process.communicate(timeout=200)
             except (subprocess.TimeoutExpired, ValueError):
                 process.kill()
 
