@@ -48,11 +48,13 @@ class Derived:
         name: For run folders.
         values: By ``group.key``; what the user gives wins over them.
         reasons: One line per decision, to be shown.
+        root: The folder of the dataset, where it lies further inside the one that the user gives.
     """
 
     name: str
     values: dict[str, Any]
     reasons: tuple[str, ...]
+    root: Path | None = None
 
     @property
     def explanation(self) -> str:
@@ -67,6 +69,10 @@ class Derived:
             f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in self.values.items()
         ]
+
+    def with_given(self, given: Sequence[str]) -> list[str]:
+        """Return them and the user's words, which win, except for where in the folder given the dataset lies."""
+        return [*self.words, *given, *([] if self.root is None else [f"--data.root={self.root}"])]
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,9 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
             fix="netaug train --data DIR, or netaug train demo/digits",
         )
     recognized = _recognized(given)
+    path = Path(os.path.abspath(recognized.root))  # a link keeps its name, `.` gets one
+    if recognized.inside:
+        path, given["data.root"] = Path(os.path.abspath(given["data.root"])), str(recognized.root)
     values: dict[str, Any] = (
         {"data.name": recognized.name, "data.root": str(recognized.root)} if "data.root" in given else {}
     )
@@ -128,9 +137,9 @@ def derive_settings(overrides: Sequence[str]) -> Derived:
     choose = _for_boxes if boxed else _for_classes
     values |= choose(facts, given, reasons)
     model = given.get("model.name", values.get("model.name"))
-    path = Path(os.path.abspath(recognized.root))  # a link keeps its name, `.` gets one
     label = f"{model}-{(path.stem if path.is_file() else path.name) or recognized.name}"
-    return Derived(label.replace(":", "-").replace("/", "-"), values, tuple(reasons))
+    root = recognized.root if recognized.inside else None
+    return Derived(label.replace(":", "-").replace("/", "-"), values, tuple(reasons), root)
 
 
 def _recognized(given: Mapping[str, Any]) -> Recognized:

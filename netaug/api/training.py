@@ -34,7 +34,7 @@ def settings_of(
         derived = derive_settings(overrides)
         if place().rank == 0:
             say(derived.explanation, file=sys.stderr, flush=True)
-        name, config = derived.name, default_config([*derived.words, *overrides])
+        name, config = derived.name, default_config(derived.with_given(overrides))
     return name, fit_to_images(config, overrides)
 
 

@@ -122,7 +122,7 @@ def _without_recipe(given: list[str], *, tunes: bool) -> tuple[str, list[str]]:
             got="several --lr",
             fix="give one --lr; or put evaluation images into a folder of their own, beside train",
         )
-    return derived.name, [*derived.words, *given]
+    return derived.name, derived.with_given(given)
 
 
 def _of_filled_batches(config: RunConfig, given: list[str], rates: list[float]) -> list[str]:

@@ -64,7 +64,8 @@ DATASETS: dict[str, DatasetName] = {
         is_layout=True,
     ),
     "voc": DatasetName(
-        "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt; of one folder or of several years",
+        "Pascal VOC: JPEGImages, Annotations/*.xml, ImageSets/Main/*.txt, of one folder or several years; or images "
+        "with XML files beside them, in train and valid",
         "detect",
         is_layout=True,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from netaug.core.errors import DataError, NetaugError, NoEvaluationImagesError
 from netaug.core.regular_files import is_folder
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.problems import Problems
+from netaug.data.detection.voc_files import SPLITS, find_layout
 from netaug.data.registry import find_dataset
 from netaug.data.roots import archives_in, is_archive, listing, unpacking
 
@@ -32,6 +33,7 @@ _ASKED = ("coco", "hf", "packed", "table", "voc", "webdataset", "yolo")
 """Datasets whose files, and not their names alone, say whether there are evaluation images."""
 HOLDOUT = 0.2
 """Fraction of the images that is held out for evaluation where a dataset has no such images of its own."""
+_WRAPPERS = 2  # folders in folders around a dataset
 _LOOKED_AT = 2_000  # entries of a folder; one of a million images is not listed whole
 
 
@@ -44,12 +46,14 @@ class Recognized:
         root: The folder, or file, for ``data.root``.
         sign: What it was recognized by, in words.
         needs_holdout: Whether it has no evaluation images of its own.
+        inside: Whether it lies in a folder of the folder that was asked about, alone.
     """
 
     name: str
     root: Path
     sign: str
     needs_holdout: bool = False
+    inside: bool = False
 
 
 def recognize(root: Path) -> Recognized:
@@ -71,11 +75,28 @@ def recognize(root: Path) -> Recognized:
         if root.suffix.lower() in _TABLES:
             return Recognized("table", root, f"the ending {root.suffix}")
         raise _unknown(root)
-    for rule in _RULES:
-        recognized = rule(root)
-        if recognized is not None:
-            return recognized
+    for folder in _wrapped(root):
+        for rule in _RULES:
+            recognized = rule(folder)
+            if recognized is not None and folder == root:
+                return recognized
+            if recognized is not None:
+                return replace(
+                    recognized, sign=f"{recognized.sign} in {folder.relative_to(root)}", inside=True
+                )
     raise _unknown(root)
+
+
+def _wrapped(root: Path) -> Iterator[Path]:
+    """Yield the folder, and the lone folder in it, and the one in that: archives often unpack to such."""
+    yield root
+    folder = root
+    for _ in range(_WRAPPERS):
+        inside = [path for path in _entries(folder) if is_folder(path) and path.name[0] not in "._"]
+        if len(inside) != 1 or inside[0].name.lower() in SPLITS[1:]:  # images for evaluation alone
+            return
+        folder = inside[0]
+        yield folder
 
 
 def recognized_words(given: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -144,10 +165,8 @@ def _yolo(root: Path) -> Recognized | None:
 
 
 def _voc(root: Path) -> Recognized | None:
-    for folder in _folders(root, depth=2):
-        if (folder / "JPEGImages").is_dir() and (folder / "Annotations").is_dir():
-            return Recognized("voc", root, "the folders JPEGImages and Annotations")
-    return None
+    layout = find_layout(root)
+    return None if layout is None else Recognized("voc", root, layout.sign)
 
 
 def _coco(root: Path) -> Recognized | None:
@@ -251,7 +270,8 @@ def _unknown(root: Path) -> DataError:
     return DataError(
         f"what lies in '{root}' is no dataset that is known.",
         got="a file" if root.is_file() else f"inside: {listing(root)}",
-        allowed="CLASS/*.jpg; train/CLASS/*.jpg and val/CLASS/*.jpg; JPEGImages and Annotations (Pascal VOC); "
+        allowed="CLASS/*.jpg; train/CLASS/*.jpg and val/CLASS/*.jpg; images with XML files beside them or in a "
+        "folder Annotations (Pascal VOC); "
         "instances_*.json (COCO); data.yaml, or images and labels (YOLO); a table with paths and labels; or what "
         "`netaug data pack` wrote",
         fix=fix,

@@ -23,6 +23,8 @@ from netaug.datacheck.look import Look, look
 
 Splits = list[tuple[str, Split]]
 
+_ANNOTATIONS = (".xml", ".txt", ".json")  # of the image beside them that has their name
+
 
 @dataclass(frozen=True)
 class Item:
@@ -136,11 +138,15 @@ def _find_unused(findings: Findings, splits: Splits) -> None:
     """Note visible files beside the images that no split reads."""
     files = [split.images for _, split in splits if isinstance(split.images, FileImages)]
     used = {os.path.normpath(images.path(index)) for images in files for index in range(len(images))}
+    annotations = {f"{os.path.splitext(path)[0]}{ending}" for path in used for ending in _ANNOTATIONS}
     for folder in sorted({os.path.dirname(path) for path in used}):
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.name[0] != "." and is_file(entry))
         for path in (os.path.join(folder, name) for name in names):
-            if path not in used:
+            if (
+                path not in used
+                and os.path.splitext(path)[0] + os.path.splitext(path)[1].lower() not in annotations
+            ):
                 findings.add("unused", Item("", path, ""))
 
 

@@ -1,11 +1,9 @@
-"""Pascal VOC: `JPEGImages`, `Annotations` and `ImageSets/Main`, of one year or several, or of any other dataset."""
+"""Pascal VOC: images and an XML file for each, with lists of splits or as annotation tools write them."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +14,11 @@ from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.core.parallel import in_threads
 from netaug.core.text_files import read_lines
-from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
+from netaug.data.detection.voc_files import LISTS, SPLITS, VocFolder, VocLayout, find_layout
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.voc_xml import VocFile, read_voc
 from netaug.data.registry import dataset
@@ -34,13 +32,14 @@ VOC_CLASSES = (
 """Pascal VOC's own classes (Everingham et al. 2010, table 1), in its order."""
 
 _COLOR = 3
-_LISTS = Path("ImageSets", "Main")
 _TREE = "\n           ".join(
     (
         "ROOT/VOC2007 and ROOT/VOC2012 (or ROOT/VOCdevkit/..., or one folder alone), each with",
         "JPEGImages/ID.jpg",
         "Annotations/ID.xml",
         "ImageSets/Main/trainval.txt and test.txt (or train.txt and val.txt)",
+        "or, without lists: ROOT/train and ROOT/valid (or val, test), each with ID.jpg and ID.xml side by side,",
+        "or with the folders images and annotations; or one such folder, ROOT, of which a part is held out",
     )
 )
 _log = logging.getLogger("netaug")
@@ -65,14 +64,20 @@ class _Split:
 
 @dataset("voc", reads=("train_split", "val_split", "class_names"))
 def load_voc(config: DataConfig, problems: Problems) -> BoxSource:
-    """Find the images of Pascal VOC's layout: trained on `trainval` and evaluated on `test`, else `train` and `val`."""
+    """Find images with Pascal VOC's annotations: trained on `trainval` and evaluated on `test`, else `train`, `val`."""
     root = require_root(config)
-    years = _years(root)
-    train_name, val_name = _splits(config, years)
+    layout = find_layout(root, *filter(None, (config.train_split, config.val_split)))
+    if layout is None:
+        raise DataError(
+            f"data.root '{root}' does not have Pascal VOC's layout.",
+            got=f"in ROOT there is: {listing(root)}",
+            allowed=_TREE,
+        )
+    train_name, val_name = _splits(config, root, layout)
     orientation = config.box_orientation
-    train = _read_split(root, years, train_name, orientation, problems)
-    val = _read_split(root, years, val_name, orientation, problems) if config.holdout == 0 else None
-    names = _class_names(config, years, train.images, val.images if val else [])
+    train = _read_split(root, layout, train_name, orientation, problems)
+    val = _read_split(root, layout, val_name, orientation, problems) if config.holdout == 0 else None
+    names = _class_names(config, layout, train.images, val.images if val else [])
     return BoxSource(
         class_names=names,
         train=_split(root, train, names, problems),
@@ -82,102 +87,85 @@ def load_voc(config: DataConfig, problems: Problems) -> BoxSource:
     )
 
 
-def _is_year(folder: Path) -> bool:
-    return (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
-
-
-def _years(root: Path) -> list[Path]:
-    for folder in (
-        root,
-        root / "VOCdevkit",
-        root.parent if root.name in ("JPEGImages", "Annotations") else root,
-    ):
-        if _is_year(folder):
-            return [folder]
-        inside = sorted(path for path in folder.iterdir() if _is_year(path)) if folder.is_dir() else []
-        if inside:
-            return inside
-    raise DataError(
-        f"data.root '{root}' does not have Pascal VOC's layout.",
-        got=f"in ROOT there is: {listing(root)}",
-        allowed=_TREE,
-    )
-
-
-def _splits(config: DataConfig, years: Sequence[Path]) -> tuple[str, str]:
-    """Return which lists are trained on and evaluated on."""
-    has = {path.stem for year in years for path in (year / _LISTS).glob("*.txt")}
-    tested = "test" in has
-    train = config.train_split or ("trainval" if tested and "trainval" in has else "train")
-    val = config.val_split or ("test" if tested else "val")
+def _splits(config: DataConfig, root: Path, layout: VocLayout) -> tuple[str, str]:
+    """Return what is trained on and evaluated on: lists, or folders."""
+    has = layout.names
+    # Pascal VOC is evaluated on its test images, since `trainval` has the others; exports keep theirs for later.
+    usual = ("test", "val") if not layout.splits else SPLITS[1:]
+    train = config.train_split or ("trainval" if {"test", "trainval"} <= has else "train")
+    if config.train_split is None and train not in has and len(whole := layout.whole_splits) == 1:
+        train = whole[0]  # such as the one list `default` that CVAT writes
+    val = config.val_split or next((name for name in usual if name in has), "val")
     for setting, name in (("train", train), ("val", val)):
         if name not in has and not (setting == "val" and config.holdout > 0):
-            # CLASS_train lists the images of one class; a list such as dev_set is a split.
-            splits = sorted(name for name in has if name.rpartition("_")[2] not in has - {name})
-            alone = setting == "val" and config.val_split is None and splits == [train]
-            raise (NoEvaluationImagesError if alone else DataError)(
-                f"there is no list '{_LISTS / name}.txt' in '{years[-1]}'.",
-                got=f"in ImageSets/Main: {', '.join(splits) or 'no lists'}",
-                allowed=_TREE,
-                fix=f"--data.{setting}_split NAME, or --data.holdout 0.2" if setting == "val" else None,
-            )
+            raise _no_split(config, root, layout, setting, name, train)
     if train == val:
         raise DataError("data.train_split and data.val_split are one list.", got=train)
     return train, val
 
 
+def _no_split(
+    config: DataConfig, root: Path, layout: VocLayout, setting: str, name: str, train: str
+) -> DataError:
+    """Return the error for a split that is not there; images may be held out only if there is no other split."""
+    splits = layout.whole_splits
+    lists = [folder.lists for folder in layout.folders if folder.split_lists]
+    alone = setting == "val" and config.val_split is None and splits == [train]
+    others = f"in ImageSets/Main: {', '.join(splits)}" if lists else f"in '{root}': {', '.join(splits)}"
+    return (NoEvaluationImagesError if alone else DataError)(
+        f"there is no list '{LISTS / name}.txt' in '{lists[-1].parent.parent}'."
+        if lists and lists[-1]
+        else f"there is no split '{name}' in '{root}'.",
+        got=others if lists or layout.splits else "one folder of images, and no lists of splits",
+        allowed=_TREE,
+        fix=f"--data.{setting}_split NAME, or --data.holdout 0.2" if setting == "val" else None,
+    )
+
+
 def _read_split(
-    root: Path, years: Sequence[Path], split: str, orientation: Orientation, problems: Problems
+    root: Path, layout: VocLayout, split: str, orientation: Orientation, problems: Problems
 ) -> _Split:
     images: list[_Image] = []
-    for year in years:
-        path = year / _LISTS / f"{split}.txt"
-        if not path.is_file():
-            continue
-        files = _image_files(year)
-        ids = _read_list(path, files, problems)
-        if (
-            ids
-            and split == "test"
-            and not any((year / "Annotations" / f"{image_id}.xml").is_file() for image_id in ids)
-        ):
+    for folder, path in layout.parts(split):
+        ids = _annotated(folder) if path is None else _read_list(path, folder, problems)
+        if path is not None and ids and split == "test" and folder.annotation_files.keys().isdisjoint(ids):
             _log.warning("'%s' is left out: its %d images have no annotations.", path, len(ids))
             continue
-        images += _read_year(root, year, ids, files, problems)
+        images += _read_folder(root, folder, ids, problems)
     annotated_N2 = np.array([image.read.size or (0, 0) for image in images], np.int64).reshape(-1, 2)
     frames = find_frames(root, [image.file for image in images], annotated_N2, orientation, f"'{split}'")
     for error in frames.errors.values():
         problems.pass_on("undecodable", error)
     kept = [position for position in range(len(images)) if position not in frames.errors]
     if not kept:
-        raise DataError(
-            f"the lists '{_LISTS / split}.txt' in '{root}' name no image that can be used.",
-            got=problems.first(),
-        )
+        raise DataError(f"none of the images of '{split}' in '{root}' can be used.", got=problems.first())
     return _Split([images[position] for position in kept], frames.select(np.array(kept, np.int64)))
 
 
-def _image_files(year: Path) -> dict[str, list[str]]:
-    """Return the files in `JPEGImages` by id, which is the name without ending."""
-    files: dict[str, list[str]] = defaultdict(list)
-    with os.scandir(year / "JPEGImages") as entries:
-        for name in sorted(entry.name for entry in entries):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in SUFFIXES:
-                files[stem].append(name)
-    return dict(files)
+def _annotated(folder: VocFolder) -> list[str]:
+    """Return the ids of a folder without lists; an image that nobody annotated is none without objects."""
+    ids = sorted(folder.annotation_files)
+    others = sorted(folder.image_files.keys() - folder.annotation_files.keys())
+    if others:
+        _log.warning(
+            "%d of the %d images in '%s' have no annotation file and are left out, the first: '%s'.",
+            len(others),
+            len(folder.image_files),
+            folder.images,
+            folder.image_files[others[0]][0],
+        )
+    return ids
 
 
-def _read_list(path: Path, files: Mapping[str, Sequence[str]], problems: Problems) -> list[str]:
+def _read_list(path: Path, folder: VocFolder, problems: Problems) -> list[str]:
     """Return the ids of a list, each once, in order.
 
     A line is an id; the lists of single classes have a flag (-1, 0 or 1) behind it. An id may have spaces in it, so a
     whole line counts first if there is an image or an annotation of that name, then its first word.
     """
-    annotations = path.parent.parent.parent / "Annotations"
 
     def exists(image_id: str) -> bool:
-        return image_id in files or (annotations / f"{image_id}.xml").is_file()
+        return image_id in folder.image_files or image_id in folder.annotation_files
 
     seen: dict[str, int] = {}
     for row, line in enumerate(read_lines(path, "list of images"), start=1):
@@ -195,12 +183,10 @@ def _read_list(path: Path, files: Mapping[str, Sequence[str]], problems: Problem
     return list(seen)
 
 
-def _read_year(
-    root: Path, year: Path, ids: list[str], files: Mapping[str, Sequence[str]], problems: Problems
-) -> list[_Image]:
-    """Return the images of a list, those left out that lack a file, or have several."""
-    base = os.path.relpath(year, root)
-    xmls = [os.path.join(year, "Annotations", f"{image_id}.xml") for image_id in ids]
+def _read_folder(root: Path, folder: VocFolder, ids: list[str], problems: Problems) -> list[_Image]:
+    """Return the images of these ids, those left out that lack a file, or have several."""
+    base, files = os.path.relpath(folder.images, root), folder.image_files
+    xmls = [folder.annotation(image_id) for image_id in ids]
 
     def read(index: int) -> VocFile | DataError:
         try:
@@ -214,25 +200,23 @@ def _read_year(
     with closing(in_threads(read, len(ids), "reading annotations", 1)) as results:
         for image_id, xml, annotation in zip(ids, xmls, results, strict=True):
             if image_id not in files:
-                folder = year / "JPEGImages"
-                problems.note(
-                    "no_image", f"there is no image '{folder / image_id}.jpg'.", got=f"annotated in '{xml}'"
-                )
+                missing = folder.images / f"{image_id}.jpg"
+                problems.note("no_image", f"there is no image '{missing}'.", got=f"annotated in '{xml}'")
             elif len(files[image_id]) > 1:
-                text = f"several images in '{year / 'JPEGImages'}' are called '{image_id}'."
+                text = f"several images in '{folder.images}' are called '{image_id}'."
                 problems.note(
                     "ambiguous", text, got=", ".join(files[image_id]), allowed="one image for each annotation"
                 )
             elif isinstance(annotation, DataError):
                 problems.pass_on("unreadable" if os.path.exists(xml) else "no_annotation", annotation)
             else:
-                file = os.path.normpath(os.path.join(base, "JPEGImages", files[image_id][0]))
+                file = os.path.normpath(os.path.join(base, files[image_id][0]))
                 images.append(_Image(file, xml, annotation))
     return images
 
 
 def _class_names(
-    config: DataConfig, years: Sequence[Path], train: list[_Image], val: list[_Image]
+    config: DataConfig, layout: VocLayout, train: list[_Image], val: list[_Image]
 ) -> tuple[str, ...]:
     given = read_class_names(config.class_names)
     if given is not None:
@@ -242,7 +226,9 @@ def _class_names(
     )
     names = (trained | evaluated) - {""}
     # All twenty of Pascal VOC even if some are missing here: labels then agree between years and subsets.
-    if names <= set(VOC_CLASSES) and any(year.name.startswith("VOC") for year in years):
+    if names <= set(VOC_CLASSES) and any(
+        folder.images.parent.name.startswith("VOC") for folder in layout.folders
+    ):
         return VOC_CLASSES
     if not names:
         raise DataError("none of the annotations has an object.", got=f"{len(train)} images to train on")

@@ -382,7 +382,7 @@ def test_where_nothing_is_left_the_first_reason_is_said(tmp_path: Path):
     make_voc(tmp_path / "v", {"train": ["a"], "val": ["b"]})
     (tmp_path / "v" / "JPEGImages" / "b.png").unlink()
     text = error_of(tmp_path / "v", "voc", on_error="skip")
-    assert "name no image that can be used" in text
+    assert "none of the images of 'val'" in text
     assert "b.jpg" in text
     make_coco(tmp_path / "c", "train", *coco_entries(["a.png"]), write=False)
     assert "'a.png' is not on disk" in error_of(tmp_path / "c", "coco", on_error="skip")
