@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
@@ -53,6 +54,12 @@ class ClassificationBatch:
     def targets(self) -> Tensor:
         """Return what the loss compares the outputs with: ``labels_N``."""
         return self.labels_N
+
+    def split(self, sizes: Sequence[int]) -> Iterator[ClassificationBatch]:
+        """Yield batches of these numbers of images, one after the other, in the memory of this one."""
+        tensors = (self.images_NCHW, self.labels_N, self.indices_N)
+        for parts in zip(*(torch.split(tensor, list(sizes)) for tensor in tensors), strict=True):
+            yield ClassificationBatch(*parts)
 
     def pin_memory(self) -> ClassificationBatch:
         """Return the same batch in page-locked memory; called by the loader when the device is CUDA."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ from netaug.data.store import Indices, MemoryImages
 from netaug.data.transforms.augment import ImagenetAugment, scratch_for
 from netaug.data.transforms.small import Fit, SmallAugment
 from netaug.regularize.images import RegularizeImages
+
+_TOGETHER_BYTES = 2**20
+"""Pixels that are augmented at once where images are in memory."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,29 @@ class BatchDataset(Dataset[Loaded]):
         labels_N = torch.from_numpy(self.split.labels_N[kept_N])
         return Loaded(ClassificationBatch(images_NCHW, labels_N, torch.from_numpy(kept_N)), skipped)
 
+    def at_once(self, keys: Iterable[BatchKey], *, pin_memory: bool) -> Iterator[ClassificationBatch]:
+        """Yield the batches of one epoch's keys, of which several are made together; only with :attr:`is_immediate`.
+
+        Args:
+            keys: With one epoch.
+            pin_memory: Whether batches come in page-locked memory.
+        """
+        first, left = self.split.images.read(0), iter(keys)
+        count = max(1, _TOGETHER_BYTES // first.numel())
+        while together := _taken(left, count):
+            indices = [indices_N for _, indices_N in together]
+            batch = self[together[0][0], np.concatenate(indices)].batch
+            assert batch is not None, "images in memory always decode"
+            yield from (batch.pin_memory() if pin_memory else batch).split([len(part) for part in indices])
+
+    @property
+    def is_immediate(self) -> bool:
+        """Return whether a batch is one copy from memory, so that its time is that of calls, not of images."""
+        steps = self.steps
+        return (
+            isinstance(self.split.images, MemoryImages) and steps.single is None and steps.regularize is None
+        )
+
     def _images(self, draw: int, indices_N: Indices) -> tuple[Tensor, Indices, tuple[str, ...]]:
         """Return the batch's images, their positions, and the files left out."""
         images, single = self.split.images, self.steps.single
@@ -155,3 +181,14 @@ class BatchDataset(Dataset[Loaded]):
                 fix="restore or remove the files, or use larger batches",
             )
         return np.array(kept, np.int64), tuple(skipped)
+
+
+def _taken(keys: Iterator[BatchKey], images: int) -> list[BatchKey]:
+    """Take keys of at least one batch, and of more up to so many images; none at the end."""
+    taken: list[BatchKey] = []
+    for key in keys:
+        taken.append(key)
+        images -= len(key[1])
+        if images < len(key[1]):
+            break
+    return taken

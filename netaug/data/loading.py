@@ -96,7 +96,11 @@ class TrainLoader:
             DataError: An image does not decode.
         """
         self._sampler.epoch, self._sampler.skip = epoch, skip
-        yield from self._batches
+        if self._dataset.is_immediate and self._loading.workers == 0:
+            # A batch of small images from memory takes less time than torch's loader around it.
+            yield from self._dataset.at_once(self._sampler, pin_memory=self._loading.pin_memory)
+        else:
+            yield from self._batches
 
     def draw(self, epoch: int) -> int:
         """Return which augmentation an epoch has; see :attr:`Steps.distinct`."""

@@ -127,7 +127,8 @@ class AllReduce:
             self._pack(flags)
             self._world.all_reduce(self._flat if widens else self._flat[: self._base_only])
             flags = self._unpack()
-        self.statistics.finish()
+        if self.statistics.are_collected:
+            self.statistics.finish()
         if self._separate is not None:
             self._separate.combine()
         return flags
@@ -184,6 +185,11 @@ class RunningStatistics:
         self._before = [torch.empty_like(statistic) for statistic in self._now]
         self._counts_before = [counter.clone() for counter in self._counters]
         self.moved = [torch.empty_like(statistic) for statistic in self._now]
+
+    @property
+    def are_collected(self) -> bool:
+        """Return whether there is anything to do: with one microbatch per step torch has moved them already."""
+        return bool(self._now or self._counters)
 
     @torch.no_grad()
     def start(self) -> None:

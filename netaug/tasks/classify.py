@@ -62,8 +62,8 @@ class ClassificationTask(Task[Tensor, ClassificationBatch]):
         count = len(labels_N)
         labels_N = labels_N.argmax(1) if labels_N.ndim == 2 else labels_N
         correct_N = outputs.argmax(1) == labels_N
-        correct = correct_N.sum().double()
-        sums = torch.stack([losses.total.detach().double() * count, correct, torch.full_like(correct, count)])
+        correct = correct_N.sum(dtype=torch.float64)
+        sums = torch.stack([losses.total.double() * count, correct, torch.full_like(correct, count)])
         if self.per_class is None:
             return sums
         is_class_NC = labels_N[:, None] == torch.arange(self.per_class, device=labels_N.device)

@@ -100,10 +100,11 @@ class Preparation:
         slices = list(microbatch_slices(len(batch), count))
         # Numbered over all processes: noise and mixing are keyed by it, so that nothing depends on who computes what.
         for number, rows in enumerate(slices, start=world.rank * count):
-            x, y = images_NCHW[rows], targets[rows]
+            x, y, indices_N = images_NCHW, targets, batch.indices_N
+            if len(slices) > 1:
+                x, y, indices_N = x[rows], y[rows], indices_N[rows]
             if self.mixer is not None:
                 x, y = self.mixer(x, y, step, number)
-            indices_N = batch.indices_N[rows]
             self.distillation.set_teacher_logits(number, x, indices_N.numpy(), epoch)
             fraction = len(y) / (len(batch) * world.size)  # gradients are summed over processes, not averaged
             microbatches.append(Microbatch(number, x, y, indices_N, fraction, area, last=rows is slices[-1]))

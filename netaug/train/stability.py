@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -93,9 +93,7 @@ class FiniteGuard(Observer):
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return None
-        losses = torch.stack([entry[0] for entry in waiting])
-        # One stack and one wait for the device, however many losses are remembered.
-        finite = torch.isfinite(losses).tolist()
+        finite = [math.isfinite(loss) for loss in _read([entry[0] for entry in waiting])]
         if all(finite):
             return None
         loss, pass_name, step, indices_N = waiting[finite.index(False)]
@@ -194,20 +192,25 @@ class SpikeDetector:
 
     def add(self, step: int, loss: float) -> str | None:
         """Take in the loss of a step, and return a message if it is a spike."""
-        before = list(self._losses)
+        spike = self._spike(loss) if len(self._losses) == WINDOW and step >= self._quiet_until else None
         self._losses.append(loss)
-        if len(before) < WINDOW or step < self._quiet_until:
+        if spike is None:
             return None
-        mean = math.fsum(before) / WINDOW
-        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in before) / WINDOW)
-        if loss <= max(mean + DEVIATIONS * deviation, FACTOR * mean):
-            return None
+        mean, deviation = spike
         self._quiet_until = step + WINDOW
         return (
             f"the loss jumps to {loss:.4g} at step {step}; the mean of the {WINDOW} steps before is "
             f"{mean:.4g} +- {deviation:.2g}. "
             "If it does not come back, lower train.lr or set train.clip_norm"
         )
+
+    def _spike(self, loss: float) -> tuple[float, float] | None:
+        """Return mean and deviation of the last losses if this one is a spike; its first condition decides mostly."""
+        mean = math.fsum(self._losses) / WINDOW
+        if loss <= FACTOR * mean:
+            return None
+        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in self._losses) / WINDOW)
+        return (mean, deviation) if loss > mean + DEVIATIONS * deviation else None
 
 
 class SpikeLog(Observer):
@@ -234,22 +237,29 @@ class SpikeLog(Observer):
         """Add a microbatch's contribution to the loss of labels in the step's base pass."""
         if pass_.name != "base":
             return
-        part = microbatch.fraction * self._processes * losses.total.detach()
+        part, factor = losses.total.detach(), microbatch.fraction * self._processes
+        if factor != 1:
+            part = factor * part
         if self._losses and self._losses[-1][0] == self._step:
             self._losses[-1] = (self._step, self._losses[-1][1] + part)
             return
         # Before the new step is added: the losses of all earlier ones are complete, each over its microbatches.
         if len(self._losses) >= self._every:
-            self._read()
+            self._watch()
         self._losses.append((self._step, part))
 
     def forget(self, step: int) -> None:
         """Drop a step that is skipped, as its loss is not finite."""
         self._losses = [entry for entry in self._losses if entry[0] != step]
 
-    def _read(self) -> None:
+    def _watch(self) -> None:
         steps, losses = zip(*self._losses, strict=True)
         self._losses = []
-        for step, loss in zip(steps, torch.stack(losses).tolist(), strict=True):
+        for step, loss in zip(steps, _read(losses), strict=True):
             if math.isfinite(loss) and (message := self._detector.add(step, loss)) is not None:
                 _log.warning("%s", message)
+
+
+def _read(scalars: Sequence[Tensor]) -> list[float]:
+    """Return the values of scalars, with one wait for the device however many they are."""
+    return [scalars[0].item()] if len(scalars) == 1 else torch.stack(list(scalars)).tolist()

@@ -79,7 +79,7 @@ class Step:
                 if (
                     pass_.weight > 0
                 ):  # 0: for running statistics (netaug.base_pass false), or outputs that teach
-                    self.updates.backward(pass_.weight * microbatch.fraction * loss)
+                    self.updates.backward(loss, pass_.weight * microbatch.fraction)
                 for observer in observers:
                     observer.on_microbatch(pass_, microbatch, outputs, y, losses, loss)
             for observer in observers:

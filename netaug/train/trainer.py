@@ -89,10 +89,11 @@ class Trainer:
         self._gradients = GradientFractions.of(network, config.measure_gradients)
         # With several processes, or steps that may be skipped, the exchange asks the guard: all have to decide alike.
         self._guard = FiniteGuard(every if world.size == 1 and not config.skip_nonfinite else None, self.lr)
+        statistics = self._all_reduce.statistics
         self._observers: list[Observer] = [
-            StatisticsObserver(self._all_reduce.statistics),
+            *([StatisticsObserver(statistics)] if statistics.are_collected else []),
             *([self._spikes] if world.first else []),
-            self._gradients,
+            *([self._gradients] if config.measure_gradients else []),
             self._guard,  # last: it raises, and the sums of the others are then complete
         ]
         self._exchange = Exchange(self._all_reduce, self._guard, self._skipped, world)

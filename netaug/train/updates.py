@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 Amp = Literal["off", "bf16", "fp16"]
-_DTYPES: dict[Amp, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES: dict[Amp, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Updates:
@@ -27,17 +28,21 @@ class Updates:
         self._optimizer, self._device, self._amp, self._clip_norm = optimizer, device, amp, clip_norm
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
-    def precision(self) -> torch.autocast:
+    def precision(self) -> AbstractContextManager[object]:
         """Inside this context forward passes compute in the number format of ``amp``; weights stay float32."""
-        return torch.autocast(self._device.type, _DTYPES[self._amp], enabled=self._amp != "off")
+        if self._amp == "off":
+            return nullcontext()
+        return torch.autocast(self._device.type, _DTYPES[self._amp])
 
     def zero_grad(self) -> None:
         """Reset the gradients of the previous step."""
         self._optimizer.zero_grad()
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss to those of the step."""
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    def backward(self, loss: Tensor, weight: float = 1.0) -> None:
+        """Add the gradients of a loss, times its weight, to those of the step."""
+        # Without an operation where it would change nothing.
+        weighted = loss if weight == 1 else weight * loss
+        self._scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
 
     def apply(self) -> bool:
         """Update the weights. With fp16 a step whose scaled gradients overflow is skipped and the scale halved.

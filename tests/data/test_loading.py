@@ -52,6 +52,18 @@ def test_batches_are_the_same_to_the_bit_for_any_number_of_workers(two_classes: 
         assert same(list(data.train.epoch(0)), train[0])
 
 
+@pytest.mark.parametrize("together", [1, 64 * 100, 2**20])
+def test_how_many_batches_are_made_at_once_changes_no_bit(together: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("netaug.data.dataset._TOGETHER_BYTES", together)
+    data = build_data(DataConfig(limit=300, batch_size=32, augment="small", pad=1, flip=True), seed=1)
+    dataset, sampler = data.labeled._dataset, data.labeled._sampler
+    sampler.epoch, sampler.skip = 3, 0
+    alone = [dataset[key].batch for key in sampler]
+    assert same(list(data.train.epoch(3)), [batch for batch in alone if batch is not None])
+    assert same(list(data.train.epoch(3, skip=4)), list(data.train.epoch(3))[4:])
+    assert list(data.train.epoch(3, skip=len(data.train))) == []
+
+
 def test_evenly_spaced_images_are_prepared_as_evaluation_images_are(two_classes: Path):
     data = build_data(config_for("photos", two_classes, 0), seed=1)
     everything = torch.cat([batch.images_NCHW for batch in data.val])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 from netaug import AugmentConfig, augment
 from netaug.config import TrainConfig
 from netaug.core.errors import ConfigError
-from netaug.train.optim import check_optimizer, make_optimizer, set_learning_rate
+from netaug.train.optim import check_optimizer, decay_groups, make_optimizer, set_learning_rate
 from netaug.train.optim_names import optimizer_class
 from tests import tiny
 
@@ -50,6 +51,28 @@ def test_updates_are_those_of_nesterov_written_out(momentum: float) -> None:
         optimizer.step()
     torch.testing.assert_close(weight.detach(), expected[weight])
     torch.testing.assert_close(late.detach(), expected[late])
+
+
+@pytest.mark.parametrize("second", [torch.float32, torch.float64])
+def test_updates_are_torchs_own_to_the_bit(second: torch.dtype) -> None:
+    """Also where weights are of two types, which a fused update cannot take together, and from a saved state on."""
+    first = [torch.randn(5, 3), torch.randn(7), torch.randn(4, 2, 3, 3, dtype=second)]
+    ours, torchs = ([nn.Parameter(tensor.clone()) for tensor in first] for _ in range(2))
+    optimizer = make_optimizer(ours, lr=0.1, momentum=0.9, weight_decay=0.01)
+    reference = torch.optim.SGD(
+        decay_groups(torchs, 0.01), lr=0.1, momentum=0.9, nesterov=True, fused=second == torch.float32
+    )
+    for _ in range(4):
+        for mine, other in zip(ours, torchs, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        optimizer.step()
+        reference.step()
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        optimizer.zero_grad()
+        assert all(parameter.grad is None for parameter in ours)
+    compare = torch.equal if second == torch.float32 else torch.allclose
+    assert all(compare(mine, other) for mine, other in zip(ours, torchs, strict=True))
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "rmsproptf"])
