@@ -12,6 +12,7 @@ import netaug
 from netaug.api.default_settings import derive_settings
 from netaug.cli import main
 from netaug.commands.compare import asked
+from netaug.compare.run_specs import tune_runs
 from netaug.config.loading import load_config
 from netaug.core.errors import ConfigError, DataError
 from netaug.data.recognize import recognize, recognized_words
@@ -128,8 +129,9 @@ def test_a_comparison_needs_no_recipe_either(
 
 
 def test_rates_are_not_chosen_on_the_images_that_judge(flat: Path, here: Path) -> None:
-    with pytest.raises(ConfigError, match="no others for evaluation"):
-        asked(["--data", str(flat), "--model", "micronet", "--seeds", "1", "--lr", "0.1", "0.2"])
+    request = asked(["--data", str(flat), "--model", "micronet", "--seeds", "1", "--lr", "0.1", "0.2"])
+    assert "--data.holdout=0.2" in request.overrides
+    assert {spec.tuned_on for spec in tune_runs(request, ["netaug", "baseline"])} == {"data.tune_holdout"}
 
 
 @pytest.mark.parametrize(

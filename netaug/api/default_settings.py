@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,12 @@ class Derived:
             f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in self.values.items()
         ]
+
+    def without(self, key: str, *, reason: str) -> Derived:
+        """Return them without one setting and its reason, of which the first word is given."""
+        values = {other: value for other, value in self.values.items() if other != key}
+        reasons = tuple(line for line in self.reasons if line.split()[0] != reason)
+        return replace(self, values=values, reasons=reasons)
 
     def with_given(self, given: Sequence[str]) -> list[str]:
         """Return them and the user's words, which win, except for where in the folder given the dataset lies."""

@@ -64,7 +64,7 @@ def asked(words: list[str]) -> CompareRequest:
 def _request(arguments: Any, given: list[str], *, builds: bool = True) -> CompareRequest:
     name = None
     if arguments.what is None:
-        name, given = _without_recipe(given, tunes=len(arguments.lr) > 1)
+        name, given = _without_recipe(given, arguments.lr)
         arguments.what = OWN_DATA
 
     from netaug.compare import CompareRequest
@@ -100,12 +100,10 @@ def _request(arguments: Any, given: list[str], *, builds: bool = True) -> Compar
     )
 
 
-def _without_recipe(given: list[str], *, tunes: bool) -> tuple[str, list[str]]:
+def _without_recipe(given: list[str], rates: list[float]) -> tuple[str, list[str]]:
     """Return a name, and the settings that are chosen for the images and the network, with those given behind them.
 
-    Args:
-        given: The user's settings.
-        tunes: Whether one of several rates is chosen on held-out images, so that others are needed for evaluation.
+    Where rates are given, none is chosen.
     """
     if not any(word.startswith(("--data.root=", "--data.name=")) for word in given):
         raise ConfigError(
@@ -115,23 +113,19 @@ def _without_recipe(given: list[str], *, tunes: bool) -> tuple[str, list[str]]:
     from netaug.api.default_settings import derive_settings
 
     derived = derive_settings(given)
+    if rates:
+        derived = derived.without("train.lr", reason="rate")
     say(derived.explanation, file=sys.stderr, flush=True)
-    if tunes and "data.holdout" in derived.values:
-        raise ConfigError(
-            "a rate is chosen on held-out training images, and this data has no others for evaluation.",
-            got="several --lr",
-            fix="give one --lr; or put evaluation images into a folder of their own, beside train",
-        )
     return derived.name, derived.with_given(given)
 
 
 def _of_filled_batches(config: RunConfig, given: list[str], rates: list[float]) -> list[str]:
     """Return settings for all arms alike where the images do not fill a batch; rates of the command line stay."""
-    from netaug.compare.run_specs import TUNE_HOLDOUT
+    from netaug.compare.run_specs import fed_in_tuning
     from netaug.train.filling_batches import with_filled_batches
 
-    if len(rates) > 1 and config.data.holdout == 0:  # the fewest images that a run has
-        config = replace(config, data=replace(config.data, holdout=TUNE_HOLDOUT))
+    if len(rates) > 1:  # the fewest images that a run has
+        config = replace(config, data=fed_in_tuning(config.data))
     named = {*given_settings({}, given), *(["train.lr"] if rates else [])}
     before, filled = flat_mapping(config), flat_mapping(with_filled_batches(config, named))
     return [f"--{key}={value}" for key, value in filled.items() if value != before[key]]

@@ -99,8 +99,6 @@ class CompareRequest:
                 fix = "give the rates with --lr only"
             elif key in tuned:
                 fix = "leave it out; the plan tunes it"
-            if key == "data.holdout" and self.tunes:
-                fix = "leave it out; tuning over --lr holds out training images by itself"
             if fix:
                 raise ConfigError(
                     f"'--{key}' cannot be set here: the comparison sets it for each run.", fix=fix
@@ -155,6 +153,16 @@ class CompareRequest:
                 for choice in self.grid()
             )
         )
+
+    def tuned_on(self, arm: Arm) -> str:
+        """Return the setting that holds images out to choose an arm's rate on.
+
+        Where evaluation images are held out themselves, others have to be: a rate chosen on the images that it is
+        judged by would be judged too well.
+        """
+        words = dict(word[2:].split("=", 1) for word in self.overrides if "=" in word)
+        given = {**dict(self.whole_plan.settings), **words, **dict(arm.settings)}
+        return "data.tune_holdout" if float(given.get("data.holdout", 0)) > 0 else "data.holdout"
 
     @property
     def most_threads(self) -> int:

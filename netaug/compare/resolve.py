@@ -8,7 +8,7 @@ from typing import Any
 
 from netaug.compare.arms import Arm, Plan, with_folders
 from netaug.compare.request import CompareRequest
-from netaug.compare.run_specs import TUNE_HOLDOUT, text
+from netaug.compare.run_specs import fed_in_tuning, text
 from netaug.config import DataConfig, RunConfig
 from netaug.config.loading import given_settings, load_config, to_mapping
 from netaug.config.provenance import check_provenance
@@ -23,8 +23,8 @@ def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
         builds: Whether anything will be trained; what is only reported on may name any network.
 
     Raises:
-        ConfigError: A recipe or setting is wrong, in the words of `netaug train`; two arms are the same; or images are
-            held out although tuning does so itself.
+        ConfigError: A recipe or setting is wrong, in the words of `netaug train`; two arms are the same; or a recipe
+            holds images out although tuning does so itself.
     """
     plan = request.whole_plan
     plan = replace(plan, arms=tuple(_multiplied(request, arm, builds) for arm in plan.arms))
@@ -32,15 +32,15 @@ def resolve_plan(request: CompareRequest, *, builds: bool = True) -> Plan:
     fed: dict[str, DataConfig] = {}
     for arm in plan.arms:
         config = arm_config(request, plan, arm, builds=builds)
-        fed[arm.name] = replace(config.data, holdout=TUNE_HOLDOUT) if request.tunes else config.data
+        if request.tunes and request.tuned_on(arm) == "data.holdout" and config.data.holdout > 0:
+            raise ConfigError(
+                "with several --lr, tuning holds out training images itself, instead of those of data.holdout.",
+                got=f"data.holdout {config.data.holdout} in the recipe '{arm.recipe}'",
+                fix=f"--data.holdout {config.data.holdout}: where it is given to the comparison, others are held out",
+            )
+        fed[arm.name] = fed_in_tuning(config.data) if request.tunes else config.data
         if builds:
             _check_grid(request, plan, arm)
-        if request.tunes and config.data.holdout > 0:
-            raise ConfigError(
-                "with several --lr, tuning holds out training images itself, so data.holdout cannot be used as well.",
-                got=f"data.holdout {config.data.holdout}",
-                fix="set data.holdout to 0, or give one --lr",
-            )
         # stages are not compared, so two of them may be alike
         same = arm.name if arm.stage else seen.setdefault(text(to_mapping(config)), arm.name)
         if same != arm.name:

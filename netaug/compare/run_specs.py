@@ -6,11 +6,12 @@ import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from netaug.compare.arms import Arm, Settings, stages_in, with_folders
 from netaug.compare.request import Choice, CompareRequest
+from netaug.config import DataConfig
 
 Phase = Literal["tune", "final"]
 TUNE_SEED = 0
@@ -31,6 +32,7 @@ class RunSpec:
         arm_settings: What the arm sets, by dotted key.
         tuned: What else was chosen for it, by dotted key.
         recipe: What is trained; None is the request's.
+        tuned_on: The setting that holds images out for tuning.
     """
 
     arm: str
@@ -42,6 +44,7 @@ class RunSpec:
     arm_settings: Settings = ()
     tuned: Settings = ()
     recipe: str | None = None
+    tuned_on: str = "data.holdout"
 
     def __hash__(self) -> int:
         return hash(self.name)  # settings may be mappings, which have no hash
@@ -71,7 +74,7 @@ class RunSpec:
         if self.epochs is not None:
             fixed["train.epochs"] = self.epochs
         if self.phase == "tune":
-            fixed["data.holdout"] = TUNE_HOLDOUT
+            fixed[self.tuned_on] = TUNE_HOLDOUT
         return fixed
 
     def arguments(self, folders: Mapping[str, str]) -> list[str]:
@@ -95,6 +98,13 @@ class RunSpec:
             stages_in(value) or text(_value_at(config, key)) == text(value)
             for key, value in self.settings().items()
         )
+
+
+def fed_in_tuning(data: DataConfig) -> DataConfig:
+    """Return the settings of the images that a rate is chosen with, of those that an arm is judged with."""
+    if data.holdout > 0:
+        return replace(data, tune_holdout=TUNE_HOLDOUT)
+    return replace(data, holdout=TUNE_HOLDOUT)
 
 
 def specs_of(
@@ -128,6 +138,7 @@ def specs_of(
             arm.settings,
             choice.others,
             arm.recipe,
+            request.tuned_on(arm),
         )
         for seed in seeds
         for choice in choices

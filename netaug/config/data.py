@@ -67,6 +67,8 @@ class DataConfig:
         subset_seed: Keys which images `limit` and `shots` keep; `train.seed` does not change them.
         holdout: Fraction in [0, 1) of the training images held out and used in place of the validation split; for
             tuning, so that settings are not chosen on the images they are judged by.
+        tune_holdout: Fraction in [0, 1) of the training images that `holdout` leaves, evaluated on in place of those it
+            holds out; comparisons choose rates on them where the evaluation images are held out themselves.
         box_orientation: Which picture boxes were drawn on where EXIF turns a photograph: `upright` as it is shown,
             `stored` as its pixels lie in the file; `auto` is `upright`, and refuses an annotation that has the size of
             the stored picture, which leaves it open.
@@ -100,6 +102,7 @@ class DataConfig:
     shots: int | None = None
     subset_seed: int = 0
     holdout: float = 0.0
+    tune_holdout: float = 0.0
     box_orientation: Literal["auto", "upright", "stored"] = "auto"
     on_error: Literal["raise", "skip"] = "raise"
 
@@ -111,12 +114,15 @@ class DataConfig:
         for name, most in _MOST.items():
             value = getattr(self, name)
             self._require(name, value is None or value <= most, f"at most {most}")
-        self._require(
-            "holdout",
-            0 <= self.holdout < 1,
-            "a fraction of the training images in [0, 1)",
-            "--data.holdout 0.1",
-        )
+        for name in ("holdout", "tune_holdout"):
+            holds = 0 <= getattr(self, name) < 1
+            self._require(name, holds, "a fraction of the training images in [0, 1)", f"--data.{name} 0.1")
+        if self.tune_holdout > 0 and self.holdout == 0:
+            raise ConfigError(
+                "data.tune_holdout has no effect without data.holdout, of whose remaining images it is a part.",
+                got=f"data.tune_holdout {self.tune_holdout}",
+                fix=f"--data.holdout {self.tune_holdout}",
+            )
         if self.shots is not None and self.limit is not None:
             raise ConfigError(
                 "data.shots and data.limit both choose training images.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,9 @@ class HasSplits(Protocol[SplitOf_co]):
 
 
 def select_images(source: HasSplits[AnySplit], config: DataConfig) -> tuple[AnySplit, AnySplit, str]:
-    """Select training and evaluation images by ``holdout``, then ``shots`` or ``limit``; the same for every run's seed.
+    """Select training and evaluation images by ``holdout`` and ``tune_holdout``, then ``shots`` or ``limit``.
+
+    The selection is the same for every run's seed.
 
     Returns:
         Training images, evaluation images, and where the latter come from: ``val``, ``test`` or ``holdout``.
@@ -66,7 +68,9 @@ def select_images(source: HasSplits[AnySplit], config: DataConfig) -> tuple[AnyS
     chosen = np.arange(len(train))
     # First of all: limit and shots must not change which images are evaluated on.
     if config.holdout > 0:
-        held, chosen = held_out(len(train), config.holdout)
+        held, chosen = held_out(chosen, config.holdout, "holdout")
+        if config.tune_holdout > 0:
+            held, chosen = held_out(chosen, config.tune_holdout, "tune_holdout")
         val, val_split = train.select(held), "holdout"
     assert val is not None, "a source leaves out its evaluation split only when holdout is set"
     if config.shots is not None:
@@ -171,20 +175,28 @@ def _unknown(name: str, known: Sequence[str]) -> DataError:
     )
 
 
-def held_out(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions of a fraction of the training images, and of the others; the same for every run's seed.
+def held_out(
+    positions: np.ndarray, fraction: float, setting: Literal["holdout", "tune_holdout"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a fraction of some positions, drawn by a key, and the others; the same for every run's seed.
+
+    Args:
+        positions: Positions in the training split.
+        fraction: How many of them are held out.
+        setting: The setting of `data` that asks for it, which keys the draw.
 
     Raises:
         DataError: None would be left, or none held out.
     """
+    count = len(positions)
     held = round(count * fraction)
     if not 0 < held < count:
         raise DataError(
-            "data.holdout leaves no images to train on or none to evaluate.",
+            f"data.{setting} leaves no images to train on or none to evaluate.",
             got=f"{fraction} of {count} training images",
             allowed=f"at least {1 / count:.2g}, and less than 1",
         )
-    order = ranked(np.arange(count), "holdout")  # not keyed by a seed: runs of all seeds are comparable
+    order = ranked(positions, setting)  # not keyed by a seed: runs of all seeds are comparable
     return np.sort(order[:held]), np.sort(order[held:])
 
 

@@ -31,12 +31,10 @@ def test_what_the_comparison_sets_cannot_be_overridden(override):
         request(OUT, override)
 
 
-def test_rate_and_holdout_can_be_set_unless_they_are_tuned():
+def test_a_rate_can_be_set_unless_it_is_tuned():
     request(OUT, "--train.lr=0.3", "--data.holdout=0.2")
     with pytest.raises(ConfigError, match=r"train\.lr"):
         request(OUT, "--train.lr=0.3", lrs=(0.1,))
-    with pytest.raises(ConfigError, match=r"data\.holdout"):
-        request(OUT, "--data.holdout=0.2", lrs=(0.1, 0.2))
 
 
 def test_command_can_be_pasted_into_a_shell():

@@ -72,9 +72,15 @@ def test_rates_to_choose_from_are_not_for_arms_with_their_own(tmp_path):
         asked(tmp_path, text, lrs=(0.1, 0.2))
 
 
-def test_images_are_held_out_by_tuning_alone(tmp_path):
-    with pytest.raises(ConfigError, match="tuning holds out"):
-        resolve_plan(asked(tmp_path, FOUR_ARMS + "settings: {data.holdout: 0.2}\n", lrs=(0.1, 0.2)))
+def test_images_that_a_recipe_holds_out_are_not_forgotten_by_tuning(tmp_path):
+    (tmp_path / "held.yaml").write_text("base: demo/digits\ndata: {holdout: 0.2}\n")
+    text = FOUR_ARMS.replace("recipe: demo/digits", f"recipe: {tmp_path / 'held.yaml'}")
+    assert text != FOUR_ARMS
+    with pytest.raises(ConfigError, match="tuning holds out") as caught:
+        resolve_plan(asked(tmp_path, text, lrs=(0.1, 0.2)))
+    assert "--data.holdout 0.2" in str(caught.value.fix)
+    resolve_plan(asked(tmp_path, text, "--data.holdout=0.2", lrs=(0.1, 0.2)))
+    resolve_plan(asked(tmp_path, FOUR_ARMS + "settings: {data.holdout: 0.2}\n", lrs=(0.1, 0.2)))
 
 
 def test_a_stage_may_be_what_an_arm_is(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from netaug.compare.request import Choice
-from netaug.compare.run_specs import RunSpec, final_runs, long_epochs, tune_runs
+from netaug.compare.run_specs import RunSpec, final_runs, long_epochs, train_arguments, tune_runs
 from tests.compare.helpers import request
 
 
@@ -27,6 +27,16 @@ def test_tuning_never_sees_the_evaluation_split():
     assert len(runs) == 4
     assert all(run.settings()["data.holdout"] == 0.1 and run.seed == 0 for run in runs)
     assert "--data.holdout=0.1" in runs[0].arguments({})
+
+
+@pytest.mark.parametrize("more", [("--data.holdout=0.2",), ()])
+def test_rates_are_chosen_on_other_images_than_those_held_out_for_evaluation(more: tuple[str, ...]):
+    asked = request(Path("x"), *more, lrs=(0.1, 0.2))
+    (one, *_) = tune_runs(asked, ("netaug", "baseline"))
+    words = [word for word in train_arguments(asked, one) if "holdout" in word]
+    assert words == ["--data.holdout=0.2", "--data.tune_holdout=0.1"] if more else ["--data.holdout=0.1"]
+    (final, *_) = final_runs(asked, {"netaug": Choice(0.1)})
+    assert [word for word in train_arguments(asked, final) if "holdout" in word] == [*more]
 
 
 def test_run_names_are_different_and_plain():

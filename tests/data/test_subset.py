@@ -72,6 +72,20 @@ def test_shots_are_so_many_of_each_class_and_fewer_are_a_part_of_more():
     assert few != sorted(pairs(other.train.epoch(0)))
 
 
+def test_images_to_tune_on_are_neither_trained_on_nor_evaluated_on():
+    judged = pairs(build_data(replace(PLAIN, holdout=0.2), seed=0).val)
+    data = build_data(replace(PLAIN, holdout=0.2, tune_holdout=0.1), seed=0)
+    trained, tuned = pairs(data.train.epoch(0)), pairs(data.val)
+    assert data.info.val_split == "holdout"
+    assert (len(judged), len(tuned), len(trained)) == (288, 115, 1035)
+    everything = pairs(build_data(PLAIN, seed=0).train.epoch(0))
+    assert sorted([*judged, *tuned, *trained]) == sorted(everything)
+    with pytest.raises(ConfigError, match="no effect without"):
+        replace(PLAIN, tune_holdout=0.1)
+    with pytest.raises(DataError, match=r"data\.tune_holdout leaves no images"):
+        build_data(replace(PLAIN, holdout=0.99, tune_holdout=0.01), seed=0)
+
+
 def test_shots_come_from_what_a_holdout_leaves():
     held = build_data(replace(PLAIN, holdout=0.5), seed=0)
     both = build_data(replace(PLAIN, holdout=0.5, shots=3), seed=0)
