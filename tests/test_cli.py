@@ -86,6 +86,18 @@ def test_help_and_recipes_do_not_import_torch(words: str) -> None:
     assert done.stdout.strip()
 
 
+def test_a_plain_training_imports_neither_torchs_compiler_nor_what_counts_processors(tmp_path: Path) -> None:
+    """They take 1.5 seconds: more than such a training of a tiny network, of which a comparison starts many."""
+    code = (
+        "import sys; from netaug.cli import main; assert not main(sys.argv[1:])\n"
+        "assert not (found := {'torch._dynamo', 'sympy', 'joblib', 'timm'} & set(sys.modules)), found"
+    )
+    short = "--train.epochs=1 --train.warmup_epochs=0 --data.limit=128 --netaug.enabled=false"
+    words = ["train", "demo/digits", f"--out={tmp_path / 'run'}", *short.split()]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_commands_say_what_they_load_before_they_import_torch() -> None:
     code = (
         "import sys, importlib; from netaug.commands import COMMANDS; from netaug.commands.data import SUBCOMMANDS\n"

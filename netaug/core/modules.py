@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Copied = TypeVar("Copied")
 
@@ -27,6 +28,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+class EagerMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Is handed every operation inside a ``with`` block, as torch's mode is, without importing torch's compiler.
+
+    Torch keeps its compiler away from modes, and imports it for that: a second, at the start of every training.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 class TrainingHook:

@@ -27,8 +27,7 @@ _workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 
 def warn_of_many(workers: int) -> None:
     """Say when there are more loader processes than processors, in place of torch's own words."""
-    cores = default_jobs()
-    if workers > cores:
+    if workers > 1 and workers > (cores := default_jobs()):
         _log.warning(
             "data.workers %d is more than the %d processor%s of this process: the same batches, not sooner.",
             workers,

@@ -11,14 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from netaug.core.errors import ModelError
-from netaug.core.modules import copied
+from netaug.core.modules import EagerMode, copied
 
 
-class ReadWatcher(TorchDispatchMode):
+class ReadWatcher(EagerMode):
     """Watches which tensors the operations of a copy read.
 
     Args:

@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from netaug.core.errors import ModelError, first_line
-from netaug.core.modules import copied
+from netaug.core.modules import EagerMode, copied
 from netaug.elastic.plan import Plan
 from netaug.elastic.preconditions import account_of
 from netaug.elastic.settings import AugmentConfig
@@ -102,7 +101,7 @@ def of_two_or_more(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.cat([tensor, tensor]) if tensor.dim() else tensor for tensor in example)
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counter(EagerMode):
     """Counts tensor operations."""
 
     def __init__(self) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode
 
 from netaug.core.errors import ModelError, ShapeError
-from netaug.core.modules import evaluating
+from netaug.core.modules import EagerMode, evaluating
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def profile(model: nn.Module, example: Tensor) -> Profile:
         )
     counter = FlopCounterMode(display=False)
     try:
-        with evaluating(model), torch.no_grad(), counter:
+        with evaluating(model), torch.no_grad(), _Operations(counter):
             model(example)
     except Exception as error:
         raise ModelError(
@@ -64,3 +65,9 @@ def profile(model: nn.Module, example: Tensor) -> Profile:
     params = sum(parameter.numel() for parameter in model.parameters())
     # The counter counts a multiplication and an addition as two.
     return Profile(params=params, macs=round(counter.get_total_flops() / 2 / len(example)))
+
+
+class _Operations(EagerMode, _FlopCounterMode):  # type: ignore[no-untyped-call]
+    """Hands operations to torch's counter, which has not to know the modules that they are in."""
+
+    __torch_dispatch__ = inspect.unwrap(_FlopCounterMode.__torch_dispatch__)

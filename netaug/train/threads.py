@@ -34,6 +34,8 @@ _ROUNDS, _IMAGES = 3, 32
 def available_threads() -> int:
     """Return the processors that this process may use, within the CPU quota of its container and OMP_NUM_THREADS."""
     own = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if own == "1":
+        return 1
     most = default_jobs()
     return min(most, int(own)) if own.isdecimal() and int(own) > 0 else most
 
