@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from benchmarks.regime_job import Job, splits
 from benchmarks.regime_nets import build_network, layers_of_arm
 from netaug.core.seeding import seeded
 from netaug.reparameterize.training_layers import TrainingLayers
-from netaug.train.starts import WINDOW, rounds
+from netaug.train.starts import WINDOW, halve, rounds
 
 CPU = torch.device("cpu")
 
@@ -184,18 +185,20 @@ def best_start(job: Job, root: Path, work: Path, device: torch.device) -> Traini
         return entered[0]
     entered += [Training.start(job, root, work, device, draw) for draw in range(1, job.starts)]
     window = max(1, round(WINDOW * job.epochs))
-    left, losses = list(entered), {id(training): list[float]() for training in entered}
-    for count, end in rounds(job.starts, job.until, job.epochs):
-        for training in left:
-            while training.epoch < end:
-                training.run_epoch()
-                losses[id(training)].append(training.loss)
-        left.sort(
-            key=lambda training: float(np.nan_to_num(np.mean(losses[id(training)][-window:]), nan=np.inf))
-        )
-        del left[(count + 1) // 2 :]
-    left[0].seconds = sum(training.seconds for training in entered)
-    return left[0]
+    losses: list[list[float]] = [[] for _ in entered]
+
+    def losses_at(draws: Sequence[int], end: int) -> Iterator[float]:
+        for draw in draws:
+            while entered[draw].epoch < end:
+                entered[draw].run_epoch()
+                losses[draw].append(entered[draw].loss)
+            yield float(np.nan_to_num(np.mean(losses[draw][-window:]), nan=np.inf))
+
+    best = 0
+    for played in halve(range(len(entered)), rounds(job.starts, job.until, job.epochs), losses_at):
+        best = played.kept[0]
+    entered[best].seconds = sum(training.seconds for training in entered)
+    return entered[best]
 
 
 def run_to_end(training: Training) -> nn.Module:

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -262,7 +263,7 @@ def environment(device: torch.device, weights: str | None = None) -> dict[str, A
         "command": sys.argv,
         "netaug": netaug.__version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "torchvision", "numpy", "timm")},
+        **_versions(),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "cpu_count": os.cpu_count(),
@@ -274,6 +275,12 @@ def environment(device: torch.device, weights: str | None = None) -> dict[str, A
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "torchvision", "numpy", "timm")}
+
+
+@cache
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -52,7 +52,7 @@ from netaug.train.microbatches import Preparation
 from netaug.train.opening import open_run, resumes
 from netaug.train.optim import check_optimizer
 from netaug.train.own_teacher import cost_with_teacher, train_own_teacher, with_teacher_folder
-from netaug.train.starts import choose_start, cost_with_starts, seed_of_weights, with_chosen_start
+from netaug.train.starts import Loaded, choose_start, cost_with_starts, seed_of_weights, with_chosen_start
 from netaug.train.threads import set_threads
 from netaug.train.torch_errors import explained
 from netaug.train.trackers import check_trackers
@@ -79,6 +79,7 @@ def train(
     resume: bool = False,
     trusted: Collection[str] = (),
     until: int | None = None,
+    loaded: Loaded | None = None,
 ) -> RunResult:
     """Train one network and write its run folder, or resume an unfinished run of the same settings there.
 
@@ -91,6 +92,7 @@ def train(
         trusted: Factories ``package.module:function`` that the weights files of teachers may name, beside the
             network's own.
         until: Epoch at which a trial stops, with a checkpoint from which the training can go on; it prints nothing.
+        loaded: Where the first of several trials leaves the data for those that follow.
 
     Raises:
         NetaugError: Settings, data, network or folder cannot be used, or the loss becomes non-finite; an error of one
@@ -98,15 +100,18 @@ def train(
         Stopped: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint; says what is saved and where.
     """
     train_own_teacher(config, out, lambda settings, folder: train(settings, folder, trusted=trusted))
-    choose_start(
-        config, out, lambda settings, folder, end: train(settings, folder, trusted=trusted, until=end)
-    )
+    loaded = Loaded() if loaded is None else loaded
+
+    def trial(settings: RunConfig, folder: Path, end: int) -> None:
+        train(settings, folder, trusted=trusted, until=end, loaded=loaded)
+
+    choose_start(config, out, trial)
     report = partial(report_of, config, resume)
     with (
         ends_with_launcher(),
         process_group(config.train.device, config.train.timeout_minutes, report) as world,
     ):
-        return _train(config, RunFolder(out), resume, world, trusted, until)
+        return _train(config, RunFolder(out), resume, world, trusted, until, loaded)
 
 
 def _train(
@@ -116,6 +121,7 @@ def _train(
     world: World,
     trusted: Collection[str],
     until: int | None,
+    loaded: Loaded,
 ) -> RunResult:
     with world.raise_on_all_ranks():
         # What may fail on one rank stands in such a block: raised there alone, the others would wait for it forever.
@@ -124,7 +130,7 @@ def _train(
     with world.raise_on_all_ranks():
         resumed = world.first and resumes(config, folder, resume)
         device = _prepare_process(config, world)
-    data = _load_data(config, device, world)
+    data = loaded.of(config) or loaded.keep(config, _load_data(config, device, world))
     with world.raise_on_all_ranks():
         built = _build(with_chosen_start(config, folder.path), data, device, world)
     check_network_alike(world, built.network, config.model.name, built.cost)

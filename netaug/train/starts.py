@@ -11,8 +11,8 @@ import math
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from netaug.core.lock import NAME as LOCK
 from netaug.core.lock import RunLock
 from netaug.core.progress import WorkProgress
 from netaug.core.seeding import key
+from netaug.data import Data
 from netaug.distributed.launch import place
 from netaug.runs.folder import RunFolder, refuse_existing
 from netaug.runs.resume import check_same_run
@@ -34,6 +35,26 @@ WINDOW = 0.03
 """Fraction of a training's epochs whose mean loss compares two draws: a single epoch's is too noisy."""
 Trial = Callable[[RunConfig, Path, int], Any]
 """Trains into a folder until an epoch, or resumes there."""
+
+
+class Loaded:
+    """Keeps the data of one trial for the next ones, since draws of the first weights differ in nothing else."""
+
+    def __init__(self) -> None:
+        self._settings: Any = None
+        self._data: Data | None = None
+
+    def of(self, config: RunConfig) -> Data | None:
+        """Return the data of these settings; None if others, or none, are kept."""
+        return self._data if self._settings == self._deciding(config) else None
+
+    def keep(self, config: RunConfig, data: Data) -> Data:
+        """Keep the data of these settings, and return it."""
+        self._settings, self._data = self._deciding(config), data
+        return data
+
+    def _deciding(self, config: RunConfig) -> tuple[object, ...]:
+        return config.data, config.regularize, config.detect, config.train.seed, config.train.device
 
 
 def rounds(count: int, until: float, epochs: int) -> list[tuple[int, int]]:
@@ -59,6 +80,45 @@ def rounds(count: int, until: float, epochs: int) -> list[tuple[int, int]]:
     while counts[-1] > 1:
         counts.append((counts[-1] + 1) // 2)
     return list(zip(counts, ends, strict=False))
+
+
+@dataclass(frozen=True)
+class Round:
+    """Holds how a round of a competition ended.
+
+    Args:
+        end: Epoch until which its draws were trained.
+        losses: By draw, the lowest first; infinity where a training diverged.
+        kept: The draws of the next round, or the winner, the best first.
+    """
+
+    end: int
+    losses: Mapping[int, float]
+    kept: list[int]
+
+    @property
+    def lost(self) -> dict[int, float]:
+        """Return the losses of the draws that are dropped."""
+        return {draw: loss for draw, loss in self.losses.items() if draw not in self.kept}
+
+
+def halve(
+    draws: Sequence[int],
+    plan: Iterable[tuple[int, int]],
+    train: Callable[[Sequence[int], int], Iterable[float]],
+) -> Iterator[Round]:
+    """Let draws compete, and yield how each round ended.
+
+    Args:
+        draws: Of the first round.
+        plan: From :func:`rounds`.
+        train: Trains the draws of a round until an epoch, and returns their losses.
+    """
+    for count, end in plan:
+        losses = zip(train(draws, end), draws, strict=True)
+        ranked = {draw: loss for loss, draw in sorted(losses)}
+        draws = list(ranked)[: (count + 1) // 2]
+        yield Round(end, ranked, draws)
 
 
 def seed_of_weights(config: RunConfig) -> int:
@@ -118,29 +178,29 @@ def _compete(config: RunConfig, out: Path, plan: list[tuple[int, int]], train: T
         file=sys.stderr,
         flush=True,
     )
-    lost: dict[int, float] = {}
-    begin = 0
-    for count, end in plan:
-        losses: dict[int, float] = {}
-        with WorkProgress(f"epochs until {end}", len(draws) * (end - begin)) as progress:
+
+    def losses_at(draws: Sequence[int], end: int) -> Iterator[float]:
+        epochs = end - max((before for _, before in plan if before < end), default=0)
+        with WorkProgress(f"epochs until {end}", len(draws) * epochs) as progress:
             for draw in draws:
-                losses[draw] = _loss_at(config, out, draw, end, train)
-                progress.advance(end - begin)
-        ranked = sorted(draws, key=lambda draw: (losses[draw], draw))
-        if math.isinf(losses[ranked[0]]):
+                yield _loss_at(config, out, draw, end, train)
+                progress.advance(epochs)
+
+    lost: dict[int, float] = {}
+    for played in halve(draws, plan, losses_at):
+        if math.isinf(min(played.losses.values())):
             raise TrainingError(
                 "the loss of every draw of the first weights became non-finite.",
                 got=f"{config.starts.count} draws, train.lr {config.train.lr:g}",
                 fix=f"a lower learning rate: --train.lr {config.train.lr / 3:.3g}",
                 diverged=True,
             )
-        draws, begin = ranked[: (count + 1) // 2], end
-        lost |= {draw: losses[draw] for draw in ranked[len(draws) :]}
-        say(_about_round(end, ranked, losses, len(draws)), file=sys.stderr, flush=True)
+        lost |= played.lost
+        say(_about_round(played), file=sys.stderr, flush=True)
     records = [record for draw in lost for record in RunFolder(_trials(out) / str(draw)).records()]
     facts = {
-        "draw": draws[0],
-        "loss": losses[draws[0]],
+        "draw": played.kept[0],
+        "loss": played.losses[played.kept[0]],
         "lost": {str(draw): value if math.isfinite(value) else None for draw, value in sorted(lost.items())},
         "cost": {
             "train_seconds": sum(record.seconds for record in records),
@@ -150,14 +210,15 @@ def _compete(config: RunConfig, out: Path, plan: list[tuple[int, int]], train: T
     write_atomic(_record(out), json.dumps(facts, indent=2) + "\n")
 
 
-def _about_round(end: int, ranked: list[int], losses: Mapping[int, float], kept: int) -> str:
+def _about_round(played: Round) -> str:
     shown = ", ".join(
-        f"{draw} ({losses[draw]:.4f})" if math.isfinite(losses[draw]) else f"{draw} (non-finite)"
-        for draw in ranked[:8]
+        f"{draw} ({loss:.4f})" if math.isfinite(loss) else f"{draw} (non-finite)"
+        for draw, loss in list(played.losses.items())[:8]
     )
-    more = f" and {len(ranked) - 8} others" if len(ranked) > 8 else ""
-    ahead = f"the first {kept} remain" if kept > 1 else f"draw {ranked[0]} is trained to the end"
-    return f"epoch {end}: draw (loss) {shown}{more}; {ahead}"
+    more = f" and {len(played.losses) - 8} others" if len(played.losses) > 8 else ""
+    kept = len(played.kept)
+    ahead = f"the first {kept} remain" if kept > 1 else f"draw {played.kept[0]} is trained to the end"
+    return f"epoch {played.end}: draw (loss) {shown}{more}; {ahead}"
 
 
 def _loss_at(config: RunConfig, out: Path, draw: int, end: int, train: Trial) -> float:

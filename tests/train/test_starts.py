@@ -1,6 +1,8 @@
 """Draws of the first weights compete by their training loss, and the winner is trained as if it had been alone."""
 
 import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from netaug.runs.folder import RunFolder
 from netaug.train import run as run_module
 from netaug.train.own_teacher import teacher_settings
 from netaug.train.run import train
-from netaug.train.starts import choose_start, read_starts, rounds
+from netaug.train.starts import choose_start, halve, read_starts, rounds
 
 SHORT = load_config(
     "demo/digits",
@@ -43,6 +45,30 @@ def test_each_round_halves_the_draws_at_equal_distances(
 def test_a_training_too_short_for_its_rounds_says_how_long_it_must_be() -> None:
     with pytest.raises(ConfigError, match=r"--train\.epochs 10 or more"):
         rounds(8, 0.3, 4)
+
+
+def test_the_lowest_losses_remain_and_of_equal_ones_the_first_draws() -> None:
+    table = {(0, 2): 3.0, (4, 2): 1.0, (5, 2): 1.0, (6, 2): math.inf, (7, 2): 0.5, (4, 4): 0.9, (5, 4): 0.2}
+    table |= {(7, 4): 0.4, (5, 6): 0.3, (7, 6): 0.1}
+    asked: list[tuple[int, int]] = []
+
+    def losses_at(draws: Sequence[int], end: int) -> Iterator[float]:
+        for draw in draws:
+            asked.append((draw, end))
+            yield table[draw, end]
+
+    played = list(halve([0, 4, 5, 6, 7], [(5, 2), (3, 4), (2, 6)], losses_at))
+    assert asked == [(0, 2), (4, 2), (5, 2), (6, 2), (7, 2), (7, 4), (4, 4), (5, 4), (5, 6), (7, 6)]
+    assert [round_.kept for round_ in played] == [[7, 4, 5], [5, 7], [7]]
+    assert played[0].lost == {0: 3.0, 6: math.inf}
+
+
+def test_the_data_is_loaded_once_for_all_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Any] = []
+    build = run_module.build_data
+    monkeypatch.setattr(run_module, "build_data", lambda *a, **b: loaded.append(a) or build(*a, **b))
+    train(SHORT, tmp_path / "run")
+    assert len(loaded) == 1
 
 
 def test_the_winner_is_the_network_that_its_draw_gives_alone(
