@@ -40,8 +40,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def words(root: Path) -> list[str]:
     """A detector of small backbone that trains in seconds."""
-    options = "--model.options={neck: [8, 8, 8]}"
-    return ["demo/bccd", f"--data.root={root}", *SMALL, "--model.name=yolov3:mobilenetv2-0.1", options]
+    options = "{channels: [4, 6, 8, 8], blocks: [1, 1, 1, 2], strides: [2, 2, 2, 2], neck: [8, 8, 8]}"
+    small = ["--model.name=yolov3:micronet", f"--model.options={options}"]
+    return ["demo/bccd", f"--data.root={root}", *SMALL, *small]
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,22 @@ def end_with_this_process(iterator: Any) -> None:
         worker.terminate = worker.kill
 
 
+def end_with_owner(owner: object, iterator: Any) -> None:
+    """Have the workers of a loader's iterator told to end once its owner is gone.
+
+    Torch tells them when the iterator is collected. If it is collected as part of a cycle, the queues that it tells
+    them through may be closed by then: the workers do not hear it, and torch waits five seconds for each before it
+    kills them. So the iterator is kept until the owner is gone, which it must not refer to.
+
+    Args:
+        owner: What iterates.
+        iterator: What ``iter(DataLoader)`` gave.
+    """
+    end = getattr(iterator, "_shutdown_workers", None)  # without workers there is none
+    if end is not None:
+        weakref.finalize(owner, end).atexit = False  # at the end of the process, `_end_all` sees to it
+
+
 @atexit.register  # after torch's own, so it comes before them: last in, first out
 def _end_all() -> None:
     for iterator in tuple(_running):

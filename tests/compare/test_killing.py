@@ -87,7 +87,8 @@ def test_killed_at_random_the_table_is_the_same(tmp_path, begin):
         folder.parent.mkdir()
     dice = random.Random(0)
     command = ["-m", "tests.compare.start", str(out), "0.01"]
-    assert sum(kill_at_random(begin, command, out, dice) for _ in range(4)) >= 3
+    kills = int(os.environ.get("NETAUG_RANDOM_KILLS", "2"))
+    assert sum(kill_at_random(begin, command, out, dice) for _ in range(kills)) >= kills / 2
     assert begin(command).wait(DEADLINE) == 0
     assert begin(["-m", "tests.compare.start", str(whole), "0"]).wait(DEADLINE) == 0
     assert (out / "table.txt").read_text() == (whole / "table.txt").read_text()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+import multiprocessing
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from torch.utils.data import Dataset, SequentialSampler
+
+from netaug.data.loading import Batches, Loading
 
 STUCK = """
 import time
@@ -27,6 +34,22 @@ print("done", flush=True)
 """
 
 
+@dataclasses.dataclass
+class Loaded:
+    """A string as a batch."""
+
+    batch: str
+    skipped: tuple[str, ...] = ()
+    error: None = None
+
+
+class Numbers(Dataset[Loaded]):
+    """Of each key, its digits as the batch."""
+
+    def __getitem__(self, key: int) -> Loaded:
+        return Loaded(str(key))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("forget", ["", "del iterator"], ids=["alive at the end", "gone before the end"])
 def test_a_stuck_worker_does_not_keep_the_process(forget: str) -> None:
@@ -37,3 +60,17 @@ def test_a_stuck_worker_does_not_keep_the_process(forget: str) -> None:
     )
     assert done.stdout == "done\n", done.stderr
     assert done.returncode == 0
+
+
+def test_workers_hear_that_their_loader_is_collected_in_a_cycle() -> None:
+    """Torch alone would close the queues before it tells the workers, wait five seconds for each, and kill it."""
+    before = set(multiprocessing.active_children())
+    loading = Loading(workers=2)
+    cycle: list[Any] = [Batches[str](Numbers(), SequentialSampler(range(4)), loading)]
+    cycle.append(cycle)
+    assert list(cycle[0]) == list(cycle[0]) == ["0", "1", "2", "3"]
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    del cycle
+    gc.collect()
+    assert [worker.exitcode for worker in workers] == [0, 0]

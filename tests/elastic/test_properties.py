@@ -24,7 +24,7 @@ ACROSS_CHANNELS = {
 """What these compute of a channel depends on how many others there are."""
 
 few = settings(
-    max_examples=int(os.environ.get("NETAUG_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("NETAUG_EXAMPLES", "12")),
     deadline=None,
     derandomize="NETAUG_EXAMPLES" not in os.environ,
     database=None,

@@ -35,14 +35,20 @@ def _detector(name: str = "micronet") -> tuple[nn.Module, Tensor]:
     return network, images_of(3, 64)
 
 
-def _slow(name: str) -> object:
-    return pytest.param(name, marks=pytest.mark.slow)
+def _slow(name: str, *keep: str) -> object:
+    return pytest.param(name, keep, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("keep", [(), ("neck.*", "heads.*"), ("backbone.*",)])
 @pytest.mark.parametrize(
-    "name",
-    ["micronet", _slow("mobilenetv2-0.35"), _slow("timm:mobilenetv3_small_050"), _slow("timm:resnet10t")],
+    ("name", "keep"),
+    [
+        ("micronet", ()),
+        ("micronet", ("neck.*", "heads.*")),
+        ("micronet", ("backbone.*",)),
+        _slow("mobilenetv2-0.35"),
+        _slow("timm:mobilenetv3_small_050", "neck.*", "heads.*"),
+        _slow("timm:resnet10t"),
+    ],
 )
 def test_promises_hold(name: str, keep: tuple[str, ...]) -> None:
     """Base and extracted detectors to the bit, gradients to all that is added."""

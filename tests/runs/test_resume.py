@@ -155,7 +155,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return train(small(), tmp_path_factory.mktemp("runs") / "whole")
 
 
-KILLS = int(os.environ.get("NETAUG_RANDOM_KILLS", "2"))
+KILLS = int(os.environ.get("NETAUG_RANDOM_KILLS", "1"))
 
 
 @pytest.mark.slow
