@@ -100,7 +100,9 @@ def splits(job: Job, root: Path, cache: Path) -> tuple[Images, Images]:
         images = load_digits_split(split) if digits else load_split(root, split, side, cache)
         if not job.coarse:
             return images
-        return Images(images.pixels_NHWC, torch.tensor([name in VEHICLES for name in CIFAR10]).long()[images.labels_N])
+        return Images(
+            images.pixels_NHWC, torch.tensor([name in VEHICLES for name in CIFAR10]).long()[images.labels_N]
+        )
 
     images = read("train")
     order_N = torch.randperm(len(images.labels_N), generator=generator(0, "held out"))
