@@ -98,7 +98,9 @@ def test_a_plain_training_imports_neither_torchs_compiler_nor_what_counts_proces
     assert done.returncode == 0, done.stderr
 
 
-def test_commands_say_what_they_load_before_they_import_torch() -> None:
+def test_commands_say_what_they_load_before_they_import_torch(tmp_path: Path) -> None:
+    (tmp_path / "RUN").mkdir()
+    (tmp_path / "RUN" / "model.safetensors").touch()
     code = (
         "import sys, importlib; from netaug.commands import COMMANDS; from netaug.commands.data import SUBCOMMANDS\n"
         "for name in [*COMMANDS, *(f'data_{part}' for part in SUBCOMMANDS)]:\n"
@@ -115,7 +117,9 @@ def test_commands_say_what_they_load_before_they_import_torch() -> None:
         "    except Enough: continue\n"
         "    raise AssertionError(words)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

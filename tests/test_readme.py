@@ -98,7 +98,11 @@ def parser_of(command: str) -> Any:
 
 
 @pytest.mark.parametrize("words", COMMAND_LINES.values(), ids=COMMAND_LINES)
-def test_commands_exist_and_their_arguments_are_known(words: list[str]) -> None:
+def test_commands_exist_and_their_arguments_are_known(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for check in ("check_weights", "check_teacher"):  # pages name networks of the reader
+        monkeypatch.setattr(f"netaug.commands.arguments.{check}", lambda path: None)
     command, *rest = words
     if words[0].startswith("--"):
         assert main(words) == 0

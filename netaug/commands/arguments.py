@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +16,7 @@ from netaug.config.provenance import names_given
 from netaug.config.settings import SHORT, nearest_settings, open_setting, settings, unknown_key
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.existing import check_data, check_teacher, check_weights
 from netaug.core.suggest import did_you_mean, nearest
 
 _SHOWN_WORDS = 40
@@ -49,7 +50,10 @@ def new_parser(command: str, usage: str, about: str, example: str) -> ArgumentPa
 
 
 def parse(
-    parser: ArgumentParser, words: Sequence[str], allowed: tuple[str, ...] = ()
+    parser: ArgumentParser,
+    words: Sequence[str],
+    allowed: tuple[str, ...] = (),
+    exists: Mapping[str, Callable[[str], None]] | None = None,
 ) -> tuple[Any, list[str]]:
     """Parse a command's words.
 
@@ -57,12 +61,15 @@ def parse(
         parser: Knows the command's own arguments; settings in it are there for its help only.
         words: All words after the command.
         allowed: Settings the command takes: groups such as ``data``, or keys such as ``train.device``.
+        exists: Checks of the command's own arguments that are paths, by name; of settings they are known. A path that
+            does not exist is then answered here, before a command imports torch, which takes seconds.
 
     Returns:
         The command's own arguments, and the settings as ``--group.key=value``.
 
     Raises:
         ConfigError: An option is unknown or not one of this command's, or a value is wrong.
+        NetaugError: A path does not exist.
     """
     if _only_describes.get():
         raise _Described(parser, allowed)
@@ -77,7 +84,7 @@ def parse(
         if name.startswith("-") and not _is_number(name) and name not in options:
             raise _unknown_option(name, [name for name in options if "." not in name], parser.prog)
     try:
-        return parser.parse_args(own), given
+        arguments = parser.parse_args(own)
     except ArgumentError as error:
         text = _shortened(" ".join(str(error).replace("Parser key ", "argument ").split()))
         raise ConfigError(
@@ -85,6 +92,30 @@ def parse(
             allowed=parser.usage,
             fix=f"`{parser.prog} --help` explains each argument",
         ) from error
+    for name, check in (exists or {}).items():
+        check(arguments[name])
+    _check_settings_paths(given)
+    return arguments, given
+
+
+def check_recognizable(given: Sequence[str]) -> None:
+    """Check that data whose kind is to be recognized is there.
+
+    Raises:
+        DataError: It is not.
+    """
+    values = given_settings({}, given)
+    if "data.root" in values and "data.name" not in values:
+        check_data(str(values["data.root"]))
+
+
+def _check_settings_paths(given: Sequence[str]) -> None:
+    """Check that the networks which settings name are there, as far as a path tells."""
+    values = given_settings({}, given)
+    if (weights := values.get("model.weights")) is not None:
+        check_weights(weights)
+    for teacher in values.get("distill.teacher", ()):
+        check_teacher(teacher)
 
 
 def _shortened(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from netaug.commands.arguments import announce, new_parser, parse
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.existing import check_network
 
 _ABOUT = """\
 Writes a model card for a run, or for a weights file: README.md with front matter as the Hugging Face Hub reads it,
@@ -39,7 +40,7 @@ def run(words: list[str]) -> None:
     parser.add_argument(
         "--out", type=str | None, default=None, help="The file; null is README.md beside the weights."
     )
-    arguments, _ = parse(parser, words)
+    arguments, _ = parse(parser, words, exists={"source": check_network})
     announce(f"loading the network of {arguments.source}")
 
     from netaug.core.io import write_atomic

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import add_trust, announce, new_parser, parse
+from netaug.commands.arguments import add_trust, announce, check_recognizable, new_parser, parse
 from netaug.config.loading import flat_mapping, given_settings, load_config
 from netaug.config.recipes import OWN_DATA
 from netaug.config.settings import GROUPS
@@ -110,6 +110,8 @@ def _without_recipe(given: list[str], rates: list[float]) -> tuple[str, list[str
             "`netaug compare` needs a plan, a recipe, or images.",
             allowed="a name of `netaug compare --list` or `netaug recipes`, the path of a YAML file, or --data DIR",
         )
+    check_recognizable(given)
+
     from netaug.api.default_settings import derive_settings
 
     derived = derive_settings(given)

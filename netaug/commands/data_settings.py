@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from netaug.commands.arguments import announce
+from netaug.commands.arguments import announce, check_recognizable
 from netaug.config import DataConfig
 from netaug.config.datasets import DATASETS
 from netaug.config.loading import default_config, given_settings
@@ -30,6 +30,8 @@ def named_dataset(name: str | None, given: list[str]) -> tuple[str, list[str]]:
     announce(f"reading {settings.get('data.root') or f'the dataset {name}'}")
     if name is not None:
         return name, given
+    check_recognizable(given)
+
     from netaug.data.recognize import recognized_words
 
     words, sentence = recognized_words(settings)

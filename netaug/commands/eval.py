@@ -7,7 +7,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
+from netaug.commands.arguments import (
+    add_trust,
+    announce,
+    check_recognizable,
+    new_parser,
+    parse,
+    trusted_names,
+)
 from netaug.commands.classification_report import write_classification_report
 from netaug.commands.detection_report import write_detection_report
 from netaug.commands.eval_curve import evaluate_comparison, is_comparison
@@ -27,6 +34,7 @@ from netaug.config.settings import add_settings
 from netaug.core.display import score_name
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.existing import check_network_or_comparison
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -49,7 +57,9 @@ _REPORTS = {"detect": write_detection_report, "classify": write_classification_r
 
 def run(words: list[str]) -> None:
     """Print how good a trained network is."""
-    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
+    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS, exists={"run": check_network_or_comparison})
+    if Path(arguments.run).is_file():
+        check_recognizable(given)
     trusted = trusted_names(arguments, given)
     images = check_images(arguments.images, given=arguments.widths is not None)
     _check_report(arguments)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from netaug.core.display import score_name
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import csv_text, say
+from netaug.core.existing import COMPARISON_NAME
 from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
     from netaug.compare.equal_accuracy import EqualAccuracy, Point
 
-MARK = "compare.json"  # in the folder of every comparison
 FILES = ("resolutions.csv", "resolutions.svg", "resolutions.txt")
 
 _NAMES = {"netaug": "NetAug", "baseline": "the baseline"}
@@ -29,7 +29,7 @@ Curves = dict[str, dict[int, list["Point"]]]
 
 def is_comparison(folder: Path) -> bool:
     """Return whether `netaug compare` wrote the folder."""
-    return (folder / MARK).is_file()
+    return (folder / COMPARISON_NAME).is_file()
 
 
 def evaluate_comparison(

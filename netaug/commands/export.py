@@ -11,6 +11,7 @@ from netaug.commands.deployment import add_budget
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS
 from netaug.config.settings import add_settings
 from netaug.core.escaping import say
+from netaug.core.existing import check_network
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -31,7 +32,7 @@ netaug export model.safetensors --to onnx onnx-int8 --data.name folder --data.ro
 
 def run(words: list[str]) -> None:
     """Write a network for devices, and print the ladder."""
-    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
+    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS, exists={"run": check_network})
     announce(f"loading the network of {arguments.run}, and images for {' and '.join(arguments.to)}")
 
     from netaug.api.export import run_export

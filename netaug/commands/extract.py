@@ -27,6 +27,7 @@ from netaug.commands.widths import (
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError, RunFolderError
 from netaug.core.escaping import say
+from netaug.core.existing import check_network
 from netaug.core.io import cannot_write
 from netaug.core.whole_folder import NewFolder, is_taken, lock_of, new_folder
 
@@ -46,7 +47,7 @@ _SUFFIX, _WORK = ".safetensors", "extracting"
 
 def run(words: list[str]) -> None:
     """Write networks of other widths out of one training."""
-    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS)
+    arguments, given = parse(_parser(), words, ALLOWED_SETTINGS, exists={"run": check_network})
     parts, out, budget = _wanted(arguments), Path(arguments.out), given_budget(arguments)
     images = check_images(arguments.images, given=True)
     if _written_before(out, arguments.family):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, check_recognizable, new_parser, parse, trusted_names
 from netaug.commands.train import add_run_folder, train_and_report
 from netaug.config.settings import GROUPS, add_settings
 from netaug.core.escaping import say
+from netaug.core.existing import check_network
 from netaug.distributed.announce import failures_announced
 from netaug.distributed.launch import place
 
@@ -40,7 +41,9 @@ def run(words: list[str]) -> None:
     add_trust(parser)
     add_settings(parser)
     with failures_announced():
-        arguments, given = parse(parser, words, tuple(GROUPS))
+        arguments, given = parse(parser, words, tuple(GROUPS), exists={"from": check_network})
+        if arguments.recipe is None:
+            check_recognizable(given)
         if place().rank == 0:  # before torch is imported, which takes seconds
             say(f"loading the network of {arguments['from']} and the data", file=sys.stderr, flush=True)
 

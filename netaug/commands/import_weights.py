@@ -12,6 +12,7 @@ from netaug.config.loading import default_config
 from netaug.config.settings import add_settings
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.existing import check_weights
 
 _EXAMPLE = """
 netaug import-weights mcunet.pth --model mcunet
@@ -22,7 +23,7 @@ _SETTINGS = tuple(f"model.{key}" for key in ("name", "num_classes", "in_chans", 
 
 def run(words: list[str]) -> None:
     """Write a weights file that the other commands read."""
-    arguments, given = parse(_parser(), _full_names(words), _SETTINGS)
+    arguments, given = parse(_parser(), _full_names(words), _SETTINGS, exists={"file": check_weights})
     if not any(word.startswith("--model.name=") for word in given):
         raise ConfigError(
             "a weights file of another program does not say which network it is for.",

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.commands.evaluation import check_confirmed
 from netaug.core.errors import ConfigError, DataError
+from netaug.core.existing import check_network
 
 if TYPE_CHECKING:
     from netaug.tasks.kind import Printer
@@ -28,7 +29,7 @@ _log = logging.getLogger("netaug")
 
 def run(words: list[str]) -> None:
     """Print class names and probabilities, or the objects that a detector finds."""
-    arguments, given = parse(_parser(), words, ("model.name",))
+    arguments, given = parse(_parser(), words, ("model.name",), exists={"run": check_network})
     announce(f"loading the network of {arguments.run}")
 
     from netaug.api.image_files import image_files

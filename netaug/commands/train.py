@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
-from netaug.commands.arguments import add_trust, new_parser, parse, trusted_names
+from netaug.commands.arguments import add_trust, check_recognizable, new_parser, parse, trusted_names
 from netaug.commands.deployment import Deployment, add_budget, given_budget, refuse_what_does_not_fit
 from netaug.commands.evaluation import shown_mean
 from netaug.commands.inspect import feed_of
@@ -76,6 +76,7 @@ def without_recipe(given: list[str]) -> tuple[str, RunConfig]:
     Returns:
         A name for run folders, and the settings.
     """
+    check_recognizable(given)
     if place().rank == 0:
         say("looking at the images to choose settings for them", file=sys.stderr, flush=True)
     from netaug.api.training import settings_of

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
+from netaug.core.existing import listing
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import Source, Split
-from netaug.data.roots import archives_in, listing
+from netaug.data.roots import archives_in
 from netaug.data.store import FileImages
 
 _COLOR = 3

@@ -10,12 +10,13 @@ from typing import Any
 
 from netaug.config.settings import build
 from netaug.core.errors import DataError, NetaugError, NoEvaluationImagesError
+from netaug.core.existing import listing, no_data
 from netaug.core.regular_files import is_folder
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.voc_files import SPLITS, find_layout
 from netaug.data.registry import find_dataset
-from netaug.data.roots import archives_in, is_archive, listing, unpacking
+from netaug.data.roots import archives_in, is_archive, unpacking
 
 _TABLES = (".csv", ".tsv", ".parquet")
 _OFFICIAL = {
@@ -66,11 +67,7 @@ def recognize(root: Path) -> Recognized:
         DataError: There is nothing, or nothing that is known.
     """
     if not root.exists():
-        raise DataError(
-            f"there is no '{root}'.",
-            got=f"in '{root.parent}' there is: {listing(root.parent)}",
-            fix="--data DIR",
-        )
+        raise no_data(root)
     if root.is_file():
         if root.suffix.lower() in _TABLES:
             return Recognized("table", root, f"the ending {root.suffix}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
-from netaug.core.regular_files import is_folder
+from netaug.core.existing import listing
 
-_SHOWN = 8
 _ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip")
 
 
@@ -59,16 +57,6 @@ def unreadable(config: DataConfig, error: OSError) -> DataError:
         allowed="folders and files that this user may read" if denied else None,
         fix=f"as their owner: chmod -R a+rX '{config.root}'" if denied else None,
     )
-
-
-def listing(folder: Path) -> str:
-    """Return what a folder holds, in one line: folders with a slash first, then files."""
-    if not folder.is_dir():
-        return "nothing"
-    entries = sorted((not is_folder(entry), entry.name) for entry in os.scandir(folder))
-    names = [name if is_no_folder else f"{name}/" for is_no_folder, name in entries]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more if names else "nothing"
 
 
 def unpacking(archive: Path, folder: Path) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from netaug.config.distill import DistillConfig
 from netaug.config.trust import check_network
 from netaug.core.errors import ConfigError, ModelError
+from netaug.core.existing import no_teacher
 from netaug.core.seeding import seeded
 from netaug.data.batch import DataInfo
 from netaug.data.readers.wordnet import in_words
@@ -75,12 +76,7 @@ def _open(name: str, random: bool, info: DataInfo, seed: int, trusted: Collectio
         if not _OWN.fullmatch(name):  # a factory is not imported for a message
             default_image_size(name)
     except ModelError as error:
-        raise ConfigError(
-            f"there is no teacher '{name}'.",
-            got="neither a file or folder, nor the name of a network",
-            allowed="timm:NAME, a run folder, or a weights file of netaug",
-            fix="check the path",
-        ) from error
+        raise no_teacher(name) from error
     raise ConfigError(
         f"the teacher '{name}' has no weights of its own: it would know nothing.",
         got="the name of a network",

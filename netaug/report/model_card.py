@@ -15,8 +15,9 @@ from netaug.config.trust import is_foreign
 from netaug.core.display import score_name
 from netaug.core.errors import CheckpointError
 from netaug.core.escaping import line, markdown
+from netaug.core.existing import HUB_PREFIX
 from netaug.runs.folder import find_weights
-from netaug.weights.hub import PREFIX, repository_of
+from netaug.weights.hub import repository_of
 from netaug.weights.metadata import ModelCard, read_card
 
 MARK = "<!-- written by `netaug card` -->"
@@ -44,7 +45,7 @@ def model_card(source: Path, *, hub_name: str = "", license: str = "") -> str:
         CheckpointError: The file is damaged, or of another program; or ``hub_name`` is not ``user/name``.
     """
     if hub_name:
-        repository_of(f"{PREFIX}{hub_name}")
+        repository_of(f"{HUB_PREFIX}{hub_name}")
     weights = find_weights(source)
     card = read_card(weights)
     if card is None:
@@ -102,7 +103,7 @@ def _body(
     if measured:
         yield f"**{measured}** on the split {markdown(card.val_split)}: one training, so no interval."
     yield "\n## Use\n"
-    place = f"{PREFIX}{hub_name}" if hub_name else "model.safetensors"
+    place = f"{HUB_PREFIX}{hub_name}" if hub_name else "model.safetensors"
     yield f"```python\nimport netaug\n\nmodel = netaug.load({place!r}{_trusted(card)})  # a plain torch module"
     yield f"predictions = netaug.predict({place!r}, ['picture.jpg']{_trusted(card)})\n```\n"
     yield "The file holds tensors and a description; nothing in it is executed."

@@ -23,6 +23,7 @@ from netaug.config.loading import load_config, to_yaml
 from netaug.config.settings import settings
 from netaug.core.errors import RunFolderError, TrainingError
 from netaug.core.escaping import terminal
+from netaug.core.existing import WEIGHTS_NAME, is_hub_name, local_weights
 from netaug.core.io import append_line, is_leftover, remove_leftovers, write_atomic
 from netaug.core.lock import NAME as LOCK
 from netaug.core.yaml_files import read_yaml
@@ -30,7 +31,7 @@ from netaug.data.decode.jpeg import decoder
 from netaug.runs.checkpoints import Checkpoints
 from netaug.runs.records import EpochRecord
 from netaug.weights.files import weights_file
-from netaug.weights.hub import fetch, is_hub_name
+from netaug.weights.hub import fetch
 from netaug.weights.metadata import ModelCard, save_weights
 
 
@@ -48,7 +49,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.held_out = path / "validation_images.txt"
         self.checkpoints = path / "checkpoints"
-        self.weights = path / "model.safetensors"
+        self.weights = path / WEIGHTS_NAME
         self.best = path / "best.safetensors"
         self.summary = path / "summary.json"
         self._saved = 0
@@ -193,24 +194,7 @@ def find_weights(source: str | Path) -> Path:
         RunFolderError: There is no such file or folder, or the folder holds no weights.
         CheckpointError: It cannot be fetched from the Hub.
     """
-    if is_hub_name(source):
-        return fetch(source)
-    path = Path(source)
-    if path.is_dir():
-        weights = RunFolder(path).weights
-        if weights.is_file():
-            return weights
-        raise RunFolderError(
-            f"'{path}' contains no trained network.",
-            got=", ".join(sorted(entry.name for entry in path.iterdir())) or "an empty folder",
-            allowed="a folder that `netaug train` wrote, with model.safetensors",
-        )
-    if not path.is_file():
-        raise RunFolderError(
-            f"there is no run folder or weights file '{path}'.",
-            fix="`netaug runs` lists the runs there are",
-        )
-    return path
+    return fetch(source) if is_hub_name(source) else local_weights(source)
 
 
 def run_of(source: str | Path) -> Path | None:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from netaug.core.errors import CheckpointError
-from netaug.weights.hub import fetch, is_hub_name
+from netaug.core.existing import is_hub_name, no_weights
+from netaug.weights.hub import fetch
 from netaug.weights.metadata import read_safetensors, unreadable
 from netaug.weights.parts import KNOWN, inside, rank, state_dicts
 
@@ -131,11 +132,9 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as error:
-        raise CheckpointError(
-            f"there is no weights file '{path}'." if not path.exists() else f"'{path}' cannot be read.",
-            got=error.strerror,
-            fix="check the path; it is relative to the working directory",
-        ) from error
+        if not path.exists():
+            raise no_weights(path) from error
+        raise CheckpointError(f"'{path}' cannot be read.", got=error.strerror) from error
     if not head:
         raise CheckpointError(f"'{path}' is empty.", got="0 bytes", allowed=KINDS)
     return head

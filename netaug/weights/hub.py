@@ -7,15 +7,11 @@ import re
 from pathlib import Path
 
 from netaug.core.errors import CheckpointError, first_line
+from netaug.core.existing import WEIGHTS_NAME
 from netaug.core.optional import import_extra
 
-PREFIX, FILE = "hf:", "model.safetensors"
+FILE = WEIGHTS_NAME
 _NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
-
-
-def is_hub_name(source: str | Path) -> bool:
-    """Return whether this names a network on the Hub, such as ``hf:user/name``."""
-    return str(source).startswith(PREFIX)
 
 
 def repository_of(source: str | Path) -> tuple[str, str | None]:

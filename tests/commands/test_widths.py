@@ -221,5 +221,14 @@ def test_words_name_networks() -> None:
         ("extract no/such/run --family 3 --out x", "there is no run folder"),
     ],
 )
-def test_mistakes_are_messages(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+def test_mistakes_are_messages(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    message: str,
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
     assert re.search(message, fails(capsys, *words.split()))

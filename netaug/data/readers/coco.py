@@ -9,6 +9,7 @@ import numpy as np
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
+from netaug.core.existing import listing
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.coco_ids import Key, id_array, shown
 from netaug.data.detection.files import ImageIndex
@@ -17,7 +18,7 @@ from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
 from netaug.data.readers.coco_json import Category, CocoFile, read_coco
 from netaug.data.registry import dataset
-from netaug.data.roots import listing, require_root
+from netaug.data.roots import require_root
 from netaug.data.store import FileImages
 
 _COLOR = 3

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
+from netaug.core.existing import listing
 from netaug.data.readers.layout import nearby_root
 from netaug.data.readers.scan import class_folders, scan_evaluation, scan_split
 from netaug.data.registry import Source, dataset
-from netaug.data.roots import archives_in, listing, require_root, unpacking
+from netaug.data.roots import archives_in, require_root, unpacking
 
 # The ImageNet statistics every ImageNet recipe uses (torchvision's model documentation).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError, first_line
+from netaug.core.existing import listing
 from netaug.core.optional import import_extra
 from netaug.data.decode.image import content_size, decode_content, read_content
 from netaug.data.labels import RawLabels, resolve_labels, shown
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.registry import Source, Split, dataset
-from netaug.data.roots import listing, require_root
+from netaug.data.roots import require_root
 from netaug.data.store import Indices
 
 VAL_NAMES = ("val", "validation", "valid", "test")

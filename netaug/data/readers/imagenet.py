@@ -9,13 +9,14 @@ import numpy as np
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError
+from netaug.core.existing import listing
 from netaug.data.readers import wordnet
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.readers.imagenet_labels import find_labels, places
 from netaug.data.readers.layout import find_layout
 from netaug.data.readers.scan import class_folders, listing_folders, scan_evaluation, scan_split
 from netaug.data.registry import Published, Source, Split, dataset
-from netaug.data.roots import archives_in, listing, unpacking
+from netaug.data.roots import archives_in, unpacking
 from netaug.data.store import FileImages
 
 _KAGGLE = "ILSVRC/Data/CLS-LOC"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NetaugError, first_line
+from netaug.core.existing import listing
 from netaug.core.regular_files import is_folder
 from netaug.data.registry import Published
-from netaug.data.roots import archives_in, listing, require_root, unpacking, unreadable
+from netaug.data.roots import archives_in, require_root, unpacking, unreadable
 
 _NEXT_ROW = "\n           "
 

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.core.errors import DataError
+from netaug.core.existing import listing
 from netaug.core.file_tree import FileTree
 from netaug.core.regular_files import is_folder
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.registry import Split
-from netaug.data.roots import archives_in, listing
+from netaug.data.roots import archives_in
 from netaug.data.store import FileImages
 
 _COLOR = 3

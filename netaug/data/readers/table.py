@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
+from netaug.core.existing import listing
 from netaug.data.labels import RawLabels, resolve_labels, shown
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.folder import IMAGENET_MEAN, IMAGENET_STD
 from netaug.data.readers.table_files import SUFFIXES, place_in, read_columns
 from netaug.data.registry import Source, Split, dataset
-from netaug.data.roots import listing, require_root
+from netaug.data.roots import require_root
 from netaug.data.store import FileImages
 
 VAL_NAMES = ("val", "validation", "valid", "test")

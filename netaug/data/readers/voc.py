@@ -12,6 +12,7 @@ import numpy as np
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
+from netaug.core.existing import listing
 from netaug.core.parallel import in_threads
 from netaug.core.text_files import read_lines
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
@@ -22,7 +23,7 @@ from netaug.data.detection.voc_files import LISTS, SPLITS, VocFolder, VocLayout,
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.voc_xml import VocFile, read_voc
 from netaug.data.registry import dataset
-from netaug.data.roots import listing, require_root
+from netaug.data.roots import require_root
 from netaug.data.store import FileImages
 
 VOC_CLASSES = (

@@ -12,6 +12,7 @@ import numpy as np
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
+from netaug.core.existing import listing
 from netaug.core.text_files import read_lines
 from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
@@ -23,7 +24,7 @@ from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.yolo_description import About, read_about
 from netaug.data.readers.yolo_labels import LabelLine, corners, read_labels, refuse_keypoints
 from netaug.data.registry import dataset
-from netaug.data.roots import listing, require_root
+from netaug.data.roots import require_root
 from netaug.data.store import FileImages
 
 _COLOR = 3

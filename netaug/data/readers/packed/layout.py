@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from netaug.core.errors import DataError, first_line
+from netaug.core.existing import listing
 from netaug.core.regular_files import IrregularFileError, open_regular, read_regular
 from netaug.data.decode.headers import MAX_PIXELS
 from netaug.data.registry import Metric
-from netaug.data.roots import listing
 
 Encoding = Literal["jpeg", "pixels", "original"]
 Index = npt.NDArray[np.void]

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from netaug.core.errors import DataError
+from netaug.core.existing import listing
 from netaug.core.parallel import in_threads
 from netaug.core.whole_folder import is_taken, lock_of, new_folder
 from netaug.data.readers.packed.layout import INDEX, META, PAYLOADS, Meta, index_dtype, open_index, read_meta
 from netaug.data.readers.packed.payload import Packing, Payload, encode
 from netaug.data.registry import Metric, Source, Split
-from netaug.data.roots import listing
 from netaug.data.store import MemoryImages
 
 _WORK = "packing"

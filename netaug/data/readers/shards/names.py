@@ -10,8 +10,9 @@ from pathlib import Path
 
 from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
+from netaug.core.existing import listing
 from netaug.data.labels import shown
-from netaug.data.roots import listing, require_root
+from netaug.data.roots import require_root
 
 VAL_NAMES = ("val", "validation", "valid", "test")
 _MOST = 100_000
