@@ -137,6 +137,8 @@ class Watch:
         item = BatchDataset.__getitem__
         dist.all_reduce, Trainer.step, AllReduce.run = counted, watched_step, watched_run  # type: ignore[method-assign,assignment]
         BatchDataset.__getitem__ = getitem  # type: ignore[method-assign]
+        if self.job.event == "broken image":  # a batch is then made in its step, as those of files are
+            BatchDataset.is_immediate = property(lambda _: False)  # type: ignore[assignment]
 
     def happens(self, event: str, step: int | None = None) -> bool:
         """Whether it is time."""
