@@ -21,6 +21,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def rough_duration(seconds: float) -> str:
+    """Write seconds as an estimate: ``25 s``, ``12 min``, ``2.5 h``, ``3 days``."""
+    if seconds < 55:
+        return f"{max(1, round(seconds) if seconds < 10 else 5 * round(seconds / 5))} s"
+    if seconds < 5_400:
+        return f"{round(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{hours:.2g} h" if hours < 36 else f"{hours / 24:.2g} days"
+
+
 def score_name(score: str) -> str:
     """Return the name of a metric for people; all of them are percentages, and higher is better."""
     return _SCORE_NAMES.get(score, score)

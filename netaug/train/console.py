@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 
 from netaug.config import ModelConfig
-from netaug.core.display import duration, score_name
+from netaug.core.display import duration, rough_duration, score_name
 from netaug.core.escaping import line
 from netaug.core.progress import ProgressDisplay
 from netaug.elastic.passes import smaller_side
@@ -18,6 +18,10 @@ from netaug.runs.records import EpochRecord
 from netaug.train.metrics import Tally
 from netaug.train.trainer import Trainer
 
+_SLOW_STEPS = 3  # the first steps allocate memory, choose kernels and start loader processes
+_LEAST_STEPS, _LEAST_SECONDS = 5, 3.0  # that an estimate is made from
+_WORTH_SECONDS = 10.0
+
 
 class TrainingConsole:
     """Shows steps and epochs of one run; a context manager.
@@ -26,18 +30,27 @@ class TrainingConsole:
         epochs: Epochs of the run.
         steps: Per epoch.
         console: Where to write; stderr by default.
+        clock: Seconds, for rates.
     """
 
-    def __init__(self, epochs: int, steps: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        epochs: int,
+        steps: int,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._display = ProgressDisplay(console)
-        self._epochs, self._steps = epochs, steps
-        self._before = 0.0
-        self._start = self._epoch_start = time.perf_counter()
+        self._epochs, self._steps, self._clock = epochs, steps, clock
+        self._before = 0
+        self._start = self._epoch_start = clock()
+        self._warm: tuple[int, float] | None = None  # steps and time when the slow first steps were done
+        self._estimates = True
         self._bar = self._display.add_bar("epoch 1", epochs * steps)
 
     def __enter__(self) -> TrainingConsole:
         self._display.__enter__()
-        self._start = self._epoch_start = time.perf_counter()
+        self._start = self._epoch_start = self._clock()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,44 +58,72 @@ class TrainingConsole:
 
     def start_at(self, step: int) -> None:
         """Set how many steps were done before, by an earlier process."""
-        self._before = step / self._steps
+        self._before = step
 
     def say(self, text: str) -> None:
         """Print one line of plain text."""
         self._display.say(line(text))
 
     def step(self, epoch: int, done: int, tally: Tally) -> None:
-        """Redraw the bar after a step, a few times per second, because reading metrics waits for the device."""
+        """Redraw the bar after a step, a few times per second, because reading metrics waits for the device.
+
+        Once, when some steps are done, a line says how long the training will take.
+        """
+        finished = epoch * self._steps + done
+        if self._warm is None and finished - self._before >= _SLOW_STEPS:
+            self._warm = finished, self._clock()
+        if self._estimates and tally.images:
+            self._estimate(finished, tally)
         if not self._display.is_due or not tally.images:
             return
-        now = time.perf_counter()
+        now = self._clock()
         metrics = tally.metrics()
-        finished = epoch * self._steps + done
         facts = (
             f"loss {metrics['loss']:.3f}  {_shown(metrics.get('top1'), 'top-1', '.1f')}"
-            f"{tally.images / (now - self._epoch_start):.0f} img/s  ETA {self._eta(finished / self._steps)}"
+            f"{tally.images / (now - self._epoch_start):.0f} img/s  ETA {duration(self._left(finished))}"
         )
         title = f"epoch {epoch + 1}/{self._epochs}"
         self._display.update_bar(self._bar, finished, title=title, note=facts)
 
     def epoch(self, record: EpochRecord) -> None:
         """Print the line of an epoch."""
+        finished = (record.epoch + 1) * self._steps
+        eta = duration(self._left(finished))
         val = _shown(record.val_score, f"val {score_name(record.score)}", "5.2f")
         val += _shown(record.val_mean_per_class, "per class", "5.2f")
         self.say(
             f"epoch {record.epoch + 1:>{len(str(self._epochs))}}/{self._epochs}  loss {record.train_loss:.4f}  "
             f"{_shown(record.train_top1, 'top-1', '5.2f')}{val}lr {record.lr:.4g}  "
-            f"{record.images_per_second:.0f} img/s  "
-            f"ETA {self._eta(record.epoch + 1)}"
+            f"{record.images_per_second:.0f} img/s  ETA {eta}"
         )
-        self._epoch_start = time.perf_counter()
-        eta = self._eta(record.epoch + 1)
-        self._display.update_bar(self._bar, (record.epoch + 1) * self._steps, note=f"ETA {eta}")
+        self._epoch_start, self._estimates = self._clock(), False
+        self._display.update_bar(self._bar, finished, note=f"ETA {eta}")
 
-    def _eta(self, epochs_done: float) -> str:
-        passed = time.perf_counter() - self._start
-        rate = passed / max(epochs_done - self._before, 1 / self._steps)
-        return duration(rate * (self._epochs - epochs_done))
+    def _estimate(self, finished: int, tally: Tally) -> None:
+        """Print how long the training will take, if it takes so long that somebody would ask."""
+        if self._warm is None or finished - self._warm[0] < _LEAST_STEPS:
+            return
+        if self._clock() - self._warm[1] < _LEAST_SECONDS:
+            return
+        tally.metrics()  # waits for the device, which may be steps behind
+        self._estimates = False
+        left = self._left(finished)
+        if left < _WORTH_SECONDS:
+            return
+        epochs = (self._epochs * self._steps - finished) / self._steps
+        whole = "" if finished < self._steps else " that are left"
+        self.say(
+            f"about {rough_duration(left)} for the {max(1, round(epochs))} epochs{whole}, "
+            f"{rough_duration(left / epochs)} each, without evaluation"
+        )
+
+    def _left(self, finished: int) -> float:
+        """Return the seconds until the end, by the steps so far; without the slow first ones where there are others."""
+        before, start = self._before, self._start
+        if self._warm is not None and finished - self._warm[0] >= _LEAST_STEPS:
+            before, start = self._warm
+        rate = (self._clock() - start) / max(finished - before, 1)
+        return rate * (self._epochs * self._steps - finished)
 
 
 def _shown(value: float | None, name: str, form: str) -> str:
