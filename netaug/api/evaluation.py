@@ -82,7 +82,7 @@ class TrainedNetwork:
 
         Args:
             side: Height = width of the input in pixels; None is what it was trained for.
-            recalibrate: Training images, at this size, on which statistics of batch norms are estimated anew for the
+            recalibrate: Training images, at this size, on which statistics of batch norms are estimated again for the
                 measurement; 0 takes the network's own.
             per_image: Whether a row per image is collected of a classifier too, for a page about it.
 
@@ -151,7 +151,7 @@ def evaluate(
     Args:
         source: A run folder, whose own data is taken, or a weights file; then name the data in ``settings``.
         resolution: Height = width of the input in pixels; None is what the network was trained for.
-        recalibrate: Training images on which statistics of batch norms are estimated anew; 0 takes the network's own.
+        recalibrate: Training images on which statistics of batch norms are estimated again; 0 takes the network's own.
         trusted: Factories ``package.module:function`` of your own that the file may name; they are imported.
         **settings: As ``data={"name": "folder", "root": "DIR"}`` or ``**{"data.root": "DIR"}``; over those of the run.
 

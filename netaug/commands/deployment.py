@@ -42,7 +42,7 @@ def given_budget(arguments: Any) -> Budget | None:
     """Return the memory that a command line asks for, or None.
 
     Raises:
-        ConfigError: There is no such board, or a size is none.
+        ConfigError: There is no such board, or a size is not one.
     """
     return budget_of(arguments.board, arguments.sram, arguments.flash)
 

@@ -113,7 +113,7 @@ def _parser() -> ArgumentParser:
         "--recalibrate",
         type=int,
         default=0,
-        help="Training images on which the statistics of batch norms are estimated anew for the measurement; 0 takes "
+        help="Training images on which the statistics of batch norms are estimated again for the measurement; 0 takes "
         "the network's own. At other resolutions they fit better.",
     )
     parser.add_argument(

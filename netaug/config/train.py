@@ -59,7 +59,7 @@ class TrainConfig:
             results depend on it; a run resumes with the number that it began with.
         channels_last: Whether tensors use the channels_last memory format.
         eval_every: Epochs between evaluations on the validation split; the last epoch always is.
-        recalibrate: Training images on which statistics of batch norms are estimated anew before each evaluation, in a
+        recalibrate: Training images on which statistics of batch norms are estimated again before each evaluation, in a
             copy that is evaluated and saved: early in a training running ones lag behind the weights. The training
             itself stays the same to the bit. The paper's code takes 16,000; 0 keeps running statistics.
         checkpoint_every: Epochs between checkpoints; the last epoch always is.

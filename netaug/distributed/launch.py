@@ -79,7 +79,7 @@ def alone(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 def end_with_parent() -> Callable[[], None] | None:
     """Return what a child process calls first, so that it ends when its parent is killed; None where nothing can.
 
-    It gets SIGTERM from Linux's ``prctl(PR_SET_PDEATHSIG)``: without, a training would go on alone in its folder.
+    It gets SIGTERM from Linux's ``prctl(PR_SET_PDEATHSIG)``: without, a training would continue alone in its folder.
     """
     if not sys.platform.startswith("linux"):
         return None

@@ -39,7 +39,7 @@ class WideTensor:
 
     def sources(self) -> list[Tensor]:
         """Return the base parameter and the added ones, in the order of their dimensions."""
-        # Read anew in each pass: ``model.to`` may replace them. Past ``getattr``, which takes 1 µs each for parameters.
+        # Read in each pass: ``model.to`` may replace them. Past ``getattr``, which takes 1 µs each for parameters.
         return [owner.module._parameters[owner.attribute] for owner in self._sources]  # type: ignore[misc]
 
     def blocks(self, widths: Mapping[str, int]) -> Blocks:

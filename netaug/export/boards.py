@@ -111,7 +111,7 @@ def budget_of(board: str | None, sram: str | None, flash: str | None) -> Budget 
         None if no option is given.
 
     Raises:
-        ConfigError: There is no such board, a size is none, or flash is given without SRAM.
+        ConfigError: There is no such board, a size is not one, or flash is given without SRAM.
     """
     chosen = None if board is None else find_board(board).budget()
     name = board or "the given memory"

@@ -32,7 +32,7 @@ class _ChannelMoments(torch.autograd.Function):
 
 
 class _ConvMoments(torch.autograd.Function):
-    """The same of a convolution's outputs, whose gradient goes on to input and weight at once."""
+    """The same of a convolution's outputs, whose gradient is passed to input and weight at once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, conv: Convolution, groups: int) -> tuple[Tensor, Tensor]:

@@ -72,7 +72,7 @@ def as_started(folder: RunFolder, config: RunConfig) -> dict[str, Any]:
     }
     if older:
         _log.warning(
-            "'%s' was started by an earlier version of netaug, and goes on as that did: %s",
+            "'%s' was started by an earlier version of netaug, and resumes as that did: %s",
             folder.path,
             ", ".join(f"{key} {value!r}" for key, value in sorted(older.items())),
         )

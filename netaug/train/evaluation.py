@@ -1,4 +1,4 @@
-"""Evaluates a network in training, which stays as it is; batch-norm statistics may be estimated anew before.
+"""Evaluates a network in training, which stays as it is; batch-norm statistics may be estimated again before.
 
 Running statistics are averages over the last steps, in which weights move: early in a training, at high rates, they are
 far from those of the present weights. NetAug's released code estimates them on 16,000 training images before each

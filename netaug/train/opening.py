@@ -1,4 +1,4 @@
-"""Opens a run folder for a training: a new one, or an unfinished one to go on in."""
+"""Opens a run folder for a training: a new one, or an unfinished one to resume in."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def train(
         resume: Whether the user asked to resume; a finished run is then resumed too if it gets more epochs.
         trusted: Factories ``package.module:function`` that the weights files of teachers may name, beside the
             network's own.
-        until: Epoch at which a trial stops, with a checkpoint from which the training can go on; it prints nothing.
+        until: Epoch at which a trial stops, with a checkpoint from which the training can resume; it prints nothing.
         loaded: Where the first of several trials leaves the data for those that follow.
 
     Raises:

@@ -123,7 +123,7 @@ def set_threads(
         network: The base network.
         info: The data.
         cost: Of the network.
-        resumed: Run folder of a training that goes on; None of a new one.
+        resumed: Run folder of a training that resumes; None of a new one.
         device: Where the network is trained.
         world: The processes of the training.
     """

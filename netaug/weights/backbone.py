@@ -90,7 +90,7 @@ def _places(detector: nn.Module, classifier: nn.Module, name: str) -> dict[str, 
     """Names in the detector's backbone to those in the classifier; timm flattens a level of some, with ``_`` for ``.``.
 
     Raises:
-        CheckpointError: A tensor of the backbone is none of the classifier's.
+        CheckpointError: A tensor of the backbone is not in the classifier.
     """
     theirs = {full_name.replace(".", "_"): full_name for full_name in classifier.state_dict()}
     shapes = {full_name: tensor.shape for full_name, tensor in classifier.state_dict().items()}

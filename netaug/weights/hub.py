@@ -38,7 +38,7 @@ def fetch(source: str | Path) -> Path:
             means what is there today; a commit never changes.
 
     Raises:
-        CheckpointError: The name is none, ``huggingface_hub`` is missing, or the file cannot be fetched.
+        CheckpointError: The name is not valid, ``huggingface_hub`` is missing, or the file cannot be fetched.
     """
     repository, revision = repository_of(source)
     hub = import_extra("huggingface_hub", "hf", f"'{source}'", error=CheckpointError)

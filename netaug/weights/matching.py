@@ -29,7 +29,7 @@ class Match:
         widened: Whether they were the first channels of a wider network.
         part: What is in front of the names of averaged weights; else empty.
         others: What is in front of the names of other copies.
-        unused: What of the file is none of the network's, such as ``1 of criterion``.
+        unused: What of the file is not in the network, such as ``1 of criterion``.
         wide: If ``widened``, the whole tensors by the network's names; else empty.
     """
 

@@ -491,5 +491,5 @@ def test_a_run_of_a_version_before_a_setting_goes_on_as_it_began(
         train(small("--train.epochs=2", "--data.limit=64", "--train.recalibrate=32"), out, resume=True)
     caplog.clear()
     result = train(small("--train.epochs=2", "--data.limit=64"), out, resume=True)
-    assert "goes on as that did: netaug.sort_gates False" in caplog.text
+    assert "resumes as that did: netaug.sort_gates False" in caplog.text
     assert len(result.folder.records()) == 2
