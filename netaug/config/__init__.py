@@ -61,7 +61,7 @@ class ModelConfig:
             safetensors or a PyTorch checkpoint. It must fit the network exactly; a detector's backbone also starts
             from a classifier. null starts from `init`.
         widest_weights: Whether NetAug continues with all of a training checkpoint of its released code in `weights`:
-            with the widest network, and not the tiny one in it alone. The multipliers have to be those of that training.
+            with the widest network, and not the tiny one in it alone. The multipliers must be those of that training.
         new_head: Whether the classifier is not taken from `weights` but starts from `init`, for other classes.
     """
 
