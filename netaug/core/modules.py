@@ -30,6 +30,21 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
+    """Return what ``named_modules`` yields, in a third of its time, which counts where it is asked in each step."""
+    found: dict[nn.Module, str] = {}
+
+    def visit(module: nn.Module, name: str) -> None:
+        if module not in found:
+            found[module] = name
+            for key, child in module._modules.items():
+                if child is not None:
+                    visit(child, f"{name}.{key}" if name else key)
+
+    visit(model, "")
+    return {name: module for module, name in found.items()}
+
+
 class EagerMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Is handed every operation inside a ``with`` block, as torch's mode is, without importing torch's compiler.
 

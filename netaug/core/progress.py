@@ -27,10 +27,16 @@ class ProgressDisplay:
 
     Args:
         console: Where to write; stderr by default.
+
+    Attributes:
+        has_bars: Whether bars are drawn: the console is a terminal.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or SafeConsole(stderr=True)
+        self.has_bars = (
+            self._console.is_terminal
+        )  # asked once: it reads the environment, and is asked in each step
         columns = (
             # titles and notes hold names from files, in which brackets must not act as markup
             TextColumn("{task.description}", markup=False),
@@ -41,11 +47,6 @@ class ProgressDisplay:
         # transient: finished bars leave no lines behind
         self._bars = Progress(*columns, console=self._console, transient=True)
         self._drawn_at = float("-inf")
-
-    @property
-    def has_bars(self) -> bool:
-        """Whether bars are drawn: the console is a terminal."""
-        return self._console.is_terminal
 
     @property
     def is_due(self) -> bool:

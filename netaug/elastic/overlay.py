@@ -13,15 +13,19 @@ norm's vectors are those of base passes, to the bit.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from netaug.core.modules import modules_by_name
 from netaug.elastic.plan import Plan
 
 _ABSENT = object()
+_PLAIN = frozenset({type(None), bool, int, float, str, tuple, list, dict, set, OrderedDict})
+"""Most attributes of modules, which are looked through in each wide pass: asking these for tensors takes longer."""
 RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -60,7 +64,7 @@ def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
     """
     copies: dict[int, Tensor] = {}
     undo: list[tuple[dict[str, Any], str, Any, Any]] = []
-    for name, module in base.named_modules():
+    for name, module in modules_by_name(base).items():
         attributes = module.__dict__
         if module._buffers:
             overridden = RUNNING_STATISTICS if name in statistics else ()
@@ -72,7 +76,7 @@ def kept_state(base: nn.Module, statistics: Collection[str]) -> Iterator[None]:
         undo += [
             (attributes, key, value, _copy(value, copies))
             for key, value in attributes.items()
-            if _is_state(value)
+            if type(value) not in _PLAIN and _is_state(value)
         ]
     for attributes, key, _, shown in undo:
         attributes[key] = shown

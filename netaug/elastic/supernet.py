@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netaug.core.modules import copied_module
+from netaug.core.modules import copied_module, modules_by_name
 from netaug.elastic.assembly import Assembly
 from netaug.elastic.conflict import SeparateGradients
 from netaug.elastic.extract import extract
@@ -41,6 +41,9 @@ from netaug.elastic.settings import AugmentConfig
 from netaug.elastic.sorting import sort_channels
 from netaug.elastic.summary import summary
 from netaug.elastic.wide_weights import WideWeights, added_parameters
+
+_KEPT_WIDTHS = 64
+"""Networks whose recipes are kept; those that few ratios and groups make come again in every tenth step."""
 
 
 class Supernet(nn.Module):
@@ -69,6 +72,7 @@ class Supernet(nn.Module):
         self._widths = dict(plan.base_widths)
         self._assembly: Assembly | None = None
         self._overrides: list[Override] = []
+        self._kept: dict[tuple[object, ...], tuple[Assembly, list[Override]]] = {}
         self._shared: SharedStatistics | None = None
         self._prefix = SharedPrefix.of(base, plan, config)
         self.separate = SeparateGradients.of(base, config.conflict)
@@ -117,12 +121,23 @@ class Supernet(nn.Module):
             shares_statistics: Whether they move the running statistics of the base network's channels.
         """
         self._widths = widths
-        self._assembly = self._wide.assembly(widths)
-        self._overrides = size_overrides(self.base, self.plan, widths)
+        self._assembly, self._overrides = self._laid_out(widths, shares_statistics)
         self._shared = SharedStatistics(self.base, self.plan, widths) if shares_statistics else None
-        if not shares_statistics:
-            norms = map(self.base.get_submodule, self.plan.statistics)
-            self._overrides += [override for norm in norms for override in without_statistics(norm)]
+
+    def _laid_out(
+        self, widths: Mapping[str, int], shares_statistics: bool
+    ) -> tuple[Assembly, list[Override]]:
+        """Return how the wide weights of these widths are made, and what else the modules are shown."""
+        name = (*widths.items(), shares_statistics)
+        if name not in self._kept:
+            if len(self._kept) >= _KEPT_WIDTHS:
+                self._kept.clear()
+            overrides = size_overrides(self.base, self.plan, dict(widths))
+            if not shares_statistics:
+                norms = map(self.base.get_submodule, self.plan.statistics)
+                overrides += [override for norm in norms for override in without_statistics(norm)]
+            self._kept[name] = self._wide.assembly(widths), overrides
+        return self._kept[name]
 
     def sample(self, step: int, progress: float = 0.0, number: int = 0) -> dict[str, int]:
         """Draw the widths of a step, a function of ``config.seed``, ``step``, the phase and ``number`` alone.
@@ -190,6 +205,7 @@ class Supernet(nn.Module):
     def accumulate_at_once(self) -> None:
         """Let each wide pass add to the gradients of base weights in one operation; see ``Assembly.accumulates``."""
         self._wide.accumulates = True
+        self._kept.clear()
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network of the present widths on the inputs of the caller's model."""
@@ -226,7 +242,7 @@ class Supernet(nn.Module):
         yield from self._overrides
         if self._shared is not None:
             yield from self._shared.overrides()
-        for module in self.base.modules():
+        for module in modules_by_name(self.base).values():
             if module._compiled_call_impl is not None:  # compiled for its own weights
                 yield Override(ModuleAttribute(module, "_compiled_call_impl"), None)
         yield from self._wide.overrides(assembly)
