@@ -17,6 +17,7 @@ from netaug.commands import COMMANDS
 from netaug.core.errors import ConfigError, NetaugError, UntrustedNetworkError
 from netaug.core.escaping import EscapingFormatter, say
 from netaug.core.limits import explain_limit
+from netaug.core.one_command import one_command
 from netaug.core.suggest import did_you_mean, nearest
 from netaug.distributed.launch import SAFE_PATH, place
 from netaug.distributed.launcher_watch import ends_with_launcher
@@ -164,7 +165,7 @@ def _dispatch(words: list[str]) -> int:
         )
     watch = ends_with_launcher() if words[0] in _SHARED else contextlib.nullcontext()
     try:
-        with watch:  # from before torch is imported, which takes seconds
+        with watch, one_command():  # from before torch is imported, which takes seconds
             importlib.import_module(f"netaug.commands.{words[0].replace('-', '_')}").run(words[1:])
     except SystemExit as leave:  # --help of a command
         if isinstance(leave.__context__, BrokenPipeError):  # rich's answer to one

@@ -17,6 +17,7 @@ from netaug.config.loading import default_config, given_settings
 from netaug.core.device import choose_device, set_up
 from netaug.core.errors import ConfigError, DataError, RunFolderError
 from netaug.core.escaping import say
+from netaug.core.one_command import one_command
 from netaug.core.progress import track
 from netaug.data import Data, DataInfo, Normalizer, build_data
 from netaug.data.counting import count_training_images
@@ -138,6 +139,7 @@ class TrainedNetwork:
         return recalibrated(self.model, data.train.epoch(0), normalizer, images)
 
 
+@one_command()
 def evaluate(
     source: str | Path,
     *,

@@ -14,6 +14,7 @@ from netaug.config.loading import default_config, given_settings, load_config
 from netaug.config.recipes import find_recipe
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
+from netaug.core.one_command import one_command
 from netaug.distributed.launch import place
 from netaug.models import check_name
 from netaug.train.filling_batches import with_filled_batches
@@ -53,6 +54,7 @@ def fit_to_images(config: RunConfig, overrides: list[str]) -> RunConfig:
     return with_filled_batches(config, given_settings({}, overrides))
 
 
+@one_command()
 def train(
     recipe: str | Path | RunConfig | None = None,
     *,

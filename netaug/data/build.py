@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netaug.config import DataConfig, DetectConfig
 from netaug.config.regularize import RegularizeConfig
+from netaug.core.one_command import forget
 from netaug.data import labeled as labeled  # registers what builds loaders
 from netaug.data import readers as readers  # registers the datasets
 from netaug.data.detection import build as build  # likewise
@@ -44,4 +45,6 @@ def build_data(
     """
     task = find_dataset(config.name).task
     warn_of_many(config.workers)
-    return builder_of(task)(config, Feed(seed, pin_memory, share, regularize, detect, crop_ratio))
+    data = builder_of(task)(config, Feed(seed, pin_memory, share, regularize, detect, crop_ratio))
+    forget()
+    return data

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -168,10 +170,10 @@ def _voc(root: Path) -> Recognized | None:
 
 def _coco(root: Path) -> Recognized | None:
     for folder in _folders(root, depth=1):
-        for pattern in ("instances_*.json", "*_annotations.coco.json"):
-            file = next(folder.glob(pattern), None)
-            if file is not None:
-                return Recognized("coco", root, file.name)
+        # all names, and not the first ones: they lie among images in some exports
+        for name in sorted(os.listdir(folder)):
+            if name.endswith("_annotations.coco.json") or fnmatch(name, "instances_*.json"):
+                return Recognized("coco", root, name)
     return None
 
 

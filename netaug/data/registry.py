@@ -17,6 +17,7 @@ from netaug.config import DataConfig
 from netaug.config.datasets import DATASETS
 from netaug.core.errors import DataError
 from netaug.core.suggest import did_you_mean, nearest
+from netaug.data.once import read_once
 from netaug.data.roots import unreadable
 from netaug.data.store import Images
 
@@ -151,7 +152,7 @@ def dataset(
         assert name in DATASETS, (
             f"add {name!r} with its task and its line of help to DATASETS in config/datasets.py"
         )
-        _DATASETS[name] = Dataset(DATASETS[name].task, read, published, reads)
+        _DATASETS[name] = Dataset(DATASETS[name].task, read_once(read), published, reads)
         return read
 
     return register

@@ -72,6 +72,27 @@ class Problems:
             raise error
         self.note(kind, error.where, got=error.got)
 
+    def copy(self) -> Problems:
+        """Return another one of the same content."""
+        other = Problems(skip=self.skip, keep=self._keep)
+        other.counts.update(self.counts)
+        other.examples = {kind: list(texts) for kind, texts in self.examples.items()}
+        return other
+
+    def take_over(self, others: Problems) -> bool:
+        """Add what was noted of the same files before; returns whether nothing more has to be looked for.
+
+        Nothing is added where problems would be raised, or where fewer were kept word for word than are asked for.
+        """
+        if not others.counts:
+            return True
+        if not self.skip or self._keep > others._keep:
+            return False
+        self.counts.update(others.counts)
+        for kind, texts in others.examples.items():
+            self.examples.setdefault(kind, []).extend(texts[: self._keep])
+        return True
+
     def first(self) -> str | None:
         """Return the first thing that was wrong, word for word; None if nothing was."""
         return next((examples[0] for kind in KINDS if (examples := self.examples.get(kind))), None)

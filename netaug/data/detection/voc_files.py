@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -183,14 +183,13 @@ def _split_folder(top: Path, name: str) -> VocFolder | None:
 
 def _side_by_side(folder: Path) -> VocFolder | None:
     """Return a folder that holds images and annotations of the same names."""
-    if not folder.is_dir():
-        return None
-    annotated = {stem for stem, _ in _named(folder, (_XML,))}
-    mixed = bool(annotated) and any(stem in annotated for stem, _ in _named(folder, SUFFIXES))
-    return VocFolder(folder, folder) if mixed else None
+    by_kind: dict[bool, set[str]] = {True: set(), False: set()}
+    for stem, name in _named(folder, (*SUFFIXES, _XML)):
+        by_kind[name.lower().endswith(_XML)].add(stem)
+    return None if by_kind[True].isdisjoint(by_kind[False]) else VocFolder(folder, folder)
 
 
-def _named(folder: Path, endings: Sequence[str] | frozenset[str]) -> Iterator[tuple[str, str]]:
+def _named(folder: Path, endings: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the visible files with one of these endings in any case, sorted: without and with it."""
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
     for name in names:

@@ -37,15 +37,17 @@ def load_coco(config: DataConfig, problems: Problems) -> BoxSource:
     root = require_root(config)
     jsons = _jsons(root)
     train_path = _find(root, jsons, config.train_split, ("train",), "train")
+    path = None
+    if config.holdout == 0:  # before anything is read: there may be none
+        path = _find(root, jsons, config.val_split, ("val", "valid", "test"), "val", train_path)
+        if path == train_path:
+            raise DataError("data.train_split and data.val_split are one file.", got=path)
     index = ImageIndex(root)
     train_file = read_coco(train_path, problems)
     categories = train_file.categories
     train = _split(root, index, train_file, categories, config.box_orientation, problems)
     val, val_split = None, "val"
-    if config.holdout == 0:
-        path = _find(root, jsons, config.val_split, ("val", "valid", "test"), "val", train_path)
-        if path == train_path:
-            raise DataError("data.train_split and data.val_split are one file.", got=path)
+    if path is not None:
         val_file = read_coco(path, problems)
         _check_categories(train_file, val_file)
         val = _split(root, index, val_file, categories, config.box_orientation, problems)

@@ -55,18 +55,19 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     train_images = _images(root, about, train_name)
     names = read_class_names(config.class_names) or about.names(root)
     about.check_count(names)
-    train = _split(labels, train_name, train_images, names, about, config.box_orientation, problems)
-    val, val_split = None, "val"
-    if config.holdout == 0:
+    val_name, val_images = None, list[str]()
+    if config.holdout == 0:  # before labels are read: there may be no images for evaluation
         choices = (config.val_split,) if config.val_split else ("val", "valid", "test")
         # A split that the YAML file names is meant: if its images are absent, no other takes its place.
         val_name = next((name for name in choices if about.get(name) or _has(root, about, name)), None)
         if val_name is None and config.val_split is None:
             raise _no_evaluation(root, about, train_name)
         val_name = val_name or choices[0]
-        val = _split(
-            labels, val_name, _images(root, about, val_name), names, about, config.box_orientation, problems
-        )
+        val_images = _images(root, about, val_name)
+    train = _split(labels, train_name, train_images, names, about, config.box_orientation, problems)
+    val, val_split = None, "val"
+    if val_name is not None:
+        val = _split(labels, val_name, val_images, names, about, config.box_orientation, problems)
         val_split = "test" if val_name == "test" else "val"
     return BoxSource(names, train, val, val_split, "coco")
 
