@@ -103,10 +103,11 @@ class Pass:
         Raises:
             ShapeError: There is a resolution and the inputs are not images.
         """
-        # The first images, not drawn ones: a batch is in drawn order. Two at least, as batch norms need.
-        count = min(len(images), max(2, round(self.share * len(images))))
-        if count < len(images):
-            images, labels = images[:count], labels[:count]
+        if self.share < 1.0:
+            # The first images, not drawn ones: a batch is in drawn order. Two at least, as batch norms need.
+            count = min(len(images), max(2, round(self.share * len(images))))
+            if count < len(images):
+                images, labels = images[:count], labels[:count]
         return (images if self.resolution == 1.0 else smaller(images, self.resolution)), labels
 
 

@@ -18,6 +18,7 @@ from netaug.compare.results import Comparison
 from netaug.compare.run_specs import train_arguments
 from netaug.core.escaping import html, markdown, terminal
 from netaug.core.io import write_atomic
+from netaug.core.parallel import default_jobs
 from netaug.report import pictures, tables
 from netaug.report.csv_files import write_arms, write_differences, write_runs
 from netaug.report.families import longer_notes
@@ -36,7 +37,7 @@ def write_report(comparison: Comparison, out: Path) -> None:
 
 def write_with_runs(comparison: Comparison, out: Path) -> None:
     """Write the pages of the runs that have none yet, then ``FILES``, whose table of runs links to them."""
-    write_missing_pages(run.folder for run in comparison.runs)
+    write_missing_pages([run.folder for run in comparison.runs], min(comparison.request.jobs, default_jobs()))
     write_report(comparison, out)
 
 

@@ -57,7 +57,8 @@ class FiniteGuard(Observer):
         Raises:
             TrainingError: A loss is not finite.
         """
-        self.add(loss, pass_.name, self._step, microbatch.indices_N[: len(targets)])
+        indices_N = microbatch.indices_N
+        self.add(loss, pass_.name, self._step, indices_N if pass_.share == 1 else indices_N[: len(targets)])
 
     def add(self, loss: Tensor, pass_name: str, step: int, indices_N: Tensor) -> None:
         """Remember a loss, and check all remembered ones when there are enough.

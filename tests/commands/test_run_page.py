@@ -85,3 +85,18 @@ def test_pages_of_runs_are_written_once(run: Path, tmp_path: Path) -> None:
     written = page.stat().st_mtime_ns
     write_missing_pages([run])
     assert page.stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_pages_that_several_processes_draw_are_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netaug.report.run_page._MANY", 2)
+    pages = []
+    for jobs in (1, 2):
+        folders = [tmp_path / str(jobs) / name for name in ("a", "b")]
+        for folder in folders:
+            shutil.copytree(run, folder, ignore=shutil.ignore_patterns("report.html"))
+        write_missing_pages([*folders, tmp_path / "nothing"], jobs)
+        pages.append([(folder / "report.html").read_bytes() for folder in folders])
+    assert pages[0] == pages[1]
