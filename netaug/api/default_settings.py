@@ -186,7 +186,8 @@ def _for_classes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) ->
     side = min(own, facts.side if facts.side < 32 else _rounded_up(facts.side))
     values["data.image_size"] = side
     why = "the network's own" if side == own else "as large as the images"
-    reasons.append(f"resolution  {side} pixels, {why}")
+    if "data.image_size" not in given:
+        reasons.append(f"resolution  {side} pixels, {why}")
     side = given.get("data.image_size", side)
     small = side < _SMALL_SIDE
     values |= (
@@ -199,10 +200,12 @@ def _for_classes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) ->
     rate = _TINY_RATE if tiny else _RATE
     values["train.lr"] = round(rate * batch / _RATE_BATCH, 4)
     of = f", for networks below {_TINY:,} parameters" if tiny else ""
-    reasons.append(
-        f"rate        {values['train.lr']:g}: {rate:g} for {_RATE_BATCH} images, in proportion{of}"
-    )
-    reasons.append("mirroring   on; off for digits, letters and signs: --data.flip false")
+    if "train.lr" not in given:
+        reasons.append(
+            f"rate        {values['train.lr']:g}: {rate:g} for {_RATE_BATCH} images, in proportion{of}"
+        )
+    if "data.flip" not in given:
+        reasons.append("mirroring   on; off for digits, letters and signs: --data.flip false")
     return values
 
 
@@ -235,13 +238,15 @@ def _for_boxes(facts: _Facts, given: Mapping[str, Any], reasons: list[str]) -> d
     values["data.image_size"] = side = min(
         own, max(96, _DETECTOR_STRIDE * round(facts.side / _DETECTOR_STRIDE))
     )
-    reasons.append(f"network     {network}")
-    reasons.append(
-        f"resolution  {side} pixels, {'the network' if side == own else 'the images'}'s own, in steps of 32"
-    )
+    if "model.name" not in given:
+        reasons.append(f"network     {network}; another one: --model yolov3:NAME")
+    if "data.image_size" not in given:
+        whose = "the network" if side == own else "the images"
+        reasons.append(f"resolution  {side} pixels, {whose}'s own, in steps of 32")
     values |= _schedule(facts, given, reasons, most=32)
     values |= {"train.optimizer": "adamw", "train.lr": 0.002, "train.weight_decay": 0.02}
-    reasons.append("optimizer   adamw at 0.002, as the small detectors here were trained")
+    if not {"train.optimizer", "train.lr"} & set(given):
+        reasons.append("optimizer   adamw at 0.002, as the small detectors here were trained")
     return values
 
 
@@ -252,9 +257,10 @@ def _schedule(
     wanted = max(1, facts.images // _STEPS_PER_EPOCH)
     batch = min(most, max(_BATCHES[0], 2 ** int(math.log2(wanted))))
     batch = min(batch, facts.images)
-    reasons.append(
-        f"batch       {batch} images, for at least {_STEPS_PER_EPOCH} steps per epoch where there are enough"
-    )
+    if "data.batch_size" not in given:
+        reasons.append(
+            f"batch       {batch} images, for at least {_STEPS_PER_EPOCH} steps per epoch where there are enough"
+        )
     used = given.get("data.batch_size", batch)
     steps = max(1, facts.images // used)
     low, high = _EPOCHS

@@ -19,6 +19,7 @@ from netaug.data.detection.problems import Problems
 from netaug.data.detection.voc_files import SPLITS, find_layout
 from netaug.data.registry import find_dataset
 from netaug.data.roots import archives_in, is_archive, unpacking
+from netaug.data.split_folders import EVALUATION, TRAINING, split_folder
 
 _TABLES = (".csv", ".tsv", ".parquet")
 _OFFICIAL = {
@@ -32,6 +33,7 @@ _OFFICIAL = {
     "oxford-iiit-pet": "pets",
 }
 """Folders that official archives unpack to, and the dataset of each."""
+_OTHER_IMAGES = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
 _ASKED = ("coco", "hf", "packed", "table", "voc", "webdataset", "yolo")
 """Datasets whose files, and not their names alone, say whether there are evaluation images."""
 HOLDOUT = 0.2
@@ -200,16 +202,18 @@ def _tables(root: Path) -> Recognized | None:
 
 
 def _splits(root: Path) -> Recognized | None:
-    if not _class_folders(root / "train"):
+    train = split_folder(root, TRAINING)
+    inside = [] if train is None else _class_folders(train)
+    if train is None or not inside:
         return None
-    val = next((name for name in ("val", "test") if (root / name).is_dir()), None)
+    val = split_folder(root, EVALUATION)
     if val is None:
         # A folder of the same classes under another name may be for evaluation: the reader then says what to do.
-        classes = {folder.name for folder in _class_folders(root / "train")}
-        siblings = (folder for folder in _entries(root) if folder.name != "train" and is_folder(folder))
+        classes = {folder.name for folder in inside}
+        siblings = (folder for folder in _entries(root) if folder != train and is_folder(folder))
         alone = all(classes.isdisjoint(folder.name for folder in _class_folders(other)) for other in siblings)
-        return Recognized("folder", root, "class folders in train", needs_holdout=alone)
-    return Recognized("folder", root, f"class folders in train and {val}")
+        return Recognized("folder", root, f"class folders in {train.name}", needs_holdout=alone)
+    return Recognized("folder", root, f"class folders in {train.name} and {val.name}")
 
 
 def _flat(root: Path) -> Recognized | None:
@@ -257,6 +261,15 @@ def _class_folders(folder: Path) -> list[Path]:
     ]
 
 
+def _unreadable_image(root: Path) -> Path | None:
+    """Return a file of a kind of images that is not read, in the folder or in those in it."""
+    for folder in _folders(root, depth=1):
+        for path in _entries(folder):
+            if path.suffix.lower() in _OTHER_IMAGES:
+                return path
+    return None
+
+
 def _unknown(root: Path) -> DataError:
     packed = [] if root.is_file() else archives_in(root)
     fix = "name it: --data.name NAME"
@@ -266,6 +279,10 @@ def _unknown(root: Path) -> DataError:
         fix = f"unpack the archive, {unpacking(root, Path('FOLDER'))}, and give the folder"
     elif len(_class_folders(root)) == 1:
         fix = "add the folder of a second class: there must be something to tell apart"
+    elif any(path.suffix.lower() in SUFFIXES for path in _entries(root)):
+        fix = "sort the images into one folder per class, or give a table with the columns path and label"
+    elif (other := _unreadable_image(root)) is not None:
+        fix = f"convert the images, such as '{other.relative_to(root)}', to JPEG or PNG"
     return DataError(
         f"what lies in '{root}' is no dataset that is known.",
         got="a file" if root.is_file() else f"inside: {listing(root)}",

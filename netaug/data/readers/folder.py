@@ -11,6 +11,7 @@ from netaug.data.readers.layout import nearby_root
 from netaug.data.readers.scan import class_folders, scan_evaluation, scan_split
 from netaug.data.registry import Source, dataset
 from netaug.data.roots import archives_in, require_root, unpacking
+from netaug.data.split_folders import EVALUATION, TRAINING, split_folder
 
 # The ImageNet statistics every ImageNet recipe uses (torchvision's model documentation).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -30,8 +31,8 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     """Find the images under ``root``; nothing is decoded.
 
     Args:
-        root: Holds ``train/CLASS/*`` and ``val/CLASS/*``, else ``test/CLASS/*``; without ``with_val`` the class folders
-            may also lie in it directly.
+        root: Holds ``train/CLASS/*`` and ``val/CLASS/*`` (or ``valid``, ``validation``), else ``test/CLASS/*``; without
+            ``with_val`` the class folders may also lie in it directly.
         with_val: Whether an evaluation split is looked for.
 
     Returns:
@@ -40,18 +41,18 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
     Raises:
         DataError: A split or class is missing, empty, or in the evaluation split only.
     """
-    val_name = next((name for name in _EVALUATION if (root / name).is_dir()), None)
-    folder = root / "train"
-    if not with_val and val_name is None and not folder.is_dir():
+    folder = split_folder(root, TRAINING)
+    val_folder = split_folder(root, EVALUATION if folder is not None else _EVALUATION)
+    if not with_val and val_folder is None and folder is None:
         folder = root
-    if not folder.is_dir() or (with_val and val_name is None):
+    if folder is None or (with_val and val_folder is None):
         raise wrong_tree(root, with_val=with_val)
     # Labels count the training folders, also for evaluation: a class that is missing there shifts no other.
     class_names = class_folders(folder)
     train = scan_split(folder, class_names, class_names)
     val = None
-    if with_val and val_name is not None:
-        val = scan_evaluation(root / val_name, class_names)
+    if with_val and val_folder is not None:
+        val = scan_evaluation(val_folder, class_names)
     return Source(
         class_names=class_names,
         in_chans=_COLOR,
@@ -59,13 +60,13 @@ def scan_folder(root: Path, *, with_val: bool) -> Source:
         std=IMAGENET_STD,
         train=train,
         val=val,
-        val_split=val_name or "val",
+        val_split="test" if val_folder is not None and val_folder.name.lower().startswith("test") else "val",
     )
 
 
 def wrong_tree(root: Path, *, with_val: bool) -> DataError:
     """Return the error for a root that lacks the folder of a split."""
-    train_missing = not (root / "train").is_dir()
+    train_missing = split_folder(root, TRAINING) is None
     missing = "'train' folder" if train_missing else "'val' or 'test' folder"
     tree = ["ROOT/train/CLASS/*.jpg"]
     if with_val:

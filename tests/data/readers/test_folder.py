@@ -146,7 +146,7 @@ def test_root_must_not_be_empty(tmp_path: Path):
 
 
 def test_a_missing_train_folder_shows_both_trees(make_folder):
-    root = make_folder({"training/cat": 1, "val/cat": 1})
+    root = make_folder({"learning/cat": 1, "val/cat": 1})
     error = error_of(folder(root))
     assert "no 'train' folder" in error.where
     assert "training/, val/" in str(error.got)
@@ -159,7 +159,7 @@ def test_a_root_one_folder_too_high_is_recognised(two_classes: Path):
 
 
 def test_a_missing_evaluation_folder_shows_both_trees(make_folder):
-    root = make_folder({"train/cat": 1, "valid/cat": 1})
+    root = make_folder({"train/cat": 1, "dev/cat": 1})
     error = error_of(folder(root))
     assert "no 'val' or 'test' folder" in error.where
     assert "train/, valid/" in str(error.got)
