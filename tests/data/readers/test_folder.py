@@ -149,7 +149,7 @@ def test_a_missing_train_folder_shows_both_trees(make_folder):
     root = make_folder({"learning/cat": 1, "val/cat": 1})
     error = error_of(folder(root))
     assert "no 'train' folder" in error.where
-    assert "training/, val/" in str(error.got)
+    assert "learning/, val/" in str(error.got)
     assert "ROOT/train/CLASS/*.jpg" in str(error.allowed)
     assert "ROOT/val/CLASS/*.jpg" in str(error.allowed)
 
@@ -162,7 +162,7 @@ def test_a_missing_evaluation_folder_shows_both_trees(make_folder):
     root = make_folder({"train/cat": 1, "dev/cat": 1})
     error = error_of(folder(root))
     assert "no 'val' or 'test' folder" in error.where
-    assert "train/, valid/" in str(error.got)
+    assert "dev/, train/" in str(error.got)
     assert "--data.holdout" in str(error.fix)
 
 
