@@ -1,4 +1,4 @@
-# make demo   train a tiny network plainly, with NetAug, and from first weights that compete (6 to 7 minutes on two cores)
+# make demo   train a tiny network plainly, with NetAug, and from first weights that compete (5 minutes on two cores)
 # make test   everything that must hold: lint, types, documentation and tests
 # make docs   the site into build/site; a dead link is an error
 # make page-test   open the report page in a headless Chromium, installed from Debian if it is absent
