@@ -15,8 +15,10 @@ from netaug.core.errors import DataError, NetaugError, NoEvaluationImagesError
 from netaug.core.existing import listing, no_data
 from netaug.core.regular_files import is_folder
 from netaug.data.decode.image import SUFFIXES
+from netaug.data.detection.coco_files import lone_file
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.voc_files import SPLITS, find_layout
+from netaug.data.detection.yolo_files import has_labels_beside
 from netaug.data.registry import find_dataset
 from netaug.data.roots import archives_in, is_archive, unpacking
 from netaug.data.split_folders import EVALUATION, TRAINING, split_folder
@@ -160,8 +162,10 @@ def _yolo(root: Path) -> Recognized | None:
     for file in ("data.yaml", "data.yml"):
         if (root / file).is_file():
             return Recognized("yolo", root, file)
-    if (root / "images").is_dir() and (root / "labels").is_dir():
+    if (root / "images").is_dir() and (root / "labels").is_dir() and find_layout(root) is None:
         return Recognized("yolo", root, "the folders images and labels")
+    if has_labels_beside(root):
+        return Recognized("yolo", root, "images and labels side by side")
     return None
 
 
@@ -176,7 +180,8 @@ def _coco(root: Path) -> Recognized | None:
         for name in sorted(os.listdir(folder)):
             if name.endswith("_annotations.coco.json") or fnmatch(name, "instances_*.json"):
                 return Recognized("coco", root, name)
-    return None
+    lone = lone_file([*_entries(root), *_entries(root / "annotations")])
+    return None if lone is None else Recognized("coco", root, f"the objects in {lone.name}")
 
 
 def _hugging_face(root: Path) -> Recognized | None:

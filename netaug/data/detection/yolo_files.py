@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from netaug.data.decode.image import SUFFIXES
 from netaug.data.detection.problems import Problems
 
 _LABELS = ".txt"
+_LABEL_LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4}\b")
+_CLASS_LISTS = ("classes.txt", "_darknet.labels", "obj.names")
 _IMAGES_FOLDER, _LABELS_FOLDER = "images", "labels"
 _log = logging.getLogger("netaug")
 
@@ -30,6 +33,31 @@ def _renamed(folder: Path, before: str, after: str) -> Path:
     if positions:
         parts[positions[-1]] = after
     return Path(*parts)
+
+
+def has_images(folder: Path) -> bool:
+    """Return whether a folder holds images directly."""
+    return folder.is_dir() and any(_suffix(name) in SUFFIXES for name in os.listdir(folder))
+
+
+def has_labels_beside(folder: Path) -> bool:
+    """Return whether a folder holds images, and beside one of them labels of its name."""
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    images = {os.path.splitext(name)[0] for name in names if _suffix(name) in SUFFIXES}
+    texts = (name for name in names if _suffix(name) == _LABELS and os.path.splitext(name)[0] in images)
+    # One tells: captions, which lie beside images too, do not begin with numbers.
+    first = next(texts, None)
+    return first is not None and _LABEL_LINE.match((folder / first).read_bytes()[:256]) is not None
+
+
+def listed_classes(root: Path) -> str | None:
+    """Return the list of classes that annotation tools write beside labels; None without one."""
+    options = (root / folder / name for folder in ("", "labels") for name in _CLASS_LISTS)
+    return next((str(path) for path in options if path.is_file()), None)
+
+
+def _suffix(name: str) -> str:
+    return "" if name[0] == "." else os.path.splitext(name)[1].lower()
 
 
 class _TextFiles(NamedTuple):

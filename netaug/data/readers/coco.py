@@ -11,6 +11,7 @@ from netaug.config import DataConfig
 from netaug.core.errors import DataError, NoEvaluationImagesError
 from netaug.core.existing import listing
 from netaug.data.detection.annotation_checks import FoundBoxes, checked
+from netaug.data.detection.coco_files import lone_file
 from netaug.data.detection.coco_ids import Key, id_array, shown
 from netaug.data.detection.files import ImageIndex
 from netaug.data.detection.orientation import Frames, Orientation, find_frames
@@ -26,7 +27,8 @@ _TREE = "\n           ".join(
     (
         "ROOT/annotations/instances_train2017.json and instances_val2017.json, ROOT/train2017/*.jpg, val2017/*.jpg",
         "or instances_train.json and instances_val.json anywhere in ROOT with the images they name,",
-        "or train/_annotations.coco.json and valid/_annotations.coco.json beside the images",
+        "or train/_annotations.coco.json and valid/_annotations.coco.json beside the images,",
+        "or one file of any name, of whose images a part is held out",
     )
 )
 
@@ -95,6 +97,8 @@ def _find(
                 )
             if fits:
                 return fits[0]
+    if setting == "train" and named is None and (lone := lone_file(jsons)) is not None:
+        return lone  # such as Label Studio's result.json, or CVAT's instances_default.json
     alone = train is not None and named is None and not any(_is_other_split(path, train) for path in jsons)
     raise (NoEvaluationImagesError if alone else DataError)(
         f"no file of annotations in data.root '{root}' is called after {' or '.join(splits)}.",

@@ -19,7 +19,7 @@ from netaug.data.detection.annotation_checks import FoundBoxes, checked
 from netaug.data.detection.orientation import Frames, Orientation, find_frames
 from netaug.data.detection.problems import Problems
 from netaug.data.detection.sources import BoxSource, BoxSplit
-from netaug.data.detection.yolo_files import LabelFiles, label_file
+from netaug.data.detection.yolo_files import LabelFiles, has_images, label_file, listed_classes
 from netaug.data.readers.class_names import read_class_names
 from netaug.data.readers.yolo_description import About, read_about
 from netaug.data.readers.yolo_labels import LabelLine, corners, read_labels, refuse_keypoints
@@ -31,7 +31,8 @@ _COLOR = 3
 _TREE = "\n           ".join(
     (
         "ROOT/data.yaml with train, val and names (Ultralytics' layout),",
-        "or ROOT/images/train, ROOT/images/val, ROOT/labels/train, ROOT/labels/val and --data.class_names FILE",
+        "or ROOT/images/train, ROOT/images/val, ROOT/labels/train, ROOT/labels/val and --data.class_names FILE,",
+        "or without splits ROOT/images and ROOT/labels, or ROOT/ID.jpg and ROOT/ID.txt, with ROOT/classes.txt",
     )
 )
 _log = logging.getLogger("netaug")
@@ -53,7 +54,8 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
     labels = LabelFiles(root)
     train_name = config.train_split or "train"
     train_images = _images(root, about, train_name)
-    names = read_class_names(config.class_names) or about.names(root)
+    listed = listed_classes(root) if about.get("names") is None else None
+    names = read_class_names(config.class_names or listed) or about.names(root)
     about.check_count(names)
     val_name, val_images = None, list[str]()
     if config.holdout == 0:  # before labels are read: there may be no images for evaluation
@@ -83,7 +85,13 @@ def _places(root: Path, about: About, split: str) -> list[Path]:
     for entry in map(str, entries):
         options = [base / entry for base in bases] + [root / entry.removeprefix("../")]
         paths.append(next((option for option in options if option.exists()), options[-1]))
-    return paths or [root / "images" / split, root / split / "images"]
+    if paths:
+        return paths
+    paths = [root / "images" / split, root / split / "images"]
+    if split != "train" or any(path.exists() for path in paths):
+        return paths
+    # Without splits, as labelImg and Label Studio write it: all images may be trained on.
+    return [next((path for path in (root / "images", root) if has_images(path)), paths[0])]
 
 
 def _has(root: Path, about: About, split: str) -> bool:
