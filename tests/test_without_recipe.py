@@ -178,6 +178,24 @@ def test_images_are_held_out_where_no_others_are_for_evaluation(
         derive_settings(["--data.root=packed", "--data.holdout=0"])
 
 
+def test_broken_images_are_left_out_where_that_is_asked_for(flat: Path, here: Path) -> None:
+    (flat / "cat" / "0.png").write_bytes(b"nothing")
+    words = ["train", "--model", "nets.py:Small", "--data", str(flat), "--epochs", "1", "--out", "run"]
+    assert main(words) == 2
+    assert main([*words, "--data.on_error", "skip"]) == 0
+    for path in flat.glob("*/*.png"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="does not decode"):
+        derive_settings([f"--data.root={flat}", "--data.on_error=skip"])
+
+
+def test_a_folder_in_place_of_a_recipe_is_answered_with_the_option(
+    flat: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(flat)]) == 2
+    assert f"--data {flat}" in capsys.readouterr().err
+
+
 def test_boxes_without_evaluation_images_are_split_too(tmp_path: Path) -> None:
     small_voc(tmp_path)
     for file in tmp_path.rglob("ImageSets/Main/*.txt"):

@@ -18,7 +18,7 @@ from netaug.config.settings import build
 from netaug.config.trust import backbone_of
 from netaug.core.errors import ConfigError, NetaugError, NoEvaluationImagesError
 from netaug.core.parallel import default_jobs
-from netaug.data.counting import count_selected
+from netaug.data.counting import count_selected, sampled_sides
 from netaug.data.recognize import HOLDOUT, Recognized, recognize
 from netaug.data.registry import find_dataset
 from netaug.models import create_model, default_image_size
@@ -168,8 +168,7 @@ def _facts(settings: Mapping[str, Any]) -> _Facts:
     elif getattr(source, "image_size", None):
         sides = np.array([source.image_size])
     else:
-        chosen = np.linspace(0, len(train) - 1, min(len(train), _SAMPLED)).astype(int)
-        sides = np.array([min(train.images.size(int(index))) for index in chosen])
+        sides = sampled_sides(train.images, _SAMPLED, skip=config.on_error == "skip")
     classes = len(config.classes or source.class_names)
     return _Facts(count_selected(source, config), classes, int(np.median(sides)))
 

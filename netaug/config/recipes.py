@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from netaug.core.errors import ConfigError
@@ -54,6 +55,13 @@ def find_recipe(recipe: str) -> tuple[str, Path]:
     path = Path(recipe)
     if path.is_file():
         return path.stem, path
+    if path.exists():
+        raise ConfigError(
+            f"'{recipe}' is not a recipe.",
+            got="a folder",
+            allowed="the name of a recipe, or the path of a YAML file",
+            fix=f"if images lie there: --data {shlex.quote(recipe)}",
+        )
     close = nearest(recipe, names) or [name for name in names if path.stem == name.rpartition("/")[2]]
     hint = f"{did_you_mean(close[:_SHOWN])} " if close else ""
     raise ConfigError(

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from netaug.config import DataConfig
+from netaug.core.errors import DataError
 from netaug.data.detection.build import read_source
 from netaug.data.detection.problems import Problems
 from netaug.data.registry import Source, find_dataset, load_source
+from netaug.data.store import StoredImages
 from netaug.data.subset import keep_classes, select_images
 
 
@@ -39,6 +44,30 @@ def count_selected(source: Any, config: DataConfig) -> int:
     # without the limit, of which a warning says where it changes nothing: the training gives it
     train, *_ = select_images(source, replace(config, limit=None))
     return len(train) if config.limit is None else min(len(train), config.limit)
+
+
+def sampled_sides(images: StoredImages, count: int, *, skip: bool) -> npt.NDArray[np.int64]:
+    """Return the shorter sides in pixels of some images, spread over all of them.
+
+    Args:
+        images: Files, or images that are stored otherwise.
+        count: How many at most.
+        skip: Whether those that cannot be read are left out.
+
+    Raises:
+        DataError: One cannot be read; with ``skip``, none can.
+    """
+    sides = list[int]()
+    for index in np.linspace(0, len(images) - 1, min(len(images), count)).astype(int).tolist():
+        try:
+            sides.append(min(images.size(index)))
+        except DataError as error:
+            if not skip:
+                raise
+            unreadable = error
+    if not sides:
+        raise unreadable
+    return np.array(sides, np.int64)
 
 
 def images_of_partial_batch(config: DataConfig) -> int | None:
