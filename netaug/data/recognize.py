@@ -164,7 +164,7 @@ def _yolo(root: Path) -> Recognized | None:
             return Recognized("yolo", root, file)
     if (root / "images").is_dir() and (root / "labels").is_dir() and find_layout(root) is None:
         return Recognized("yolo", root, "the folders images and labels")
-    if has_labels_beside(root):
+    if has_labels_beside(root) or has_labels_beside(root / "train"):
         return Recognized("yolo", root, "images and labels side by side")
     return None
 

@@ -54,6 +54,7 @@ def build_boxed(config: DataConfig, feed: Feed) -> Data:
     problems = Problems(skip=config.on_error == "skip")
     source = read_source(config, problems)
     train, val, val_split = select_images(source, config)
+    _warn_of_shared(train, val)
     warn_of_deep([train.images, val.images])
     # Before images are held in memory: digests are of the files, damaged ones among them, not of decoded pixels.
     listing = DataListing(*(ListedSplit(split.images, *split.annotations.arrays()) for split in (train, val)))
@@ -72,6 +73,18 @@ def build_boxed(config: DataConfig, feed: Feed) -> Data:
         val.annotations,
         listing,
     )
+
+
+def _warn_of_shared(train: BoxSplit, val: BoxSplit) -> None:
+    """Warn of evaluation images that are trained on, as lists and files of annotations may name an image twice."""
+    trained, evaluated = ({split.images.path(index) for index in range(len(split))} for split in (train, val))
+    if shared := trained & evaluated:
+        _log.warning(
+            "%d of the %d evaluation images are trained on too, which makes their score too high; the first: '%s'.",
+            len(shared),
+            len(val),
+            min(shared),
+        )
 
 
 def _facts(

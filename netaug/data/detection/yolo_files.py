@@ -52,7 +52,7 @@ def has_labels_beside(folder: Path) -> bool:
 
 def listed_classes(root: Path) -> str | None:
     """Return the list of classes that annotation tools write beside labels; None without one."""
-    options = (root / folder / name for folder in ("", "labels") for name in _CLASS_LISTS)
+    options = (root / folder / name for folder in ("", "labels", "train") for name in _CLASS_LISTS)
     return next((str(path) for path in options if path.is_file()), None)
 
 

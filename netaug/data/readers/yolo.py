@@ -66,12 +66,30 @@ def load_yolo(config: DataConfig, problems: Problems) -> BoxSource:
             raise _no_evaluation(root, about, train_name)
         val_name = val_name or choices[0]
         val_images = _images(root, about, val_name)
+        _check_apart(root, (train_name, train_images), (val_name, val_images))
     train = _split(labels, train_name, train_images, names, about, config.box_orientation, problems)
     val, val_split = None, "val"
     if val_name is not None:
         val = _split(labels, val_name, val_images, names, about, config.box_orientation, problems)
         val_split = "test" if val_name == "test" else "val"
     return BoxSource(names, train, val, val_split, "coco")
+
+
+def _check_apart(root: Path, train: tuple[str, list[str]], val: tuple[str, list[str]]) -> None:
+    """Refuse to evaluate on images that are trained on.
+
+    Raises:
+        DataError: The splits share images; where they are the same ones, there are none for evaluation.
+    """
+    shared = {*train[1]} & {*val[1]}
+    if shared:
+        same = len(shared) == len(train[1]) == len(val[1])
+        raise (NoEvaluationImagesError if same else DataError)(
+            f"images of '{val[0]}' in data.root '{root}' are also those of '{train[0]}', which is trained on.",
+            got=f"{len(shared)} of the {len(val[1])} images of '{val[0]}', such as '{min(shared)}'",
+            allowed="an image in one split alone",
+            fix="take them out of one of the two, or --data.holdout 0.2 holds out training images",
+        )
 
 
 def _places(root: Path, about: About, split: str) -> list[Path]:
@@ -84,10 +102,15 @@ def _places(root: Path, about: About, split: str) -> list[Path]:
     paths = []
     for entry in map(str, entries):
         options = [base / entry for base in bases] + [root / entry.removeprefix("../")]
-        paths.append(next((option for option in options if option.exists()), options[-1]))
+        # A path of another machine: its last parts are the same in any copy of the dataset.
+        parts = entry.replace("\\", "/").split("/")
+        tails = [root.joinpath(*parts[first:]) for first in range(1, len(parts)) if all(parts[first:])]
+        paths.append(next((option for option in (*options, *tails) if option.exists()), options[-1]))
     if paths:
         return paths
     paths = [root / "images" / split, root / split / "images"]
+    if not any(path.exists() for path in paths) and has_images(root / split):
+        return [root / split]
     if split != "train" or any(path.exists() for path in paths):
         return paths
     # Without splits, as labelImg and Label Studio write it: all images may be trained on.

@@ -61,6 +61,36 @@ def test_yolo_labels_without_splits(tmp_path: Path, images: str, labels: str, cl
     assert "8 with boxes to train on, 2 classes" in derived.explanation
 
 
+def test_splits_with_images_and_labels_side_by_side(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        yolo(tmp_path / split, ".", ".", "_darknet.labels")
+    derived = derive_settings([f"--data.root={tmp_path}", DETECTOR])
+    assert derived.values["data.name"] == "yolo"
+    assert "data.holdout" not in derived.values
+    assert "10 with boxes to train on, 2 classes" in derived.explanation
+
+
+@pytest.mark.parametrize("folder", ["/content/datasets/mine/images", "C:\\\\Users\\\\me\\\\data\\\\images"])
+def test_paths_of_another_machine_are_found_by_their_end(tmp_path: Path, folder: str) -> None:
+    yolo(tmp_path, "images", "labels", None)
+    (tmp_path / "data.yaml").write_text(f'train: "{folder}"\nnames: [cat, dog]\n')
+    assert "8 with boxes to train on" in derive_settings([f"--data.root={tmp_path}", DETECTOR]).explanation
+
+
+def test_images_are_not_evaluated_on_that_are_trained_on(tmp_path: Path) -> None:
+    yolo(tmp_path, "images", "labels", None)
+    description = tmp_path / "data.yaml"
+    description.write_text("train: images\nval: images\nnames: [cat, dog]\n")
+    assert derive_settings([f"--data.root={tmp_path}", DETECTOR]).values["data.holdout"] == 0.2
+    with pytest.raises(DataError, match="also those of 'train'"):
+        derive_settings([f"--data.root={tmp_path}", DETECTOR, "--data.holdout=0"])
+    (tmp_path / "val.txt").write_text("images/0.png\nimages/1.png\n")
+    description.write_text("train: images\nval: val.txt\nnames: [cat, dog]\n")
+    with pytest.raises(DataError, match="also those of 'train'") as caught:
+        derive_settings([f"--data.root={tmp_path}", DETECTOR])
+    assert "2 of the 2 images" in str(caught.value.got)
+
+
 def test_yolo_labels_need_names_of_classes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="are not named") as caught:
         derive_settings([f"--data.root={yolo(tmp_path, 'images', 'labels', None)}", DETECTOR])

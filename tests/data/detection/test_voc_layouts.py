@@ -115,6 +115,20 @@ def test_images_that_nobody_annotated_are_left_out(tmp_path: Path, caplog: pytes
         load_voc(config_for(root, holdout=0.2), Problems(skip=False))
 
 
+def test_evaluation_images_that_are_trained_on_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = small_voc(tmp_path)
+    with caplog.at_level(logging.WARNING, "netaug"):
+        build_data(config_for(root), seed=0)
+        assert "trained on too" not in caplog.text
+        with (root / "ImageSets" / "Main" / "val.txt").open("a") as val:
+            val.write("a3\na1\n")
+        build_data(config_for(root), seed=0)
+    assert "2 of the 7 evaluation images are trained on too" in caplog.text
+    assert "a1.png" in caplog.text
+
+
 def test_annotations_beside_images_are_not_forgotten_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
