@@ -126,15 +126,21 @@ class PlainSGD(torch.optim.SGD):
     """Does what torch's SGD does, without what surrounds its methods for profilers, hooks and ``torch.compile``.
 
     With a network of a few hundred parameters that takes several times as long as the update, and it imports torch's
-    compiler, 1.4 seconds at the start of each training. Hooks of the optimizer are not called.
+    compiler, 1.4 seconds at the start of each training. Hooks of the optimizer are not called. Copies, parameters on
+    several devices and buffers that do not exist yet take torch's own method.
     """
+
+    _are_alike = False
 
     def __init__(self, groups: list[dict[str, Any]], **settings: Any) -> None:
         super().__init__(groups, fused=True, **settings)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, as torch does."""
+        inspect.unwrap(torch.optim.SGD.add_param_group)(self, param_group)
         kinds = {(p.device, p.dtype) for group in self.param_groups for p in group["params"]}
         self._are_alike = len(kinds) == 1
 
-    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
     state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
     load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
     _update = inspect.unwrap(torch.optim.SGD.step)
@@ -151,12 +157,16 @@ class PlainSGD(torch.optim.SGD):
         """Make one update."""
         if closure is not None or not self._are_alike or getattr(self, "found_inf", None) is not None:
             return self._update(closure)  # the scaler of fp16 has set `found_inf`
+        updates = []
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            buffers = [self.state[p].get("momentum_buffer") for p in parameters] if group["momentum"] else []
+            if any(buffer is None for buffer in buffers):
+                return self._update()
+            updates.append((parameters, buffers, {name: group[name] for name in _FUSED}))
+        for parameters, buffers, settings in updates:
             if parameters:
-                buffers = [self.state[p]["momentum_buffer"] for p in parameters] if group["momentum"] else []
                 gradients = [parameter.grad for parameter in parameters]
-                settings = {name: group[name] for name in _FUSED}
                 torch._fused_sgd_(parameters, gradients, buffers, is_first_step=False, **settings)
         return None
 

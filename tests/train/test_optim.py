@@ -163,6 +163,30 @@ def test_every_optimizer_goes_on_to_the_same_bits() -> None:
             assert torch.equal(first, second), name
 
 
+@pytest.mark.parametrize("changed", ["copied", "group added"])
+def test_sgd_updates_as_torchs_own_after_a_change(changed: str) -> None:
+    """A copy does not know its parameters, and one that was added has no buffer yet."""
+    weight, added = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+    other, other_added = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+    optimizer = make([weight], "sgd")
+    expected = torch.optim.SGD([other], lr=0.1, momentum=0.9, nesterov=True)
+    parameters = (weight, other)
+    for step in range(4):
+        if step == 2 and changed == "copied":
+            weight, optimizer = copy.deepcopy((weight, optimizer))
+            parameters = (weight, other)
+        elif step == 2:
+            optimizer.add_param_group({"params": [added]})
+            expected.add_param_group({"params": [other_added]})
+            parameters = (weight, added, other, other_added)
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, step + 1.0)
+        optimizer.step()
+        expected.step()
+    assert torch.equal(weight, other)
+    assert torch.equal(added, other_added)
+
+
 def test_groups_keep_their_share_of_the_rate() -> None:
     layer = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(
