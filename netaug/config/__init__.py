@@ -128,8 +128,9 @@ class NetAugConfig(StepSettings):
         preset: Named settings, which those named beside it win over. `paper` is the paper's step. `fast` costs less
             than half of it: nothing is augmented in the first half, then in-place distillation is
             added (distill.in_place 1). No form was shown to beat a baseline trained for the same MACs
-            (docs/results/pareto-cifar10). `best` is what was shown to beat it, for networks of a few hundred
-            parameters, and has no NetAug: eight draws of the first weights compete (starts.count 8; docs/evidence.md).
+            (docs/results/pareto-cifar10). `best` has the highest mean of what was compared at equal
+            MACs, for networks of a few hundred parameters, and no NetAug: eight draws of the first weights compete
+            (starts.count 8). It is not shown to beat a longer training either (docs/evidence.md).
         sort: Whether hidden channels are sorted by importance at epoch starts while start < progress < width_until;
             `sort_gates` says of which layers.
     """
