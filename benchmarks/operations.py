@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netaug import AugmentConfig, Supernet, augment, create_model
+from netaug.train.optim import start_momentum
 
 CASES = {
     "mobilenetv2-tiny": (144, (1.0, 1.8, 2.6)),
@@ -113,10 +114,7 @@ def measure(name: str, rounds: int) -> Row:
 def _optimizer(network: nn.Module) -> torch.optim.Optimizer:
     """Return torch's own, as in a loop of one's own; that of the trainer does a little less around its update."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=4e-5, fused=True)
-    for (
-        parameter
-    ) in network.parameters():  # fused, it cannot start a buffer late, as for channels not drawn yet
-        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    start_momentum(optimizer)
     return optimizer
 
 

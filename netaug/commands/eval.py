@@ -17,7 +17,7 @@ from netaug.commands.arguments import (
 )
 from netaug.commands.classification_report import write_classification_report
 from netaug.commands.detection_report import write_detection_report
-from netaug.commands.eval_curve import evaluate_comparison, is_comparison
+from netaug.commands.eval_curve import evaluate_comparison
 from netaug.commands.evaluation import ALLOWED_SETTINGS, SETTINGS, check_confirmed, shown_mean
 from netaug.commands.widths import (
     ALLOWED,
@@ -34,7 +34,7 @@ from netaug.config.settings import add_settings
 from netaug.core.display import score_name
 from netaug.core.errors import ConfigError
 from netaug.core.escaping import say
-from netaug.core.existing import check_network_or_comparison
+from netaug.core.existing import check_network_or_comparison, is_comparison
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

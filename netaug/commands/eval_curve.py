@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from netaug.core.display import score_name
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import csv_text, say
-from netaug.core.existing import COMPARISON_NAME
 from netaug.core.io import write_atomic
 
 if TYPE_CHECKING:
@@ -25,11 +24,6 @@ _RUN = re.compile(r"(?!tune-)(?P<arm>.+?)(-lr[0-9.e+-]+)?-seed(?P<seed>\d+)")
 
 Curves = dict[str, dict[int, list["Point"]]]
 """Points by seed, by arm."""
-
-
-def is_comparison(folder: Path) -> bool:
-    """Return whether `netaug compare` wrote the folder."""
-    return (folder / COMPARISON_NAME).is_file()
 
 
 def evaluate_comparison(

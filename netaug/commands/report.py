@@ -8,6 +8,7 @@ from pathlib import Path
 from netaug.commands.arguments import add_trust, announce, new_parser, parse, trusted_names
 from netaug.core.errors import RunFolderError
 from netaug.core.escaping import say
+from netaug.core.existing import is_comparison
 
 _ABOUT = """\
 Rebuilds the pages of a comparison's folder, without training: report.html, report.md, compare.csv, arms.csv,
@@ -31,7 +32,7 @@ def run(words: list[str]) -> None:
     add_trust(parser, confirms=True)
     arguments, given = parse(parser, words, ("model.name",))
     folder = Path(arguments.folder)
-    if (folder / "compare.json").is_file():
+    if is_comparison(folder):
         _of_comparison(folder)
     elif (folder / "metrics.jsonl").is_file() and (folder / "config.yaml").is_file():
         announce(f"loading the network and the images of {folder}")

@@ -20,9 +20,9 @@ from netaug.compare.request import CompareRequest
 from netaug.config.settings import settings
 from netaug.core.beside import teacher_folder
 from netaug.core.errors import RunFolderError
+from netaug.core.existing import COMPARISON_NAME
 from netaug.core.io import is_leftover, write_atomic
 
-FILE = "compare.json"
 OUTCOMES = ("compare.csv", "table.txt", "report.html", "report.md", "arms.csv", "differences.csv")
 _RUN_FILES = (".lock", "config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "summary.json")
 
@@ -142,7 +142,7 @@ class Ledger:
         if any((self.folder(name) / "summary.json").exists() for name in self._runs):
             return
         self._remove_all()
-        (self.out / FILE).unlink(missing_ok=True)
+        (self.out / COMPARISON_NAME).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty: it holds something that is not ours
             self.out.rmdir()
 
@@ -175,7 +175,7 @@ class Ledger:
             raise RunFolderError(
                 f"--out '{self.out}' is a file.", fix="give a folder that does not exist yet"
             )
-        path = self.out / FILE
+        path = self.out / COMPARISON_NAME
         if not path.exists():
             if not all(is_leftover(entry.name) for entry in self.out.iterdir()):
                 raise RunFolderError(
@@ -205,7 +205,7 @@ class Ledger:
             return
         content = {"command": self._command, "request": self._request}
         content |= {"long_epochs": self._long_epochs, "longer": self._longer, "runs": self._runs}
-        write_atomic(self.out / FILE, json.dumps(content, indent=2) + "\n")
+        write_atomic(self.out / COMPARISON_NAME, json.dumps(content, indent=2) + "\n")
 
 
 def _identity(request: CompareRequest, resolved: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netaug.compare.engine import outcome
-from netaug.compare.ledger import FILE, Ledger
+from netaug.compare.ledger import Ledger
 from netaug.compare.records import RunRecord, is_finished, read_record
 from netaug.compare.request import CompareRequest
 from netaug.compare.results import Comparison
 from netaug.compare.run_specs import RunSpec
 from netaug.compare.runner import last_lines
 from netaug.core.errors import RunFolderError
+from netaug.core.existing import COMPARISON_NAME
 
 _FAILURE = re.compile(r"^(\w+Error\b|Traceback|Killed)", re.MULTILINE)
 
@@ -43,7 +44,7 @@ def command_of(folder: Path) -> list[str]:
     Raises:
         RunFolderError: Its record cannot be read.
     """
-    path = folder / FILE
+    path = folder / COMPARISON_NAME
     try:
         arguments = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
         if arguments[:2] != ["netaug", "compare"]:

@@ -51,9 +51,14 @@ def check_network(source: str) -> None:
         local_weights(source)
 
 
+def is_comparison(folder: Path) -> bool:
+    """Return whether `netaug compare` wrote the folder."""
+    return (folder / COMPARISON_NAME).is_file()
+
+
 def check_network_or_comparison(source: str) -> None:
     """Check that a run folder, a weights file or a comparison is there; raises as :func:`local_weights`."""
-    if not (Path(source) / COMPARISON_NAME).is_file():
+    if not is_comparison(Path(source)):
         check_network(source)
 
 

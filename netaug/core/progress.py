@@ -34,9 +34,8 @@ class ProgressDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or SafeConsole(stderr=True)
-        self.has_bars = (
-            self._console.is_terminal
-        )  # asked once: it reads the environment, and is asked in each step
+        # Asked once: it reads the environment, and every step wants to know.
+        self.has_bars = self._console.is_terminal
         columns = (
             # titles and notes hold names from files, in which brackets must not act as markup
             TextColumn("{task.description}", markup=False),

@@ -23,13 +23,7 @@ from netaug.data.sampler import (
     evenly_spaced,
 )
 from netaug.data.store import Indices, MemoryImages
-from netaug.data.workers import (
-    all_or_none,
-    end_with_owner,
-    end_with_this_process,
-    start_worker,
-    without_torchs_word_on_many,
-)
+from netaug.data.workers import all_or_none, end_with_owner, start_worker, without_torchs_word_on_many
 
 _log = logging.getLogger("netaug")
 
@@ -207,7 +201,6 @@ class Batches(Generic[Made]):
 
     def __init__(self, dataset: Dataset[Any], sampler: Sampler[Any], loading: Loading) -> None:
         self._skipped: set[str] = set()
-        self._started: Any = None
         if loading.workers > 0:
             import torchvision.transforms.v2  # noqa: F401  # slow: once here, not in each process that is forked
         with without_torchs_word_on_many():
@@ -228,10 +221,7 @@ class Batches(Generic[Made]):
         before = len(self._skipped)
         with without_torchs_word_on_many(), all_or_none():
             iterator = iter(self._loader)
-        if iterator is not self._started:  # workers persist: each epoch gets the same one
-            self._started = iterator
-            end_with_this_process(iterator)
-            end_with_owner(self, iterator)
+        end_with_owner(self, iterator)
         for loaded in iterator:
             if loaded.error is not None:
                 raise loaded.error

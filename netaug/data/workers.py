@@ -93,7 +93,7 @@ def end_with_this_process(iterator: Any) -> None:
 
 
 def end_with_owner(owner: object, iterator: Any) -> None:
-    """Have the workers of a loader's iterator told to end once its owner is gone.
+    """Have the workers of a loader's iterator told to end once its owner is gone, or this process ends.
 
     Torch tells them when the iterator is collected. If it is collected as part of a cycle, the queues that it tells
     them through may be closed by then: the workers do not hear it, and torch waits five seconds for each before it
@@ -103,6 +103,9 @@ def end_with_owner(owner: object, iterator: Any) -> None:
         owner: What iterates.
         iterator: What ``iter(DataLoader)`` gave.
     """
+    if iterator in _running:  # workers persist: each epoch gets the same iterator
+        return
+    end_with_this_process(iterator)
     end = getattr(iterator, "_shutdown_workers", None)  # without workers there is none
     if end is not None:
         weakref.finalize(owner, end).atexit = False  # at the end of the process, `_end_all` sees to it

@@ -127,8 +127,7 @@ class AllReduce:
             self._pack(flags)
             self._world.all_reduce(self._flat if widens else self._flat[: self._base_only])
             flags = self._unpack()
-        if self.statistics.are_collected:
-            self.statistics.finish()
+        self.statistics.finish()
         if self._separate is not None:
             self._separate.combine()
         return flags

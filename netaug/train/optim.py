@@ -132,9 +132,6 @@ class PlainSGD(torch.optim.SGD):
 
     _are_alike = False
 
-    def __init__(self, groups: list[dict[str, Any]], **settings: Any) -> None:
-        super().__init__(groups, fused=True, **settings)
-
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, as torch does."""
         inspect.unwrap(torch.optim.SGD.add_param_group)(self, param_group)
@@ -175,14 +172,21 @@ class PlainSGD(torch.optim.SGD):
 
 def _sgd(groups: list[dict[str, Any]], settings: dict[str, Any]) -> torch.optim.SGD:
     # Fused is one call instead of one per parameter: 5x faster on the CPU for hundreds of small ones.
-    optimizer = PlainSGD(groups, **settings)
+    optimizer = PlainSGD(groups, fused=True, **settings)
     if settings["momentum"] > 0:
-        # Fused SGD cannot start a buffer late, as for channels that the first steps do not draw. Zeros are what it
-        # would start from: the first update is then momentum * 0 + gradient.
-        for group in groups:
-            for parameter in group["params"]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        start_momentum(optimizer)
     return optimizer
+
+
+def start_momentum(optimizer: torch.optim.SGD) -> None:
+    """Give every parameter a momentum of zero.
+
+    Fused SGD cannot start a buffer late, as for channels that the first steps do not draw. Zeros are what it would
+    start from: the first update is then momentum * 0 + gradient.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _of_timm(

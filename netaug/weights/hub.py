@@ -10,7 +10,6 @@ from netaug.core.errors import CheckpointError, first_line
 from netaug.core.existing import WEIGHTS_NAME
 from netaug.core.optional import import_extra
 
-FILE = WEIGHTS_NAME
 _NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -47,11 +46,13 @@ def fetch(source: str | Path) -> Path:
     )  # it writes its lines itself: handed on, they would stand there twice
     propagates, logger.propagate = logger.propagate, False
     try:
-        return Path(hub.hf_hub_download(repository, FILE, revision=revision))
+        return Path(hub.hf_hub_download(repository, WEIGHTS_NAME, revision=revision))
     except Exception as error:  # its own errors, and those of two ways to connect, have no base in common
         reason, fix = _explained(error)
         raise CheckpointError(
-            f"'{FILE}' of '{source}' cannot be fetched from the Hugging Face Hub.", got=reason, fix=fix
+            f"'{WEIGHTS_NAME}' of '{source}' cannot be fetched from the Hugging Face Hub.",
+            got=reason,
+            fix=fix,
         ) from error
     finally:
         logger.propagate = propagates
@@ -75,7 +76,7 @@ _REASONS = {
         "check the connection, HF_HUB_OFFLINE and HF_ENDPOINT",
     ),
     "EntryNotFoundError": (
-        f"the repository has no file {FILE}",
+        f"the repository has no file {WEIGHTS_NAME}",
         "netaug reads the weights that it wrote itself; `netaug card` says what belongs into a repository",
     ),
 }

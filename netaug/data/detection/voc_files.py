@@ -163,9 +163,8 @@ def _split_folders(top: Path, names: Sequence[str]) -> dict[str, VocFolder]:
         return {}
     read = {folder.images for folder in splits.values()}
     beside = [path.name for parent in {path.parent for path in read} | {top} for path in _visible(parent)]
-    for name in sorted(
-        set(beside)
-    ):  # of another name; whether one is for evaluation, the reader has the user say
+    # Of another name; whether one is for evaluation, the reader has the user say.
+    for name in sorted(set(beside)):
         found = _split_folder(top, name)
         if found is not None and found.images not in read:
             splits[name] = found

@@ -144,7 +144,7 @@ def _read_split(
 
 
 def _annotated(folder: VocFolder) -> list[str]:
-    """Return the ids of a folder without lists; an image that nobody annotated is none without objects."""
+    """Return the ids of a folder without lists; an image without a file is not known to have no objects."""
     ids = sorted(folder.annotation_files)
     others = sorted(folder.image_files.keys() - folder.annotation_files.keys())
     if others:
